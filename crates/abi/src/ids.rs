@@ -1,0 +1,96 @@
+//! Identifiers: typed, counted, printed with a prefix.
+//!
+//! An id names a thing and nothing more: **knowing an id grants nothing**. Ids are counted by the
+//! kernel, so the same journal always gives the same ids. They print as `p7`, `cap-3`, `obj-12`
+//! and are read back from the same text.
+//!
+//! ```
+//! use libos_abi::Pid;
+//! assert_eq!(Pid(7).to_string(), "p7");
+//! assert_eq!("p7".parse::<Pid>().unwrap(), Pid(7));
+//! ```
+
+use std::{fmt, str::FromStr};
+
+use bincode::{Decode, Encode};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+/// A text that is not an id of the expected kind.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is no {kind} id; such an id looks like `{example}`")]
+pub struct BadId {
+    text: String,
+    kind: &'static str,
+    example: String,
+}
+
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident, $prefix:literal, $kind:literal;)*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Encode, Decode)]
+        pub struct $name(pub u64);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!($prefix, "{}"), self.0)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = BadId;
+            fn from_str(text: &str) -> Result<Self, BadId> {
+                text.strip_prefix($prefix)
+                    .filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()))
+                    .and_then(|digits| digits.parse().ok())
+                    .map(Self)
+                    .ok_or_else(|| BadId {
+                        text: text.into(),
+                        kind: $kind,
+                        example: concat!($prefix, "1").into(),
+                    })
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+                if s.is_human_readable() { s.collect_str(self) } else { s.serialize_u64(self.0) }
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+                if d.is_human_readable() {
+                    String::deserialize(d)?.parse().map_err(D::Error::custom)
+                } else {
+                    u64::deserialize(d).map(Self)
+                }
+            }
+        }
+
+        impl JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> { stringify!($name).into() }
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({ "type": "string", "pattern": concat!("^", $prefix, "[0-9]+$") })
+            }
+        }
+    )*};
+}
+
+ids! {
+    /// A process.
+    Pid, "p", "process";
+    /// A capability: one grant to one subject.
+    CapId, "cap-", "capability";
+    /// An object in Object Memory.
+    ObjectId, "obj-", "object";
+    /// A request to a human.
+    RequestId, "req-", "request";
+    /// One system call of one process, from submission to outcome; for a call with an outside
+    /// effect it is also the id under which the effect is performed, repeated and reconciled.
+    OpId, "op-", "operation";
+    /// A message between processes.
+    MessageId, "msg-", "message";
+    /// The position of a record in the journal; the first record is 0.
+    Seq, "#", "record";
+}
