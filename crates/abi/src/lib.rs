@@ -1,8 +1,47 @@
 //! The language of the kernel: every call, reply, error and event, as plain data.
+//!
+//! Owns the ids, resources and rights, the table of every service (request, reply, demand, effect
+//! class, failures), the events of the journal, and the one wire codec. It holds no state, takes no
+//! lock, starts no thread and does no I/O; it depends on no other crate of the workspace.
+//!
+//! ```
+//! use libos_abi::{Demand, FsPath, Syscall, fs};
+//!
+//! let call: Syscall = fs::Read { path: FsPath::from("workspace/a.txt"), max_bytes: None }.into();
+//! assert_eq!(call.info().name, "fs.read");
+//! let Demand::Rights(needs) = call.demand() else { panic!() };
+//! assert_eq!(needs[0].to_string(), "read on fs:workspace/a.txt");
+//! ```
 #![forbid(unsafe_code)]
 
+mod call;
+mod data;
 mod digest;
+mod error;
+pub mod event;
+mod field;
+mod grant;
 mod ids;
+mod resource;
+pub mod services;
+pub mod wire;
 
+pub use call::{
+    ArgInfo, BadCall, CallInfo, Demand, DemandInfo, EffectClass, FailureInfo, IntoDemand, Request,
+    ServiceInfo,
+};
+pub use data::{INLINE_BYTES_MAX, Json, Millis, Text};
 pub use digest::{BadDigest, Digest};
+pub use error::{Denial, DenyReason, Fault, Need};
+pub use event::{Event, Principal, Record};
+pub use field::{Field, Folder, FsPath, PATH_BYTES_MAX};
+pub use grant::{
+    ArgType, ArgView, Binding, CapabilityInfo, Condition, Conditions, Effect, GrantSpec, Origin,
+    Scope, Status, Value,
+};
 pub use ids::{BadId, CapId, MessageId, ObjectId, OpId, Pid, RequestId, Seq};
+pub use resource::{BadResource, Form, Pattern, RESOURCE_BYTES_MAX, Resource, Right, Rights};
+pub use services::{
+    Error, Outcome, Reply, SERVICES, Syscall, audit, capability, clock, find, fs, human, image,
+    message, namespace, object, process, shell, tool,
+};

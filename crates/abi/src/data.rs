@@ -1,0 +1,277 @@
+//! Payloads: text and JSON that travel inline while small and by digest once large.
+//!
+//! The kernel's state holds no large payload. When a call or reply enters the kernel, every text
+//! of [`INLINE_BYTES_MAX`] and more becomes a reference to a content-addressed blob; the edge puts
+//! the bytes back before a provider or a caller sees them. A caller can never *send* a reference:
+//! knowing a digest grants nothing.
+
+use std::{borrow::Cow, sync::Arc};
+
+use bincode::{Decode, Encode};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _, ser::Error as _};
+
+use crate::Digest;
+
+/// The size in bytes from which a payload is stored as a blob: a page, where one sequential
+/// write into a segment file becomes cheaper than a row.
+pub const INLINE_BYTES_MAX: usize = 4096;
+
+/// UTF-8 text, inline or by digest.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum Text {
+    /// The text itself.
+    Inline(Arc<str>),
+    /// A text kept in the blob store.
+    Blob {
+        /// The content's digest.
+        digest: Digest,
+        /// Its length in bytes.
+        bytes: u64,
+    },
+}
+
+impl Default for Text {
+    fn default() -> Self {
+        Self::Inline("".into())
+    }
+}
+
+impl From<&str> for Text {
+    fn from(text: &str) -> Self {
+        Self::Inline(text.into())
+    }
+}
+
+impl From<String> for Text {
+    fn from(text: String) -> Self {
+        Self::Inline(text.into())
+    }
+}
+
+impl Text {
+    /// The text, if it is here.
+    #[must_use]
+    pub fn as_str(&self) -> Option<&str> {
+        match self {
+            Self::Inline(text) => Some(text),
+            Self::Blob { .. } => None,
+        }
+    }
+
+    /// Its length in bytes, wherever it is.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Self::Inline(text) => text.len() as u64,
+            Self::Blob { bytes, .. } => *bytes,
+        }
+    }
+
+    /// The digest of the content, wherever it is.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        match self {
+            Self::Inline(text) => Digest::of(text.as_bytes()),
+            Self::Blob { digest, .. } => *digest,
+        }
+    }
+
+    /// Turns a large inline text into a reference; returns the bytes to store.
+    pub fn spill(&mut self) -> Option<(Digest, Arc<[u8]>)> {
+        let Self::Inline(text) = self else {
+            return None;
+        };
+        if text.len() < INLINE_BYTES_MAX {
+            return None;
+        }
+        let bytes: Arc<[u8]> = Arc::from(Arc::clone(text));
+        let digest = Digest::of(&bytes);
+        *self = Self::Blob {
+            digest,
+            bytes: bytes.len() as u64,
+        };
+        Some((digest, bytes))
+    }
+}
+
+impl Serialize for Text {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Inline(text) => s.serialize_str(text),
+            Self::Blob { digest, bytes } => Reference {
+                blob: *digest,
+                bytes: *bytes,
+            }
+            .serialize(s),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        Cow::<'de, str>::deserialize(d).map(|text| Self::Inline(text.into()))
+    }
+}
+
+impl JsonSchema for Text {
+    fn schema_name() -> Cow<'static, str> {
+        "Text".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string" })
+    }
+}
+
+/// How a payload that is not here prints.
+#[derive(Serialize)]
+struct Reference {
+    blob: Digest,
+    bytes: u64,
+}
+
+/// A JSON value, kept as its canonical text (object keys sorted, no white space).
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Json(pub Text);
+
+impl Default for Json {
+    fn default() -> Self {
+        Self(Text::from("null"))
+    }
+}
+
+impl From<&serde_json::Value> for Json {
+    fn from(value: &serde_json::Value) -> Self {
+        Self(Text::from(value.to_string()))
+    }
+}
+
+impl Json {
+    /// The value.
+    ///
+    /// # Errors
+    /// When the payload is not here but in the blob store, or is no JSON.
+    pub fn value(&self) -> Result<serde_json::Value, serde_json::Error> {
+        match self.0.as_str() {
+            Some(text) => serde_json::from_str(text),
+            None => serde_json::to_value(&self.0),
+        }
+    }
+}
+
+impl Serialize for Json {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        if s.is_human_readable() {
+            self.value().map_err(S::Error::custom)?.serialize(s)
+        } else {
+            self.0.serialize(s)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Json {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        if d.is_human_readable() {
+            let value = serde_json::Value::deserialize(d)?;
+            Ok(Self::from(&value))
+        } else {
+            let text = Text::deserialize(d)?;
+            let inline = text.as_str().unwrap_or_default();
+            serde_json::from_str::<serde::de::IgnoredAny>(inline).map_err(D::Error::custom)?;
+            Ok(Self(text))
+        }
+    }
+}
+
+impl JsonSchema for Json {
+    fn schema_name() -> Cow<'static, str> {
+        "Json".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!(true)
+    }
+}
+
+/// A length of time in milliseconds; written as a number or as text such as `250ms`, `30s`,
+/// `10m`, `1h`, `2d`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Encode, Decode)]
+pub struct Millis(pub u64);
+
+impl std::str::FromStr for Millis {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bad = || format!("`{text}` is no duration: write 250ms, 30s, 10m, 1h or 2d");
+        let digits = text
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(text.len());
+        let number: u64 = text[..digits].parse().map_err(|_| bad())?;
+        let unit = match &text[digits..] {
+            "ms" | "" => 1,
+            "s" => 1_000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            _ => return Err(bad()),
+        };
+        number.checked_mul(unit).map(Self).ok_or_else(bad)
+    }
+}
+
+impl std::fmt::Display for Millis {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let units = [
+            (86_400_000, "d"),
+            (3_600_000, "h"),
+            (60_000, "m"),
+            (1_000, "s"),
+            (1, "ms"),
+        ];
+        let (size, name) = units
+            .into_iter()
+            .find(|(size, _)| self.0 != 0 && self.0 % size == 0)
+            .unwrap_or((1, "ms"));
+        write!(f, "{}{name}", self.0 / size)
+    }
+}
+
+impl Serialize for Millis {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_u64(self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Millis {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(
+            untagged,
+            expecting = "a number of milliseconds or text such as \"10m\""
+        )]
+        enum Written {
+            Number(u64),
+            Text(String),
+        }
+        if !d.is_human_readable() {
+            return u64::deserialize(d).map(Self);
+        }
+        match Written::deserialize(d)? {
+            Written::Number(number) => Ok(Self(number)),
+            Written::Text(text) => text.parse().map_err(D::Error::custom),
+        }
+    }
+}
+
+impl JsonSchema for Millis {
+    fn schema_name() -> Cow<'static, str> {
+        "Millis".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "milliseconds, or text such as 250ms, 30s, 10m, 1h, 2d",
+            "anyOf": [
+                { "type": "integer", "minimum": 0 },
+                { "type": "string", "pattern": "^[0-9]+(ms|s|m|h|d)?$" },
+            ],
+        })
+    }
+}

@@ -1,0 +1,409 @@
+//! Events: the only way kernel state changes, and what the journal is made of.
+//!
+//! A [`Record`] is one transaction: every event of every component it touched, or none. Variants
+//! are append-only; golden bytes in the tests keep them where they are.
+
+use bincode::{Decode, Encode};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Binding, CapId, Denial, Digest, FsPath, GrantSpec, Json, ObjectId, OpId, Origin, Outcome, Pid,
+    RequestId, Syscall, Text,
+    services::{
+        capability::Charge,
+        human::{Decided, Request},
+        image::Image,
+        message::Message,
+        process::{Budget, Ending, PlannerSpec, Wait},
+    },
+};
+
+/// One transaction as it stands in the journal.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Record {
+    /// When, in milliseconds since the epoch; never less than the record before.
+    pub at_ms: u64,
+    /// What happened, in order.
+    pub events: Vec<Event>,
+}
+
+/// One change of kernel state.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum Event {
+    /// Of an operation.
+    Op(OpEvent),
+    /// Of processes, mailboxes and timers.
+    Process(ProcessEvent),
+    /// Of capabilities.
+    Capability(CapabilityEvent),
+    /// Of objects and namespaces.
+    Object(ObjectEvent),
+    /// Of requests to humans.
+    Human(HumanEvent),
+    /// Of images.
+    Image(ImageEvent),
+}
+
+/// Who made a call. The kernel writes it; a message cannot name its own sender.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Encode, Decode, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Principal {
+    /// The host's operator, under a name for the audit.
+    Host(String),
+    /// A process.
+    Process(Pid),
+}
+
+impl Principal {
+    /// The process, if it is one.
+    #[must_use]
+    pub fn pid(&self) -> Option<Pid> {
+        match self {
+            Self::Host(_) => None,
+            Self::Process(pid) => Some(*pid),
+        }
+    }
+}
+
+impl std::fmt::Display for Principal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Host(name) => write!(f, "host:{name}"),
+            Self::Process(pid) => pid.fmt(f),
+        }
+    }
+}
+
+/// Where an operation stands in its process's quantum.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode, Serialize, Deserialize,
+)]
+pub struct Step {
+    /// The operation it is numbered under: the call of the tool that made it.
+    pub parent: Option<OpId>,
+    /// Its number there, from 1, in the order of submission.
+    pub index: u32,
+}
+
+/// What was decided about an operation.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// It goes through, by these capabilities (none where it demands nothing).
+    Allowed(Vec<CapId>),
+    /// A human is asked, because of these capabilities.
+    Asked {
+        /// The capabilities that say `ask`.
+        by: Vec<CapId>,
+        /// The request.
+        request: RequestId,
+    },
+    /// It is refused.
+    Denied(Denial),
+}
+
+/// What happened to an operation.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum OpEvent {
+    /// It was admitted.
+    Admitted {
+        /// Its id.
+        op: OpId,
+        /// Who called.
+        caller: Principal,
+        /// Its place in the quantum, for a process.
+        step: Step,
+        /// The canonical call; large payloads by digest.
+        call: Syscall,
+    },
+    /// It was decided.
+    Decided {
+        /// The operation.
+        op: OpId,
+        /// How.
+        verdict: Verdict,
+    },
+    /// Its effect may start from here on: the intent.
+    Dispatched {
+        /// The operation, and the id of its effect.
+        op: OpId,
+    },
+    /// It waits.
+    Blocked {
+        /// The operation.
+        op: OpId,
+        /// What for.
+        wait: Wait,
+    },
+    /// It is over.
+    Settled {
+        /// The operation.
+        op: OpId,
+        /// What it ended in; large payloads by digest.
+        outcome: Outcome,
+    },
+}
+
+impl OpEvent {
+    /// The operation it is about.
+    #[must_use]
+    pub fn op(&self) -> OpId {
+        match self {
+            Self::Admitted { op, .. }
+            | Self::Decided { op, .. }
+            | Self::Dispatched { op }
+            | Self::Blocked { op, .. }
+            | Self::Settled { op, .. } => *op,
+        }
+    }
+}
+
+/// What happened to processes, mailboxes and timers.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum ProcessEvent {
+    /// A process was made.
+    Spawned {
+        /// Its id.
+        pid: Pid,
+        /// Its parent.
+        parent: Option<Pid>,
+        /// Its image.
+        image: String,
+        /// What it is to achieve.
+        goal: Text,
+        /// Who plans for it.
+        planner: PlannerSpec,
+        /// The host folder behind its workspace.
+        workspace: Option<String>,
+        /// Its working directory.
+        cwd: FsPath,
+        /// Its limits.
+        budget: Budget,
+        /// When, in milliseconds since the epoch.
+        at_ms: u64,
+    },
+    /// A run began.
+    Started {
+        /// The process.
+        pid: Pid,
+        /// The run.
+        run: u64,
+    },
+    /// A quantum ended; its memo is dropped.
+    Committed {
+        /// The process.
+        pid: Pid,
+        /// What its planner keeps.
+        state: Text,
+    },
+    /// It waits.
+    Blocked {
+        /// The process.
+        pid: Pid,
+        /// What for.
+        wait: Wait,
+    },
+    /// It can run again.
+    Readied {
+        /// The process.
+        pid: Pid,
+    },
+    /// A signal holds it.
+    Paused {
+        /// The process.
+        pid: Pid,
+        /// Whether the host sent it.
+        by_host: bool,
+    },
+    /// A signal lets it go on.
+    Resumed {
+        /// The process.
+        pid: Pid,
+    },
+    /// It ended.
+    Ended {
+        /// The process.
+        pid: Pid,
+        /// How.
+        ending: Ending,
+    },
+    /// It and all above it used calls.
+    Charged {
+        /// The process.
+        pid: Pid,
+        /// System calls.
+        syscalls: u64,
+    },
+    /// It moved to another working directory.
+    Moved {
+        /// The process.
+        pid: Pid,
+        /// The folder.
+        cwd: FsPath,
+    },
+    /// A message was put into a mailbox.
+    Sent(Message),
+    /// Messages were taken out of a mailbox.
+    Received {
+        /// The process.
+        pid: Pid,
+        /// The messages.
+        ids: Vec<crate::MessageId>,
+    },
+}
+
+/// A capability as it is made.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct NewCapability {
+    /// Its id.
+    pub id: CapId,
+    /// The only process it works for.
+    pub subject: Pid,
+    /// What it says.
+    pub grant: GrantSpec,
+    /// When it ends, in milliseconds since the epoch.
+    pub expires_at_ms: Option<u64>,
+    /// The capability it was cut from.
+    pub parent: Option<CapId>,
+    /// Where it came from.
+    pub origin: Origin,
+    /// For an approval: what it is tied to.
+    pub binding: Option<Binding>,
+}
+
+/// What happened to capabilities.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum CapabilityEvent {
+    /// One was made.
+    Granted(NewCapability),
+    /// One was taken back. Every one cut from it ends with it.
+    Revoked {
+        /// The capability.
+        capability: CapId,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// An operation set uses, calls or sums aside.
+    Reserved {
+        /// The operation.
+        op: OpId,
+        /// What.
+        charges: Vec<Charge>,
+    },
+    /// What an operation set aside was taken or given back.
+    Settled {
+        /// The operation.
+        op: OpId,
+        /// Whether it was given back.
+        gave_back: bool,
+    },
+    /// A process ended, and its capabilities with it.
+    SubjectEnded {
+        /// The process.
+        subject: Pid,
+    },
+}
+
+/// What happened to objects and namespaces.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum ObjectEvent {
+    /// A namespace was made.
+    NamespaceCreated {
+        /// Its name.
+        namespace: String,
+        /// By whom; absent is the host.
+        by: Option<Pid>,
+    },
+    /// An object was made.
+    Created {
+        /// Its id.
+        id: ObjectId,
+        /// Its type.
+        r#type: String,
+        /// Its content.
+        payload: Json,
+        /// The digest of its content.
+        digest: Digest,
+        /// Its owner.
+        owner: Pid,
+        /// Where it is named.
+        namespace: Option<String>,
+        /// Its name.
+        name: Option<String>,
+        /// What it was made from.
+        parents: Vec<ObjectId>,
+        /// When, in milliseconds since the epoch.
+        at_ms: u64,
+    },
+    /// An object got a new version.
+    Updated {
+        /// The object.
+        id: ObjectId,
+        /// Its version now.
+        version: u64,
+        /// Its content.
+        payload: Json,
+        /// The digest of its content.
+        digest: Digest,
+        /// When, in milliseconds since the epoch.
+        at_ms: u64,
+    },
+    /// An object was removed.
+    Deleted {
+        /// The object.
+        id: ObjectId,
+    },
+}
+
+/// What happened to requests to humans.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum HumanEvent {
+    /// A request was made.
+    Opened(Request),
+    /// A request was answered.
+    Decided {
+        /// The request.
+        request: RequestId,
+        /// The answer.
+        decided: Decided,
+    },
+    /// A request was cancelled with its process.
+    Cancelled {
+        /// The request.
+        request: RequestId,
+    },
+    /// A human was told something.
+    Output {
+        /// By whom.
+        pid: Option<Pid>,
+        /// To whom.
+        human: String,
+        /// What.
+        message: Text,
+    },
+}
+
+/// What happened to images.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum ImageEvent {
+    /// One was registered, or replaced.
+    Registered(Image),
+}
+
+macro_rules! into_event {
+    ($($variant:ident($type:ident)),*) => {$(
+        impl From<$type> for Event {
+            fn from(event: $type) -> Self {
+                Self::$variant(event)
+            }
+        }
+    )*};
+}
+into_event!(
+    Op(OpEvent),
+    Process(ProcessEvent),
+    Capability(CapabilityEvent),
+    Object(ObjectEvent),
+    Human(HumanEvent),
+    Image(ImageEvent)
+);

@@ -1,0 +1,194 @@
+//! Capabilities: look, hand on, take back, explain.
+
+use crate::{
+    Binding, CapId, CapabilityInfo, DenyReason, Effect, GrantSpec, Need, OpId, Origin, Pid,
+    Resource, Right, call::service, field::opaque,
+};
+
+record! {
+    /// Capabilities.
+    pub struct Capabilities {
+        /// In the order of their ids.
+        pub capabilities: Vec<CapabilityInfo>,
+    }
+
+    /// A capability that was made.
+    pub struct Granted {
+        /// Its id.
+        pub capability: CapId,
+    }
+
+    /// Capabilities that were made.
+    pub struct GrantedAll {
+        /// In the order asked for.
+        pub capabilities: Vec<CapId>,
+    }
+
+    /// Capabilities that were taken back.
+    pub struct Revoked {
+        /// The one named and every one cut from it.
+        pub capabilities: Vec<CapId>,
+    }
+
+    /// Why a right over a resource would be allowed, asked about or denied.
+    pub struct Explanation {
+        /// The right and the resource.
+        pub need: Need,
+        /// What would be decided for a call without conditions on arguments.
+        pub effect: Effect,
+        /// Why, when it would be denied.
+        pub reason: Option<DenyReason>,
+        /// Every capability of the subject that speaks of it, in the order they were weighed.
+        pub weighed: Vec<CapabilityInfo>,
+        /// In words, with what would have to be granted.
+        pub text: String,
+    }
+
+    /// What one call takes from a finite capability.
+    pub struct Charge {
+        /// The capability.
+        pub capability: CapId,
+        /// Uses taken (0 or 1).
+        pub uses: u32,
+        /// Calls taken (0 or 1).
+        pub calls: u64,
+        /// Amounts taken from its sums, by argument.
+        pub sums: Vec<Sum>,
+    }
+
+    /// An amount taken from a sum.
+    pub struct Sum {
+        /// The argument.
+        pub arg: String,
+        /// The amount.
+        pub amount: u64,
+    }
+}
+
+opaque!(
+    Charge,
+    Explanation,
+    Capabilities,
+    Granted,
+    GrantedAll,
+    Revoked
+);
+
+service! {
+    /// Capabilities: look, hand on, take back, explain.
+    service capability = 4;
+    failures {
+        /// No capability of this id that the caller may see.
+        1 "not_found" NotFound;
+        /// The grant is malformed: a condition on an argument that no matching call has, of the
+        /// wrong type, a regular expression that does not compile, or too much of something.
+        2 "bad_grant" BadGrant;
+        /// The process to receive it is not a child of the caller, or has ended.
+        3 "not_a_child" NotAChild;
+    }
+
+    /// Lists the caller's capabilities (of the host: a process's, or all).
+    1 list List {
+        /// The process, for the host.
+        pid: Option<Pid>,
+        /// Those out of force too.
+        all: Option<bool>,
+    } -> Capabilities
+    { demand: [own]; effect: State; fails: []; }
+
+    /// Shows one of the caller's capabilities (of the host: any).
+    2 inspect Inspect {
+        /// The capability.
+        capability: CapId,
+    } -> CapabilityInfo
+    { demand: [own]; effect: State; fails: [NotFound]; }
+
+    /// Hands part of the caller's authority to a child. Only ever narrower.
+    3 delegate Delegate {
+        /// The child.
+        to: Pid,
+        /// What.
+        grant: GrantSpec,
+    } -> Granted
+    { demand: [own]; effect: State; fails: [BadGrant NotAChild]; }
+
+    /// Takes a capability back, and every one cut from it: one that the caller handed on (of the
+    /// host: any).
+    4 revoke Revoke {
+        /// The capability.
+        capability: CapId,
+        /// Why.
+        reason: Option<String>,
+    } -> Revoked
+    { demand: [own]; effect: State; fails: [NotFound]; }
+
+    /// Grants a process authority, on the host's word.
+    5 grant Grant {
+        /// The process.
+        to: Pid,
+        /// What.
+        grant: GrantSpec,
+    } -> Granted
+    { demand: [host]; effect: State; fails: [BadGrant]; }
+
+    /// Explains what would be decided, and why.
+    6 explain Explain {
+        /// The process, for the host; the caller if absent.
+        pid: Option<Pid>,
+        /// The right.
+        right: Right,
+        /// The resource.
+        on: Resource,
+    } -> Explanation
+    { demand: [own]; effect: State; fails: []; }
+
+    /// Cuts a new child's authority from its parent's: each grant must be covered by what the
+    /// parent may delegate; the parent's denials and questions that overlap come along.
+    32 derive Derive {
+        /// The parent.
+        parent: Pid,
+        /// The child.
+        child: Pid,
+        /// What the child is to get.
+        grants: Vec<GrantSpec>,
+    } -> GrantedAll
+    { demand: [kernel]; effect: State; fails: [BadGrant]; }
+
+    /// Makes a capability on the kernel's word.
+    33 issue Issue {
+        /// The subject.
+        to: Pid,
+        /// What.
+        grant: GrantSpec,
+        /// Where it comes from.
+        origin: Origin,
+        /// For an approval: what it is tied to.
+        binding: Option<Binding>,
+    } -> Granted
+    { demand: [kernel]; effect: State; fails: [BadGrant]; }
+
+    /// Sets aside what an operation takes from finite capabilities.
+    34 reserve Reserve {
+        /// The operation.
+        op: OpId,
+        /// What it takes.
+        charges: Vec<Charge>,
+    } -> ()
+    { demand: [kernel]; effect: State; fails: []; }
+
+    /// Takes what was set aside for an operation, or gives it back when nothing began.
+    35 settle Settle {
+        /// The operation.
+        op: OpId,
+        /// Whether it is given back.
+        give_back: bool,
+    } -> ()
+    { demand: [kernel]; effect: State; fails: []; }
+
+    /// Ends every capability of a process that has ended.
+    36 end End {
+        /// The process.
+        subject: Pid,
+    } -> ()
+    { demand: [kernel]; effect: State; fails: []; }
+}

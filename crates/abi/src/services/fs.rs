@@ -1,0 +1,182 @@
+//! Files of a mounted folder.
+
+use bincode::{Decode, Encode};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{Digest, Folder, FsPath, Text, call::service, field::opaque};
+
+record! {
+    /// A file's text.
+    pub struct FileText {
+        /// The text, cut at a character boundary within `max_bytes`.
+        pub text: Text,
+        /// Bytes read.
+        pub bytes: u64,
+        /// Whether the file has more.
+        pub truncated: bool,
+        /// The digest of the bytes read.
+        pub digest: Digest,
+    }
+
+    /// A file that was written.
+    pub struct Written {
+        /// Its path.
+        pub path: FsPath,
+        /// Bytes written.
+        pub bytes: u64,
+        /// Whether it is new.
+        pub created: bool,
+        /// The digest of its content.
+        pub digest: Digest,
+    }
+
+    /// An entry of a folder.
+    pub struct DirEntry {
+        /// Its name.
+        pub name: String,
+        /// What it is.
+        pub kind: FileKind,
+        /// Its size in bytes, for a file.
+        pub bytes: u64,
+    }
+
+    /// A folder's entries.
+    pub struct Listing {
+        /// Sorted by name.
+        pub entries: Vec<DirEntry>,
+        /// Whether there are more than the limit.
+        pub truncated: bool,
+    }
+
+    /// A folder.
+    pub struct Made {
+        /// Its path.
+        pub path: FsPath,
+        /// Whether it is new.
+        pub created: bool,
+    }
+
+    /// What was removed.
+    pub struct Removed {
+        /// Its path.
+        pub path: FsPath,
+        /// Whether there was something to remove.
+        pub removed: bool,
+    }
+
+    /// What a path leads to.
+    pub struct Metadata {
+        /// What it is.
+        pub kind: FileKind,
+        /// Its size in bytes, for a file.
+        pub bytes: u64,
+        /// When it was last changed, in milliseconds since the epoch.
+        pub modified_at_ms: u64,
+    }
+}
+
+/// The kind of a directory entry.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[derive(Copy)]
+pub enum FileKind {
+    /// A regular file.
+    File,
+    /// A folder.
+    Dir,
+    /// A symbolic link. It is never followed out of the mount.
+    Symlink,
+    /// A device, socket or pipe. It is never opened.
+    Other,
+}
+
+opaque!(Written, Listing, Made, Removed, Metadata);
+crate::field::carries_texts! { FileText { text } }
+
+service! {
+    /// Files of a mounted folder. Paths are relative to the working directory and never lead out of
+    /// the mount. Authority is decided before anything is looked at, so a denial does not tell
+    /// whether a file exists.
+    service fs = 9;
+    failures {
+        /// Nothing is there.
+        1 "not_found" NotFound;
+        /// Something is there already.
+        2 "exists" Exists;
+        /// It is a folder, or not a regular file.
+        3 "not_a_file" NotAFile;
+        /// It is no folder.
+        4 "not_a_folder" NotAFolder;
+        /// The bytes are not UTF-8.
+        5 "not_text" NotText;
+        /// It is over a limit.
+        6 "too_large" TooLarge;
+        /// The folder is not empty.
+        7 "not_empty" NotEmpty;
+        /// The mount's root cannot be removed, or the mount is not there.
+        8 "bad_target" BadTarget;
+        /// The host's operating system does not permit it.
+        9 "not_permitted" NotPermitted;
+    }
+
+    /// Reads a file as UTF-8 text.
+    1 read Read {
+        /// The file.
+        path: FsPath,
+        /// How many bytes at most; 65,536 if absent, 1,048,576 at the most.
+        max_bytes: Option<u32>,
+    } -> FileText
+    { demand: [Read on fs by |c| c.path.resource()]; effect: Read;
+      fails: [NotFound NotAFile NotText TooLarge NotPermitted BadTarget]; }
+
+    /// Writes a file as a whole: a reader sees the old content or the new, never a part.
+    2 write Write {
+        /// The file.
+        path: FsPath,
+        /// Its new content; 1,048,576 bytes at the most.
+        text: Text,
+        /// Whether an existing file may be replaced; true if absent.
+        overwrite: Option<bool>,
+    } -> Written
+    { demand: [Write on fs by |c| c.path.resource()]; effect: Reconcilable;
+      fails: [NotFound Exists NotAFile TooLarge NotPermitted BadTarget]; }
+
+    /// Lists a folder.
+    3 list List {
+        /// The folder; the working directory if absent.
+        path: Folder,
+        /// How many entries at most; 1,024 if absent, 10,000 at the most.
+        limit: Option<u32>,
+    } -> Listing
+    { demand: [Read on fs by |c| c.path.path().resource()]; effect: Read;
+      fails: [NotFound NotAFolder NotPermitted BadTarget]; }
+
+    /// Makes a folder.
+    4 mkdir Mkdir {
+        /// The folder.
+        path: FsPath,
+        /// Whether folders above it are made too; true if absent. Each needs the same right.
+        parents: Option<bool>,
+    } -> Made
+    { demand: [Write on fs by |c| c.path.resource()]; effect: Idempotent;
+      fails: [NotFound Exists NotPermitted BadTarget]; }
+
+    /// Removes a file or an empty folder.
+    5 delete Delete {
+        /// The file or folder.
+        path: FsPath,
+        /// Whether it is no failure that nothing is there; false if absent.
+        missing_ok: Option<bool>,
+    } -> Removed
+    { demand: [Delete on fs by |c| c.path.resource()]; effect: Reconcilable;
+      fails: [NotFound NotEmpty NotPermitted BadTarget]; }
+
+    /// Tells what a path leads to.
+    6 stat Stat {
+        /// The path.
+        path: FsPath,
+    } -> Metadata
+    { demand: [Read on fs by |c| c.path.resource()]; effect: Read;
+      fails: [NotFound NotPermitted BadTarget]; }
+}

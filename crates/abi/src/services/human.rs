@@ -1,0 +1,289 @@
+//! Questions, approvals and messages to humans.
+
+use bincode::{Decode, Encode};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    CapId, Digest, Field, Json, Need, OpId, Pattern, Pid, RequestId, Resource, Rights, Scope, Text,
+    call::service, field::opaque,
+};
+
+/// The human asked when none is named.
+pub const OWNER: &str = "owner";
+
+record! {
+    /// A request to a human: a card shows all of it.
+    pub struct Request {
+        /// Its id.
+        pub id: RequestId,
+        /// The operation that waits for it.
+        pub op: OpId,
+        /// Who asks.
+        pub pid: Pid,
+        /// Who is asked.
+        pub human: String,
+        /// What is asked.
+        pub ask: Ask,
+        /// When, in milliseconds since the epoch.
+        pub asked_at_ms: u64,
+        /// Where it stands.
+        pub state: RequestState,
+    }
+
+    /// A call that needs a human's word.
+    pub struct Approval {
+        /// The call's name.
+        pub call: String,
+        /// Its canonical arguments, in full.
+        pub args: Json,
+        /// The digest of the canonical call. The answer holds for exactly these bytes.
+        pub digest: Digest,
+        /// What the call demands.
+        pub needs: Vec<Need>,
+        /// The grants that say `ask`.
+        pub asked_by: Vec<CapId>,
+    }
+
+    /// An answer, once given.
+    pub struct Decided {
+        /// The answer.
+        pub decision: Decision,
+        /// Who gave it.
+        pub by: String,
+        /// When, in milliseconds since the epoch.
+        pub at_ms: u64,
+        /// The capability it made.
+        pub capability: Option<CapId>,
+    }
+
+    /// Requests.
+    pub struct Requests {
+        /// In the order of their ids.
+        pub requests: Vec<Request>,
+    }
+
+    /// A human's answer to a question.
+    pub struct Answer {
+        /// The text.
+        pub answer: Text,
+    }
+
+    /// A human's answer to a request for permission.
+    pub struct Permission {
+        /// The standing answer.
+        pub policy: Policy,
+        /// The capability it made.
+        pub capability: Option<CapId>,
+    }
+
+    /// A message to a human that was recorded.
+    pub struct Delivered {
+        /// To whom.
+        pub human: String,
+    }
+
+    /// A request made by the kernel.
+    pub struct Opened {
+        /// Its id.
+        pub request: RequestId,
+    }
+}
+
+/// What is asked of a human.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Ask {
+    /// To approve one exact call.
+    Approval(Approval),
+    /// A question, to be answered with text.
+    Question {
+        /// The question.
+        question: Text,
+        /// What helps to answer it.
+        context: Option<Text>,
+    },
+    /// A standing permission.
+    Permission {
+        /// For these resources.
+        on: Pattern,
+        /// These rights.
+        rights: Rights,
+        /// Why the process wants it.
+        reason: String,
+    },
+}
+
+/// Where a request stands.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RequestState {
+    /// It waits for an answer.
+    Pending,
+    /// It was answered. It cannot be answered again.
+    Decided(Decided),
+    /// Its process ended first.
+    Cancelled,
+}
+
+/// A human's word.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    /// Approve the call.
+    Approve {
+        /// How far the approval reaches.
+        scope: Scope,
+    },
+    /// Refuse the call, the question or the permission.
+    Deny {
+        /// Why.
+        reason: Option<String>,
+    },
+    /// Answer a question.
+    Answer {
+        /// The text.
+        text: Text,
+    },
+    /// Answer a request for permission for good.
+    Permit {
+        /// How.
+        policy: Policy,
+    },
+}
+
+/// A standing answer to a request for permission.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[derive(Copy)]
+pub enum Policy {
+    /// Allow it from now on.
+    Always,
+    /// Ask about each call.
+    AskEachTime,
+    /// Deny it from now on.
+    Never,
+}
+
+opaque!(Permission, Delivered, Opened, Decision, Policy, Decided);
+crate::field::carries_texts! {
+    Approval { args }
+    Request { ask, state }
+    Requests { requests }
+    Answer { answer }
+}
+
+impl Field for Ask {
+    fn texts(&mut self, visit: &mut dyn FnMut(&mut Text)) {
+        match self {
+            Self::Approval(approval) => approval.texts(visit),
+            Self::Question { question, context } => {
+                question.texts(visit);
+                context.texts(visit);
+            }
+            Self::Permission { .. } => {}
+        }
+    }
+}
+
+impl Field for RequestState {
+    fn texts(&mut self, visit: &mut dyn FnMut(&mut Text)) {
+        if let Self::Decided(Decided {
+            decision: Decision::Answer { text },
+            ..
+        }) = self
+        {
+            text.texts(visit);
+        }
+    }
+}
+
+fn named(human: Option<&str>) -> Resource {
+    Resource::named("human", human.unwrap_or(OWNER))
+}
+
+service! {
+    /// Questions, approvals and messages to humans. A request is answered exactly once.
+    service human = 5;
+    failures {
+        /// No request of this id.
+        1 "not_found" NotFound;
+        /// The request was answered or cancelled before.
+        2 "already_decided" AlreadyDecided;
+        /// The answer is not of the kind the request asks for.
+        3 "wrong_answer" WrongAnswer;
+        /// The human refused.
+        4 "refused" Refused;
+        /// Nobody may be asked for so much: whole kinds of shell, capability or host authority,
+        /// or the root of a mount.
+        5 "not_requestable" NotRequestable;
+    }
+
+    /// Asks a human a question and waits for the answer.
+    1 ask AskQuestion {
+        /// The question.
+        question: Text,
+        /// What helps to answer it.
+        context: Option<Text>,
+        /// Who is asked; `owner` if absent.
+        human: Option<String>,
+    } -> Answer
+    { demand: [Write on human by |c| named(c.human.as_deref())]; effect: State; fails: [Refused]; }
+
+    /// Tells a human something.
+    2 output Output {
+        /// The message.
+        message: Text,
+        /// To whom; `owner` if absent.
+        human: Option<String>,
+    } -> Delivered
+    { demand: [Write on human by |c| named(c.human.as_deref())]; effect: State; fails: []; }
+
+    /// Asks a human for a standing permission and waits for the answer.
+    3 request_permission RequestPermission {
+        /// For these resources.
+        on: Pattern,
+        /// These rights.
+        rights: Rights,
+        /// Why it is needed.
+        reason: String,
+        /// Who is asked; `owner` if absent.
+        human: Option<String>,
+    } -> Permission
+    { demand: [Write on human by |c| named(c.human.as_deref())]; effect: State;
+      fails: [Refused NotRequestable]; }
+
+    /// Lists the requests.
+    4 list List {
+        /// Those answered and cancelled too.
+        all: Option<bool>,
+    } -> Requests
+    { demand: [host]; effect: State; fails: []; }
+
+    /// Answers a request, on a human's word.
+    5 decide Decide {
+        /// The request.
+        request: RequestId,
+        /// The answer.
+        decision: Decision,
+    } -> Request
+    { demand: [host]; effect: State; fails: [NotFound AlreadyDecided WrongAnswer]; }
+
+    /// Opens a request for the approval of a call.
+    32 open Open {
+        /// The operation that waits.
+        op: OpId,
+        /// Who asks.
+        pid: Pid,
+        /// The call.
+        approval: Approval,
+    } -> Opened
+    { demand: [kernel]; effect: State; fails: []; }
+
+    /// Cancels the pending requests of a process that has ended.
+    33 cancel Cancel {
+        /// The process.
+        pid: Pid,
+    } -> ()
+    { demand: [kernel]; effect: State; fails: []; }
+}

@@ -1,0 +1,76 @@
+//! Images: what a process is made from.
+
+use super::process::PlannerSpec;
+use crate::{GrantSpec, Resource, Text, call::service};
+
+record! {
+    /// An image: a declaration, which grants nothing.
+    #[serde(deny_unknown_fields)]
+    pub struct Image {
+        /// Its name.
+        pub name: String,
+        /// Its version.
+        pub version: String,
+        /// What it is for.
+        #[serde(default)]
+        pub description: String,
+        /// What a model is told first.
+        #[serde(default)]
+        pub prompt: Text,
+        /// The tools in its table.
+        #[serde(default)]
+        pub tools: Vec<String>,
+        /// Who plans for its processes by default.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub planner: Option<PlannerSpec>,
+        /// What its processes will need. Shown to people; **never granted**.
+        #[serde(default)]
+        pub required_capabilities: Vec<GrantSpec>,
+    }
+
+    /// Images.
+    pub struct Images {
+        /// In the order of their names.
+        pub images: Vec<Image>,
+    }
+}
+
+crate::field::carries_texts! {
+    Image { prompt }
+    Images { images }
+}
+
+service! {
+    /// Images: what a process is made from. Nothing in an image grants anything.
+    service image = 7;
+    failures {
+        /// No image of this name is registered.
+        1 "not_found" NotFound;
+        /// An image of this name is registered already.
+        2 "exists" Exists;
+        /// The image is malformed.
+        3 "bad_image" BadImage;
+    }
+
+    /// Lists the images.
+    1 list List {} -> Images
+    { demand: [Read on image by |_| Resource::named("image", "all")]; effect: State; fails: []; }
+
+    /// Shows an image.
+    2 inspect Inspect {
+        /// Its name.
+        image: String,
+    } -> Image
+    { demand: [Read on image by |c| Resource::named("image", &c.image)]; effect: State;
+      fails: [NotFound]; }
+
+    /// Registers an image.
+    3 register Register {
+        /// The image.
+        image: Image,
+        /// Whether it may replace one of the same name.
+        replace: Option<bool>,
+    } -> Image
+    { demand: [Write on image by |c| Resource::named("image", &c.image.name)]; effect: State;
+      fails: [Exists BadImage]; }
+}

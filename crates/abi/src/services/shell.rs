@@ -1,0 +1,56 @@
+//! Programs of the host.
+
+use crate::{Folder, Millis, Resource, Text, call::service};
+
+record! {
+    /// How a program ended.
+    pub struct Ended {
+        /// Its exit code; absent when a signal ended it.
+        pub exit_code: Option<i32>,
+        /// The signal that ended it.
+        pub signal: Option<i32>,
+        /// What it wrote to standard output, within the limit; bytes that are not UTF-8 replaced.
+        pub stdout: Text,
+        /// What it wrote to standard error, likewise.
+        pub stderr: Text,
+        /// Whether output was cut.
+        pub truncated: bool,
+        /// How long it ran.
+        pub wall_ms: u64,
+    }
+}
+
+crate::field::carries_texts! { Ended { stdout, stderr } }
+
+service! {
+    /// Programs of the host. A program is started from an argument list, never from a command line.
+    service shell = 10;
+    failures {
+        /// No program of this name is on the path.
+        1 "not_found" NotFound;
+        /// It ran longer than its time; it and all it started were ended.
+        2 "timed_out" TimedOut;
+        /// The argument list is empty or holds NUL.
+        3 "bad_arguments" BadArguments;
+        /// The working directory is not there.
+        4 "bad_folder" BadFolder;
+        /// The host's operating system does not permit it.
+        5 "not_permitted" NotPermitted;
+    }
+
+    /// Runs a program to its end.
+    1 run Run {
+        /// The program and its arguments.
+        argv: Vec<String>,
+        /// Its working directory; the process's own if absent.
+        cwd: Folder,
+        /// How long it may run; 30 s if absent, 5 min at the most.
+        timeout_ms: Option<Millis>,
+        /// What it reads from standard input; nothing if absent.
+        stdin: Option<Text>,
+    } -> Ended
+    { demand: [Execute on shell by
+        |c| Resource::named("shell", c.argv.first().map_or("", String::as_str))];
+      effect: Irreversible;
+      fails: [NotFound TimedOut BadArguments BadFolder NotPermitted]; }
+}

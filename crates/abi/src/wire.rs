@@ -1,0 +1,75 @@
+//! The wire codec: the one module that names bincode.
+//!
+//! Everything that is hashed, journaled or framed goes through here. Decoding is bounded
+//! ([`FRAME_BYTES_MAX`]) and total: bytes left over are an error, never ignored. The format is
+//! bincode's legacy configuration (fixed-width little-endian integers), which other
+//! implementations can read; golden bytes in the tests keep it from moving.
+
+use bincode::{Decode, Encode, config};
+use serde::Serialize;
+
+/// The most bytes one encoded value may take: a file of 1 MiB (the largest text one call may
+/// carry) with room for its envelope and escaping.
+pub const FRAME_BYTES_MAX: usize = 4 << 20;
+
+const CONFIG: config::Configuration<
+    config::LittleEndian,
+    config::Fixint,
+    config::Limit<FRAME_BYTES_MAX>,
+> = config::legacy().with_limit::<FRAME_BYTES_MAX>();
+
+/// Bytes that are not a value of the expected type.
+#[derive(Debug, thiserror::Error)]
+#[error("the bytes do not decode: {what}")]
+pub struct WireError {
+    what: String,
+}
+
+impl WireError {
+    /// An error for bytes that decode but mean nothing.
+    #[must_use]
+    pub fn new(what: impl Into<String>) -> Self {
+        Self { what: what.into() }
+    }
+}
+
+/// Appends the encoding of `value` to `out`.
+///
+/// # Panics
+/// Never for ABI types: their encoding has no failing case and `Vec` grows.
+pub fn encode_into<T: Encode>(value: &T, out: &mut Vec<u8>) {
+    bincode::encode_into_std_write(value, out, config::legacy())
+        .expect("ABI types encode totally and a Vec takes every write");
+}
+
+/// The encoding of `value`.
+#[must_use]
+pub fn encode<T: Encode>(value: &T) -> Vec<u8> {
+    let mut out = Vec::with_capacity(64);
+    encode_into(value, &mut out);
+    out
+}
+
+/// The encoding of a value known through serde only (component state, for hashing).
+///
+/// # Panics
+/// Never for kernel state: it holds no type that serde cannot write to bincode.
+#[must_use]
+pub fn encode_serde<T: Serialize>(value: &T) -> Vec<u8> {
+    bincode::serde::encode_to_vec(value, config::legacy())
+        .expect("kernel state holds only types that encode totally")
+}
+
+/// Reads one value that fills `bytes` exactly.
+///
+/// # Errors
+/// [`WireError`] when the bytes are cut off, too many, malformed or claim a length over
+/// [`FRAME_BYTES_MAX`].
+pub fn decode<T: Decode<()>>(bytes: &[u8]) -> Result<T, WireError> {
+    let (value, used) = bincode::decode_from_slice(bytes, CONFIG)
+        .map_err(|error| WireError::new(error.to_string()))?;
+    match bytes.len() - used {
+        0 => Ok(value),
+        rest => Err(WireError::new(format!("{rest} bytes are left over"))),
+    }
+}

@@ -1,0 +1,67 @@
+//! Providers: the only parts with effects outside the kernel.
+//!
+//! A provider does what the broker decided and reports. It never decides authority, never talks to
+//! a component, and its own error texts never reach the caller: a failure is one of the service's
+//! failures or [`Fault::ProviderFailed`](libos_abi::Fault::ProviderFailed) with a stable kind.
+
+use std::sync::Arc;
+
+use libos_abi::{Error, FsPath, OpId, Pid, Reply, Syscall};
+
+use crate::{BoxFuture, Port};
+
+/// An effect to perform. Its intent is on disk, unless it only reads.
+#[derive(Clone)]
+pub struct Order {
+    /// The operation: the id under which the effect is performed, repeated and reconciled.
+    pub op: OpId,
+    /// The process; `None` for the host's operator.
+    pub pid: Option<Pid>,
+    /// The canonical call, large payloads put back.
+    pub call: Syscall,
+    /// The process's working directory, canonical.
+    pub cwd: FsPath,
+    /// The host folder behind the process's workspace mount.
+    pub workspace: Option<Arc<str>>,
+    /// A door for calls made on behalf of this operation, numbered under it.
+    pub port: Arc<dyn Port>,
+}
+
+/// What became of an effect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EffectOutcome {
+    /// It happened.
+    Done(Reply),
+    /// It was tried and failed; whatever it set aside is spent.
+    Failed(Error),
+    /// The provider certifies that nothing began; what was set aside is given back.
+    NotStarted(Error),
+    /// Nobody can tell. The text is for the host's log.
+    Unknown(String),
+}
+
+/// What a provider knows of an effect whose outcome a crash swallowed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reconciled {
+    /// It happened, with this reply.
+    Happened(Reply),
+    /// It did not happen; it may be performed.
+    DidNotHappen,
+    /// Nobody can tell.
+    Unknown,
+}
+
+/// A provider of one or more services.
+pub trait Provider: Send + Sync {
+    /// The names of the services it performs effects for. Constant.
+    fn serves(&self) -> &'static [&'static str];
+
+    /// Performs an effect. Dropping the future abandons the effect; the provider then ends what it
+    /// started.
+    fn perform(&self, order: Order) -> BoxFuture<'static, EffectOutcome>;
+
+    /// Tells whether an effect happened. Asked after a crash, for reconcilable calls only.
+    fn reconcile(&self, _order: Order) -> BoxFuture<'static, Reconciled> {
+        Box::pin(async { Reconciled::Unknown })
+    }
+}
