@@ -114,8 +114,8 @@ fn run(root: &Path, steps: &[Step]) -> Result<()> {
         let seconds = start.elapsed().as_secs_f64();
         if let Err(error) = outcome {
             bail!(
-                "{error:#}\n\nstep {number} of {} failed after {seconds:.1} s; run it alone with\n    \
-                 {command}",
+                "{error:#}\n\nstep {number} of {} failed after {seconds:.1} s; \
+                 run it alone with\n    {command}",
                 steps.len()
             );
         }
