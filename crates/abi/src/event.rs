@@ -111,8 +111,11 @@ pub enum OpEvent {
         op: OpId,
         /// Who called.
         caller: Principal,
-        /// Its place in the quantum, for a process.
+        /// Its place in the quantum, for a process; index 0 is the runtime's own bookkeeping.
         step: Step,
+        /// The fingerprint of the call as it was submitted: a run that comes to this step again
+        /// must submit the same.
+        fingerprint: u64,
         /// The canonical call; large payloads by digest.
         call: Syscall,
     },
