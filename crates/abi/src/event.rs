@@ -162,7 +162,8 @@ impl OpEvent {
 }
 
 /// What happened to processes, mailboxes and timers.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ProcessEvent {
     /// A process was made.
     Spawned {
@@ -275,7 +276,8 @@ pub struct NewCapability {
 }
 
 /// What happened to capabilities.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum CapabilityEvent {
     /// One was made.
     Granted(NewCapability),
@@ -308,7 +310,8 @@ pub enum CapabilityEvent {
 }
 
 /// What happened to objects and namespaces.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ObjectEvent {
     /// A namespace was made.
     NamespaceCreated {
@@ -359,7 +362,8 @@ pub enum ObjectEvent {
 }
 
 /// What happened to requests to humans.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum HumanEvent {
     /// A request was made.
     Opened(Request),
@@ -387,7 +391,8 @@ pub enum HumanEvent {
 }
 
 /// What happened to images.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ImageEvent {
     /// One was registered, or replaced.
     Registered(Image),

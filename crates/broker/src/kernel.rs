@@ -976,28 +976,28 @@ impl Kernel {
         for event in &tx.events {
             self.watch_event(event);
         }
-        out.sync |= tx.sync;
-        out.blobs.extend(tx.blobs);
-        for event in &tx.events {
-            if let Some(notice) = notice_of(event) {
-                out.push(Output::Notice(notice));
-            }
+        if tx.sync {
+            out.sync();
         }
+        let notices = tx.events.iter().filter_map(notice_of).map(Output::Notice);
+        let part = out.part();
+        part.blobs.extend(tx.blobs);
+        part.released.extend(notices);
+        part.released.extend(tx.outputs);
         if !tx.events.is_empty() {
-            out.records.push(Record {
+            part.records.push(Record {
                 at_ms: self.now_ms,
                 events: tx.events,
             });
         }
-        tx.outputs.into_iter().for_each(|output| out.push(output));
     }
 
     fn watch_event(&mut self, event: &Event) {
         match event {
-            Event::Op(OpEvent::Blocked { op, wait }) => {
-                if self.ops.ops.get(op).is_some_and(Op::is_blocked) {
-                    self.watch(*op, wait);
-                }
+            Event::Op(OpEvent::Blocked { op, wait })
+                if self.ops.ops.get(op).is_some_and(Op::is_blocked) =>
+            {
+                self.watch(*op, wait);
             }
             Event::Process(ProcessEvent::Ended { pid, .. }) => self.wake(&WaitOn::Child(*pid)),
             Event::Process(ProcessEvent::Sent(message)) => {

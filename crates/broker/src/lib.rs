@@ -19,5 +19,5 @@ mod output;
 mod parts;
 
 pub use kernel::{Input, Kernel, Submission, Submitter};
-pub use output::{EffectOrder, Mode, Notice, Output, Outputs, Release, Start, Ticket};
+pub use output::{EffectOrder, Mode, Notice, Output, Outputs, Part, Start, Ticket};
 pub use parts::{ComposeError, Parts};

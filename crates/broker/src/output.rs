@@ -11,42 +11,54 @@ use libos_abi::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ticket(pub u64);
 
-/// When an output may leave the core.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Release {
-    /// At once: nothing it depends on must be on disk.
-    Now,
-    /// When every record of the batch is on disk.
-    Durable,
-}
-
-/// Everything one or more steps ask for, in order.
+/// Everything one or more steps ask for, in order and in two parts.
 #[derive(Debug, Default)]
 pub struct Outputs {
+    /// What depends on nothing that must be on disk: its outputs leave as soon as its records are
+    /// in line to be written.
+    pub early: Part,
+    /// What came with or after a change that must be on disk: its outputs leave when its records
+    /// are there.
+    pub durable: Part,
+    sync: bool,
+}
+
+/// Records and what they let out.
+#[derive(Debug, Default)]
+pub struct Part {
     /// Records to append to the journal, in order.
     pub records: Vec<Record>,
     /// Payloads the records name by digest, to store before them.
     pub blobs: Vec<(Digest, Arc<[u8]>)>,
     /// What to let out.
-    pub released: Vec<(Release, Output)>,
-    /// Whether the records must be on disk before the later outputs leave.
-    pub sync: bool,
+    pub released: Vec<Output>,
 }
 
-impl Outputs {
-    pub(crate) fn push(&mut self, output: Output) {
-        let release = if self.sync {
-            Release::Durable
-        } else {
-            Release::Now
-        };
-        self.released.push((release, output));
-    }
-
+impl Part {
     /// Whether there is nothing in it.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.records.is_empty() && self.blobs.is_empty() && self.released.is_empty()
+    }
+}
+
+impl Outputs {
+    /// From here on everything waits for the disk.
+    pub(crate) fn sync(&mut self) {
+        self.sync = true;
+    }
+
+    /// The part that what comes now belongs to.
+    pub(crate) fn part(&mut self) -> &mut Part {
+        if self.sync {
+            &mut self.durable
+        } else {
+            &mut self.early
+        }
+    }
+
+    pub(crate) fn push(&mut self, output: Output) {
+        self.part().released.push(output);
     }
 }
 
