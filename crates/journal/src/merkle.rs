@@ -68,6 +68,20 @@ impl Tree {
         self.size
     }
 
+    /// The tree of `size` leaves with these full subtrees, from left to right; nothing if their
+    /// number is another than that size has. Only a comparison of the root proves them.
+    #[must_use]
+    pub fn from_peaks(size: u64, peaks: Vec<TreeHash>) -> Option<Self> {
+        let fits = u32::try_from(peaks.len()) == Ok(size.count_ones());
+        fits.then_some(Self { size, peaks })
+    }
+
+    /// Roots of the full subtrees from left to right: all that a continuation needs.
+    #[must_use]
+    pub fn peaks(&self) -> &[TreeHash] {
+        &self.peaks
+    }
+
     /// Appends a leaf, given by its [`leaf_hash`].
     pub fn push(&mut self, leaf: TreeHash) {
         let mut node = leaf;

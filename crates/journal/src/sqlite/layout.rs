@@ -22,17 +22,23 @@ use crate::{
 pub const FORMAT: i64 = 1;
 
 /// `leaf` stands before `body`, so that reading the leaves never follows the body's overflow pages.
-/// A row of `batch` is what one commit made durable: the tree's size and root after it.
+/// A row of `batch` is what one commit made durable: the tree's size and root after it. `frontier`
+/// is a cache of the tree at one of those sizes.
 const SCHEMA: &str = r#"
 CREATE TABLE meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE record(seq INTEGER PRIMARY KEY, leaf BLOB NOT NULL, body BLOB NOT NULL);
 CREATE TABLE batch(size INTEGER PRIMARY KEY, root BLOB NOT NULL);
+CREATE TABLE frontier(size INTEGER PRIMARY KEY, peaks BLOB NOT NULL);
 CREATE TABLE blob(
     digest BLOB PRIMARY KEY,
     segment INTEGER NOT NULL, "offset" INTEGER NOT NULL, length INTEGER NOT NULL
 ) WITHOUT ROWID;
 INSERT INTO meta VALUES ('segment', 1), ('segment_end', 0);
 "#;
+
+/// A commit that takes the journal past a multiple of this many records keeps the frontier, so that
+/// opening hashes at most about as many leaves.
+pub(super) const FRONTIER_RECORDS: u64 = 8192;
 
 /// How long a reader or writer waits for the other's short locks.
 const BUSY: Duration = Duration::from_secs(5);
@@ -168,21 +174,17 @@ impl Files {
         })
     }
 
-    /// Continues `tree` with the leaves that the database holds behind it, and checks that they are
-    /// all there and give the stored head. To be called within one transaction.
-    pub(super) fn load(
-        &self,
-        database: &Connection,
-        tree: &mut Tree,
-    ) -> Result<Head, JournalError> {
+    /// The tree over the records, continued from `known`, after checks that there is one record for
+    /// each position and that their leaves give the stored head. To be called within one
+    /// transaction.
+    pub(super) fn load(&self, database: &Connection, known: &Tree) -> Result<Tree, JournalError> {
         let sql = |error| JournalError::sqlite("read the records", &self.database, error);
         let stored = self.stored_head(database)?;
-        let first: Option<i64> = database
-            .query_row("SELECT min(seq) FROM record", [], |row| row.get(0))
-            .map_err(sql)?;
-        if first.is_some_and(|first| first < 0) {
-            return Err(JournalError::corrupt(0, Corruption::Inserted));
-        }
+        self.count(database, &stored)?;
+        let frontier = self
+            .frontier(database)?
+            .filter(|tree| tree.size() > known.size());
+        let mut tree = frontier.unwrap_or_else(|| known.clone());
         let leaves = "SELECT seq, leaf FROM record WHERE seq >= ?1 ORDER BY seq";
         let mut statement = database.prepare(leaves).map_err(sql)?;
         let from = i64::try_from(tree.size()).unwrap_or(i64::MAX);
@@ -199,18 +201,69 @@ impl Files {
             let unreadable = || JournalError::corrupt(at, Corruption::Unreadable);
             tree.push(leaf.ok_or_else(unreadable)?);
         }
-        let found = tree.size();
-        if found < stored.size {
+        same(&stored, &tree.head())?;
+        Ok(tree)
+    }
+
+    /// Checks that the positions of the records are those below the size of `stored`. Positions are
+    /// unique, so their number, the first and the last say it.
+    fn count(&self, database: &Connection, stored: &Head) -> Result<(), JournalError> {
+        let sql = |error| JournalError::sqlite("count the records", &self.database, error);
+        let number = |query| {
+            database
+                .query_row(query, [], |row| row.get::<_, Option<i64>>(0))
+                .map_err(sql)
+        };
+        let count = number("SELECT count(*) FROM record")?.unwrap_or(0);
+        let first = number("SELECT min(seq) FROM record")?.unwrap_or(0);
+        let next = number("SELECT max(seq) FROM record")?.map_or(0, |last| last.saturating_add(1));
+        let size = i64::try_from(stored.size).unwrap_or(i64::MAX);
+        if (count, first, next) == (size, 0, size) {
+            return Ok(());
+        }
+        let unsigned = |number: i64| u64::try_from(number).unwrap_or(0);
+        if first < 0 || next > size {
+            let at = if first < 0 { 0 } else { stored.size };
+            return Err(JournalError::corrupt(at, Corruption::Inserted));
+        }
+        if count == next {
             let what = Corruption::Truncated {
                 size: Some(stored.size),
             };
-            return Err(JournalError::corrupt(found, what));
+            return Err(JournalError::corrupt(unsigned(next), what));
         }
-        if found > stored.size {
-            return Err(JournalError::corrupt(stored.size, Corruption::Inserted));
-        }
-        same(&stored, &tree.head())?;
-        Ok(stored)
+        let gap = "SELECT count(*) FROM (SELECT seq, row_number() OVER (ORDER BY seq) - 1 AS place \
+                   FROM record) WHERE seq = place";
+        let first_gap = number(gap)?.map_or(0, unsigned);
+        Err(JournalError::corrupt(first_gap, Corruption::Missing))
+    }
+
+    /// The tree kept by the last commit that kept one, if it gives the root of that commit. It is
+    /// a cache: without one the leaves are read from the first on.
+    fn frontier(&self, database: &Connection) -> Result<Option<Tree>, JournalError> {
+        let sql = |error| JournalError::sqlite("read the frontier", &self.database, error);
+        let last = "SELECT size, peaks, root FROM frontier JOIN batch USING (size) \
+                    ORDER BY size DESC LIMIT 1";
+        let row = database
+            .query_row(last, [], |row| {
+                Ok((
+                    row.get::<_, i64>(0)?,
+                    row.get::<_, Vec<u8>>(1)?,
+                    row.get::<_, Vec<u8>>(2)?,
+                ))
+            })
+            .optional()
+            .map_err(sql)?;
+        let Some((size, peaks, root)) = row else {
+            return Ok(None);
+        };
+        let peaks = peaks
+            .chunks(32)
+            .map(TreeHash::from_slice)
+            .collect::<Option<Vec<_>>>();
+        let tree = u64::try_from(size).ok().zip(peaks);
+        let tree = tree.and_then(|(size, peaks)| Tree::from_peaks(size, peaks));
+        Ok(tree.filter(|tree| tree.root().0[..] == root))
     }
 
     /// The head of the last commit.

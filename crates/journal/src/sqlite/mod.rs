@@ -24,7 +24,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use self::{
     blobs::SqliteBlobs,
     faults::Faults,
-    layout::Files,
+    layout::{FRONTIER_RECORDS, Files},
     lock::Lock,
     segments::{End, Place, SegmentWriter},
 };
@@ -50,8 +50,9 @@ type NewBlobs = BTreeMap<Digest, Arc<[u8]>>;
 pub struct SqliteJournal {
     files: Files,
     limits: Limits,
-    database: Connection,
+    /// Before `database`: the last connection to close tidies up, and only the writer's can.
     blobs: Arc<SqliteBlobs>,
+    database: Connection,
     /// Over all records, waiting ones included.
     tree: Tree,
     head: Head,
@@ -109,8 +110,9 @@ impl Waiting {
 impl SqliteJournal {
     /// Opens the store in the folder `dir` for writing, and makes it if there is none.
     ///
-    /// Reads every leaf hash (not the records) and checks that there is one for each position and
-    /// that they give the stored head.
+    /// Checks that there is a record for each position and that the tree kept with the last commits,
+    /// continued by the leaves after it, gives the stored head. Whether old records are still what
+    /// they were is for [`Journal::read`] (each record) and [`Journal::verify`] (everything) to say.
     ///
     /// # Errors
     /// [`JournalError::Locked`] while another opener writes, [`JournalError::Format`],
@@ -163,8 +165,8 @@ impl SqliteJournal {
     ) -> Result<(Self, End), JournalError> {
         let sql = |error| JournalError::sqlite("open the store", &files.database, error);
         let snapshot = database.unchecked_transaction().map_err(sql)?;
-        let mut tree = Tree::new();
-        let head = files.load(&database, &mut tree)?;
+        let tree = files.load(&database, &Tree::new())?;
+        let head = tree.head();
         let end = files.segment_end(&database)?;
         snapshot.finish().map_err(sql)?;
         let blobs = Arc::new(SqliteBlobs::new(&files)?);
@@ -192,10 +194,10 @@ impl SqliteJournal {
             return Ok(self.head);
         }
         let sql = |error| JournalError::sqlite("read the records", &self.files.database, error);
-        let mut tree = self.tree.clone();
         let snapshot = self.database.unchecked_transaction().map_err(sql)?;
-        let head = self.files.load(&self.database, &mut tree)?;
+        let tree = self.files.load(&self.database, &self.tree)?;
         snapshot.finish().map_err(sql)?;
+        let head = tree.head();
         (self.stored, self.tree, self.head) = (head.size, tree, head);
         Ok(head)
     }
@@ -259,6 +261,7 @@ impl SqliteJournal {
         &mut self,
         records: &[(TreeHash, &[u8])],
         fresh: NewBlobs,
+        tree: &Tree,
         head: &Head,
     ) -> Result<(), JournalError> {
         let path = &self.files.database;
@@ -294,6 +297,9 @@ impl SqliteJournal {
         step()?;
         if head.size > self.stored {
             insert_head(&transaction, head).map_err(sql)?;
+            if self.stored / FRONTIER_RECORDS != head.size / FRONTIER_RECORDS {
+                keep_frontier(&transaction, tree).map_err(sql)?;
+            }
         }
         step()?;
         insert_blobs(&transaction, &places, &end).map_err(sql)?;
@@ -412,10 +418,10 @@ impl Journal for SqliteJournal {
         }
         let head = tree.head();
         match sync {
-            Sync::Durable => self.commit(&records, fresh, &head)?,
+            Sync::Durable => self.commit(&records, fresh, &tree, &head)?,
             Sync::Lazy if self.has_room(&records, &fresh) => self.keep(&records, fresh),
             // What waits goes out with it: order is kept, and memory stays bounded.
-            Sync::Lazy => self.commit(&records, fresh, &head)?,
+            Sync::Lazy => self.commit(&records, fresh, &tree, &head)?,
         }
         (self.tree, self.head) = (tree, head);
         Ok(head)
@@ -426,8 +432,8 @@ impl Journal for SqliteJournal {
             return Ok(self.head);
         }
         self.repair()?;
-        let head = self.head;
-        self.commit(&[], NewBlobs::new(), &head)?;
+        let (tree, head) = (self.tree.clone(), self.head);
+        self.commit(&[], NewBlobs::new(), &tree, &head)?;
         Ok(head)
     }
 
@@ -522,6 +528,15 @@ fn insert_records<'a>(
 fn insert_head(transaction: &Transaction<'_>, head: &Head) -> rusqlite::Result<()> {
     let mut insert = transaction.prepare_cached("INSERT INTO batch(size, root) VALUES (?1, ?2)")?;
     insert.execute(params![row_id(head.size), &head.root.0[..]])?;
+    Ok(())
+}
+
+/// Replaces the tree from which the next opening continues.
+fn keep_frontier(transaction: &Transaction<'_>, tree: &Tree) -> rusqlite::Result<()> {
+    let peaks: Vec<u8> = tree.peaks().iter().flat_map(|peak| peak.0).collect();
+    transaction.execute("DELETE FROM frontier", [])?;
+    let insert = "INSERT INTO frontier(size, peaks) VALUES (?1, ?2)";
+    transaction.execute(insert, params![row_id(tree.size()), peaks])?;
     Ok(())
 }
 
