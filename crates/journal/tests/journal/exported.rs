@@ -108,8 +108,8 @@ fn dropped_and_moved_lines_are_named() {
     let mut dropped = good.clone();
     dropped.remove(3);
     assert_eq!(verified(&dropped, None), (3, Corruption::Missing));
-    for at in 3..9 {
-        dropped[at] = set(&dropped[at], "seq", json!(at));
+    for (at, line) in dropped.iter_mut().enumerate().take(9) {
+        *line = set(line, "seq", json!(at));
     }
     assert_eq!(
         verified(&dropped, None),
