@@ -248,6 +248,9 @@ impl SqliteJournal {
         transaction
             .execute("DELETE FROM batch WHERE size > ?1", [size])
             .map_err(sql)?;
+        transaction
+            .execute("DELETE FROM frontier WHERE size > ?1", [size])
+            .map_err(sql)?;
         let blobs = "DELETE FROM blob WHERE segment > ?1 OR (segment = ?1 AND \"offset\" >= ?2)";
         transaction.execute(blobs, end).map_err(sql)?;
         transaction.commit().map_err(sql)?;

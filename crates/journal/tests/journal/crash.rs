@@ -178,6 +178,39 @@ fn whatever_step_fails_nothing_counts_and_the_journal_goes_on() {
     );
 }
 
+/// A commit that was refused may be found in the database all the same: it still does not count.
+#[test]
+fn what_a_failed_commit_left_is_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut journal = SqliteJournal::open(dir.path()).unwrap();
+    journal.append(&batch(0..3), Sync::Durable).unwrap();
+    let mut next = batch(3..5);
+    let digest = next.blob(vec![1; 500]);
+    journal.fail_after(Some(7));
+    journal.append(&next, Sync::Durable).unwrap_err();
+    journal.fail_after(None);
+    super::tamper(
+        dir.path(),
+        "INSERT INTO record SELECT seq + 3, leaf, body FROM record;
+         INSERT INTO batch VALUES (6, zeroblob(32));
+         INSERT INTO frontier VALUES (6, zeroblob(64));
+         INSERT INTO blob VALUES (zeroblob(32), 1, 44, 500);",
+    );
+    assert_eq!(all(&journal), batch(0..3).records);
+    let head = journal.append(&next, Sync::Durable).unwrap();
+    assert_eq!(all(&journal), batch(0..5).records);
+    assert_eq!(journal.blobs().get(&digest).unwrap().len(), 500);
+    assert_eq!(journal.verify(None).unwrap(), head);
+    let segment = fs::metadata(dir.path().join("segments/000001.seg")).unwrap();
+    assert_eq!(
+        segment.len(),
+        544,
+        "the second try finds the bytes of the first"
+    );
+    drop(journal);
+    assert_eq!(SqliteJournal::open(dir.path()).unwrap().head(), head);
+}
+
 /// SQLite itself finds the disk full, in the middle of a batch.
 #[test]
 fn a_full_database_is_out_of_space() {
