@@ -1,4 +1,9 @@
 //! What must hold of objects and namespaces.
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in its helpers too"
+)]
 
 mod common;
 

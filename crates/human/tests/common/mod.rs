@@ -143,7 +143,11 @@ impl<C: Component + Default> Kernel<C> {
         }
         let mut fresh = C::default();
         self.journal.iter().for_each(|event| fresh.apply(event));
-        assert_eq!(fresh.digest(), self.part.digest(), "the journal folds to the state");
+        assert_eq!(
+            fresh.digest(),
+            self.part.digest(),
+            "the journal folds to the state"
+        );
         result
     }
 
