@@ -203,6 +203,24 @@ impl Builder {
     /// # Errors
     /// [`StartError`]; the store is as it was.
     pub fn start(self) -> Result<Runtime, StartError> {
+        self.start_with(Vec::new())
+    }
+
+    /// The same, with a watcher that misses nothing.
+    ///
+    /// # Errors
+    /// [`StartError`]; the store is as it was.
+    pub fn start_watched(self) -> Result<(Runtime, Watch), StartError> {
+        let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
+        let runtime = self.start_with(vec![sender])?;
+        let watch = Watch::new(receiver, Arc::clone(&runtime.blobs));
+        Ok((runtime, watch))
+    }
+
+    fn start_with(
+        self,
+        watchers: Vec<tokio::sync::mpsc::UnboundedSender<crate::News>>,
+    ) -> Result<Runtime, StartError> {
         let journal: Box<dyn Journal> = match self.store {
             Store::Memory => Box::new(MemoryJournal::new()),
             Store::Folder(folder) => Box::new(SqliteJournal::open(&folder)?),
@@ -217,7 +235,8 @@ impl Builder {
         let blobs = journal.blobs();
         let (inbox, messages) = crossbeam_channel::unbounded();
         let runner = Runner::new(inbox.clone(), Arc::clone(&blobs), self.providers, self.planners);
-        let core = Core::new(kernel, journal, messages, runner, self.clock, self.limits);
+        let mut core = Core::new(kernel, journal, messages, runner, self.clock, self.limits);
+        core.watch(watchers);
         let run_processes = self.run_processes;
         let thread = std::thread::Builder::new()
             .name("libos-core".into())

@@ -118,6 +118,11 @@ impl Core {
         }
     }
 
+    /// Adds watchers before anything happens.
+    pub(crate) fn watch(&mut self, watchers: Vec<mpsc::UnboundedSender<News>>) {
+        self.watchers.extend(watchers);
+    }
+
     /// Runs until it is told to stop or the store fails.
     pub(crate) fn run(mut self, run_processes: bool) -> Result<Head, JournalError> {
         self.run_processes = run_processes;
