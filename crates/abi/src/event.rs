@@ -307,6 +307,13 @@ pub enum CapabilityEvent {
         /// The process.
         subject: Pid,
     },
+    /// A process is a child of another: from now on the parent may hand authority on to it.
+    ChildKnown {
+        /// The parent.
+        parent: Pid,
+        /// The child.
+        child: Pid,
+    },
 }
 
 /// What happened to objects and namespaces.

@@ -266,6 +266,10 @@ fn canonical(text: &str, what: &'static str) -> Result<String, BadResource> {
             return Err(bad(text, what, "`.` and `..` are no names"));
         }
     }
+    // Encoding lengthens: what comes out must be readable again.
+    if out.len() > RESOURCE_BYTES_MAX {
+        return Err(bad(text, what, "it is too long"));
+    }
     Ok(out)
 }
 
