@@ -10,6 +10,9 @@ use crate::{LIMITS, Scheduler};
 
 impl<'a> Server<dyn Context + 'a, Stop> for Scheduler {
     fn now(&mut self, cx: &mut (dyn Context + 'a), _: &GetNow) -> Result<Now, Stop> {
+        if cx.caller().pid().is_some() {
+            self.own(cx)?;
+        }
         let unix_ms = cx.now_ms();
         Ok(Now {
             unix_ms,
@@ -18,6 +21,9 @@ impl<'a> Server<dyn Context + 'a, Stop> for Scheduler {
     }
 
     fn sleep(&mut self, cx: &mut (dyn Context + 'a), call: &Sleep) -> Result<Slept, Stop> {
+        if cx.caller().pid().is_some() {
+            self.own(cx)?;
+        }
         let ms = call.ms.0;
         if ms > LIMITS.sleep_ms_max {
             let max = libos_abi::Millis(LIMITS.sleep_ms_max);
