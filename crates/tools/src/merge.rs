@@ -1,6 +1,6 @@
 //! `merge_objects`, and the rule by which values merge.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use libos_abi::{ObjectId, object};
 use libos_port::Port;
@@ -74,20 +74,12 @@ pub(crate) fn merge(mut values: Vec<Value>) -> Value {
 }
 
 fn by_key(values: Vec<Value>) -> Value {
-    let mut keyed: Vec<(String, Vec<Value>)> = Vec::new();
-    let mut places = std::collections::BTreeMap::new();
+    let mut keyed: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     for (key, value) in values.into_iter().flat_map(entries) {
-        let place = *places.entry(key.clone()).or_insert(keyed.len());
-        match keyed.get_mut(place) {
-            Some((_, values)) => values.push(value),
-            None => keyed.push((key, vec![value])),
-        }
+        keyed.entry(key).or_default().push(value);
     }
-    let merged: Map<_, _> = keyed
-        .into_iter()
-        .map(|(key, values)| (key, merge(values)))
-        .collect();
-    Value::Object(merged)
+    let merged = keyed.into_iter().map(|(key, values)| (key, merge(values)));
+    Value::Object(merged.collect())
 }
 
 fn entries(value: Value) -> Map<String, Value> {
