@@ -25,6 +25,7 @@ use rustix::{
 };
 use tempfile::TempDir;
 use tokio::{
+    io::unix::AsyncFd,
     process::{ChildStderr, ChildStdin, ChildStdout},
     sync::oneshot,
 };
@@ -174,12 +175,17 @@ impl Running {
     }
 
     /// A descriptor that becomes readable when the program has ended and is not reaped yet.
-    pub(super) fn exit_signal(&self) -> io::Result<OwnedFd> {
+    pub(super) fn exit_signal(&self) -> io::Result<AsyncFd<OwnedFd>> {
         let alive = self.alive.as_ref().ok_or_else(ended)?;
-        Ok(rustix::process::pidfd_open(
-            alive.pid(),
-            PidfdFlags::empty(),
-        )?)
+        let process = rustix::process::pidfd_open(alive.pid(), PidfdFlags::empty())?;
+        // SAFETY: the descriptor must stay open and the same while it is registered. An `OwnedFd`
+        // is just that, and the `AsyncFd` owns it.
+        #[allow(
+            unsafe_code,
+            reason = "tokio's safe constructors are deprecated as unsound"
+        )]
+        let registered = unsafe { AsyncFd::register(process) };
+        Ok(registered?)
     }
 
     /// Takes the ends of the pipes.
