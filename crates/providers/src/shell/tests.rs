@@ -365,7 +365,7 @@ async fn a_host_that_will_be_killed() {
     let Some(dir) = std::env::var_os(HOST_FOLDER) else {
         return;
     };
-    let script = sh("echo $$ > pid; echo >> pid; sleep 1000; true");
+    let script = sh("sleep 1000 & printf '%s\\n' $! $$ \"$TMPDIR\" > pid; wait");
     call(&shell(), Path::new(&dir), script).await.unwrap();
 }
 
@@ -378,11 +378,17 @@ async fn a_program_ends_with_its_host() {
         .spawn()
         .unwrap();
     let pid = dir.path().join("pid");
-    lines(&pid, 2).await;
-    let program = host::read_to_string(&pid).unwrap();
-    host::write(&pid, program.trim()).unwrap();
-    assert!(alive(&program));
+    lines(&pid, 3).await;
+    let told = host::read_to_string(&pid).unwrap();
+    let (pids, temporary) = told.trim().rsplit_once('\n').unwrap();
+    host::write(&pid, pids).unwrap();
+    assert!(pids.lines().all(alive));
     host.kill().unwrap();
     host.wait().unwrap();
     all_end(&pid).await;
+    let since = Instant::now();
+    while Path::new(temporary).exists() {
+        assert!(since.elapsed() < PATIENCE, "{temporary} stays behind");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
