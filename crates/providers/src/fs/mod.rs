@@ -21,7 +21,7 @@ use std::{
     },
 };
 
-use libos_abi::{Fault, FsPath, Syscall, fs};
+use libos_abi::{Error, Fault, FsPath, Syscall, fs};
 use libos_port::{BoxFuture, EffectOutcome, Order, Provider, Reconciled};
 
 use self::{mount::Walk, ops::Task};
@@ -45,11 +45,14 @@ pub struct FsProvider {
     shared: Arc<Shared>,
 }
 
+/// A lock for each folder that is being changed, by its device and number.
+type Locks = BTreeMap<(u64, u64), Weak<Mutex<()>>>;
+
 #[derive(Debug, Default)]
 struct Shared {
     mounts: BTreeMap<String, PathBuf>,
     walk: Walk,
-    locks: Mutex<BTreeMap<(u64, u64), Weak<Mutex<()>>>>,
+    locks: Mutex<Locks>,
 }
 
 impl FsProvider {
@@ -147,8 +150,13 @@ impl Shared {
         };
         let path = path_of(call, order);
         let never = AtomicBool::new(false);
-        let Ok(names) = refuse(order, call, &path) else {
-            return Reconciled::DidNotHappen;
+        let names = match refuse(order, call, &path) {
+            Ok(names) => names,
+            // Its text is missing: that says nothing of what happened.
+            Err(Stop::Refused(Error::Fault(Fault::ProviderFailed { .. }))) => {
+                return Reconciled::Unknown;
+            }
+            Err(_) => return Reconciled::DidNotHappen,
         };
         let Ok(task) = self.task(order, &path, names, &never) else {
             return Reconciled::Unknown;

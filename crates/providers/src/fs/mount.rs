@@ -15,6 +15,9 @@ use rustix::{
     io::Errno,
 };
 
+/// How often a name that keeps changing between folder and link is tried.
+const STEP_TRIES_MAX: usize = 8;
+
 /// How folders are walked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Walk {
@@ -79,7 +82,7 @@ impl Mount {
     /// Opens the folder that `names` lead to; the mount's own for no names.
     pub(crate) fn folder(&self, names: &[&str]) -> Result<Dir, Unreached> {
         if names.is_empty() {
-            return Ok(self.root.try_clone()?);
+            return reopen(&self.root);
         }
         if self.walk == Walk::Kernel {
             match self.folder_by_kernel(names) {
@@ -107,13 +110,29 @@ impl Mount {
 
 /// Opens the folder `name` in `folder`, following nothing.
 pub(crate) fn step(folder: &Dir, name: &str) -> Result<Dir, Unreached> {
-    folder.open_dir_nofollow(name).map_err(|error| {
+    for _ in 0..STEP_TRIES_MAX {
+        let refused = match folder.open_dir_nofollow(name) {
+            Ok(opened) => return reopen(&opened),
+            Err(error) => Unreached::from(error),
+        };
         // `O_DIRECTORY | O_NOFOLLOW` calls a link "no directory": tell the two apart.
-        match folder.symlink_metadata(name) {
-            Ok(found) if found.is_symlink() => Unreached::Link,
-            _ => error.into(),
+        match (refused, folder.symlink_metadata(name)) {
+            (Unreached::NotAFolder, Ok(found)) if found.is_symlink() => break,
+            // It is one now: it was something else a moment ago.
+            (Unreached::NotAFolder | Unreached::Link, Ok(found)) if found.is_dir() => {}
+            (refused, _) => return Err(refused),
         }
-    })
+    }
+    Err(Unreached::Link)
+}
+
+/// The same folder, opened for reading. `cap-std` opens some folders for walking only, and those
+/// can neither be listed nor synced. A folder that may not be read is refused here, before
+/// anything is changed in it.
+fn reopen(folder: &Dir) -> Result<Dir, Unreached> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let opened = rustix::fs::openat(folder, ".", flags, Mode::empty()).map_err(io::Error::from)?;
+    Ok(Dir::from_std_file(opened.into()))
 }
 
 /// What `name` in `folder` is, itself and not what it may point to; `None` if nothing is there.
@@ -143,9 +162,7 @@ pub(crate) fn file_type(stat: &Stat) -> FileType {
 
 /// Makes what was changed in `folder` durable.
 pub(crate) fn sync(folder: &Dir) -> Result<(), Errno> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let opened = rustix::fs::openat(folder, ".", flags, Mode::empty())?;
-    match rustix::fs::fsync(opened) {
+    match rustix::fs::fsync(folder) {
         // Some file systems cannot sync a folder; then there is nothing to wait for.
         Err(Errno::INVAL) => Ok(()),
         done => done,

@@ -2,7 +2,8 @@
 //!
 //! The program leads its own session and group. It is ended as a group; what left the group is
 //! found in `/proc` by the mark it inherited in its environment, the path of its private temporary
-//! folder, which no other process has. If the host dies the kernel ends the program itself.
+//! folder, which no other process has. If the host dies the kernel ends the program itself, and a
+//! guard, a shell that reads from a pipe of the host until that ends, ends the rest of its group.
 
 use std::{
     collections::BTreeMap,
@@ -25,12 +26,15 @@ use rustix::{
 };
 use tempfile::TempDir;
 use tokio::{
+    io::unix::AsyncFd,
     process::{ChildStderr, ChildStdin, ChildStdout},
     sync::oneshot,
 };
 
 /// The variable that marks all that a run started.
 pub(super) const MARK: &str = "TMPDIR";
+/// What the guard runs; its arguments are the group and the temporary folder.
+const GUARD: &str = r#"trap '' HUP INT TERM; read -r _; kill -s KILL -- "-$1"; rm -rf -- "$2""#;
 /// How often `/proc` is searched at the most for processes that got away.
 const SWEEPS_MAX: usize = 16;
 
@@ -106,6 +110,8 @@ pub(super) struct Running {
 struct Alive {
     op: OpId,
     child: Child,
+    /// Ends the group if the host dies.
+    guard: Option<Child>,
     temporary: TempDir,
     /// Keeps the spawning thread, and so the program.
     _spawner: mpsc::Sender<Job>,
@@ -152,9 +158,13 @@ impl Running {
         }
         let since = Instant::now();
         let child = command.spawn()?;
+        let guard = guard(&child, &temporary).inspect_err(|error| {
+            tracing::warn!(%op, %error, "a program runs without its guard");
+        });
         let alive = Alive {
             op,
             child,
+            guard: guard.ok(),
             temporary,
             _spawner: spawner,
         };
@@ -174,12 +184,17 @@ impl Running {
     }
 
     /// A descriptor that becomes readable when the program has ended and is not reaped yet.
-    pub(super) fn exit_signal(&self) -> io::Result<OwnedFd> {
+    pub(super) fn exit_signal(&self) -> io::Result<AsyncFd<OwnedFd>> {
         let alive = self.alive.as_ref().ok_or_else(ended)?;
-        Ok(rustix::process::pidfd_open(
-            alive.pid(),
-            PidfdFlags::empty(),
-        )?)
+        let process = rustix::process::pidfd_open(alive.pid(), PidfdFlags::empty())?;
+        // SAFETY: the descriptor must stay open and the same while it is registered. An `OwnedFd`
+        // is just that, and the `AsyncFd` owns it.
+        #[allow(
+            unsafe_code,
+            reason = "tokio's safe constructors are deprecated as unsound"
+        )]
+        let registered = unsafe { AsyncFd::register(process) };
+        Ok(registered?)
     }
 
     /// Takes the ends of the pipes.
@@ -241,6 +256,11 @@ impl Alive {
     fn end(mut self) -> io::Result<ExitStatus> {
         self.kill_group();
         self.sweep();
+        // The guard goes first: it knows a number that belongs to the group until it is reaped.
+        if let Some(guard) = &mut self.guard {
+            guard.kill()?;
+            guard.wait()?;
+        }
         let status = self.child.wait()?;
         if let Err(error) = self.temporary.close() {
             tracing::warn!(op = %self.op, %error, "a program's temporary folder stays behind");
@@ -266,6 +286,21 @@ impl Alive {
         }
         tracing::warn!(op = %self.op, "processes of an ended program keep starting others");
     }
+}
+
+/// Starts the guard of a program.
+fn guard(child: &Child, temporary: &TempDir) -> io::Result<Child> {
+    Command::new("/bin/sh")
+        .args(["-c", GUARD, "libos-guard", &child.id().to_string()])
+        .arg(temporary.path())
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .current_dir("/")
+        .process_group(0)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
 }
 
 /// Ends every process whose environment holds `mark`; tells how many there were.

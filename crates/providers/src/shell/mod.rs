@@ -15,6 +15,8 @@ mod tests;
 use std::{
     collections::BTreeMap,
     ffi::OsString,
+    fs::Permissions,
+    os::unix::{fs::PermissionsExt as _, process::ExitStatusExt as _},
     path::{Path, PathBuf},
     pin::pin,
     sync::Arc,
@@ -26,10 +28,7 @@ use libos_abi::{
     shell::{self, Ended, FailureKind},
 };
 use libos_port::{BoxFuture, EffectOutcome, Order, Provider};
-use tokio::{
-    io::unix::AsyncFd,
-    time::{sleep, timeout},
-};
+use tokio::time::{sleep, timeout};
 
 pub use self::search::{default_search_path, toolchain_environment};
 use self::{
@@ -158,10 +157,7 @@ async fn conduct(
         move |error: std::io::Error| Stop::Failed(host_failure(op, doing, &error))
     };
     let pipes = running.pipes().map_err(io("open the pipes of a program"))?;
-    let exit = running
-        .exit_signal()
-        .and_then(AsyncFd::register)
-        .map_err(io("watch a program"))?;
+    let exit = running.exit_signal().map_err(io("watch a program"))?;
     let (mut out, mut err) = (Capture::new(output_max), Capture::new(output_max));
     let (status, timed_out, wall);
     {
@@ -213,7 +209,7 @@ async fn conduct(
     let (stderr, cut_err) = err.into_text();
     Ok(Ended {
         exit_code: status.code(),
-        signal: std::os::unix::process::ExitStatusExt::signal(&status),
+        signal: status.signal(),
         stdout: stdout.into(),
         stderr: stderr.into(),
         truncated: cut_out || cut_err,
@@ -243,6 +239,7 @@ fn plan(order: &Order, config: &ShellConfig, reads: bool) -> Result<Plan, Stop> 
         std::env::join_paths(&search_path).map_err(|error| host(std::io::Error::other(error)))?;
     let temporary = tempfile::Builder::new()
         .prefix("libos-run-")
+        .permissions(Permissions::from_mode(0o700))
         .tempdir_in(&config.temporary);
     let temporary = temporary.map_err(host)?;
     let mut environment = config.environment.clone();
