@@ -5,7 +5,10 @@ use libos_port::Port;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::table::{Ended, json};
+use crate::{
+    Limits,
+    table::{Ended, json},
+};
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -13,7 +16,7 @@ pub(crate) struct ReadFile {
     /// The file, relative to the working directory.
     path: FsPath,
     /// How many bytes at most; 65,536 if absent.
-    #[schemars(range(min = 1, max = 1_048_576))]
+    #[schemars(range(min = 1, max = Limits::STANDARD.file_bytes_max))]
     max_bytes: Option<u32>,
 }
 

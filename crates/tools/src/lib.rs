@@ -33,7 +33,7 @@ mod survey;
 mod table;
 
 use libos_abi::{Error, Json, Syscall, tool};
-use libos_port::{BoxFuture, EffectOutcome, Order, Provider, Reconciled};
+use libos_port::{BoxFuture, EffectOutcome, Order, Provider};
 
 pub use limits::Limits;
 pub use table::{describe, names};
@@ -59,11 +59,6 @@ impl Provider for ToolProvider {
                 Err(error) => EffectOutcome::Failed(error),
             }
         })
-    }
-
-    /// A tool's call is idempotent: it is performed again, its nested calls are not.
-    fn reconcile(&self, _order: Order) -> BoxFuture<'static, Reconciled> {
-        Box::pin(async { Reconciled::DidNotHappen })
     }
 }
 

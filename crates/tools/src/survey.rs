@@ -26,7 +26,7 @@ pub(crate) struct SurveyFolder {
     /// The folder; the working directory if absent.
     path: Option<FsPath>,
     /// How many files to read at most; 10,000 if absent.
-    #[schemars(range(max = 100_000))]
+    #[schemars(range(max = Limits::STANDARD.survey_files_max))]
     max_files: Option<u32>,
     /// Only files whose names end in one of these, as in `["rs", "toml"]`; all if absent.
     extensions: Option<Vec<String>>,

@@ -10,7 +10,7 @@ use libos_abi::{Error, Json, tool};
 use libos_port::{BoxFuture, Port};
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::{
     Limits, authority, error::ToolError, files, host, humans, memory, merge, processes, survey,
@@ -156,6 +156,10 @@ fn schema<T: JsonSchema>() -> Value {
     settings.meta_schema = None;
     let mut schema = settings.into_generator().into_root_schema_for::<T>();
     schema.remove("title");
+    // Without it an argument too many would not be named; some model endpoints insist on it.
+    if schema.get("properties").is_none() {
+        schema.insert("properties".into(), Value::Object(Map::new()));
+    }
     schema.to_value()
 }
 
