@@ -33,6 +33,12 @@ impl IntoDemand for Resource {
     }
 }
 
+impl IntoDemand for Vec<Resource> {
+    fn demand(self, right: Right) -> Demand {
+        Demand::Rights(self.into_iter().map(|on| Need { right, on }).collect())
+    }
+}
+
 impl IntoDemand for Option<Resource> {
     fn demand(self, right: Right) -> Demand {
         self.map_or(Demand::Own, |on| on.demand(right))

@@ -47,7 +47,9 @@ pub fn scan(
     let mut from = from;
     loop {
         let page = journal.read(from, PAGE)?;
-        let Some((last, _)) = page.last() else { return Ok(()) };
+        let Some((last, _)) = page.last() else {
+            return Ok(());
+        };
         from = Seq(last.0 + 1);
         for (seq, body) in page {
             let record =
@@ -123,7 +125,10 @@ impl Trail {
     pub fn read(journal: &dyn Journal) -> Result<Self, AuditError> {
         let mut trail = Self::default();
         scan(journal, Seq(0), |seq, record| {
-            record.events.iter().for_each(|event| trail.add(seq, record.at_ms, event));
+            record
+                .events
+                .iter()
+                .for_each(|event| trail.add(seq, record.at_ms, event));
             true
         })?;
         Ok(trail)
@@ -148,7 +153,13 @@ impl Trail {
 
     fn add_op(&mut self, seq: Seq, at_ms: u64, event: &OpEvent) {
         match event {
-            OpEvent::Admitted { op, caller, step, call, .. } => {
+            OpEvent::Admitted {
+                op,
+                caller,
+                step,
+                call,
+                ..
+            } => {
                 let operation = Operation {
                     op: *op,
                     caller: caller.clone(),
@@ -169,7 +180,11 @@ impl Trail {
             OpEvent::Decided { op, verdict } => {
                 let because = self.because(*op, verdict);
                 if let Some(operation) = self.operations.get_mut(op) {
-                    operation.decisions.push(Decision { seq, verdict: verdict.clone(), because });
+                    operation.decisions.push(Decision {
+                        seq,
+                        verdict: verdict.clone(),
+                        because,
+                    });
                 }
             }
             OpEvent::Dispatched { op } => {
@@ -193,7 +208,10 @@ impl Trail {
     fn because(&self, op: OpId, verdict: &Verdict) -> Vec<String> {
         match verdict {
             Verdict::Allowed(by) if by.is_empty() => vec![match self.operations.get(&op) {
-                Some(Operation { caller: Principal::Host(name), .. }) => {
+                Some(Operation {
+                    caller: Principal::Host(name),
+                    ..
+                }) => {
                     format!("the host's operator `{name}` called")
                 }
                 _ => "the caller's own state".into(),
@@ -231,7 +249,10 @@ impl Trail {
                 text.push_str(", cut from ");
             }
             let grant = &made.grant;
-            text.push_str(&format!("{} ({} {} on {}", made.id, grant.effect, grant.rights, grant.on));
+            text.push_str(&format!(
+                "{} ({} {} on {}",
+                made.id, grant.effect, grant.rights, grant.on
+            ));
             text.push_str(&match &made.origin {
                 Origin::Host => ", from the host)".into(),
                 Origin::Kernel => ", from the kernel)".into(),
@@ -272,7 +293,13 @@ pub fn describe(event: &Event) -> Value {
 
 fn describe_op(event: &OpEvent) -> Value {
     match event {
-        OpEvent::Admitted { op, caller, step, call, .. } => json!({
+        OpEvent::Admitted {
+            op,
+            caller,
+            step,
+            call,
+            ..
+        } => json!({
             "type": "op.admitted", "op": op, "caller": caller.to_string(), "step": step.index,
             "under": step.parent, "call": call.info().name, "args": arguments(call),
         }),
@@ -281,11 +308,17 @@ fn describe_op(event: &OpEvent) -> Value {
         }
         OpEvent::Dispatched { op } => json!({ "type": "op.dispatched", "op": op }),
         OpEvent::Blocked { op, wait } => json!({ "type": "op.blocked", "op": op, "wait": wait }),
-        OpEvent::Settled { op, outcome: Ok(reply) } => json!({
+        OpEvent::Settled {
+            op,
+            outcome: Ok(reply),
+        } => json!({
             "type": "op.settled", "op": op, "outcome": "ok",
             "reply": reply.json().unwrap_or_default(),
         }),
-        OpEvent::Settled { op, outcome: Err(error) } => json!({
+        OpEvent::Settled {
+            op,
+            outcome: Err(error),
+        } => json!({
             "type": "op.settled", "op": op, "outcome": error.code(), "message": error.to_string(),
         }),
     }
@@ -293,8 +326,12 @@ fn describe_op(event: &OpEvent) -> Value {
 
 fn tagged(kind: &str, event: &impl Serialize) -> Value {
     let value = serde_json::to_value(event).unwrap_or_default();
-    let Value::Object(fields) = value else { return value };
-    let Some((name, body)) = fields.into_iter().next() else { return Value::Null };
+    let Value::Object(fields) = value else {
+        return value;
+    };
+    let Some((name, body)) = fields.into_iter().next() else {
+        return Value::Null;
+    };
     let mut all = serde_json::Map::new();
     all.insert("type".into(), format!("{kind}.{name}").into());
     match body {
@@ -316,7 +353,10 @@ pub(crate) fn perform(journal: &dyn Journal, call: &Syscall) -> EffectOutcome {
         Ok(entries) => EffectOutcome::Done(audit::Reply::List(entries).into()),
         Err(error) => {
             tracing::error!(%error, "the journal cannot be read as audit");
-            let fault = Fault::ProviderFailed { kind: "journal.unreadable".into(), op: OpId(0) };
+            let fault = Fault::ProviderFailed {
+                kind: "journal.unreadable".into(),
+                op: OpId(0),
+            };
             EffectOutcome::Failed(fault.into())
         }
     }
@@ -330,11 +370,20 @@ fn entries(journal: &dyn Journal, list: &audit::List) -> Result<audit::Entries, 
     let mut records = 0;
     let mut callers: BTreeMap<OpId, Pid> = BTreeMap::new();
     // A process's operations may have been admitted before `from`.
-    let start = if list.pid.is_some() { Seq(0) } else { Seq(from) };
+    let start = if list.pid.is_some() {
+        Seq(0)
+    } else {
+        Seq(from)
+    };
     scan(journal, start, |seq, record| {
         let mut any = false;
         for event in &record.events {
-            if let Event::Op(OpEvent::Admitted { op, caller: Principal::Process(pid), .. }) = event {
+            if let Event::Op(OpEvent::Admitted {
+                op,
+                caller: Principal::Process(pid),
+                ..
+            }) = event
+            {
                 callers.insert(*op, *pid);
             }
             let about = list.pid.is_none_or(|pid| is_about(event, pid, &callers));
@@ -347,7 +396,11 @@ fn entries(journal: &dyn Journal, list: &audit::List) -> Result<audit::Entries, 
             }
             any = true;
             let event = Json::from(&describe(event));
-            entries.push(audit::Entry { seq: seq.0, at_ms: record.at_ms, event });
+            entries.push(audit::Entry {
+                seq: seq.0,
+                at_ms: record.at_ms,
+                event,
+            });
         }
         records += usize::from(any);
         true
@@ -361,6 +414,12 @@ fn is_about(event: &Event, pid: Pid, callers: &BTreeMap<OpId, Pid>) -> bool {
         return callers.get(&event.op()) == Some(&pid);
     }
     let value = describe(event);
-    let is_pid = |field: &str| value[field].as_str().is_some_and(|text| text == pid.to_string());
-    ["pid", "subject", "owner", "to", "from", "by"].into_iter().any(is_pid)
+    let is_pid = |field: &str| {
+        value[field]
+            .as_str()
+            .is_some_and(|text| text == pid.to_string())
+    };
+    ["pid", "subject", "owner", "to", "from", "by"]
+        .into_iter()
+        .any(is_pid)
 }

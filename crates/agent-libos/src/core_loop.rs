@@ -4,11 +4,7 @@
 //! disk before anything else does. News for watchers leave the system, so they are always held
 //! until their records are on disk.
 
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use libos_abi::{Fault, OpId, Outcome, Pid, Syscall, wire};
@@ -21,9 +17,19 @@ use crate::{Clock, Limits, audit, hydrate, runner::Runner};
 
 /// What reaches the core's thread.
 pub(crate) enum Message {
-    Submit { from: Submitter, call: Syscall, reply: oneshot::Sender<Outcome> },
-    Finished { op: OpId, outcome: EffectOutcome },
-    Reconciled { op: OpId, result: Reconciled },
+    Submit {
+        from: Submitter,
+        call: Syscall,
+        reply: oneshot::Sender<Outcome>,
+    },
+    Finished {
+        op: OpId,
+        outcome: EffectOutcome,
+    },
+    Reconciled {
+        op: OpId,
+        result: Reconciled,
+    },
     Watch(mpsc::UnboundedSender<News>),
     Shutdown,
 }
@@ -47,10 +53,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    pub(crate) fn new(
-        receiver: mpsc::UnboundedReceiver<News>,
-        blobs: Arc<dyn Blobs>,
-    ) -> Self {
+    pub(crate) fn new(receiver: mpsc::UnboundedReceiver<News>, blobs: Arc<dyn Blobs>) -> Self {
         Self { receiver, blobs }
     }
 
@@ -176,7 +179,10 @@ impl Core {
             return Ok(Some(message));
         }
         if self.lazy {
-            match self.messages.recv_timeout(Duration::from_millis(self.limits.lazy_flush_ms)) {
+            match self
+                .messages
+                .recv_timeout(Duration::from_millis(self.limits.lazy_flush_ms))
+            {
                 Ok(message) => return Ok(Some(message)),
                 Err(RecvTimeoutError::Timeout) => {
                     self.flush()?;
@@ -186,7 +192,10 @@ impl Core {
         }
         self.tell_idle();
         let received = match self.kernel.next_deadline_ms() {
-            None => self.messages.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            None => self
+                .messages
+                .recv()
+                .map_err(|_| RecvTimeoutError::Disconnected),
             Some(deadline) => {
                 let wait = deadline.saturating_sub(self.clock.now_ms());
                 self.messages.recv_timeout(Duration::from_millis(wait))
@@ -222,8 +231,12 @@ impl Core {
 
     fn fill(&mut self, out: &mut Outputs) {
         if self.run_processes {
-            let slots = self.limits.running_max.saturating_sub(self.kernel.running());
-            self.kernel.step(self.clock.now_ms(), Input::Fill { slots }, out);
+            let slots = self
+                .limits
+                .running_max
+                .saturating_sub(self.kernel.running());
+            self.kernel
+                .step(self.clock.now_ms(), Input::Fill { slots }, out);
         }
     }
 
@@ -234,7 +247,11 @@ impl Core {
                 continue;
             }
             self.idle_told = false;
-            let Part { records, blobs, released } = part;
+            let Part {
+                records,
+                blobs,
+                released,
+            } = part;
             if !records.is_empty() || !blobs.is_empty() {
                 let records = records.iter().map(wire::encode).collect();
                 self.journal.append(&Batch { records, blobs }, sync)?;
@@ -297,6 +314,7 @@ impl Core {
     }
 
     fn tell(&mut self, news: News) {
-        self.watchers.retain(|watcher| watcher.send(news.clone()).is_ok());
+        self.watchers
+            .retain(|watcher| watcher.send(news.clone()).is_ok());
     }
 }

@@ -37,11 +37,18 @@ pub(crate) async fn run(host: &Host, args: &RunArgs) -> Result<Exit, Failure> {
     let port = runtime.host_port(&host.operator);
     let operator: &dyn Port = &port;
     if let Some(image) = loaded.image {
-        operator.call(image::Register { image, replace: Some(true) }).await?;
+        operator
+            .call(image::Register {
+                image,
+                replace: Some(true),
+            })
+            .await?;
     }
     let made = operator.call(loaded.launch).await?;
     let roots = BTreeSet::from([made.pid]);
-    Driver::new(host, port, approvals, args.answers.wait, roots).drive(runtime, watch).await
+    Driver::new(host, port, approvals, args.answers.wait, roots)
+        .drive(runtime, watch)
+        .await
 }
 
 pub(crate) async fn resume(host: &Host, args: &AnswerArgs) -> Result<Exit, Failure> {
@@ -71,7 +78,12 @@ pub(crate) async fn resume(host: &Host, args: &AnswerArgs) -> Result<Exit, Failu
 }
 
 fn load_approvals(args: &AnswerArgs) -> Result<Approvals, Failure> {
-    Ok(args.approvals.as_deref().map(Approvals::load).transpose()?.unwrap_or_default())
+    Ok(args
+        .approvals
+        .as_deref()
+        .map(Approvals::load)
+        .transpose()?
+        .unwrap_or_default())
 }
 
 /// Watches a runtime until its tasks have ended or nothing can go on without a human.
@@ -127,7 +139,8 @@ impl<'a> Driver<'a> {
     }
 
     async fn watch(&mut self, watch: &mut Watch) -> Result<Exit, Failure> {
-        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        let mut terminate =
+            tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
         loop {
             if self.open.is_empty() {
                 return Ok(self.ended());
@@ -164,7 +177,13 @@ impl<'a> Driver<'a> {
 
     async fn notice(&mut self, notice: Notice) -> Result<(), Failure> {
         match notice {
-            Notice::Step { pid, step, call, outcome, .. } => self.step(pid, step, &call, &outcome),
+            Notice::Step {
+                pid,
+                step,
+                call,
+                outcome,
+                ..
+            } => self.step(pid, step, &call, &outcome),
             Notice::Spawned { pid, parent, goal } => {
                 if !self.host.json {
                     let from = parent.map(|parent| format!(" (child of {parent})"));
@@ -182,7 +201,11 @@ impl<'a> Driver<'a> {
             Notice::Ended { pid, ending } => {
                 if !self.host.json {
                     let said = ending.message.as_deref().map(|said| format!(": {said}"));
-                    println!("{pid} {}{}", show::state(ending.state), said.unwrap_or_default());
+                    println!(
+                        "{pid} {}{}",
+                        show::state(ending.state),
+                        said.unwrap_or_default()
+                    );
                 }
                 if self.open.remove(&pid) {
                     self.last_ended = Some((pid, ending));
@@ -213,8 +236,7 @@ impl<'a> Driver<'a> {
             match outcome {
                 Ok(reply) => line["reply"] = reply.json().unwrap_or_default(),
                 Err(error) => {
-                    line["error"] =
-                        json!({ "code": error.code(), "message": error.to_string() });
+                    line["error"] = json!({ "code": error.code(), "message": error.to_string() });
                 }
             }
             println!("{line}");
@@ -222,7 +244,11 @@ impl<'a> Driver<'a> {
             let args = show::brief(&arguments(call), 70);
             let error = outcome.as_ref().err().map(|error| format!(": {error}"));
             let call = format!("{name} {args}");
-            println!("{:<5}{step:>3} {word:<7} {call}{}", pid.to_string(), error.unwrap_or_default());
+            println!(
+                "{:<5}{step:>3} {word:<7} {call}{}",
+                pid.to_string(),
+                error.unwrap_or_default()
+            );
         }
     }
 
@@ -264,7 +290,9 @@ impl<'a> Driver<'a> {
         if !self.inline || self.prompted.is_some() {
             return;
         }
-        let Some((id, request)) = self.asked.first_key_value() else { return };
+        let Some((id, request)) = self.asked.first_key_value() else {
+            return;
+        };
         let choices = match request.ask {
             Ask::Approval(_) => "[a]pprove once, for this [p]rocess, [d]eny",
             Ask::Permission { .. } => "[a]lways, [e]ach time, [n]ever, [d]eny",
@@ -280,17 +308,27 @@ impl<'a> Driver<'a> {
 
     /// Takes a line typed at the prompt.
     async fn typed(&mut self, line: &str) -> Result<(), Failure> {
-        let Some(id) = self.prompted.take() else { return Ok(()) };
+        let Some(id) = self.prompted.take() else {
+            return Ok(());
+        };
         let Some(request) = self.asked.get(&id) else {
             self.prompt();
             return Ok(());
         };
         let decision = match (&request.ask, line.trim()) {
             (Ask::Approval(_), "a") => Some(Decision::Approve { scope: Scope::Once }),
-            (Ask::Approval(_), "p") => Some(Decision::Approve { scope: Scope::Process }),
-            (Ask::Permission { .. }, "a") => Some(Decision::Permit { policy: Policy::Always }),
-            (Ask::Permission { .. }, "e") => Some(Decision::Permit { policy: Policy::AskEachTime }),
-            (Ask::Permission { .. }, "n") => Some(Decision::Permit { policy: Policy::Never }),
+            (Ask::Approval(_), "p") => Some(Decision::Approve {
+                scope: Scope::Process,
+            }),
+            (Ask::Permission { .. }, "a") => Some(Decision::Permit {
+                policy: Policy::Always,
+            }),
+            (Ask::Permission { .. }, "e") => Some(Decision::Permit {
+                policy: Policy::AskEachTime,
+            }),
+            (Ask::Permission { .. }, "n") => Some(Decision::Permit {
+                policy: Policy::Never,
+            }),
             (Ask::Approval(_) | Ask::Permission { .. }, "d") => {
                 Some(Decision::Deny { reason: None })
             }
@@ -312,15 +350,28 @@ impl<'a> Driver<'a> {
         let port: &dyn Port = &self.port;
         let pending = port.call(human::List { all: None }).await?.requests;
         let waiting = port.call(process::List {}).await?.processes;
-        let waiting: Vec<&ProcessInfo> =
-            waiting.iter().filter(|process| !process.state.is_terminal()).collect();
-        self.asked.retain(|id, _| pending.iter().any(|request| request.id == *id));
-        if self.prompted.is_some_and(|id| !self.asked.contains_key(&id)) {
+        let waiting: Vec<&ProcessInfo> = waiting
+            .iter()
+            .filter(|process| !process.state.is_terminal())
+            .collect();
+        self.asked
+            .retain(|id, _| pending.iter().any(|request| request.id == *id));
+        if self
+            .prompted
+            .is_some_and(|id| !self.asked.contains_key(&id))
+        {
             eprintln!("(answered elsewhere)");
             self.prompted = None;
         }
+        // News may be older than what has happened since.
         let stale = waiting.iter().any(|process| {
-            matches!(process.state, ProcessState::Runnable | ProcessState::Running)
+            matches!(
+                process.state,
+                ProcessState::Runnable | ProcessState::Running
+            ) || process
+                .wait
+                .as_ref()
+                .is_some_and(|wait| wait.until_ms.is_some())
         });
         if waiting.is_empty() || stale || self.wait || (self.inline && !pending.is_empty()) {
             self.prompt();
@@ -329,7 +380,10 @@ impl<'a> Driver<'a> {
         let pid = self.open.first().copied().unwrap_or_default();
         if self.host.json {
             let exit = Exit::Waiting as u8;
-            println!("{}", json!({ "done": false, "pid": pid, "status": "waiting", "exit": exit }));
+            println!(
+                "{}",
+                json!({ "done": false, "pid": pid, "status": "waiting", "exit": exit })
+            );
         } else if pending.is_empty() {
             for process in &waiting {
                 let wait = process.wait.as_ref().map(crate::process::waits_for);
@@ -337,7 +391,10 @@ impl<'a> Driver<'a> {
             }
             eprintln!("Nothing here can happen by itself. It stays resumable: `libos resume`.");
         } else {
-            let ids: Vec<String> = pending.iter().map(|request| request.id.to_string()).collect();
+            let ids: Vec<String> = pending
+                .iter()
+                .map(|request| request.id.to_string())
+                .collect();
             eprintln!(
                 "Waiting for you: {}. See `libos inbox`, answer with `libos approve {}`, then `libos resume`.",
                 ids.join(", "),
@@ -351,7 +408,10 @@ impl<'a> Driver<'a> {
     fn ended(&self) -> Exit {
         let Some((pid, ending)) = &self.last_ended else {
             if self.host.json {
-                println!("{}", json!({ "done": true, "pid": null, "status": "idle", "exit": 0 }));
+                println!(
+                    "{}",
+                    json!({ "done": true, "pid": null, "status": "idle", "exit": 0 })
+                );
             } else {
                 println!("Nothing is left to go on with.");
             }
@@ -364,7 +424,10 @@ impl<'a> Driver<'a> {
         };
         let status = show::state(ending.state);
         if self.host.json {
-            println!("{}", json!({ "done": true, "pid": pid, "status": status, "exit": exit as u8 }));
+            println!(
+                "{}",
+                json!({ "done": true, "pid": pid, "status": status, "exit": exit as u8 })
+            );
         } else {
             println!("Done: {pid} {status}. `libos audit ls` tells who allowed what.");
         }

@@ -1,12 +1,15 @@
 //! Words and tables for people.
 
-use agent_libos::abi::{CapabilityInfo, Millis, process::ProcessState};
+use agent_libos::abi::{CapabilityInfo, process::ProcessState};
 use serde_json::Value;
 
 /// A table with aligned columns; the last column is as long as it is.
 pub(crate) fn table(headers: &[&str], rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+        let cells = rows
+            .iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.chars().count());
         cells.chain([headers[column].len()]).max().unwrap_or(0)
     };
     let widths: Vec<usize> = (0..headers.len()).map(width).collect();
@@ -56,7 +59,10 @@ pub(crate) fn cut(text: &str, most: usize) -> String {
     if line.chars().count() <= most {
         return line;
     }
-    line.chars().take(most.saturating_sub(1)).chain(['…']).collect()
+    line.chars()
+        .take(most.saturating_sub(1))
+        .chain(['…'])
+        .collect()
 }
 
 /// A capability as a table row.
@@ -69,7 +75,10 @@ pub(crate) fn capability_row(cap: &CapabilityInfo) -> Vec<String> {
         limits.push(format!("delegable {}", cap.delegable));
     }
     if !cap.when.is_empty() {
-        limits.push(format!("when {}", serde_json::to_string(&cap.when).unwrap_or_default()));
+        limits.push(format!(
+            "when {}",
+            serde_json::to_string(&cap.when).unwrap_or_default()
+        ));
     }
     if let Some(binding) = &cap.binding {
         limits.push(format!("only for {}", binding.digest.short()));
@@ -86,8 +95,15 @@ pub(crate) fn capability_row(cap: &CapabilityInfo) -> Vec<String> {
 }
 
 /// The headers of [`capability_row`].
-pub(crate) const CAPABILITY_HEADERS: [&str; 7] =
-    ["CAPABILITY", "SUBJECT", "EFFECT", "ON", "RIGHTS", "STATUS", "LIMITS"];
+pub(crate) const CAPABILITY_HEADERS: [&str; 7] = [
+    "CAPABILITY",
+    "SUBJECT",
+    "EFFECT",
+    "ON",
+    "RIGHTS",
+    "STATUS",
+    "LIMITS",
+];
 
 /// A unit variant's name as documents write it.
 pub(crate) fn word(value: &impl serde::Serialize) -> String {
@@ -103,9 +119,4 @@ pub(crate) fn clock(at_ms: u64) -> String {
     let of_day = at_ms % 86_400_000;
     let (h, m, s) = (of_day / 3_600_000, of_day / 60_000 % 60, of_day / 1000 % 60);
     format!("{h:02}:{m:02}:{s:02}.{:03}", of_day % 1000)
-}
-
-/// A length of time.
-pub(crate) fn duration(ms: u64) -> String {
-    Millis(ms).to_string()
 }

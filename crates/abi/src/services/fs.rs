@@ -4,7 +4,7 @@ use bincode::{Decode, Encode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, Folder, FsPath, Text, call::service, field::opaque};
+use crate::{Digest, Folder, FsPath, Resource, Text, call::service, field::opaque};
 
 record! {
     /// A file's text.
@@ -156,10 +156,11 @@ service! {
     4 mkdir Mkdir {
         /// The folder.
         path: FsPath,
-        /// Whether folders above it are made too; true if absent. Each needs the same right.
+        /// Whether folders above it are made too; false if absent. If so, each of them needs the
+        /// same right, whether it exists or not.
         parents: Option<bool>,
     } -> Made
-    { demand: [Write on fs by |c| c.path.resource()]; effect: Idempotent;
+    { demand: [Write on fs by Mkdir::folders]; effect: Idempotent;
       fails: [NotFound Exists NotPermitted BadTarget]; }
 
     /// Removes a file or an empty folder.
@@ -179,4 +180,20 @@ service! {
     } -> Metadata
     { demand: [Read on fs by |c| c.path.resource()]; effect: Read;
       fails: [NotFound NotPermitted BadTarget]; }
+}
+
+impl Mkdir {
+    /// The folder, and those above it up to the mount when they are to be made too.
+    fn folders(&self) -> Vec<Resource> {
+        let mut folders = vec![self.path.resource()];
+        let mut path: &str = &self.path.0;
+        while let (Some(true), Some((above, _))) = (self.parents, path.rsplit_once('/')) {
+            if !above.contains('/') {
+                break;
+            }
+            folders.push(Resource::file(above));
+            path = above;
+        }
+        folders
+    }
 }

@@ -230,7 +230,7 @@ fn list(task: &Task<'_>, call: &fs::List) -> Result<Listing, Stop> {
 
 fn mkdir(task: &Task<'_>, call: &fs::Mkdir) -> Result<Made, Stop> {
     let mut created = false;
-    if call.parents.unwrap_or(true) {
+    if call.parents.unwrap_or(false) {
         let clone = task.mount.folder(&[]);
         let mut folder = clone.map_err(|why| task.unreached(&why))?;
         for name in &task.names {
