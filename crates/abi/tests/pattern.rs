@@ -1,4 +1,5 @@
 //! Laws of patterns: matching, covering and overlapping agree with each other.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use libos_abi::{Form, Pattern, Resource};
 use proptest::prelude::*;

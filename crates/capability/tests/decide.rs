@@ -1,4 +1,5 @@
 //! What is decided, case by case: precedence, patterns, conditions, limits, approvals.
+#![allow(clippy::panic, clippy::unwrap_used, reason = "helpers of tests")]
 
 mod common;
 

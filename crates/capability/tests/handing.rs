@@ -1,4 +1,5 @@
 //! Handing on, taking back, looking, ending, explaining.
+#![allow(clippy::panic, clippy::unwrap_used, reason = "helpers of tests")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Laws over random programs: attenuation, denial, one-shot, revocation, folding.
+#![allow(clippy::panic, clippy::unwrap_used, reason = "helpers of tests")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! How long a decision takes. `cargo test --release -p libos-capability -- --ignored --nocapture`
+#![allow(clippy::panic, clippy::unwrap_used, reason = "helpers of tests")]
 
 mod common;
 

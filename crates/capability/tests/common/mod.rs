@@ -1,5 +1,6 @@
 //! A world with one engine in it: grants and calls written as text, decisions read as text.
 #![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(clippy::panic, clippy::unwrap_used, reason = "helpers of tests")]
 
 use libos_abi::{
     CapId, Demand, DenyReason, Digest, Error, Event, GrantSpec, Need, OpId, Pid, Principal, Reply,
