@@ -1,2 +1,98 @@
-//! The project's one tool entry.
-fn main() {}
+//! The project's one tool entry: `cargo xtask --help` lists what it can do.
+//!
+//! What a machine can check about the repository is checked from here, in the same way on a desk
+//! and in `.ci/run`.
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "a developer's tool: it reads the repository, runs cargo and talks to a terminal"
+)]
+
+mod generated;
+mod graph;
+mod layers;
+mod licences;
+mod policy;
+mod steps;
+#[cfg(test)]
+mod tidy;
+mod workspace;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Checks and generates what belongs to this repository.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    arg_required_else_help = true
+)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Run everything a change must pass; the tests come last
+    Ci,
+    /// Run the fast part of `ci`: format, layers, graph, licences, clippy
+    Check,
+    /// Run all tests: doc tests first, the test runner's summary last
+    Test,
+    /// Prove from the manifests that every dependency keeps xtask/src/policy.rs
+    Layers(Target),
+    /// Hold the licence and source of every external package to deny.toml
+    Licences(Target),
+    /// Write docs/graph.txt
+    Graph {
+        /// Write nothing; fail when the file is stale
+        #[arg(long)]
+        check: bool,
+    },
+}
+
+/// The workspace to look at.
+#[derive(Debug, clap::Args)]
+struct Target {
+    /// The manifest of another workspace
+    #[arg(long, value_name = "PATH")]
+    manifest_path: Option<PathBuf>,
+}
+
+impl Target {
+    fn manifest(self) -> PathBuf {
+        self.manifest_path
+            .unwrap_or_else(|| workspace::root().join("Cargo.toml"))
+    }
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> Result<()> {
+    let root = workspace::root();
+    match task {
+        Task::Ci => steps::ci(&root),
+        Task::Check => steps::check(&root),
+        Task::Test => steps::test(&root),
+        Task::Layers(target) => layers::run(&target.manifest()),
+        Task::Licences(target) => licences::run(&target.manifest(), &root),
+        Task::Graph { check: true } => graph::generated(&root)?.check(&root),
+        Task::Graph { check: false } => graph::generated(&root)?.write(&root),
+    }
+}

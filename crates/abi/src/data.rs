@@ -228,7 +228,7 @@ impl std::fmt::Display for Millis {
         ];
         let (size, name) = units
             .into_iter()
-            .find(|(size, _)| self.0 != 0 && self.0 % size == 0)
+            .find(|(size, _)| self.0 != 0 && self.0.is_multiple_of(*size))
             .unwrap_or((1, "ms"));
         write!(f, "{}{name}", self.0 / size)
     }

@@ -111,8 +111,11 @@ pub enum OpEvent {
         op: OpId,
         /// Who called.
         caller: Principal,
-        /// Its place in the quantum, for a process.
+        /// Its place in the quantum, for a process; index 0 is the runtime's own bookkeeping.
         step: Step,
+        /// The fingerprint of the call as it was submitted: a run that comes to this step again
+        /// must submit the same.
+        fingerprint: u64,
         /// The canonical call; large payloads by digest.
         call: Syscall,
     },
@@ -159,7 +162,8 @@ impl OpEvent {
 }
 
 /// What happened to processes, mailboxes and timers.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ProcessEvent {
     /// A process was made.
     Spawned {
@@ -272,7 +276,8 @@ pub struct NewCapability {
 }
 
 /// What happened to capabilities.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum CapabilityEvent {
     /// One was made.
     Granted(NewCapability),
@@ -312,7 +317,8 @@ pub enum CapabilityEvent {
 }
 
 /// What happened to objects and namespaces.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ObjectEvent {
     /// A namespace was made.
     NamespaceCreated {
@@ -363,7 +369,8 @@ pub enum ObjectEvent {
 }
 
 /// What happened to requests to humans.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum HumanEvent {
     /// A request was made.
     Opened(Request),
@@ -391,7 +398,8 @@ pub enum HumanEvent {
 }
 
 /// What happened to images.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ImageEvent {
     /// One was registered, or replaced.
     Registered(Image),

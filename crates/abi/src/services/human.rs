@@ -165,12 +165,13 @@ pub enum Policy {
     Never,
 }
 
-opaque!(Permission, Delivered, Opened, Decision, Policy, Decided);
+opaque!(Permission, Delivered, Opened, Policy);
 crate::field::carries_texts! {
     Approval { args }
     Request { ask, state }
     Requests { requests }
     Answer { answer }
+    Decided { decision }
 }
 
 impl Field for Ask {
@@ -188,11 +189,15 @@ impl Field for Ask {
 
 impl Field for RequestState {
     fn texts(&mut self, visit: &mut dyn FnMut(&mut Text)) {
-        if let Self::Decided(Decided {
-            decision: Decision::Answer { text },
-            ..
-        }) = self
-        {
+        if let Self::Decided(decided) = self {
+            decided.texts(visit);
+        }
+    }
+}
+
+impl Field for Decision {
+    fn texts(&mut self, visit: &mut dyn FnMut(&mut Text)) {
+        if let Self::Answer { text } = self {
             text.texts(visit);
         }
     }

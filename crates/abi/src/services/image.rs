@@ -36,7 +36,7 @@ record! {
 }
 
 crate::field::carries_texts! {
-    Image { prompt }
+    Image { prompt, planner }
     Images { images }
 }
 

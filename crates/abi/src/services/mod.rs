@@ -73,3 +73,11 @@ pub fn find(name: &str) -> Option<&'static crate::CallInfo> {
         .flat_map(|service| service.calls)
         .find(|call| call.name == name)
 }
+
+impl Syscall {
+    /// The digest of the call's encoding; of a canonical call it names exactly what was asked.
+    #[must_use]
+    pub fn digest(&self) -> crate::Digest {
+        crate::Digest::of(&crate::wire::encode(self))
+    }
+}

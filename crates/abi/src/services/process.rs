@@ -358,7 +358,8 @@ service! {
     32 admit Admit {
         /// The caller.
         pid: Pid,
-        /// The run the message belongs to.
+        /// The run the message belongs to; 0 for an operation that was admitted before: then the
+        /// run is not checked and nothing is charged.
         run: u64,
     } -> Admission
     { demand: [kernel]; effect: State; fails: []; }

@@ -1,0 +1,363 @@
+//! Building and holding a runtime.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use crossbeam_channel::Sender;
+use libos_abi::{Fault, Outcome, Record, Seq, Syscall, wire};
+use libos_broker::{ComposeError, Kernel, Parts, Submitter};
+use libos_journal::{Blobs, Head, Journal, JournalError, MemoryJournal, SqliteJournal};
+use libos_port::{Authority, BoxFuture, Component, Planner, Port, Provider};
+use tokio::sync::oneshot;
+
+use crate::{
+    core_loop::{Core, Message, Watch},
+    hydrate,
+    runner::Runner,
+};
+
+/// The wall clock, as the edge reads it. Tests and embedders may pass their own.
+pub trait Clock: Send + Sync {
+    /// Milliseconds since the epoch.
+    fn now_ms(&self) -> u64;
+}
+
+/// The host's clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now_ms(&self) -> u64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// The limits of the edge, each with its reason.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Processes that run at the same time: each holds a task and its planner's memory.
+    pub running_max: usize,
+    /// Messages to the core taken into one batch: bounds what one commit makes others wait.
+    pub batch_messages_max: usize,
+    /// How long a record may wait to be written while nothing needs it on disk, in milliseconds:
+    /// bounds what watchers lag behind and what a crash makes the host do again.
+    pub lazy_flush_ms: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { running_max: 256, batch_messages_max: 1024, lazy_flush_ms: 10 }
+    }
+}
+
+/// Why a runtime did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store could not be opened.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// A record of the store is none that this build knows.
+    #[error(
+        "record {seq} of the store does not decode ({source}); it was written by another version \
+         of Agent libOS, which has to be used to read it"
+    )]
+    Record {
+        /// The record.
+        seq: Seq,
+        /// What is wrong with it.
+        source: wire::WireError,
+    },
+    /// The parts do not fit together.
+    #[error(transparent)]
+    Compose(#[from] ComposeError),
+    /// The host's operating system refused a thread.
+    #[error("the host gives no thread: {0}")]
+    Thread(#[source] std::io::Error),
+}
+
+enum Store {
+    Memory,
+    Folder(PathBuf),
+    Given(Box<dyn Journal>),
+}
+
+/// Composes a runtime. What is not given is the standard part.
+pub struct Builder {
+    store: Store,
+    authority: Box<dyn Authority>,
+    components: Vec<Box<dyn Component>>,
+    providers: Vec<Arc<dyn Provider>>,
+    planners: Vec<Arc<dyn Planner>>,
+    clock: Arc<dyn Clock>,
+    limits: Limits,
+    run_processes: bool,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Builder {
+    /// The standard composition, with a store in memory.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            store: Store::Memory,
+            authority: Box::new(libos_capability::Capabilities::default()),
+            components: vec![
+                Box::new(libos_scheduler::Scheduler::default()),
+                Box::new(libos_objects::Objects::default()),
+                Box::new(libos_human::Humans::default()),
+                Box::new(libos_images::Images::default()),
+            ],
+            providers: vec![
+                Arc::new(libos_providers::FsProvider::default()),
+                Arc::new(libos_providers::ShellProvider::default()),
+                Arc::new(libos_tools::ToolProvider::default()),
+            ],
+            planners: libos_planner::standard(),
+            clock: Arc::new(SystemClock),
+            limits: Limits::default(),
+            run_processes: true,
+        }
+    }
+
+    /// Keeps the journal in this folder.
+    #[must_use]
+    pub fn store(mut self, folder: impl AsRef<Path>) -> Self {
+        self.store = Store::Folder(folder.as_ref().to_owned());
+        self
+    }
+
+    /// Keeps the journal in a part of the embedder's own.
+    #[must_use]
+    pub fn journal(mut self, journal: Box<dyn Journal>) -> Self {
+        self.store = Store::Given(journal);
+        self
+    }
+
+    /// Replaces the capability engine.
+    #[must_use]
+    pub fn authority(mut self, authority: Box<dyn Authority>) -> Self {
+        self.authority = authority;
+        self
+    }
+
+    /// Adds a component in place of the one that serves the same services.
+    #[must_use]
+    pub fn component(mut self, component: Box<dyn Component>) -> Self {
+        let serves = component.manifest().serves;
+        self.components.retain(|old| !old.manifest().serves.iter().any(|s| serves.contains(s)));
+        self.components.push(component);
+        self
+    }
+
+    /// Adds a provider in place of the one that serves the same services.
+    #[must_use]
+    pub fn provider(mut self, provider: Arc<dyn Provider>) -> Self {
+        let serves = provider.serves();
+        self.providers.retain(|old| !old.serves().iter().any(|service| serves.contains(service)));
+        self.providers.push(provider);
+        self
+    }
+
+    /// Adds a planner in place of the one of the same kind.
+    #[must_use]
+    pub fn planner(mut self, planner: Arc<dyn Planner>) -> Self {
+        self.planners.retain(|old| old.kind() != planner.kind());
+        self.planners.push(planner);
+        self
+    }
+
+    /// Reads the time elsewhere.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Sets the limits of the edge.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Opens the store for calls of the host only: no process runs and nothing that a crash left
+    /// open is taken up.
+    #[must_use]
+    pub fn host_calls_only(mut self) -> Self {
+        self.run_processes = false;
+        self
+    }
+
+    /// Opens the store, folds the journal and starts the core. Must be called within a tokio
+    /// runtime, on which planners and providers run.
+    ///
+    /// # Errors
+    /// [`StartError`]; the store is as it was.
+    pub fn start(self) -> Result<Runtime, StartError> {
+        self.start_with(Vec::new())
+    }
+
+    /// The same, with a watcher that misses nothing.
+    ///
+    /// # Errors
+    /// [`StartError`]; the store is as it was.
+    pub fn start_watched(self) -> Result<(Runtime, Watch), StartError> {
+        let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
+        let runtime = self.start_with(vec![sender])?;
+        let watch = Watch::new(receiver, Arc::clone(&runtime.blobs));
+        Ok((runtime, watch))
+    }
+
+    fn start_with(
+        self,
+        watchers: Vec<tokio::sync::mpsc::UnboundedSender<crate::News>>,
+    ) -> Result<Runtime, StartError> {
+        let journal: Box<dyn Journal> = match self.store {
+            Store::Memory => Box::new(MemoryJournal::new()),
+            Store::Folder(folder) => Box::new(SqliteJournal::open(&folder)?),
+            Store::Given(journal) => journal,
+        };
+        let mut provided: Vec<&'static str> =
+            self.providers.iter().flat_map(|provider| provider.serves()).copied().collect();
+        provided.push("audit");
+        let parts = Parts::new(self.authority, self.components)?;
+        let mut kernel = Kernel::new(parts, provided);
+        fold(journal.as_ref(), &mut kernel)?;
+        let blobs = journal.blobs();
+        let (inbox, messages) = crossbeam_channel::unbounded();
+        let runner = Runner::new(inbox.clone(), Arc::clone(&blobs), self.providers, self.planners);
+        let mut core = Core::new(kernel, journal, messages, runner, self.clock, self.limits);
+        core.watch(watchers);
+        let run_processes = self.run_processes;
+        let thread = std::thread::Builder::new()
+            .name("libos-core".into())
+            .spawn(move || core.run(run_processes))
+            .map_err(StartError::Thread)?;
+        Ok(Runtime { inbox, blobs, thread: Some(thread) })
+    }
+}
+
+/// Folds the whole journal into the kernel.
+fn fold(journal: &dyn Journal, kernel: &mut Kernel) -> Result<(), StartError> {
+    const PAGE: usize = 4096;
+    let mut from = Seq(0);
+    loop {
+        let page = journal.read(from, PAGE)?;
+        let Some((last, _)) = page.last() else { return Ok(()) };
+        from = Seq(last.0 + 1);
+        for (seq, body) in &page {
+            let record: Record =
+                wire::decode(body).map_err(|source| StartError::Record { seq: *seq, source })?;
+            kernel.replay(&record);
+        }
+    }
+}
+
+/// A runtime that has been started. Dropping it stops the core as [`shutdown`](Self::shutdown)
+/// does, without telling how that went.
+pub struct Runtime {
+    inbox: Sender<Message>,
+    blobs: Arc<dyn Blobs>,
+    thread: Option<std::thread::JoinHandle<Result<Head, JournalError>>>,
+}
+
+impl Runtime {
+    /// A port for the host's operator, under a name for the audit.
+    #[must_use]
+    pub fn port(&self, operator: &str) -> Arc<dyn Port> {
+        Arc::new(self.host_port(operator))
+    }
+
+    /// The same as [`port`](Self::port), as its own type.
+    #[must_use]
+    pub fn host_port(&self, operator: &str) -> HostPort {
+        HostPort {
+            inbox: self.inbox.clone(),
+            blobs: Arc::clone(&self.blobs),
+            operator: operator.into(),
+        }
+    }
+
+    /// News of everything that happens from now on, each once it is on disk.
+    #[must_use]
+    pub fn watch(&self) -> Watch {
+        let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
+        // A core that has ended closes the channel, which is what the watcher then sees.
+        drop(self.inbox.send(Message::Watch(sender)));
+        Watch::new(receiver, Arc::clone(&self.blobs))
+    }
+
+    /// Stops the core: runs and effects under way are dropped, everything recorded is on disk.
+    ///
+    /// # Errors
+    /// [`JournalError`] when the core had to stop because the store failed, or fails now.
+    pub fn shutdown(mut self) -> Result<Option<Head>, JournalError> {
+        self.stop()
+    }
+
+    fn stop(&mut self) -> Result<Option<Head>, JournalError> {
+        // A core that has ended already needs no telling.
+        drop(self.inbox.send(Message::Shutdown));
+        match self.thread.take().map(std::thread::JoinHandle::join) {
+            None => Ok(None),
+            Some(Ok(result)) => result.map(Some),
+            Some(Err(panic)) => std::panic::resume_unwind(panic),
+        }
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        if self.thread.is_some() && !std::thread::panicking() {
+            if let Err(error) = self.stop() {
+                tracing::error!(%error, "the store failed while the runtime stopped");
+            }
+        }
+    }
+}
+
+/// A port of the host's operator.
+#[derive(Clone)]
+pub struct HostPort {
+    inbox: Sender<Message>,
+    blobs: Arc<dyn Blobs>,
+    operator: Arc<str>,
+}
+
+impl HostPort {
+    /// The same port under another name.
+    #[must_use]
+    pub fn named(&self, operator: &str) -> Self {
+        Self { operator: operator.into(), ..self.clone() }
+    }
+}
+
+impl Port for HostPort {
+    fn submit(&self, call: Syscall) -> BoxFuture<'_, Outcome> {
+        let from = Submitter::Host(self.operator.to_string());
+        Box::pin(submit(&self.inbox, &self.blobs, from, call))
+    }
+}
+
+/// Submits a call to the core and waits for what it ends in.
+pub(crate) async fn submit(
+    inbox: &Sender<Message>,
+    blobs: &Arc<dyn Blobs>,
+    from: Submitter,
+    call: Syscall,
+) -> Outcome {
+    let (reply, outcome) = oneshot::channel();
+    let gone = || Fault::StoreUnavailable { what: "the runtime has stopped".into() };
+    inbox.send(Message::Submit { from, call, reply }).map_err(|_| gone())?;
+    let outcome = outcome.await.map_err(|_| gone())?;
+    hydrate::outcome(blobs.as_ref(), outcome)
+}

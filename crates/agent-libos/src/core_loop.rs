@@ -1,0 +1,302 @@
+//! The core's thread: drains messages, steps the kernel, commits one batch, lets things out.
+//!
+//! Order is everything here: records are in line before what depends on nothing leaves, and on
+//! disk before anything else does. News for watchers leave the system, so they are always held
+//! until their records are on disk.
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::Duration,
+};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use libos_abi::{Fault, OpId, Outcome, Pid, Syscall, wire};
+use libos_broker::{Input, Kernel, Notice, Output, Outputs, Part, Submission, Submitter, Ticket};
+use libos_journal::{Batch, Blobs, Head, Journal, JournalError, Sync};
+use libos_port::{EffectOutcome, Reconciled};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{Clock, Limits, audit, hydrate, runner::Runner};
+
+/// What reaches the core's thread.
+pub(crate) enum Message {
+    Submit { from: Submitter, call: Syscall, reply: oneshot::Sender<Outcome> },
+    Finished { op: OpId, outcome: EffectOutcome },
+    Reconciled { op: OpId, result: Reconciled },
+    Watch(mpsc::UnboundedSender<News>),
+    Shutdown,
+}
+
+/// What a watcher hears, each once it is on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum News {
+    /// Something happened.
+    Notice(Notice),
+    /// Nothing runs, nothing is under way, no timer is set: only a caller from outside can make
+    /// anything happen.
+    Idle,
+    /// The store failed and the core has stopped. What was acknowledged is on disk.
+    StoreFailed(String),
+}
+
+/// A stream of [`News`].
+pub struct Watch {
+    receiver: mpsc::UnboundedReceiver<News>,
+    blobs: Arc<dyn Blobs>,
+}
+
+impl Watch {
+    pub(crate) fn new(
+        receiver: mpsc::UnboundedReceiver<News>,
+        blobs: Arc<dyn Blobs>,
+    ) -> Self {
+        Self { receiver, blobs }
+    }
+
+    /// The next news, with payloads in full; `None` when the runtime has stopped.
+    pub async fn next(&mut self) -> Option<News> {
+        let mut news = self.receiver.recv().await?;
+        match &mut news {
+            News::Notice(Notice::Step { outcome, .. }) => {
+                let stored = std::mem::replace(outcome, Err(Fault::Cancelled.into()));
+                *outcome = hydrate::outcome(self.blobs.as_ref(), stored);
+            }
+            News::Notice(Notice::Output { message, .. }) => {
+                if let Err(fault) = hydrate::text(self.blobs.as_ref(), message) {
+                    *message = fault.to_string().into();
+                }
+            }
+            _ => {}
+        }
+        Some(news)
+    }
+}
+
+/// The core and what it holds on to.
+pub(crate) struct Core {
+    kernel: Kernel,
+    journal: Box<dyn Journal>,
+    messages: Receiver<Message>,
+    runner: Runner,
+    clock: Arc<dyn Clock>,
+    limits: Limits,
+    tickets: HashMap<Ticket, oneshot::Sender<Outcome>>,
+    last_ticket: u64,
+    watchers: Vec<mpsc::UnboundedSender<News>>,
+    /// News whose records are not on disk yet.
+    held: Vec<News>,
+    /// Whether records wait to be written.
+    lazy: bool,
+    idle_told: bool,
+    run_processes: bool,
+}
+
+impl Core {
+    pub(crate) fn new(
+        kernel: Kernel,
+        journal: Box<dyn Journal>,
+        messages: Receiver<Message>,
+        runner: Runner,
+        clock: Arc<dyn Clock>,
+        limits: Limits,
+    ) -> Self {
+        Self {
+            kernel,
+            journal,
+            messages,
+            runner,
+            clock,
+            limits,
+            tickets: HashMap::new(),
+            last_ticket: 0,
+            watchers: Vec::new(),
+            held: Vec::new(),
+            lazy: false,
+            idle_told: false,
+            run_processes: false,
+        }
+    }
+
+    /// Adds watchers before anything happens.
+    pub(crate) fn watch(&mut self, watchers: Vec<mpsc::UnboundedSender<News>>) {
+        self.watchers.extend(watchers);
+    }
+
+    /// Runs until it is told to stop or the store fails.
+    pub(crate) fn run(mut self, run_processes: bool) -> Result<Head, JournalError> {
+        self.run_processes = run_processes;
+        let result = self.serve();
+        self.runner.stop_all();
+        if let Err(error) = &result {
+            tracing::error!(%error, "the store failed; the core stops");
+            let what = error.to_string();
+            for (_, reply) in self.tickets.drain() {
+                // A caller that has gone away needs no answer.
+                drop(reply.send(Err(Fault::StoreUnavailable { what: what.clone() }.into())));
+            }
+            self.tell(News::StoreFailed(what));
+        }
+        result
+    }
+
+    fn serve(&mut self) -> Result<Head, JournalError> {
+        let mut out = Outputs::default();
+        if self.run_processes {
+            self.kernel.recover(self.clock.now_ms(), &mut out);
+        }
+        loop {
+            self.fill(&mut out);
+            self.let_out(std::mem::take(&mut out))?;
+            let first = match self.receive()? {
+                Some(message) => message,
+                None => {
+                    self.kernel.step(self.clock.now_ms(), Input::Tick, &mut out);
+                    continue;
+                }
+            };
+            let mut next = Some(first);
+            for _ in 0..self.limits.batch_messages_max {
+                let Some(message) = next.take().or_else(|| self.messages.try_recv().ok()) else {
+                    break;
+                };
+                if matches!(message, Message::Shutdown) {
+                    self.let_out(out)?;
+                    return self.flush();
+                }
+                self.take(message, &mut out);
+            }
+        }
+    }
+
+    /// Waits for a message, a timer or the time to write what is in line. `None` when a timer may
+    /// have fired.
+    fn receive(&mut self) -> Result<Option<Message>, JournalError> {
+        if let Ok(message) = self.messages.try_recv() {
+            return Ok(Some(message));
+        }
+        if self.lazy {
+            match self.messages.recv_timeout(Duration::from_millis(self.limits.lazy_flush_ms)) {
+                Ok(message) => return Ok(Some(message)),
+                Err(RecvTimeoutError::Timeout) => {
+                    self.flush()?;
+                }
+                Err(RecvTimeoutError::Disconnected) => return Ok(Some(Message::Shutdown)),
+            }
+        }
+        self.tell_idle();
+        let received = match self.kernel.next_deadline_ms() {
+            None => self.messages.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(deadline) => {
+                let wait = deadline.saturating_sub(self.clock.now_ms());
+                self.messages.recv_timeout(Duration::from_millis(wait))
+            }
+        };
+        match received {
+            Ok(message) => Ok(Some(message)),
+            Err(RecvTimeoutError::Timeout) => Ok(None),
+            Err(RecvTimeoutError::Disconnected) => Ok(Some(Message::Shutdown)),
+        }
+    }
+
+    fn take(&mut self, message: Message, out: &mut Outputs) {
+        let now_ms = self.clock.now_ms();
+        let input = match message {
+            Message::Submit { from, call, reply } => {
+                self.last_ticket += 1;
+                let ticket = Ticket(self.last_ticket);
+                self.tickets.insert(ticket, reply);
+                Input::Submit(Submission { ticket, from, call })
+            }
+            Message::Finished { op, outcome } => Input::Finished { op, outcome },
+            Message::Reconciled { op, result } => Input::Reconciled { op, result },
+            Message::Watch(sender) => {
+                self.watchers.push(sender);
+                self.idle_told = false;
+                return;
+            }
+            Message::Shutdown => return,
+        };
+        self.kernel.step(now_ms, input, out);
+    }
+
+    fn fill(&mut self, out: &mut Outputs) {
+        if self.run_processes {
+            let slots = self.limits.running_max.saturating_sub(self.kernel.running());
+            self.kernel.step(self.clock.now_ms(), Input::Fill { slots }, out);
+        }
+    }
+
+    /// Commits what the steps brought and lets it out.
+    fn let_out(&mut self, out: Outputs) -> Result<(), JournalError> {
+        for (part, sync) in [(out.early, Sync::Lazy), (out.durable, Sync::Durable)] {
+            if part.is_empty() {
+                continue;
+            }
+            self.idle_told = false;
+            let Part { records, blobs, released } = part;
+            if !records.is_empty() || !blobs.is_empty() {
+                let records = records.iter().map(wire::encode).collect();
+                self.journal.append(&Batch { records, blobs }, sync)?;
+                self.lazy = sync == Sync::Lazy;
+            }
+            for output in released {
+                self.release(output);
+            }
+            if !self.lazy {
+                self.tell_held();
+            }
+        }
+        Ok(())
+    }
+
+    fn release(&mut self, output: Output) {
+        match output {
+            Output::Reply(ticket, outcome) => {
+                if let Some(reply) = self.tickets.remove(&ticket) {
+                    // A caller that has gone away gets the recorded outcome when it comes back.
+                    drop(reply.send(outcome));
+                }
+            }
+            Output::Effect(order) if order.call.info().service == "audit" => {
+                let outcome = audit::perform(self.journal.as_ref(), &order.call);
+                self.runner.finished(order.op, outcome);
+            }
+            Output::Effect(order) => self.runner.perform(*order),
+            Output::Start(start) => self.runner.start(*start),
+            Output::Stop(pid) => self.stop(pid),
+            Output::Cancel(op) => self.runner.cancel(op),
+            Output::Notice(notice) => self.held.push(News::Notice(notice)),
+        }
+    }
+
+    fn stop(&mut self, pid: Pid) {
+        self.runner.stop(pid);
+        // Replies of a dropped run go nowhere.
+        self.tickets.retain(|_, reply| !reply.is_closed());
+    }
+
+    fn flush(&mut self) -> Result<Head, JournalError> {
+        let head = self.journal.flush()?;
+        self.lazy = false;
+        self.tell_held();
+        Ok(head)
+    }
+
+    fn tell_held(&mut self) {
+        for news in std::mem::take(&mut self.held) {
+            self.tell(news);
+        }
+    }
+
+    fn tell_idle(&mut self) {
+        if !self.idle_told && self.kernel.is_idle() && self.messages.is_empty() {
+            self.idle_told = true;
+            self.tell(News::Idle);
+        }
+    }
+
+    fn tell(&mut self, news: News) {
+        self.watchers.retain(|watcher| watcher.send(news.clone()).is_ok());
+    }
+}

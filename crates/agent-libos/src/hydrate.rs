@@ -1,0 +1,43 @@
+//! Putting payloads back: what the core knows by digest, providers and callers get in full.
+
+use std::sync::Arc;
+
+use libos_abi::{Fault, OpId, Outcome, Syscall, Text};
+use libos_journal::Blobs;
+
+/// Replaces a reference by the text it names.
+pub(crate) fn text(blobs: &dyn Blobs, text: &mut Text) -> Result<(), Fault> {
+    let Text::Blob { digest, .. } = text else { return Ok(()) };
+    let missing = |kind: &str| Fault::ProviderFailed { kind: kind.into(), op: OpId(0) };
+    let bytes = blobs.get(digest).map_err(|error| {
+        tracing::error!(%digest, %error, "a stored payload cannot be read");
+        missing("blob.unreadable")
+    })?;
+    let restored = std::str::from_utf8(&bytes).map_err(|_| missing("blob.not_text"))?;
+    *text = Text::Inline(Arc::from(restored));
+    Ok(())
+}
+
+/// Puts the payloads of a call back.
+pub(crate) fn call(blobs: &dyn Blobs, call: &mut Syscall) -> Result<(), Fault> {
+    let mut result = Ok(());
+    call.texts(&mut |field| {
+        if result.is_ok() {
+            result = text(blobs, field);
+        }
+    });
+    result
+}
+
+/// Puts the payloads of an outcome back.
+pub(crate) fn outcome(blobs: &dyn Blobs, outcome: Outcome) -> Outcome {
+    let mut reply = outcome?;
+    let mut result = Ok(());
+    reply.texts(&mut |field| {
+        if result.is_ok() {
+            result = text(blobs, field);
+        }
+    });
+    result?;
+    Ok(reply)
+}

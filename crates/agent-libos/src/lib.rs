@@ -1,0 +1,48 @@
+//! Agent libOS: the runtime substrate for long-running LLM agents.
+//!
+//! This crate composes the layers and is their edge: it owns the threads, tokio, the disk and the
+//! wall clock. The core it runs is the broker's [`Kernel`](libos_broker::Kernel), which has none
+//! of these. Embedders start a [`Runtime`] with a [`Builder`] and talk to it through [`HostPort`];
+//! every part can be replaced by another that keeps its contract.
+//!
+//! ```no_run
+//! use agent_libos::{Builder, abi::process};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let runtime = Builder::new().store(".libos").start()?;
+//! let host = runtime.port("owner");
+//! let list = host.call(process::List {}).await?;
+//! println!("{} processes", list.processes.len());
+//! runtime.shutdown()?;
+//! # Ok(()) }
+//! ```
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the edge owns threads, the clock, the disk and the control socket"
+)]
+
+pub mod approvals;
+pub mod audit;
+mod builder;
+pub mod control;
+mod core_loop;
+mod hydrate;
+mod runner;
+pub mod task;
+
+pub use builder::{Builder, Clock, HostPort, Limits, Runtime, StartError, SystemClock};
+pub use core_loop::{News, Watch};
+pub use libos_abi as abi;
+pub use libos_broker as broker;
+pub use libos_capability as capability;
+pub use libos_human as human;
+pub use libos_images as images;
+pub use libos_journal as journal;
+pub use libos_objects as objects;
+pub use libos_planner as planner;
+pub use libos_port as port;
+pub use libos_providers as providers;
+pub use libos_scheduler as scheduler;
+pub use libos_tools as tools;

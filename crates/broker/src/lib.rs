@@ -1,0 +1,23 @@
+//! The syscall broker: one pipeline, one transaction per call, no clock and no I/O.
+//!
+//! ```text
+//! admit > demand > authorize > approve > intend > perform > settle > reply
+//! ```
+//!
+//! [`Kernel`] owns the components and is a deterministic state machine: [`Kernel::step`] takes an
+//! [`Input`] and the time and adds records, replies and effects to [`Outputs`]. The edge around it
+//! commits the records and then lets the rest out. Folding the records into a fresh kernel with
+//! [`Kernel::replay`] gives the same state, which is all there is to recovery.
+//!
+//! The broker never performs an effect, never decides authority by itself and never looks into a
+//! payload. No component is reached but through it.
+#![forbid(unsafe_code)]
+
+mod kernel;
+mod ops;
+mod output;
+mod parts;
+
+pub use kernel::{Input, Kernel, Submission, Submitter};
+pub use output::{EffectOrder, Mode, Notice, Output, Outputs, Part, Start, Ticket};
+pub use parts::{ComposeError, Parts};

@@ -1,0 +1,278 @@
+//! The command line as it is typed.
+
+use std::path::PathBuf;
+
+use agent_libos::abi::{CapId, Millis, ObjectId, OpId, Pattern, Pid, RequestId, Resource, Right};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const EXITS: &str = "\
+Exit codes:
+  0  done
+  1  failed
+  2  wrong usage, or an invalid file
+  3  waiting for a human; `libos inbox` shows for what, `libos resume` goes on
+  4  denied and stopped
+  5  the store cannot be used
+
+Examples:
+  libos run task.toml                 launch a task and watch it
+  libos inbox                         see what waits for you
+  libos approve req-1                 let one exact call through
+  libos audit ls                      see who allowed what
+  libos demo                          see all of it in a minute, on a project of its own";
+
+/// Run LLM agents that can be scheduled, authorized, resumed and audited.
+#[derive(Debug, Parser)]
+#[command(name = "libos", version, after_help = EXITS, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// The folder of the store.
+    #[arg(long, global = true, default_value = ".libos", value_name = "DIR")]
+    pub(crate) store: PathBuf,
+    /// Print JSON, one value a line.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// The name under which your decisions are recorded.
+    #[arg(long = "as", global = true, default_value = "owner", value_name = "NAME")]
+    pub(crate) operator: String,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make an empty store, and a task file to start from.
+    Init(InitArgs),
+    /// Launch a task and run it until it ends or waits for you.
+    Run(RunArgs),
+    /// Go on with everything that has not ended: after a stop, a crash or an answer.
+    Resume(ResumeArgs),
+    /// Show the processes as a tree.
+    Ps,
+    /// Show one process: its state, its capabilities, what it waits for.
+    Inspect {
+        /// The process, as in p1.
+        pid: Pid,
+    },
+    /// Show what waits for a human, as cards with everything there is to decide on.
+    Inbox {
+        /// Answered and cancelled ones too.
+        #[arg(long)]
+        all: bool,
+    },
+    /// Approve a call, or permit what a process asks for.
+    Approve(ApproveArgs),
+    /// Refuse a call, a question or a permission.
+    Deny {
+        /// The request, as in req-1.
+        request: RequestId,
+        /// Why; recorded.
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Answer a question.
+    Answer {
+        /// The request, as in req-1.
+        request: RequestId,
+        /// The answer.
+        text: String,
+    },
+    /// Look at capabilities, grant and revoke them.
+    #[command(subcommand)]
+    Cap(CapCommand),
+    /// Look at objects.
+    #[command(subcommand)]
+    Object(ObjectCommand),
+    /// Read, prove and export the journal.
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// Watch a denial, an approval and a repaired test, on a small project made for it.
+    Demo(DemoArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InitArgs {
+    /// Where to write the task file.
+    #[arg(long, default_value = "task.toml")]
+    pub(crate) task: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  libos run task.toml
+  libos run task.toml --approvals approvals.toml --json
+  libos run task.toml --wait        # answer from another terminal: libos inbox; libos approve req-1")]
+pub(crate) struct RunArgs {
+    /// The task file; see docs/task.schema.json.
+    pub(crate) task: PathBuf,
+    #[command(flatten)]
+    pub(crate) answers: AnswerArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ResumeArgs {
+    #[command(flatten)]
+    pub(crate) answers: AnswerArgs,
+}
+
+#[derive(Debug, Args, Clone)]
+pub(crate) struct AnswerArgs {
+    /// Answer requests by the rules of this file; what none fits waits.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) approvals: Option<PathBuf>,
+    /// Keep running while a request waits, to be answered from another terminal.
+    #[arg(long)]
+    pub(crate) wait: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  libos approve req-1                     this very operation
+  libos approve req-1 --scope 3           the same call, three times
+  libos approve req-1 --scope subtree     the same call, by the process and all below it
+  libos approve req-1 --until 1h          the same call, for an hour
+  libos approve req-2 --each-time         a permission: ask about each call from now on")]
+pub(crate) struct ApproveArgs {
+    /// The request, as in req-1.
+    pub(crate) request: RequestId,
+    /// How far it reaches: once, a number of uses, process or subtree. The arguments must be the
+    /// same to the byte in every case.
+    #[arg(long, default_value = "once", conflicts_with = "until")]
+    pub(crate) scope: String,
+    /// How long it holds, as in 30m.
+    #[arg(long)]
+    pub(crate) until: Option<Millis>,
+    /// For a permission: ask about each call instead of allowing all.
+    #[arg(long)]
+    pub(crate) each_time: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CapCommand {
+    /// List capabilities.
+    Ls {
+        /// Only those of this process.
+        pid: Option<Pid>,
+        /// Those out of force too.
+        #[arg(long)]
+        all: bool,
+    },
+    /// Grant a process a right, on your word.
+    Grant(GrantArgs),
+    /// Take a capability back, and every one cut from it.
+    Revoke {
+        /// The capability, as in cap-3.
+        capability: CapId,
+        /// Why; recorded.
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Explain what would be decided, and what would have to be granted.
+    Why {
+        /// The process.
+        pid: Pid,
+        /// The right.
+        #[arg(value_parser = right)]
+        right: Right,
+        /// The resource, as in fs:workspace/src/a.rs.
+        on: Resource,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GrantArgs {
+    /// The process.
+    pub(crate) pid: Pid,
+    /// The resources, as in "fs:workspace/src/*".
+    pub(crate) on: Pattern,
+    /// The rights.
+    #[arg(required = true, value_parser = right)]
+    pub(crate) rights: Vec<Right>,
+    /// What the grant says.
+    #[arg(long, value_enum, default_value = "allow")]
+    pub(crate) effect: EffectArg,
+    /// How often it may be used.
+    #[arg(long)]
+    pub(crate) uses: Option<u32>,
+    /// How long it lives, as in 1h.
+    #[arg(long)]
+    pub(crate) expires: Option<Millis>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum EffectArg {
+    Allow,
+    Ask,
+    Deny,
+}
+
+fn right(text: &str) -> Result<Right, String> {
+    Right::ALL.into_iter().find(|right| right.name() == text).ok_or_else(|| {
+        let names: Vec<_> = Right::ALL.iter().map(|right| right.name()).collect();
+        format!("the rights are {}", names.join(", "))
+    })
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ObjectCommand {
+    /// List objects.
+    Ls {
+        /// Only those of this type.
+        #[arg(long = "type")]
+        kind: Option<String>,
+    },
+    /// Show an object with its payload.
+    Show {
+        /// The object, as in obj-1.
+        object: ObjectId,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// List every operation: who called, what was decided and why, what came of it.
+    Ls(AuditLsArgs),
+    /// Show everything about one operation.
+    Show {
+        /// The operation, as in op-5.
+        op: OpId,
+    },
+    /// Prove that no record was changed, dropped, reordered or cut off.
+    #[command(after_help = "Examples:
+  libos audit verify                         the store against itself
+  libos audit verify --head 120:3f2a...      against a head you kept: finds a cut-off end too
+  libos audit verify --export trail.jsonl --head 120:3f2a...   an export, without the store")]
+    Verify {
+        /// A head kept elsewhere, as `libos audit verify` prints it, or a file that holds one.
+        #[arg(long)]
+        head: Option<String>,
+        /// Check an exported file instead of the store.
+        #[arg(long, value_name = "FILE")]
+        export: Option<PathBuf>,
+    },
+    /// Write the journal as JSON lines that can be verified without the store.
+    Export {
+        /// Where to; standard output if absent.
+        #[arg(long, short)]
+        output: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditLsArgs {
+    /// Only operations of this process.
+    #[arg(long)]
+    pub(crate) pid: Option<Pid>,
+    /// Only operations that ended in this: ok, denied, or another code.
+    #[arg(long)]
+    pub(crate) outcome: Option<String>,
+    /// The runtime's own bookkeeping too.
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// The folder to make the project in; it must not exist.
+    #[arg(long, default_value = "libos-demo")]
+    pub(crate) dir: PathBuf,
+}

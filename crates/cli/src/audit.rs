@@ -1,0 +1,168 @@
+//! `libos audit`.
+
+use std::{
+    fs::File,
+    io::{self, BufReader, BufWriter, Write},
+    path::Path,
+};
+
+use agent_libos::{
+    abi::{Event, OpId, Principal, Record, Seq, event::Verdict, wire},
+    audit::{Decision, Operation, Trail, describe},
+    journal::{Head, Journal, SqliteJournal, export, verify_export},
+};
+
+use crate::{
+    args::{AuditCommand, AuditLsArgs},
+    exit::{Exit, Failure},
+    host::Host,
+    show,
+};
+
+pub(crate) fn run(host: &Host, command: AuditCommand) -> Result<Exit, Failure> {
+    match command {
+        AuditCommand::Ls(args) => ls(host, &args),
+        AuditCommand::Show { op } => show_op(host, op),
+        AuditCommand::Verify { head, export } => verify(host, head.as_deref(), export.as_deref()),
+        AuditCommand::Export { output } => export_to(host, output.as_deref()),
+    }
+}
+
+fn ls(host: &Host, args: &AuditLsArgs) -> Result<Exit, Failure> {
+    let trail = Trail::read(&host.journal()?)?;
+    let mut shown = 0;
+    for operation in trail.operations.values() {
+        let bookkeeping = operation.step.index == 0
+            && matches!(operation.caller, Principal::Process(_));
+        let fits = (args.all || !bookkeeping)
+            && args.pid.is_none_or(|pid| operation.caller.pid() == Some(pid))
+            && args.outcome.as_deref().is_none_or(|code| operation.ended == Some(code));
+        if !fits {
+            continue;
+        }
+        shown += 1;
+        if host.json {
+            println!("{}", serde_json::to_string(operation).unwrap_or_default());
+        } else {
+            println!("{}", line(operation));
+        }
+    }
+    if shown == 0 && !host.json {
+        println!("No operation fits.");
+    }
+    Ok(Exit::Done)
+}
+
+fn line(operation: &Operation) -> String {
+    let mut text = format!(
+        "{} {} {:>6} {:<4} {} {}\n",
+        operation.admitted,
+        show::clock(operation.at_ms),
+        operation.op.to_string(),
+        operation.caller.to_string(),
+        operation.call,
+        show::brief(&operation.args, 100),
+    );
+    for decision in &operation.decisions {
+        text.push_str(&format!("       {}\n", decision_line(decision)));
+    }
+    text.push_str(&format!("       => {}", operation.ended.unwrap_or("open")));
+    if let (Some(error), true) = (&operation.error, operation.ended != Some("denied")) {
+        text.push_str(&format!(": {error}"));
+    }
+    text
+}
+
+fn decision_line(decision: &Decision) -> String {
+    let word = match &decision.verdict {
+        Verdict::Allowed(_) => "allowed",
+        Verdict::Asked { .. } => "asked",
+        Verdict::Denied(_) => "denied",
+    };
+    format!("{word}: {}", decision.because.join("; "))
+}
+
+fn show_op(host: &Host, op: OpId) -> Result<Exit, Failure> {
+    let journal = host.journal()?;
+    let trail = Trail::read(&journal)?;
+    let Some(operation) = trail.operations.get(&op) else {
+        let message = format!("there is no {op}; `libos audit ls` lists the operations");
+        return Err(Failure::new(Exit::Failed, "not_found", message));
+    };
+    if host.json {
+        println!("{}", serde_json::to_string(operation).unwrap_or_default());
+        return Ok(Exit::Done);
+    }
+    println!("{}", line(operation));
+    println!("\narguments");
+    println!("{}", serde_json::to_string_pretty(&operation.args).unwrap_or_default());
+    println!("\nrecords");
+    let last = operation.settled.unwrap_or(Seq(u64::MAX));
+    agent_libos::audit::scan(&journal, operation.admitted, |seq, record| {
+        for event in &record.events {
+            let is_its = matches!(event, Event::Op(event) if event.op() == op);
+            if is_its {
+                println!("{seq} {} {}", show::clock(record.at_ms), describe(event));
+            }
+        }
+        seq < last
+    })?;
+    Ok(Exit::Done)
+}
+
+fn verify(host: &Host, head: Option<&str>, exported: Option<&Path>) -> Result<Exit, Failure> {
+    let against = head.map(parse_head).transpose()?;
+    let head = match exported {
+        Some(path) => {
+            let mut input = BufReader::new(File::open(path).map_err(|error| {
+                Failure::new(Exit::Usage, "invalid_file", format!("{}: {error}", path.display()))
+            })?);
+            verify_export(&mut input, against.as_ref())?
+        }
+        None => host.journal()?.verify(against.as_ref())?,
+    };
+    if host.json {
+        println!("{}", serde_json::json!({ "verified": true, "head": head.to_string() }));
+    } else {
+        println!("{} records, none changed, dropped, reordered or cut off.", head.size);
+        if against.is_none() {
+            println!("Keep this head elsewhere: it proves the end is there, too.");
+        }
+        println!("head {head}");
+    }
+    Ok(Exit::Done)
+}
+
+fn parse_head(text: &str) -> Result<Head, Failure> {
+    let written = match std::fs::read_to_string(text) {
+        Ok(content) => content,
+        Err(_) => text.to_owned(),
+    };
+    let last = written.split_whitespace().last().unwrap_or_default();
+    last.parse().map_err(|error| Failure::new(Exit::Usage, "usage", format!("--head: {error}")))
+}
+
+fn export_to(host: &Host, output: Option<&Path>) -> Result<Exit, Failure> {
+    let journal: SqliteJournal = host.journal()?;
+    let describe_record = |_: Seq, body: &[u8]| match wire::decode::<Record>(body) {
+        Ok(record) => serde_json::json!({
+            "at_ms": record.at_ms,
+            "events": record.events.iter().map(describe).collect::<Vec<_>>(),
+        }),
+        Err(error) => serde_json::json!({ "undecoded": error.to_string() }),
+    };
+    match output {
+        Some(path) => {
+            let mut file = BufWriter::new(File::create(path)?);
+            export(&journal, &mut file, &describe_record)?;
+            file.flush()?;
+            if !host.json {
+                println!("Wrote {} records to {}.", journal.head().size, path.display());
+                println!("Check it anywhere: libos audit verify --export {} --head {}",
+                    path.display(), journal.head());
+            }
+        }
+        None => export(&journal, &mut io::stdout().lock(), &describe_record)?,
+    }
+    Ok(Exit::Done)
+}

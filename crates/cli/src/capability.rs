@@ -1,0 +1,77 @@
+//! `libos cap`.
+
+use agent_libos::abi::{Effect, GrantSpec, capability};
+
+use crate::{
+    args::{CapCommand, EffectArg, GrantArgs},
+    exit::{Exit, Failure},
+    host::Host,
+    show,
+};
+
+pub(crate) async fn run(host: &Host, command: CapCommand) -> Result<Exit, Failure> {
+    let access = host.access().await?;
+    let port = &access.port;
+    match command {
+        CapCommand::Ls { pid, all } => {
+            let list = port.call(capability::List { pid, all: Some(all) }).await?.capabilities;
+            if host.json {
+                for cap in &list {
+                    println!("{}", serde_json::to_string(cap).unwrap_or_default());
+                }
+            } else if list.is_empty() {
+                println!("No capability in force.");
+            } else {
+                let rows: Vec<_> = list.iter().map(show::capability_row).collect();
+                print!("{}", show::table(&show::CAPABILITY_HEADERS, &rows));
+            }
+        }
+        CapCommand::Grant(args) => {
+            let to = args.pid;
+            let granted = port.call(capability::Grant { to, grant: spec(args) }).await?;
+            if host.json {
+                println!("{}", serde_json::json!({ "capability": granted.capability }));
+            } else {
+                println!("{} is now {to}'s.", granted.capability);
+            }
+        }
+        CapCommand::Revoke { capability, reason } => {
+            let revoked = port.call(capability::Revoke { capability, reason }).await?.capabilities;
+            if host.json {
+                println!("{}", serde_json::json!({ "revoked": revoked }));
+            } else {
+                let names: Vec<String> = revoked.iter().map(ToString::to_string).collect();
+                println!("Taken back: {}.", names.join(", "));
+            }
+        }
+        CapCommand::Why { pid, right, on } => {
+            let why = port.call(capability::Explain { pid: Some(pid), right, on }).await?;
+            if host.json {
+                println!("{}", serde_json::to_string(&why).unwrap_or_default());
+            } else {
+                println!("{}", why.text);
+                if !why.weighed.is_empty() {
+                    let rows: Vec<_> = why.weighed.iter().map(show::capability_row).collect();
+                    print!("\n{}", show::table(&show::CAPABILITY_HEADERS, &rows));
+                }
+            }
+        }
+    }
+    access.close()?;
+    Ok(Exit::Done)
+}
+
+fn spec(args: GrantArgs) -> GrantSpec {
+    let effect = match args.effect {
+        EffectArg::Allow => Effect::Allow,
+        EffectArg::Ask => Effect::Ask,
+        EffectArg::Deny => Effect::Deny,
+    };
+    let rights = args.rights.into_iter().collect();
+    GrantSpec {
+        effect,
+        uses: args.uses,
+        expires: args.expires,
+        ..GrantSpec::allow(args.on, rights)
+    }
+}

@@ -1,0 +1,67 @@
+//! The operator's way into a store: through the runtime that holds it, or by opening it.
+
+use std::{path::PathBuf, sync::Arc};
+
+use agent_libos::{
+    Builder, Runtime,
+    control::RemotePort,
+    journal::SqliteJournal,
+    port::Port,
+};
+
+use crate::exit::{Exit, Failure};
+
+/// What every command knows.
+pub(crate) struct Host {
+    pub(crate) store: PathBuf,
+    pub(crate) json: bool,
+    pub(crate) operator: String,
+}
+
+/// An open way in. The runtime, if it is ours, stops when this is dropped.
+pub(crate) struct Access {
+    pub(crate) port: Arc<dyn Port>,
+    runtime: Option<Runtime>,
+}
+
+impl Access {
+    /// Closes it; everything said is on disk.
+    pub(crate) fn close(self) -> Result<(), Failure> {
+        drop(self.port);
+        if let Some(runtime) = self.runtime {
+            runtime.shutdown()?;
+        }
+        Ok(())
+    }
+}
+
+impl Host {
+    /// Fails unless there is a store.
+    pub(crate) fn must_exist(&self) -> Result<(), Failure> {
+        if self.store.join("journal.db").exists() {
+            return Ok(());
+        }
+        let message = format!(
+            "there is no store at {}; make one with `libos init` or `libos run TASK.toml`, or name \
+             it with --store DIR",
+            self.store.display()
+        );
+        Err(Failure::new(Exit::Store, "no_store", message))
+    }
+
+    /// Talks to the runtime that holds the store, or opens it for this command alone.
+    pub(crate) async fn access(&self) -> Result<Access, Failure> {
+        self.must_exist()?;
+        if let Some(port) = RemotePort::find(&self.store, &self.operator).await {
+            return Ok(Access { port: Arc::new(port), runtime: None });
+        }
+        let runtime = Builder::new().store(&self.store).host_calls_only().start()?;
+        Ok(Access { port: runtime.port(&self.operator), runtime: Some(runtime) })
+    }
+
+    /// The journal for reading, whoever holds the store.
+    pub(crate) fn journal(&self) -> Result<SqliteJournal, Failure> {
+        self.must_exist()?;
+        Ok(SqliteJournal::open_read_only(&self.store)?)
+    }
+}

@@ -1,0 +1,58 @@
+//! `libos object`.
+
+use agent_libos::abi::object;
+
+use crate::{
+    args::ObjectCommand,
+    exit::{Exit, Failure},
+    host::Host,
+    show,
+};
+
+pub(crate) async fn run(host: &Host, command: ObjectCommand) -> Result<Exit, Failure> {
+    let access = host.access().await?;
+    match command {
+        ObjectCommand::Ls { kind } => {
+            let objects = access.port.call(object::List { r#type: kind }).await?.objects;
+            if host.json {
+                for object in &objects {
+                    println!("{}", serde_json::to_string(object).unwrap_or_default());
+                }
+            } else if objects.is_empty() {
+                println!("No object yet.");
+            } else {
+                let rows: Vec<_> = objects.iter().map(row).collect();
+                let headers = ["OBJECT", "TYPE", "VERSION", "BYTES", "OWNER", "DIGEST", "NAME"];
+                print!("{}", show::table(&headers, &rows));
+            }
+        }
+        ObjectCommand::Show { object: id } => {
+            let object = access.port.call(object::Read { id }).await?;
+            if host.json {
+                println!("{}", serde_json::to_string(&object).unwrap_or_default());
+            } else {
+                println!("{} {} version {}", object.id, object.r#type, object.version);
+                let payload = object.payload.value().unwrap_or_default();
+                println!("{}", serde_json::to_string_pretty(&payload).unwrap_or_default());
+            }
+        }
+    }
+    access.close()?;
+    Ok(Exit::Done)
+}
+
+fn row(object: &object::ObjectInfo) -> Vec<String> {
+    let name = match (&object.namespace, &object.name) {
+        (Some(namespace), Some(name)) => format!("{namespace}/{name}"),
+        _ => String::new(),
+    };
+    vec![
+        object.id.to_string(),
+        object.r#type.clone(),
+        object.version.to_string(),
+        object.bytes.to_string(),
+        object.owner.to_string(),
+        object.digest.short(),
+        name,
+    ]
+}

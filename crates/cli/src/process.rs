@@ -1,0 +1,106 @@
+//! `libos ps` and `libos inspect`.
+
+use agent_libos::abi::{
+    Pid, capability,
+    process::{self, ProcessInfo, Wait, WaitOn},
+};
+
+use crate::{
+    exit::{Exit, Failure},
+    host::Host,
+    show,
+};
+
+pub(crate) async fn ps(host: &Host) -> Result<Exit, Failure> {
+    let access = host.access().await?;
+    let processes = access.port.call(process::List {}).await?.processes;
+    access.close()?;
+    if host.json {
+        for process in &processes {
+            println!("{}", serde_json::to_string(process).unwrap_or_default());
+        }
+        return Ok(Exit::Done);
+    }
+    if processes.is_empty() {
+        println!("No process yet. Launch one with `libos run TASK.toml`.");
+        return Ok(Exit::Done);
+    }
+    let mut rows = Vec::new();
+    for root in processes.iter().filter(|process| process.parent.is_none()) {
+        tree(&processes, root, 0, &mut rows);
+    }
+    let headers = ["PROCESS", "STATE", "IMAGE", "CALLS", "WAITS FOR", "GOAL"];
+    print!("{}", show::table(&headers, &rows));
+    Ok(Exit::Done)
+}
+
+fn tree(all: &[ProcessInfo], process: &ProcessInfo, depth: usize, rows: &mut Vec<Vec<String>>) {
+    rows.push(vec![
+        format!("{}{}", "  ".repeat(depth), process.pid),
+        show::state(process.state).into(),
+        process.image.clone(),
+        process.usage.syscalls.to_string(),
+        process.wait.as_ref().map(waits_for).unwrap_or_default(),
+        show::cut(process.goal.as_str().unwrap_or_default(), 60),
+    ]);
+    for child in all.iter().filter(|child| child.parent == Some(process.pid)) {
+        tree(all, child, depth + 1, rows);
+    }
+}
+
+/// What a process waits for, in words.
+pub(crate) fn waits_for(wait: &Wait) -> String {
+    match &wait.on {
+        WaitOn::Child(pid) => format!("the end of {pid}"),
+        WaitOn::Message(_) => "a message".into(),
+        WaitOn::Human(request) => format!("your answer to {request}"),
+        WaitOn::Time => match wait.until_ms {
+            Some(until) => format!("{} UTC", show::clock(until)),
+            None => "time".into(),
+        },
+    }
+}
+
+pub(crate) async fn inspect(host: &Host, pid: Pid) -> Result<Exit, Failure> {
+    let access = host.access().await?;
+    let info = access.port.call(process::Inspect { pid }).await?;
+    let list = capability::List { pid: Some(pid), all: Some(true) };
+    let capabilities = access.port.call(list).await?.capabilities;
+    access.close()?;
+    if host.json {
+        println!("{}", serde_json::json!({ "process": info, "capabilities": capabilities }));
+        return Ok(Exit::Done);
+    }
+    let line = |name: &str, value: &str| println!("{name:10} {value}");
+    line("process", &info.pid.to_string());
+    line("state", show::state(info.state));
+    if let Some(wait) = &info.wait {
+        line("waits for", &waits_for(wait));
+    }
+    line("goal", info.goal.as_str().unwrap_or_default());
+    line("image", &info.image);
+    line("planner", &info.planner);
+    line("folder", &info.cwd.0);
+    if let Some(workspace) = &info.workspace {
+        line("workspace", workspace);
+    }
+    if let Some(parent) = info.parent {
+        line("parent", &parent.to_string());
+    }
+    line("calls", &budget(info.usage.syscalls, info.budget.syscalls));
+    if let Some(ending) = &info.ending {
+        let said = ending.message.as_deref().unwrap_or_default();
+        line("ended", &format!("{} {said}", show::clock(ending.at_ms)));
+        if let Some(result) = ending.result {
+            line("result", &result.to_string());
+        }
+    }
+    println!();
+    let rows: Vec<_> = capabilities.iter().map(show::capability_row).collect();
+    print!("{}", show::table(&show::CAPABILITY_HEADERS, &rows));
+    Ok(Exit::Done)
+}
+
+fn budget(used: u64, limit: Option<u64>) -> String {
+    limit.map_or_else(|| used.to_string(), |limit| format!("{used} of {limit}"))
+}

@@ -1,0 +1,397 @@
+//! `libos run` and `libos resume`: launch, watch, answer, and say how it ended.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::{self, BufRead, IsTerminal, Write},
+};
+
+use agent_libos::{
+    Builder, HostPort, News, Runtime, Watch,
+    abi::{
+        Error, Pid, RequestId, Scope, Syscall,
+        human::{self, Ask, Decision, Policy, Request},
+        image,
+        process::{self, Ending, ProcessInfo, ProcessState},
+    },
+    approvals::Approvals,
+    audit::arguments,
+    broker::Notice,
+    control,
+    port::Port,
+    task,
+};
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use crate::{
+    args::{AnswerArgs, RunArgs},
+    exit::{Exit, Failure},
+    host::Host,
+    inbox, show,
+};
+
+pub(crate) async fn run(host: &Host, args: &RunArgs) -> Result<Exit, Failure> {
+    let loaded = task::load(&args.task)?;
+    let approvals = load_approvals(&args.answers)?;
+    let (runtime, watch) = Builder::new().store(&host.store).start_watched()?;
+    let port = runtime.host_port(&host.operator);
+    let operator: &dyn Port = &port;
+    if let Some(image) = loaded.image {
+        operator.call(image::Register { image, replace: Some(true) }).await?;
+    }
+    let made = operator.call(loaded.launch).await?;
+    let roots = BTreeSet::from([made.pid]);
+    Driver::new(host, port, approvals, args.answers.wait, roots).drive(runtime, watch).await
+}
+
+pub(crate) async fn resume(host: &Host, args: &AnswerArgs) -> Result<Exit, Failure> {
+    host.must_exist()?;
+    let approvals = load_approvals(args)?;
+    let (runtime, watch) = Builder::new().store(&host.store).start_watched()?;
+    let port = runtime.host_port(&host.operator);
+    let operator: &dyn Port = &port;
+    let processes = operator.call(process::List {}).await?.processes;
+    let roots: BTreeSet<Pid> = processes
+        .iter()
+        .filter(|process| process.parent.is_none() && !process.state.is_terminal())
+        .map(|process| process.pid)
+        .collect();
+    // Requests of before are not news: they are put to the operator now.
+    let pending = operator.call(human::List { all: None }).await?.requests;
+    let mut driver = Driver::new(host, port, approvals, args.wait, roots);
+    driver.last_ended = processes
+        .into_iter()
+        .filter(|process| process.parent.is_none())
+        .filter_map(|process| Some((process.pid, process.ending?)))
+        .next_back();
+    for request in pending {
+        driver.asked(request.id).await?;
+    }
+    driver.drive(runtime, watch).await
+}
+
+fn load_approvals(args: &AnswerArgs) -> Result<Approvals, Failure> {
+    Ok(args.approvals.as_deref().map(Approvals::load).transpose()?.unwrap_or_default())
+}
+
+/// Watches a runtime until its tasks have ended or nothing can go on without a human.
+pub(crate) struct Driver<'a> {
+    host: &'a Host,
+    port: HostPort,
+    approvals: Approvals,
+    wait: bool,
+    /// Whether a person at this terminal can be asked.
+    inline: bool,
+    open: BTreeSet<Pid>,
+    last_ended: Option<(Pid, Ending)>,
+    asked: BTreeMap<RequestId, Request>,
+    /// Lines a person types, once somebody was asked.
+    typed: Option<mpsc::UnboundedReceiver<String>>,
+    prompted: Option<RequestId>,
+}
+
+impl<'a> Driver<'a> {
+    pub(crate) fn new(
+        host: &'a Host,
+        port: HostPort,
+        approvals: Approvals,
+        wait: bool,
+        open: BTreeSet<Pid>,
+    ) -> Self {
+        let inline = !host.json && io::stdin().is_terminal() && io::stderr().is_terminal();
+        Self {
+            host,
+            port,
+            approvals,
+            wait,
+            inline,
+            open,
+            last_ended: None,
+            asked: BTreeMap::new(),
+            typed: None,
+            prompted: None,
+        }
+    }
+
+    pub(crate) async fn drive(
+        mut self,
+        runtime: Runtime,
+        mut watch: Watch,
+    ) -> Result<Exit, Failure> {
+        let control = control::serve(&self.host.store, self.port.clone())?;
+        let exit = self.watch(&mut watch).await;
+        drop(control);
+        drop(self.port);
+        runtime.shutdown()?;
+        exit
+    }
+
+    async fn watch(&mut self, watch: &mut Watch) -> Result<Exit, Failure> {
+        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        loop {
+            if self.open.is_empty() {
+                return Ok(self.ended());
+            }
+            tokio::select! {
+                news = watch.next() => match news {
+                    Some(News::Notice(notice)) => self.notice(notice).await?,
+                    Some(News::Idle) => {
+                        if let Some(exit) = self.idle().await? {
+                            return Ok(exit);
+                        }
+                    }
+                    Some(News::StoreFailed(what)) => {
+                        return Err(Failure::new(Exit::Store, "store", what));
+                    }
+                    None => {
+                        let message = "the runtime has stopped";
+                        return Err(Failure::new(Exit::Store, "store", message));
+                    }
+                },
+                line = next_line(&mut self.typed) => self.typed(&line).await?,
+                _ = tokio::signal::ctrl_c() => return Ok(self.interrupted()),
+                _ = terminate.recv() => return Ok(self.interrupted()),
+            }
+        }
+    }
+
+    fn interrupted(&self) -> Exit {
+        if !self.host.json {
+            eprintln!("Stopped. Nothing is lost: go on with `libos resume`.");
+        }
+        Exit::Failed
+    }
+
+    async fn notice(&mut self, notice: Notice) -> Result<(), Failure> {
+        match notice {
+            Notice::Step { pid, step, call, outcome, .. } => self.step(pid, step, &call, &outcome),
+            Notice::Spawned { pid, parent, goal } => {
+                if !self.host.json {
+                    let from = parent.map(|parent| format!(" (child of {parent})"));
+                    let goal = show::cut(goal.as_str().unwrap_or_default(), 80);
+                    println!("{pid}{}: {goal}", from.unwrap_or_default());
+                }
+            }
+            Notice::Asked(request) => self.asked(request).await?,
+            Notice::Output { pid, message } => {
+                if !self.host.json {
+                    let pid = pid.map(|pid| pid.to_string()).unwrap_or_default();
+                    println!("{pid} says: {}", message.as_str().unwrap_or_default());
+                }
+            }
+            Notice::Ended { pid, ending } => {
+                if !self.host.json {
+                    let said = ending.message.as_deref().map(|said| format!(": {said}"));
+                    println!("{pid} {}{}", show::state(ending.state), said.unwrap_or_default());
+                }
+                if self.open.remove(&pid) {
+                    self.last_ended = Some((pid, ending));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn step(
+        &self,
+        pid: Pid,
+        step: u32,
+        call: &Syscall,
+        outcome: &Result<agent_libos::abi::Reply, Error>,
+    ) {
+        let name = call.info().name;
+        let word = match outcome {
+            Ok(_) => "ok",
+            Err(error) => match error.code() {
+                "denied" => "denied",
+                "unknown_outcome" => "unknown",
+                _ => "error",
+            },
+        };
+        if self.host.json {
+            let mut line = json!({ "pid": pid, "step": step, "call": name, "outcome": word });
+            match outcome {
+                Ok(reply) => line["reply"] = reply.json().unwrap_or_default(),
+                Err(error) => {
+                    line["error"] =
+                        json!({ "code": error.code(), "message": error.to_string() });
+                }
+            }
+            println!("{line}");
+        } else {
+            let args = show::brief(&arguments(call), 70);
+            let error = outcome.as_ref().err().map(|error| format!(": {error}"));
+            let call = format!("{name} {args}");
+            println!("{:<5}{step:>3} {word:<7} {call}{}", pid.to_string(), error.unwrap_or_default());
+        }
+    }
+
+    /// Answers a request by the rules, or puts it to whoever is here.
+    async fn asked(&mut self, id: RequestId) -> Result<(), Failure> {
+        let port: &dyn Port = &self.port;
+        let requests = port.call(human::List { all: None }).await?.requests;
+        let Some(request) = requests.into_iter().find(|request| request.id == id) else {
+            return Ok(());
+        };
+        if let Some(decision) = self.approvals.answer(&request) {
+            return self.decide(id, decision).await;
+        }
+        if self.host.json {
+            println!("{}", json!({ "request": request }));
+        } else {
+            eprintln!("{}", inbox::card(port, &request).await);
+        }
+        self.asked.insert(id, request);
+        self.prompt();
+        Ok(())
+    }
+
+    async fn decide(&mut self, request: RequestId, decision: Decision) -> Result<(), Failure> {
+        let port: &dyn Port = &self.port;
+        match port.call(human::Decide { request, decision }).await {
+            Ok(_) => Ok(()),
+            // Somebody else was faster, or the process ended: their word counts.
+            Err(error) if error.code() == "already_decided" => {
+                eprintln!("libos: {error}");
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Asks the person at the terminal about the oldest request.
+    fn prompt(&mut self) {
+        if !self.inline || self.prompted.is_some() {
+            return;
+        }
+        let Some((id, request)) = self.asked.first_key_value() else { return };
+        let choices = match request.ask {
+            Ask::Approval(_) => "[a]pprove once, for this [p]rocess, [d]eny",
+            Ask::Permission { .. } => "[a]lways, [e]ach time, [n]ever, [d]eny",
+            Ask::Question { .. } => "your answer",
+        };
+        eprint!("{id}: {choices}? ");
+        if let Err(error) = io::stderr().flush() {
+            eprintln!("libos: {error}");
+        }
+        self.prompted = Some(*id);
+        self.typed.get_or_insert_with(read_lines);
+    }
+
+    /// Takes a line typed at the prompt.
+    async fn typed(&mut self, line: &str) -> Result<(), Failure> {
+        let Some(id) = self.prompted.take() else { return Ok(()) };
+        let Some(request) = self.asked.get(&id) else {
+            self.prompt();
+            return Ok(());
+        };
+        let decision = match (&request.ask, line.trim()) {
+            (Ask::Approval(_), "a") => Some(Decision::Approve { scope: Scope::Once }),
+            (Ask::Approval(_), "p") => Some(Decision::Approve { scope: Scope::Process }),
+            (Ask::Permission { .. }, "a") => Some(Decision::Permit { policy: Policy::Always }),
+            (Ask::Permission { .. }, "e") => Some(Decision::Permit { policy: Policy::AskEachTime }),
+            (Ask::Permission { .. }, "n") => Some(Decision::Permit { policy: Policy::Never }),
+            (Ask::Approval(_) | Ask::Permission { .. }, "d") => {
+                Some(Decision::Deny { reason: None })
+            }
+            (Ask::Question { .. }, text) if !text.is_empty() => {
+                Some(Decision::Answer { text: text.into() })
+            }
+            _ => None,
+        };
+        if let Some(decision) = decision {
+            self.asked.remove(&id);
+            self.decide(id, decision).await?;
+        }
+        self.prompt();
+        Ok(())
+    }
+
+    /// Nothing can happen by itself any more: either a human is to answer, or nothing ever will.
+    async fn idle(&mut self) -> Result<Option<Exit>, Failure> {
+        let port: &dyn Port = &self.port;
+        let pending = port.call(human::List { all: None }).await?.requests;
+        let waiting = port.call(process::List {}).await?.processes;
+        let waiting: Vec<&ProcessInfo> =
+            waiting.iter().filter(|process| !process.state.is_terminal()).collect();
+        self.asked.retain(|id, _| pending.iter().any(|request| request.id == *id));
+        if self.prompted.is_some_and(|id| !self.asked.contains_key(&id)) {
+            eprintln!("(answered elsewhere)");
+            self.prompted = None;
+        }
+        let stale = waiting.iter().any(|process| {
+            matches!(process.state, ProcessState::Runnable | ProcessState::Running)
+        });
+        if waiting.is_empty() || stale || self.wait || (self.inline && !pending.is_empty()) {
+            self.prompt();
+            return Ok(None);
+        }
+        let pid = self.open.first().copied().unwrap_or_default();
+        if self.host.json {
+            let exit = Exit::Waiting as u8;
+            println!("{}", json!({ "done": false, "pid": pid, "status": "waiting", "exit": exit }));
+        } else if pending.is_empty() {
+            for process in &waiting {
+                let wait = process.wait.as_ref().map(crate::process::waits_for);
+                eprintln!("{} waits for {}", process.pid, wait.unwrap_or_default());
+            }
+            eprintln!("Nothing here can happen by itself. It stays resumable: `libos resume`.");
+        } else {
+            let ids: Vec<String> = pending.iter().map(|request| request.id.to_string()).collect();
+            eprintln!(
+                "Waiting for you: {}. See `libos inbox`, answer with `libos approve {}`, then `libos resume`.",
+                ids.join(", "),
+                ids[0]
+            );
+        }
+        Ok(Some(Exit::Waiting))
+    }
+
+    /// Every task has ended: says how the last one did.
+    fn ended(&self) -> Exit {
+        let Some((pid, ending)) = &self.last_ended else {
+            if self.host.json {
+                println!("{}", json!({ "done": true, "pid": null, "status": "idle", "exit": 0 }));
+            } else {
+                println!("Nothing is left to go on with.");
+            }
+            return Exit::Done;
+        };
+        let exit = match (ending.state, ending.code.as_deref()) {
+            (ProcessState::Exited, _) => Exit::Done,
+            (_, Some("denied")) => Exit::Denied,
+            _ => Exit::Failed,
+        };
+        let status = show::state(ending.state);
+        if self.host.json {
+            println!("{}", json!({ "done": true, "pid": pid, "status": status, "exit": exit as u8 }));
+        } else {
+            println!("Done: {pid} {status}. `libos audit ls` tells who allowed what.");
+        }
+        exit
+    }
+}
+
+/// The next line a person types; never, when nobody was asked.
+async fn next_line(typed: &mut Option<mpsc::UnboundedReceiver<String>>) -> String {
+    match typed {
+        Some(receiver) => match receiver.recv().await {
+            Some(line) => line,
+            None => std::future::pending().await,
+        },
+        None => std::future::pending().await,
+    }
+}
+
+/// Reads lines on a thread of its own: a terminal cannot be read without one.
+fn read_lines() -> mpsc::UnboundedReceiver<String> {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    std::thread::spawn(move || {
+        for line in io::stdin().lock().lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}

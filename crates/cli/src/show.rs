@@ -1,0 +1,111 @@
+//! Words and tables for people.
+
+use agent_libos::abi::{CapabilityInfo, Millis, process::ProcessState};
+use serde_json::Value;
+
+/// A table with aligned columns; the last column is as long as it is.
+pub(crate) fn table(headers: &[&str], rows: &[Vec<String>]) -> String {
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+        cells.chain([headers[column].len()]).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..headers.len()).map(width).collect();
+    let line = |cells: &[String]| {
+        let mut text = String::new();
+        for (cell, width) in cells.iter().zip(&widths) {
+            text.push_str(&format!("{cell:width$}  "));
+        }
+        text.trim_end().to_owned() + "\n"
+    };
+    let mut text = line(&headers.iter().map(|h| (*h).to_owned()).collect::<Vec<_>>());
+    rows.iter().for_each(|row| text.push_str(&line(row)));
+    text
+}
+
+/// The state of a process in a word.
+pub(crate) fn state(state: ProcessState) -> &'static str {
+    match state {
+        ProcessState::Runnable => "runnable",
+        ProcessState::Running => "running",
+        ProcessState::Waiting => "waiting",
+        ProcessState::Paused => "paused",
+        ProcessState::Exited => "exited",
+        ProcessState::Failed => "failed",
+        ProcessState::Killed => "killed",
+    }
+}
+
+/// A value on one line, cut to `most` characters.
+pub(crate) fn brief(value: &Value, most: usize) -> String {
+    let text = match value {
+        Value::String(text) => text.clone(),
+        Value::Object(fields) => fields
+            .iter()
+            .filter(|(_, value)| !value.is_null())
+            .map(|(name, value)| format!("{name}={}", brief(value, 60)))
+            .collect::<Vec<_>>()
+            .join(" "),
+        other => other.to_string(),
+    };
+    cut(&text, most)
+}
+
+/// A text on one line, cut to `most` characters.
+pub(crate) fn cut(text: &str, most: usize) -> String {
+    let line = text.replace('\n', "\\n");
+    if line.chars().count() <= most {
+        return line;
+    }
+    line.chars().take(most.saturating_sub(1)).chain(['…']).collect()
+}
+
+/// A capability as a table row.
+pub(crate) fn capability_row(cap: &CapabilityInfo) -> Vec<String> {
+    let mut limits = Vec::new();
+    limits.extend(cap.uses_left.map(|uses| format!("{uses} uses left")));
+    limits.extend(cap.calls_left.map(|calls| format!("{calls} calls left")));
+    limits.extend(cap.expires_at_ms.map(|at| format!("until {at}")));
+    if cap.delegable > 0 {
+        limits.push(format!("delegable {}", cap.delegable));
+    }
+    if !cap.when.is_empty() {
+        limits.push(format!("when {}", serde_json::to_string(&cap.when).unwrap_or_default()));
+    }
+    if let Some(binding) = &cap.binding {
+        limits.push(format!("only for {}", binding.digest.short()));
+    }
+    vec![
+        cap.id.to_string(),
+        cap.subject.to_string(),
+        cap.effect.to_string(),
+        cap.on.to_string(),
+        cap.rights.to_string(),
+        word(&cap.status),
+        limits.join(", "),
+    ]
+}
+
+/// The headers of [`capability_row`].
+pub(crate) const CAPABILITY_HEADERS: [&str; 7] =
+    ["CAPABILITY", "SUBJECT", "EFFECT", "ON", "RIGHTS", "STATUS", "LIMITS"];
+
+/// A unit variant's name as documents write it.
+pub(crate) fn word(value: &impl serde::Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(Value::String(text)) => text,
+        Ok(other) => other.to_string(),
+        Err(_) => String::new(),
+    }
+}
+
+/// A point in time as `HH:MM:SS.mmm` of its day, UTC.
+pub(crate) fn clock(at_ms: u64) -> String {
+    let of_day = at_ms % 86_400_000;
+    let (h, m, s) = (of_day / 3_600_000, of_day / 60_000 % 60, of_day / 1000 % 60);
+    format!("{h:02}:{m:02}:{s:02}.{:03}", of_day % 1000)
+}
+
+/// A length of time.
+pub(crate) fn duration(ms: u64) -> String {
+    Millis(ms).to_string()
+}

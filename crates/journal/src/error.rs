@@ -1,0 +1,279 @@
+//! What can go wrong, where, and what to do about it.
+
+use std::{error::Error, io, path::Path, path::PathBuf};
+
+use libos_abi::{Digest, Seq};
+use rusqlite::ErrorCode;
+
+use crate::Head;
+
+/// An error of the journal. Each message ends with what to do next.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JournalError {
+    /// Another opener holds the store for writing.
+    #[error(
+        "the store at {} is in use{}: stop that process, or open the store read-only",
+        path.display(),
+        holder.map_or(String::new(), |pid| format!(" by process {pid}"))
+    )]
+    Locked {
+        /// Folder of the store.
+        path: PathBuf,
+        /// Process that holds it, if its lock file says so.
+        holder: Option<u32>,
+    },
+
+    /// The store was written by a program with another idea of its layout.
+    #[error(
+        "the store at {} has format {found}, and this program reads format {supported}: \
+         open it with the program that wrote it, or migrate it",
+        path.display()
+    )]
+    Format {
+        /// Folder of the store.
+        path: PathBuf,
+        /// Format version found.
+        found: String,
+        /// Format version that this program reads.
+        supported: i64,
+    },
+
+    /// There is no store to open read-only.
+    #[error("there is no store at {}: check the path, or open it for writing once", path.display())]
+    Absent {
+        /// Folder looked at.
+        path: PathBuf,
+    },
+
+    /// The store was opened with `open_read_only`.
+    #[error("the store at {} is open read-only: open it for writing to append", path.display())]
+    ReadOnly {
+        /// Folder of the store.
+        path: PathBuf,
+    },
+
+    /// The disk or the database refused. Nothing of the call counts.
+    #[error("cannot {doing} at {}: {}, then try again", path.display(), hint(*out_of_space))]
+    Storage {
+        /// What was tried, as a verb with its object.
+        doing: &'static str,
+        /// File or folder concerned.
+        path: PathBuf,
+        /// Whether there was no space (disk, quota or database full).
+        out_of_space: bool,
+        /// What the operating system or SQLite said.
+        source: Box<dyn Error + Send + Sync>,
+    },
+
+    /// A file of the store is lost or cut, so that the store cannot be opened at all.
+    #[error("the store at {} is damaged ({what}): restore it from a copy", path.display())]
+    Damaged {
+        /// File concerned.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+
+    /// The records are not those that were appended.
+    #[error(
+        "the journal is not what was written: at record {seq}, {what}: keep this store as \
+         evidence and restore it from a copy"
+    )]
+    Corrupt {
+        /// First bad record; see [`Corruption`] for how exact that is.
+        seq: Seq,
+        /// What is wrong there.
+        what: Corruption,
+    },
+
+    /// A stored blob is not what its digest names.
+    #[error("blob {digest} is {what}: restore its segment file from a copy")]
+    CorruptBlob {
+        /// Name of the blob.
+        digest: Digest,
+        /// What is wrong with it.
+        what: BlobDamage,
+    },
+
+    /// No such blob was ever appended.
+    #[error("blob {digest} is not in this store: check that the digest belongs to it")]
+    BlobMissing {
+        /// Name asked for.
+        digest: Digest,
+    },
+
+    /// A batch names a blob by a digest that is not of its bytes.
+    #[error(
+        "the bytes given for blob {digest} have another digest: use `Batch::blob` to name them"
+    )]
+    BadBlob {
+        /// Name given.
+        digest: Digest,
+    },
+
+    /// A record or blob is longer than the journal's [`Limits`](crate::Limits) allow.
+    #[error(
+        "a {what} of {bytes} bytes exceeds the limit of {bytes_max}: store large payloads as \
+         blobs, and split larger ones"
+    )]
+    TooLarge {
+        /// "record" or "blob".
+        what: &'static str,
+        /// Its length.
+        bytes: usize,
+        /// The longest that is allowed.
+        bytes_max: usize,
+    },
+
+    /// An export could not be read or written.
+    #[error("cannot {doing} the export: check the file and its disk, then try again")]
+    Export {
+        /// "read" or "write".
+        doing: &'static str,
+        /// What the operating system said.
+        source: io::Error,
+    },
+}
+
+/// How the records differ from what was appended.
+///
+/// `Changed`, `Missing`, `Inserted` and `OutOfOrder` name the record itself. Where somebody made the
+/// rows agree again, only a root can tell: `Rewritten` names the first record that no good root
+/// covers, `HeadMismatch` the head that does not fit. A store keeps one root per commit, an export
+/// one per record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Corruption {
+    /// The record does not hash to its leaf.
+    #[error("the record was changed")]
+    Changed,
+    /// There is no record at this position, but there are later ones.
+    #[error("the record is missing")]
+    Missing,
+    /// A record that was never appended, or stands here a second time.
+    #[error("a record was inserted")]
+    Inserted,
+    /// The record of this position stands at another place.
+    #[error("the records are out of order")]
+    OutOfOrder,
+    /// A record between this one and `last` was exchanged, dropped or inserted and the others
+    /// renumbered: together they do not give the root that was stored with them.
+    #[error("this record, or one up to {last}, was replaced, dropped or moved")]
+    Rewritten {
+        /// Last record that the failing root covers.
+        last: Seq,
+    },
+    /// The records end here although there were more.
+    #[error(
+        "the records end: the journal was truncated{}",
+        size.map_or(String::new(), |size| format!(" and had {size} records"))
+    )]
+    Truncated {
+        /// Number of records that the head says; nothing if the head was cut off as well.
+        size: Option<u64>,
+    },
+    /// As many records as the head says, but not the same.
+    #[error("the records before it do not give the head {expected} but {found}")]
+    HeadMismatch {
+        /// Head kept.
+        expected: Head,
+        /// Head that the records give.
+        found: Head,
+    },
+    /// The row or line is not readable as a record.
+    #[error("the record cannot be read")]
+    Unreadable,
+    /// The description in an export is not the one that the record gives.
+    #[error("the event shown is not the one recorded")]
+    WrongEvent,
+}
+
+/// What is wrong with a stored blob.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BlobDamage {
+    /// Its segment file is gone.
+    #[error("lost with its segment file")]
+    NoSegment,
+    /// Its segment file ends before it does, or its place in the index makes no sense.
+    #[error("cut off")]
+    Truncated,
+    /// Its bytes or its header have another digest.
+    #[error("changed")]
+    Changed,
+}
+
+fn hint(out_of_space: bool) -> &'static str {
+    if out_of_space {
+        "the disk is full; free space"
+    } else {
+        "check the disk and permissions"
+    }
+}
+
+impl JournalError {
+    /// The error of a file operation.
+    pub(crate) fn io(doing: &'static str, path: &Path, source: io::Error) -> Self {
+        use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+        let out_of_space = matches!(source.kind(), StorageFull | QuotaExceeded | FileTooLarge);
+        Self::Storage {
+            doing,
+            path: path.into(),
+            out_of_space,
+            source: source.into(),
+        }
+    }
+
+    /// The error of a database operation.
+    pub(crate) fn sqlite(doing: &'static str, path: &Path, source: rusqlite::Error) -> Self {
+        if is_damage(&source) {
+            return Self::Damaged {
+                path: path.into(),
+                what: source.to_string(),
+            };
+        }
+        let out_of_space = source.sqlite_error().is_some_and(|error| {
+            error.code == ErrorCode::DiskFull
+                // The shared-memory file could not grow: SQLite has no other name for it.
+                || error.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE
+        });
+        Self::Storage {
+            doing,
+            path: path.into(),
+            out_of_space,
+            source: source.into(),
+        }
+    }
+
+    /// The error of reading the row of record `seq`.
+    pub(crate) fn row(seq: u64, path: &Path, source: rusqlite::Error) -> Self {
+        if is_damage(&source) {
+            return Self::corrupt(seq, Corruption::Unreadable);
+        }
+        Self::sqlite("read the records", path, source)
+    }
+
+    pub(crate) fn corrupt(seq: u64, what: Corruption) -> Self {
+        Self::Corrupt {
+            seq: Seq(seq),
+            what,
+        }
+    }
+}
+
+/// Whether the content of the database is at fault, not the way to it.
+fn is_damage(error: &rusqlite::Error) -> bool {
+    match error {
+        rusqlite::Error::SqliteFailure(error, _) => {
+            matches!(
+                error.code,
+                ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase
+            )
+        }
+        rusqlite::Error::InvalidColumnType(..)
+        | rusqlite::Error::FromSqlConversionFailure(..)
+        | rusqlite::Error::IntegralValueOutOfRange(..) => true,
+        _ => false,
+    }
+}

@@ -1,0 +1,586 @@
+//! The default journal: one folder with a SQLite database and segment files.
+//!
+//! ```text
+//! DIR/journal.db        records, roots, blob index (WAL, synchronous=FULL; plain SQL reads it)
+//! DIR/segments/*.seg    the bytes of blobs, append-only
+//! DIR/lock              held by the one writer
+//! ```
+//!
+//! A durable append is one transaction: blobs are synced to their segments first, then one commit
+//! names records, root and blobs together. Lazy appends wait in memory, in order, and go out with
+//! the next durable append or flush. The tree in memory moves only after the commit.
+
+mod blobs;
+mod faults;
+mod layout;
+mod lock;
+mod segments;
+
+use std::{collections::BTreeMap, path::Path, sync::Arc};
+
+use libos_abi::{Digest, Seq};
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+
+use self::{
+    blobs::SqliteBlobs,
+    faults::Faults,
+    layout::{FRONTIER_RECORDS, Files},
+    lock::Lock,
+    segments::{End, Place, SegmentWriter},
+};
+use crate::{
+    Batch, Blobs, Corruption, Head, Journal, JournalError, Limits, Sync, TreeHash, admit,
+    check::{Checker, position},
+    merkle,
+    merkle::Tree,
+};
+
+pub use self::layout::FORMAT;
+
+type NewBlobs = BTreeMap<Digest, Arc<[u8]>>;
+
+/// A [`Journal`] in a folder.
+///
+/// Dropping it flushes lazy appends as far as possible; call [`Journal::flush`] to know.
+///
+/// After an append failed *in its commit* (the disk refused the sync) and the machine then crashed
+/// before the next successful append, the batch may be found whole after all: the caller was told
+/// that it does not count, and must not have acted on it.
+#[derive(Debug)]
+pub struct SqliteJournal {
+    files: Files,
+    limits: Limits,
+    /// Before `database`: the last connection to close tidies up, and only the writer's can.
+    blobs: Arc<SqliteBlobs>,
+    database: Connection,
+    /// Over all records, waiting ones included.
+    tree: Tree,
+    head: Head,
+    waiting: Waiting,
+    /// Records in the database.
+    stored: u64,
+    /// Only in a journal that may write.
+    writer: Option<Writer>,
+}
+
+#[derive(Debug)]
+struct Writer {
+    segments: SegmentWriter,
+    /// Where the committed blobs end.
+    committed: End,
+    /// An append failed: the database may hold what does not count.
+    suspect: bool,
+    faults: Faults,
+    _lock: Lock,
+}
+
+/// Lazy records in memory, one after the other.
+#[derive(Debug, Default)]
+struct Waiting {
+    bytes: Vec<u8>,
+    /// Where each record ends in `bytes`.
+    ends: Vec<usize>,
+    leaves: Vec<TreeHash>,
+    blob_bytes: usize,
+}
+
+impl Waiting {
+    fn records(&self) -> impl Iterator<Item = (&TreeHash, &[u8])> {
+        let starts = std::iter::once(&0).chain(&self.ends);
+        let ranges = starts.zip(&self.ends);
+        self.leaves
+            .iter()
+            .zip(ranges.map(|(start, end)| &self.bytes[*start..*end]))
+    }
+
+    fn push(&mut self, leaf: TreeHash, record: &[u8]) {
+        self.bytes.extend_from_slice(record);
+        self.ends.push(self.bytes.len());
+        self.leaves.push(leaf);
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+        self.leaves.clear();
+        self.blob_bytes = 0;
+    }
+}
+
+impl SqliteJournal {
+    /// Opens the store in the folder `dir` for writing, and makes it if there is none.
+    ///
+    /// Checks that there is a record for each position and that the tree kept with the last commits,
+    /// continued by the leaves after it, gives the stored head. Whether old records are still what
+    /// they were is for [`Journal::read`] (each record) and [`Journal::verify`] (everything) to say.
+    ///
+    /// # Errors
+    /// [`JournalError::Locked`] while another opener writes, [`JournalError::Format`],
+    /// [`JournalError::Damaged`], [`JournalError::Corrupt`], [`JournalError::Storage`].
+    pub fn open(dir: &Path) -> Result<Self, JournalError> {
+        Self::open_with(dir, Limits::default())
+    }
+
+    /// [`SqliteJournal::open`] with other limits.
+    ///
+    /// # Errors
+    /// As [`SqliteJournal::open`].
+    pub fn open_with(dir: &Path, limits: Limits) -> Result<Self, JournalError> {
+        let files = Files::of(dir);
+        files.create_folders()?;
+        let lock = Lock::take(dir)?;
+        files.create_database()?;
+        let database = files.connect()?;
+        let (mut journal, end) = Self::load(files, limits, database)?;
+        let folder = journal.files.segments.clone();
+        journal.writer = Some(Writer {
+            segments: SegmentWriter::new(folder, end, limits.segment_bytes_max),
+            committed: end,
+            suspect: false,
+            faults: Faults::default(),
+            _lock: lock,
+        });
+        Ok(journal)
+    }
+
+    /// Opens the store in `dir` for reading, also while another process writes to it. The journal
+    /// stands at the head found now; [`SqliteJournal::refresh`] moves it on.
+    ///
+    /// # Errors
+    /// [`JournalError::Absent`]; otherwise as [`SqliteJournal::open`], but never `Locked`.
+    pub fn open_read_only(dir: &Path) -> Result<Self, JournalError> {
+        let files = Files::of(dir);
+        let error = |error| JournalError::io("open the store", dir, error);
+        if !std::fs::exists(&files.database).map_err(error)? {
+            return Err(JournalError::Absent { path: dir.into() });
+        }
+        let database = files.connect_read_only()?;
+        Ok(Self::load(files, Limits::default(), database)?.0)
+    }
+
+    fn load(
+        files: Files,
+        limits: Limits,
+        database: Connection,
+    ) -> Result<(Self, End), JournalError> {
+        let sql = |error| JournalError::sqlite("open the store", &files.database, error);
+        let snapshot = database.unchecked_transaction().map_err(sql)?;
+        let tree = files.load(&database, &Tree::new())?;
+        let head = tree.head();
+        let end = files.segment_end(&database)?;
+        snapshot.finish().map_err(sql)?;
+        let blobs = Arc::new(SqliteBlobs::new(&files)?);
+        let journal = Self {
+            files,
+            limits,
+            database,
+            blobs,
+            stored: tree.size(),
+            tree,
+            head,
+            waiting: Waiting::default(),
+            writer: None,
+        };
+        Ok((journal, end))
+    }
+
+    /// Moves a journal opened read-only on to what the writer has committed since, and returns the
+    /// new head. A journal open for writing is always at its head.
+    ///
+    /// # Errors
+    /// As [`SqliteJournal::open_read_only`]; the journal then stays where it was.
+    pub fn refresh(&mut self) -> Result<Head, JournalError> {
+        if self.writer.is_some() {
+            return Ok(self.head);
+        }
+        let sql = |error| JournalError::sqlite("read the records", &self.files.database, error);
+        let snapshot = self.database.unchecked_transaction().map_err(sql)?;
+        let tree = self.files.load(&self.database, &self.tree)?;
+        snapshot.finish().map_err(sql)?;
+        let head = tree.head();
+        (self.stored, self.tree, self.head) = (head.size, tree, head);
+        Ok(head)
+    }
+
+    /// Makes the `steps`-th next step of a write fail as on a full disk, and all after it.
+    #[doc(hidden)]
+    pub fn fail_after(&self, steps: Option<u32>) {
+        if let Some(writer) = &self.writer {
+            writer.faults.fail_after(steps);
+        }
+    }
+
+    /// Limits the database to so many pages, as a full disk would.
+    #[doc(hidden)]
+    pub fn limit_pages(&self, pages: u32) -> Result<(), JournalError> {
+        let sql = |error| JournalError::sqlite("limit the store", &self.files.database, error);
+        let query = format!("PRAGMA max_page_count = {pages}");
+        self.database.query_row(&query, [], |_| Ok(())).map_err(sql)
+    }
+
+    /// What of `batch` is not stored yet.
+    fn new_blobs(&self, batch: &Batch) -> Result<NewBlobs, JournalError> {
+        let mut fresh = NewBlobs::new();
+        for (digest, bytes) in &batch.blobs {
+            if !fresh.contains_key(digest) && !self.blobs.contains(digest)? {
+                fresh.insert(*digest, Arc::clone(bytes));
+            }
+        }
+        Ok(fresh)
+    }
+
+    /// Removes what a failed append may have left, so that the database is at `stored` again.
+    fn repair(&mut self) -> Result<(), JournalError> {
+        let path = &self.files.database;
+        let sql = |error| JournalError::sqlite("undo a failed append", path, error);
+        let Some(writer) = self.writer.as_mut().filter(|writer| writer.suspect) else {
+            return Ok(());
+        };
+        if !self.database.is_autocommit() {
+            self.database.execute_batch("ROLLBACK").map_err(sql)?;
+        }
+        let size = row_id(self.stored);
+        let end = (writer.committed.segment, row_id(writer.committed.offset));
+        let transaction = immediate(&mut self.database).map_err(sql)?;
+        transaction
+            .execute("DELETE FROM record WHERE seq >= ?1", [size])
+            .map_err(sql)?;
+        transaction
+            .execute("DELETE FROM batch WHERE size > ?1", [size])
+            .map_err(sql)?;
+        transaction
+            .execute("DELETE FROM frontier WHERE size > ?1", [size])
+            .map_err(sql)?;
+        let blobs = "DELETE FROM blob WHERE segment > ?1 OR (segment = ?1 AND \"offset\" >= ?2)";
+        transaction.execute(blobs, end).map_err(sql)?;
+        transaction.commit().map_err(sql)?;
+        writer.suspect = false;
+        Ok(())
+    }
+
+    /// Makes what waits and then `batch` durable, in one commit. Changes nothing in memory but the
+    /// account of what is stored.
+    fn commit(
+        &mut self,
+        records: &[(TreeHash, &[u8])],
+        fresh: NewBlobs,
+        tree: &Tree,
+        head: &Head,
+    ) -> Result<(), JournalError> {
+        let path = &self.files.database;
+        let Some(writer) = &mut self.writer else {
+            return Err(JournalError::ReadOnly {
+                path: self.files.dir.clone(),
+            });
+        };
+        let mut blobs = self.blobs.pending.lock().clone();
+        blobs.extend(fresh);
+        if head.size == self.stored && blobs.is_empty() {
+            return Ok(());
+        }
+        let places = writer.segments.put(&blobs, &writer.faults)?;
+        let end = writer.segments.end();
+        let step = || {
+            let doing = "append to the journal";
+            writer
+                .faults
+                .step()
+                .map_err(|error| JournalError::io(doing, path, error))
+        };
+        let sql = |error| JournalError::sqlite("append to the journal", path, error);
+        writer.suspect = true;
+        step()?;
+        let transaction = immediate(&mut self.database).map_err(sql)?;
+        step()?;
+        let all = self
+            .waiting
+            .records()
+            .chain(records.iter().map(|(leaf, body)| (leaf, *body)));
+        insert_records(&transaction, self.stored, all).map_err(sql)?;
+        step()?;
+        if head.size > self.stored {
+            insert_head(&transaction, head).map_err(sql)?;
+            if self.stored / FRONTIER_RECORDS != head.size / FRONTIER_RECORDS {
+                keep_frontier(&transaction, tree).map_err(sql)?;
+            }
+        }
+        step()?;
+        insert_blobs(&transaction, &places, &end).map_err(sql)?;
+        step()?;
+        transaction.commit().map_err(sql)?;
+        writer.suspect = false;
+        if !places.is_empty() {
+            writer.committed = end;
+        }
+        writer.segments.committed(&places);
+        self.stored = head.size;
+        self.waiting.clear();
+        self.blobs.pending.lock().clear();
+        Ok(())
+    }
+
+    /// Keeps a lazy batch in memory.
+    fn keep(&mut self, records: &[(TreeHash, &[u8])], fresh: NewBlobs) {
+        for (leaf, record) in records {
+            self.waiting.push(*leaf, record);
+        }
+        self.waiting.blob_bytes += fresh.values().map(|bytes| bytes.len()).sum::<usize>();
+        self.blobs.pending.lock().extend(fresh);
+    }
+
+    /// Whether `more` can wait in memory beside what waits there.
+    fn has_room(&self, more: &[(TreeHash, &[u8])], fresh: &NewBlobs) -> bool {
+        let records = more.iter().map(|(_, record)| record.len()).sum::<usize>();
+        let blobs = fresh.values().map(|bytes| bytes.len()).sum::<usize>();
+        let bytes = self.waiting.bytes.len() + self.waiting.blob_bytes + records + blobs;
+        bytes <= self.limits.lazy_bytes_max
+            && self.waiting.ends.len() + more.len() <= self.limits.lazy_records_max
+    }
+
+    fn verify_records(&self, against: Option<&Head>) -> Result<Head, JournalError> {
+        let path = &self.files.database;
+        let sql = |error| JournalError::sqlite("read the records", path, error);
+        let mut checker = Checker::new(against)?;
+        let stored = self.files.stored_head(&self.database)?;
+        let mut batches = self
+            .database
+            .prepare("SELECT size, root FROM batch ORDER BY size")
+            .map_err(sql)?;
+        let mut batches = batches.query([]).map_err(sql)?;
+        let mut next = next_root(&mut batches, 0, path)?;
+        let mut records = self
+            .database
+            .prepare("SELECT seq, leaf, body FROM record ORDER BY seq")
+            .map_err(sql)?;
+        let mut rows = records.query([]).map_err(sql)?;
+        loop {
+            let at = checker.size();
+            let error = |error| JournalError::row(at, path, error);
+            let Some(row) = rows.next().map_err(error)? else {
+                break;
+            };
+            let blob = |column| {
+                row.get_ref(column)
+                    .map_err(error)?
+                    .as_blob()
+                    .map_err(|_| JournalError::corrupt(at, Corruption::Unreadable))
+            };
+            if next.is_none() {
+                return Err(JournalError::corrupt(at, Corruption::Inserted));
+            }
+            checker.record(row.get(0).map_err(error)?, blob(1)?, blob(2)?)?;
+            if let Some((size, root)) = next
+                && size == checker.size()
+            {
+                checker.root(&root)?;
+                next = next_root(&mut batches, size, path)?;
+            }
+            checker.compare_against()?;
+        }
+        if checker.size() == self.stored && !self.waiting.ends.is_empty() {
+            for (leaf, body) in self.waiting.records() {
+                checker.record(row_id(checker.size()), &leaf.0, body)?;
+                checker.compare_against()?;
+            }
+            return checker.finish(&self.head);
+        }
+        checker.finish(&stored)
+    }
+
+    fn verify_blobs(&self) -> Result<(), JournalError> {
+        let error =
+            |error| JournalError::sqlite("read the blob index", &self.files.database, error);
+        let query = "SELECT digest, segment, \"offset\", length FROM blob ORDER BY segment, 3";
+        let mut statement = self.database.prepare(query).map_err(error)?;
+        let mut rows = statement.query([]).map_err(error)?;
+        while let Some(row) = rows.next().map_err(error)? {
+            let digest = Digest(row.get(0).map_err(error)?);
+            let place = blobs::place(row, 1).map_err(error)?;
+            self.blobs.segments.get(&digest, &place)?;
+        }
+        Ok(())
+    }
+}
+
+impl Journal for SqliteJournal {
+    fn append(&mut self, batch: &Batch, sync: Sync) -> Result<Head, JournalError> {
+        if self.writer.is_none() {
+            return Err(JournalError::ReadOnly {
+                path: self.files.dir.clone(),
+            });
+        }
+        admit(batch, &self.limits)?;
+        self.repair()?;
+        let fresh = self.new_blobs(batch)?;
+        let mut tree = self.tree.clone();
+        let mut records = Vec::with_capacity(batch.records.len());
+        for record in &batch.records {
+            let leaf = merkle::leaf_hash(record);
+            tree.push(leaf);
+            records.push((leaf, record.as_slice()));
+        }
+        let head = tree.head();
+        match sync {
+            Sync::Durable => self.commit(&records, fresh, &tree, &head)?,
+            Sync::Lazy if self.has_room(&records, &fresh) => self.keep(&records, fresh),
+            // What waits goes out with it: order is kept, and memory stays bounded.
+            Sync::Lazy => self.commit(&records, fresh, &tree, &head)?,
+        }
+        (self.tree, self.head) = (tree, head);
+        Ok(head)
+    }
+
+    fn flush(&mut self) -> Result<Head, JournalError> {
+        if self.writer.is_none() {
+            return Ok(self.head);
+        }
+        self.repair()?;
+        let (tree, head) = (self.tree.clone(), self.head);
+        self.commit(&[], NewBlobs::new(), &tree, &head)?;
+        Ok(head)
+    }
+
+    fn head(&self) -> Head {
+        self.head
+    }
+
+    fn read(&self, from: Seq, limit: usize) -> Result<Vec<(Seq, Vec<u8>)>, JournalError> {
+        let path = &self.files.database;
+        let until = from.0.saturating_add(limit as u64).min(self.head.size);
+        let mut found = Vec::new();
+        if from.0 >= until {
+            return Ok(found);
+        }
+        let sql = |error| JournalError::sqlite("read the records", path, error);
+        let query = "SELECT seq, leaf, body FROM record WHERE seq >= ?1 AND seq < ?2 ORDER BY seq";
+        let mut statement = self.database.prepare_cached(query).map_err(sql)?;
+        let stored = until.min(self.stored);
+        let mut rows = statement
+            .query([row_id(from.0), row_id(stored)])
+            .map_err(sql)?;
+        for at in from.0..stored {
+            let error = |error| JournalError::row(at, path, error);
+            let missing = || JournalError::corrupt(at, Corruption::Missing);
+            let row = rows.next().map_err(error)?.ok_or_else(missing)?;
+            position(row.get(0).map_err(error)?, at)?;
+            let (leaf, body): (Vec<u8>, Vec<u8>) =
+                (row.get(1).map_err(error)?, row.get(2).map_err(error)?);
+            if merkle::leaf_hash(&body).0[..] != leaf {
+                return Err(JournalError::corrupt(at, Corruption::Changed));
+            }
+            found.push((Seq(at), body));
+        }
+        let skip = usize::try_from(from.0.saturating_sub(self.stored)).unwrap_or(usize::MAX);
+        let waiting = self
+            .waiting
+            .records()
+            .skip(skip)
+            .map(|(_, body)| body.to_vec());
+        found.extend((from.0.max(self.stored)..until).map(Seq).zip(waiting));
+        Ok(found)
+    }
+
+    fn blobs(&self) -> Arc<dyn Blobs> {
+        Arc::<SqliteBlobs>::clone(&self.blobs)
+    }
+
+    fn verify(&self, against: Option<&Head>) -> Result<Head, JournalError> {
+        let sql = |error| JournalError::sqlite("read the records", &self.files.database, error);
+        // One snapshot, so that a writer elsewhere does not look like damage.
+        let snapshot = self.database.unchecked_transaction().map_err(sql)?;
+        let head = self.verify_records(against)?;
+        // And a store must never be less than what this object has seen of it.
+        if against != Some(&self.head) && head != self.head {
+            self.verify_records(Some(&self.head))?;
+        }
+        self.verify_blobs()?;
+        snapshot.finish().map_err(sql)?;
+        Ok(head)
+    }
+}
+
+impl Drop for SqliteJournal {
+    fn drop(&mut self) {
+        if self.head.size == self.stored && self.blobs.pending.lock().is_empty() {
+            return;
+        }
+        if let Err(error) = self.flush() {
+            tracing::warn!(%error, "lazy appends were lost when the journal was closed");
+        }
+    }
+}
+
+/// Begins a transaction that has the write lock from the start.
+fn immediate(database: &mut Connection) -> rusqlite::Result<Transaction<'_>> {
+    database.transaction_with_behavior(TransactionBehavior::Immediate)
+}
+
+fn insert_records<'a>(
+    transaction: &Transaction<'_>,
+    first: u64,
+    records: impl Iterator<Item = (&'a TreeHash, &'a [u8])>,
+) -> rusqlite::Result<()> {
+    let insert = "INSERT INTO record(seq, leaf, body) VALUES (?1, ?2, ?3)";
+    let mut insert = transaction.prepare_cached(insert)?;
+    for (seq, (leaf, body)) in (row_id(first)..).zip(records) {
+        insert.execute(params![seq, &leaf.0[..], body])?;
+    }
+    Ok(())
+}
+
+fn insert_head(transaction: &Transaction<'_>, head: &Head) -> rusqlite::Result<()> {
+    let mut insert = transaction.prepare_cached("INSERT INTO batch(size, root) VALUES (?1, ?2)")?;
+    insert.execute(params![row_id(head.size), &head.root.0[..]])?;
+    Ok(())
+}
+
+/// Replaces the tree from which the next opening continues.
+fn keep_frontier(transaction: &Transaction<'_>, tree: &Tree) -> rusqlite::Result<()> {
+    let peaks: Vec<u8> = tree.peaks().iter().flat_map(|peak| peak.0).collect();
+    transaction.execute("DELETE FROM frontier", [])?;
+    let insert = "INSERT INTO frontier(size, peaks) VALUES (?1, ?2)";
+    transaction.execute(insert, params![row_id(tree.size()), peaks])?;
+    Ok(())
+}
+
+fn insert_blobs(
+    transaction: &Transaction<'_>,
+    places: &[(Digest, Place)],
+    end: &End,
+) -> rusqlite::Result<()> {
+    if places.is_empty() {
+        return Ok(());
+    }
+    let insert = "INSERT INTO blob(digest, segment, \"offset\", length) VALUES (?1, ?2, ?3, ?4)";
+    let mut insert = transaction.prepare_cached(insert)?;
+    for (digest, place) in places {
+        let (offset, length) = (row_id(place.offset), row_id(place.length));
+        insert.execute(params![&digest.0[..], place.segment, offset, length])?;
+    }
+    let mut update = transaction.prepare_cached("UPDATE meta SET value = ?2 WHERE key = ?1")?;
+    update.execute(params!["segment", end.segment])?;
+    update.execute(params!["segment_end", row_id(end.offset)])?;
+    Ok(())
+}
+
+/// The next stored root, after the one at `after` records.
+fn next_root(
+    rows: &mut rusqlite::Rows<'_>,
+    after: u64,
+    path: &Path,
+) -> Result<Option<(u64, TreeHash)>, JournalError> {
+    let error = |error| JournalError::row(after, path, error);
+    let Some(row) = rows.next().map_err(error)? else {
+        return Ok(None);
+    };
+    let (size, root): (i64, Vec<u8>) = (row.get(0).map_err(error)?, row.get(1).map_err(error)?);
+    let size = u64::try_from(size).ok().filter(|size| *size > after);
+    let root = size.zip(TreeHash::from_slice(&root));
+    root.map(Some)
+        .ok_or_else(|| JournalError::corrupt(after, Corruption::Unreadable))
+}
+
+/// A count as SQLite stores it. 2^63 records or bytes cannot be reached.
+fn row_id(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,754 @@
+//! What must hold of files, on real folders, by both ways of walking.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self as host, Permissions},
+    os::unix::{
+        fs::{PermissionsExt as _, symlink},
+        net::UnixListener,
+    },
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use libos_abi::{
+    Digest, Folder, FsPath, OpId, Reply, Syscall, Text,
+    fs::{Delete, FileKind, List, Mkdir, Read, Stat, Write},
+};
+use libos_port::{EffectOutcome, Provider, Reconciled};
+use rustix::fs::{CWD, FileType, Mode, RenameFlags};
+use tempfile::TempDir;
+
+use super::{FsProvider, mount::Walk, write};
+use crate::testing::{call, order};
+
+const WALKS: [Walk; 2] = [Walk::Kernel, Walk::Steps];
+
+fn provider(walk: Walk) -> FsProvider {
+    FsProvider::build(BTreeMap::new(), walk)
+}
+
+fn at(path: &str) -> FsPath {
+    FsPath::from(&*format!("workspace/{path}"))
+}
+fn read(path: &str) -> Read {
+    Read {
+        path: at(path),
+        max_bytes: None,
+    }
+}
+fn write(path: &str, text: &str) -> Write {
+    Write {
+        path: at(path),
+        text: Text::from(text),
+        overwrite: None,
+    }
+}
+fn write_new(path: &str, text: &str) -> Write {
+    Write {
+        overwrite: Some(false),
+        ..write(path, text)
+    }
+}
+fn list(path: &str) -> List {
+    List {
+        path: Folder(Some(at(path))),
+        limit: None,
+    }
+}
+fn mkdir(path: &str) -> Mkdir {
+    Mkdir {
+        path: at(path),
+        parents: None,
+    }
+}
+fn delete(path: &str) -> Delete {
+    Delete {
+        path: at(path),
+        missing_ok: None,
+    }
+}
+fn stat(path: &str) -> Stat {
+    Stat { path: at(path) }
+}
+
+/// The code of what a call ends in.
+macro_rules! code {
+    ($provider:expr, $dir:expr, $call:expr) => {
+        call(&$provider, $dir.path(), $call)
+            .await
+            .map(|_| ())
+            .unwrap_err()
+    };
+}
+macro_rules! done {
+    ($provider:expr, $dir:expr, $call:expr) => {
+        call(&$provider, $dir.path(), $call).await.unwrap()
+    };
+}
+
+fn folder() -> TempDir {
+    TempDir::new().unwrap()
+}
+
+#[tokio::test]
+async fn a_file_is_written_read_listed_and_removed() {
+    for walk in WALKS {
+        let (files, dir) = (provider(walk), folder());
+        assert!(done!(files, dir, mkdir("a/b")).created);
+        assert!(!done!(files, dir, mkdir("a/b")).created);
+        assert!(!done!(files, dir, mkdir("a/b/..x")).path.0.is_empty());
+        let made = done!(files, dir, write("a/b/c.txt", "héllo"));
+        assert!(made.created);
+        assert_eq!(
+            (made.bytes, made.digest),
+            (6, Digest::of("héllo".as_bytes()))
+        );
+        assert!(!done!(files, dir, write("a/b/c.txt", "two")).created);
+        let text = done!(files, dir, read("a/b/c.txt"));
+        assert_eq!(
+            (text.text.as_str(), text.bytes, text.truncated),
+            (Some("two"), 3, false)
+        );
+        assert_eq!(text.digest, Digest::of(b"two"));
+        let listing = done!(files, dir, list("a/b"));
+        let names: Vec<_> = listing
+            .entries
+            .iter()
+            .map(|e| (&*e.name, e.kind, e.bytes))
+            .collect();
+        assert_eq!(
+            names,
+            [("..x", FileKind::Dir, 0), ("c.txt", FileKind::File, 3)]
+        );
+        let found = done!(files, dir, stat("a/b/c.txt"));
+        assert_eq!((found.kind, found.bytes), (FileKind::File, 3));
+        assert!(found.modified_at_ms > 1_600_000_000_000);
+        assert!(done!(files, dir, delete("a/b/c.txt")).removed);
+        assert_eq!(code!(files, dir, delete("a/b/c.txt")), "not_found");
+        let missing_ok = Some(true);
+        assert!(
+            !done!(
+                files,
+                dir,
+                Delete {
+                    missing_ok,
+                    ..delete("a/b/c.txt")
+                }
+            )
+            .removed
+        );
+        assert!(
+            !done!(
+                files,
+                dir,
+                Delete {
+                    missing_ok,
+                    ..delete("no/such")
+                }
+            )
+            .removed
+        );
+        assert!(done!(files, dir, delete("a/b/..x")).removed);
+        assert!(done!(files, dir, delete("a/b")).removed);
+        let root = Stat {
+            path: FsPath::from("workspace"),
+        };
+        assert_eq!(done!(files, dir, root).kind, FileKind::Dir);
+        let cwd = List {
+            path: Folder(None),
+            limit: None,
+        };
+        assert_eq!(done!(files, dir, cwd).entries.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn every_failure_has_its_code() {
+    for walk in WALKS {
+        let (files, dir) = (provider(walk), folder());
+        host::write(dir.path().join("file"), "x").unwrap();
+        host::create_dir_all(dir.path().join("full/er")).unwrap();
+        host::create_dir_all(dir.path().join(".git")).unwrap();
+        host::write(dir.path().join(".git/HEAD"), "ref").unwrap();
+        host::write(dir.path().join("bytes"), b"a\xff").unwrap();
+        host::write(dir.path().join("half"), b"a\xc3").unwrap();
+        assert_eq!(code!(files, dir, read("none")), "not_found");
+        assert_eq!(code!(files, dir, read("none/none")), "not_found");
+        assert_eq!(code!(files, dir, read("file/none")), "not_found");
+        assert_eq!(code!(files, dir, read("full")), "not_a_file");
+        let root = || FsPath::from("workspace");
+        assert_eq!(
+            code!(
+                files,
+                dir,
+                Read {
+                    path: root(),
+                    max_bytes: None
+                }
+            ),
+            "not_a_file"
+        );
+        assert_eq!(code!(files, dir, read("bytes")), "not_text");
+        assert_eq!(code!(files, dir, read("half")), "not_text");
+        assert_eq!(code!(files, dir, write("none/f", "")), "not_found");
+        assert_eq!(code!(files, dir, write("file/f", "")), "not_found");
+        assert_eq!(code!(files, dir, write("full", "")), "not_a_file");
+        assert_eq!(
+            code!(
+                files,
+                dir,
+                Write {
+                    path: root(),
+                    ..write("", "")
+                }
+            ),
+            "-not_a_file"
+        );
+        assert_eq!(code!(files, dir, write_new("file", "")), "exists");
+        assert_eq!(
+            code!(files, dir, write("f", &"x".repeat(1_048_577))),
+            "-too_large"
+        );
+        let text = Text::Blob {
+            digest: Digest::of(b""),
+            bytes: 9,
+        };
+        assert_eq!(
+            code!(
+                files,
+                dir,
+                Write {
+                    text,
+                    ..write("f", "")
+                }
+            ),
+            "-provider_failed"
+        );
+        assert_eq!(code!(files, dir, list("file")), "not_a_folder");
+        assert_eq!(code!(files, dir, list("none")), "not_found");
+        assert_eq!(code!(files, dir, mkdir("file")), "exists");
+        assert_eq!(code!(files, dir, mkdir("file/deep")), "exists");
+        let parents = Some(false);
+        assert_eq!(
+            code!(
+                files,
+                dir,
+                Mkdir {
+                    parents,
+                    ..mkdir("n/n")
+                }
+            ),
+            "not_found"
+        );
+        assert_eq!(code!(files, dir, delete("full")), "not_empty");
+        assert_eq!(
+            code!(
+                files,
+                dir,
+                Delete {
+                    path: root(),
+                    missing_ok: None
+                }
+            ),
+            "-bad_target"
+        );
+        assert_eq!(code!(files, dir, stat("none")), "not_found");
+        assert_eq!(code!(files, dir, stat("file/none")), "not_found");
+        for git in [".git/HEAD", ".git/new", "full/.GIT/x"] {
+            assert_eq!(code!(files, dir, write(git, "")), "-not_permitted");
+        }
+        assert_eq!(code!(files, dir, delete(".git/HEAD")), "-not_permitted");
+        assert_eq!(code!(files, dir, mkdir(".git/hooks")), "-not_permitted");
+        assert_eq!(done!(files, dir, read(".git/HEAD")).bytes, 3);
+        assert_eq!(
+            code!(files, dir, write(".libos-op-9.tmp", "")),
+            "-not_permitted"
+        );
+        assert_eq!(code!(files, dir, read("../x")), "-outside_mount");
+        assert_eq!(code!(files, dir, read("a//b")), "-outside_mount");
+        assert_eq!(
+            code!(
+                files,
+                dir,
+                Stat {
+                    path: FsPath::from("other/x")
+                }
+            ),
+            "-bad_target"
+        );
+        let gone = dir.path().join("gone");
+        assert_eq!(
+            call(&files, &gone, read("x")).await.unwrap_err(),
+            "bad_target"
+        );
+    }
+}
+
+#[tokio::test]
+async fn no_symbolic_link_is_followed() {
+    for walk in WALKS {
+        let (files, dir, other) = (provider(walk), folder(), folder());
+        host::write(other.path().join("secret"), "secret").unwrap();
+        host::create_dir(dir.path().join("real")).unwrap();
+        host::write(dir.path().join("real/f"), "inside").unwrap();
+        let link = |to: &Path, name: &str| symlink(to, dir.path().join(name)).unwrap();
+        link(&other.path().join("secret"), "file-out");
+        link(other.path(), "dir-out");
+        link(Path::new("real/f"), "file-in");
+        link(Path::new("real"), "dir-in");
+        link(Path::new("nowhere"), "dangling");
+        link(Path::new("/proc/self/root"), "magic");
+        link(Path::new("loop"), "loop");
+        for name in [
+            "file-out", "file-in", "dangling", "loop", "dir-in", "dir-out", "magic",
+        ] {
+            assert_eq!(code!(files, dir, read(name)), "outside_mount", "{name}");
+            assert_eq!(
+                code!(files, dir, write(name, "x")),
+                "outside_mount",
+                "{name}"
+            );
+            assert_eq!(
+                code!(files, dir, write_new(name, "x")),
+                "outside_mount",
+                "{name}"
+            );
+            assert_eq!(code!(files, dir, delete(name)), "outside_mount", "{name}");
+            assert_eq!(code!(files, dir, mkdir(name)), "outside_mount", "{name}");
+            assert_eq!(code!(files, dir, list(name)), "outside_mount", "{name}");
+            assert_eq!(done!(files, dir, stat(name)).kind, FileKind::Symlink);
+        }
+        for name in [
+            "dir-in/f",
+            "dir-out/secret",
+            "magic/etc/passwd",
+            "dir-out/a/b",
+            "loop/x",
+        ] {
+            assert_eq!(code!(files, dir, read(name)), "outside_mount", "{name}");
+            assert_eq!(
+                code!(files, dir, write(name, "x")),
+                "outside_mount",
+                "{name}"
+            );
+            assert_eq!(code!(files, dir, delete(name)), "outside_mount", "{name}");
+            assert_eq!(code!(files, dir, mkdir(name)), "outside_mount", "{name}");
+            assert_eq!(code!(files, dir, stat(name)), "outside_mount", "{name}");
+            assert_eq!(code!(files, dir, list(name)), "outside_mount", "{name}");
+        }
+        let listing = done!(
+            files,
+            dir,
+            List {
+                path: Folder(None),
+                limit: None
+            }
+        );
+        let links = listing
+            .entries
+            .iter()
+            .filter(|entry| entry.kind == FileKind::Symlink);
+        assert_eq!(links.count(), 7);
+        assert_eq!(
+            host::read_to_string(other.path().join("secret")).unwrap(),
+            "secret"
+        );
+        assert_eq!(
+            host::read_to_string(dir.path().join("real/f")).unwrap(),
+            "inside"
+        );
+        assert_eq!(host::read_dir(other.path()).unwrap().count(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_file_with_a_second_name_is_not_touched() {
+    let (files, dir, other) = (FsProvider::new(), folder(), folder());
+    let secret = other.path().join("secret");
+    host::write(&secret, "secret").unwrap();
+    host::hard_link(&secret, dir.path().join("out")).unwrap();
+    host::write(dir.path().join("a"), "a").unwrap();
+    host::hard_link(dir.path().join("a"), dir.path().join("b")).unwrap();
+    for name in ["out", "a", "b"] {
+        assert_eq!(code!(files, dir, read(name)), "outside_mount");
+        assert_eq!(code!(files, dir, write(name, "x")), "outside_mount");
+    }
+    assert_eq!(host::read_to_string(&secret).unwrap(), "secret");
+    // Removing a name leaves the other one be.
+    assert!(done!(files, dir, delete("out")).removed);
+    assert!(done!(files, dir, delete("b")).removed);
+    assert_eq!(host::read_to_string(&secret).unwrap(), "secret");
+    assert_eq!(done!(files, dir, read("a")).bytes, 1);
+}
+
+#[tokio::test]
+async fn special_files_are_never_opened() {
+    let (files, dir) = (FsProvider::new(), folder());
+    let fifo = dir.path().join("fifo");
+    let mode = Mode::from_raw_mode(0o600);
+    rustix::fs::mknodat(CWD, &fifo, FileType::Fifo, mode, 0).unwrap();
+    let _socket = UnixListener::bind(dir.path().join("socket")).unwrap();
+    for name in ["fifo", "socket"] {
+        let reads = call(&files, dir.path(), read(name));
+        let reads = tokio::time::timeout(Duration::from_secs(20), reads).await;
+        assert_eq!(reads.expect("it does not hang").unwrap_err(), "not_a_file");
+        assert_eq!(code!(files, dir, write(name, "x")), "not_a_file");
+        assert_eq!(code!(files, dir, delete(name)), "not_permitted");
+        assert_eq!(done!(files, dir, stat(name)).kind, FileKind::Other);
+    }
+}
+
+/// A folder is swapped for a link to the outside while calls go through it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_racing_swap_never_reaches_the_outside() {
+    for walk in WALKS {
+        let (files, dir, other) = (provider(walk), folder(), folder());
+        host::write(other.path().join("f"), "secret").unwrap();
+        host::create_dir(dir.path().join("d")).unwrap();
+        host::write(dir.path().join("d/f"), "inside").unwrap();
+        symlink(other.path(), dir.path().join("link")).unwrap();
+        let stop = Arc::new(AtomicBool::new(false));
+        let swapper = {
+            let (stop, root) = (Arc::clone(&stop), dir.path().to_owned());
+            std::thread::spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    let (a, b) = (root.join("d"), root.join("link"));
+                    rustix::fs::renameat_with(CWD, a, CWD, b, RenameFlags::EXCHANGE).unwrap();
+                }
+            })
+        };
+        let (mut inside, mut refused) = (0, 0);
+        let until = Instant::now() + Duration::from_secs(1);
+        while Instant::now() < until {
+            match call(&files, dir.path(), read("d/f")).await {
+                Ok(text) => {
+                    assert!(matches!(text.text.as_str(), Some("inside" | "new")));
+                    inside += 1;
+                }
+                Err(code) => {
+                    assert_eq!(code, "outside_mount");
+                    refused += 1;
+                }
+            }
+            for outcome in [
+                call(&files, dir.path(), write("d/f", "new"))
+                    .await
+                    .map(drop),
+                call(&files, dir.path(), write("d/g", "new"))
+                    .await
+                    .map(drop),
+                call(&files, dir.path(), mkdir("d/h")).await.map(drop),
+                call(&files, dir.path(), delete("d/g")).await.map(drop),
+            ] {
+                if let Err(code) = outcome {
+                    assert!(matches!(&*code, "outside_mount" | "not_found"), "{code}");
+                }
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+        swapper.join().unwrap();
+        assert!(
+            inside > 0 && refused > 0,
+            "the race was run: {inside} {refused}"
+        );
+        assert_eq!(
+            host::read_to_string(other.path().join("f")).unwrap(),
+            "secret"
+        );
+        assert_eq!(host::read_dir(other.path()).unwrap().count(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_sees_the_old_content_or_the_new() {
+    let (files, dir) = (FsProvider::new(), folder());
+    let (one, two) = ("1".repeat(300_000), "2".repeat(200_000));
+    done!(files, dir, write("f", &one));
+    let stop = Arc::new(AtomicBool::new(false));
+    let reader = {
+        let (stop, file) = (Arc::clone(&stop), dir.path().join("f"));
+        let (one, two) = (one.clone(), two.clone());
+        std::thread::spawn(move || {
+            while !stop.load(Ordering::Relaxed) {
+                let text = host::read_to_string(&file).unwrap();
+                assert!(text == one || text == two, "{} bytes", text.len());
+            }
+        })
+    };
+    let writes = (0..40).map(|turn| {
+        let (files, path) = (files.clone(), dir.path().to_owned());
+        let mut order = order(&path, write("f", if turn % 2 == 0 { &two } else { &one }));
+        order.op = OpId(100 + turn);
+        tokio::spawn(async move { files.perform(order).await })
+    });
+    for write in writes.collect::<Vec<_>>() {
+        assert!(matches!(write.await.unwrap(), EffectOutcome::Done(_)));
+    }
+    stop.store(true, Ordering::Relaxed);
+    reader.join().unwrap();
+    assert_eq!(host::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+#[tokio::test]
+async fn the_mode_of_a_replaced_file_is_kept() {
+    let (files, dir) = (FsProvider::new(), folder());
+    let script = dir.path().join("run.sh");
+    host::write(&script, "a").unwrap();
+    for mode in [0o755, 0o640] {
+        host::set_permissions(&script, Permissions::from_mode(mode)).unwrap();
+        done!(files, dir, write("run.sh", "b"));
+        assert_eq!(
+            host::metadata(&script).unwrap().permissions().mode() & 0o7777,
+            mode
+        );
+    }
+}
+
+#[tokio::test]
+async fn long_files_are_cut_at_a_character() {
+    let (files, dir) = (FsProvider::new(), folder());
+    host::write(dir.path().join("e"), "é".repeat(600_000)).unwrap();
+    let text = done!(
+        files,
+        dir,
+        Read {
+            max_bytes: Some(5),
+            ..read("e")
+        }
+    );
+    assert_eq!(
+        (text.text.as_str(), text.bytes, text.truncated),
+        (Some("éé"), 4, true)
+    );
+    assert_eq!(text.digest, Digest::of("éé".as_bytes()));
+    assert_eq!(done!(files, dir, read("e")).bytes, 65_536);
+    let text = done!(
+        files,
+        dir,
+        Read {
+            max_bytes: Some(u32::MAX),
+            ..read("e")
+        }
+    );
+    assert_eq!((text.bytes, text.truncated), (1_048_576, true));
+    let text = done!(
+        files,
+        dir,
+        Read {
+            max_bytes: Some(0),
+            ..read("e")
+        }
+    );
+    assert_eq!((text.bytes, text.truncated), (0, true));
+    host::write(dir.path().join("exact"), "abc").unwrap();
+    let text = done!(
+        files,
+        dir,
+        Read {
+            max_bytes: Some(3),
+            ..read("exact")
+        }
+    );
+    assert!(!text.truncated);
+    let sparse = host::File::create(dir.path().join("sparse")).unwrap();
+    sparse.set_len(1 << 40).unwrap();
+    assert_eq!(done!(files, dir, read("sparse")).bytes, 65_536);
+    assert_eq!(
+        done!(files, dir, write("max", &"x".repeat(1_048_576))).bytes,
+        1_048_576
+    );
+}
+
+#[tokio::test]
+async fn odd_names_are_names() {
+    let (files, dir) = (FsProvider::new(), folder());
+    let names = [
+        "new\nline",
+        "*",
+        "a:b",
+        "ünï",
+        " ",
+        "-rf",
+        "a\\b",
+        "%2e%2e",
+        "...",
+    ];
+    for name in names {
+        done!(files, dir, write(name, name));
+        assert_eq!(done!(files, dir, read(name)).text.as_str(), Some(name));
+    }
+    let listing = done!(
+        files,
+        dir,
+        List {
+            path: Folder(None),
+            limit: None
+        }
+    );
+    let mut sorted = names;
+    sorted.sort_unstable();
+    assert!(listing.entries.iter().map(|entry| &*entry.name).eq(sorted));
+    let odd = std::ffi::OsStr::new("x");
+    let odd = [odd.as_encoded_bytes(), b"\xff"].concat();
+    let odd = <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(&odd).to_owned();
+    host::write(dir.path().join(odd), "").unwrap();
+    let listing = done!(
+        files,
+        dir,
+        List {
+            path: Folder(None),
+            limit: None
+        }
+    );
+    assert!(
+        listing
+            .entries
+            .iter()
+            .any(|entry| entry.name == "x\u{fffd}")
+    );
+}
+
+#[tokio::test]
+async fn a_listing_is_limited_to_its_first_names() {
+    let (files, dir) = (FsProvider::new(), folder());
+    for number in 0..1_100 {
+        host::write(dir.path().join(format!("{number:04}")), "").unwrap();
+    }
+    host::write(dir.path().join(".libos-op-3.tmp"), "").unwrap();
+    let some = |limit| List {
+        path: Folder(None),
+        limit,
+    };
+    let listing = done!(files, dir, some(None));
+    assert_eq!((listing.entries.len(), listing.truncated), (1_024, true));
+    assert_eq!(listing.entries[1_023].name, "1023");
+    let listing = done!(files, dir, some(Some(u32::MAX)));
+    assert_eq!((listing.entries.len(), listing.truncated), (1_100, false));
+    let listing = done!(files, dir, some(Some(0)));
+    assert_eq!((listing.entries.len(), listing.truncated), (0, true));
+    assert!(!done!(files, dir, some(Some(1_100))).truncated);
+}
+
+#[tokio::test]
+async fn leftovers_of_a_crash_go_with_the_next_run() {
+    let (files, dir) = (FsProvider::new(), folder());
+    let leftover = dir.path().join(".libos-op-7.tmp");
+    assert!(write::is_temporary(b".libos-op-7.tmp"));
+    for text in ["half", ""] {
+        host::write(&leftover, text).unwrap();
+        done!(files, dir, write("f", "whole"));
+        assert!(!leftover.exists());
+    }
+    // A failed write leaves nothing either.
+    assert_eq!(code!(files, dir, write_new("f", "x")), "exists");
+    assert_eq!(host::read_dir(dir.path()).unwrap().count(), 1);
+    // A planted link under the temporary name is removed, not followed.
+    symlink(dir.path().join("f"), &leftover).unwrap();
+    done!(files, dir, write("g", "g"));
+    assert_eq!(host::read_to_string(dir.path().join("f")).unwrap(), "whole");
+}
+
+async fn ask(files: &FsProvider, dir: &Path, call: impl Into<Syscall>) -> Reconciled {
+    files.reconcile(order(dir, call)).await
+}
+
+#[tokio::test]
+async fn a_crashed_write_is_told_by_its_content() {
+    let (files, dir) = (FsProvider::new(), folder());
+    let leftover = dir.path().join(".libos-op-7.tmp");
+    host::write(&leftover, "half").unwrap();
+    let path = dir.path();
+    assert_eq!(
+        ask(&files, path, write("f", "text")).await,
+        Reconciled::DidNotHappen
+    );
+    assert!(!leftover.exists());
+    host::write(path.join("f"), "other").unwrap();
+    assert_eq!(
+        ask(&files, path, write("f", "text")).await,
+        Reconciled::DidNotHappen
+    );
+    host::write(path.join("f"), "text").unwrap();
+    for (call, created) in [(write("f", "text"), false), (write_new("f", "text"), true)] {
+        let Reconciled::Happened(Reply::Fs(libos_abi::fs::Reply::Write(written))) =
+            ask(&files, path, call).await
+        else {
+            panic!("it happened");
+        };
+        assert_eq!(
+            (written.created, written.digest),
+            (created, Digest::of(b"text"))
+        );
+    }
+    // As the rename that replaces nothing leaves it where it is done with two names.
+    host::hard_link(path.join("f"), &leftover).unwrap();
+    assert!(matches!(
+        ask(&files, path, write("f", "text")).await,
+        Reconciled::Happened(_)
+    ));
+    symlink("f", path.join("l")).unwrap();
+    assert_eq!(
+        ask(&files, path, write("l", "text")).await,
+        Reconciled::DidNotHappen
+    );
+    assert_eq!(
+        ask(&files, path, write("no/f", "text")).await,
+        Reconciled::DidNotHappen
+    );
+    assert_eq!(
+        ask(&files, &path.join("gone"), write("f", "")).await,
+        Reconciled::Unknown
+    );
+    assert_eq!(
+        ask(&files, path, mkdir("d")).await,
+        Reconciled::DidNotHappen
+    );
+}
+
+#[tokio::test]
+async fn a_crashed_removal_is_told_by_what_is_there() {
+    let (files, dir) = (FsProvider::new(), folder());
+    let path = dir.path();
+    assert!(matches!(
+        ask(&files, path, delete("f")).await,
+        Reconciled::Happened(_)
+    ));
+    assert!(matches!(
+        ask(&files, path, delete("no/f")).await,
+        Reconciled::Happened(_)
+    ));
+    host::write(path.join("f"), "").unwrap();
+    assert_eq!(
+        ask(&files, path, delete("f")).await,
+        Reconciled::DidNotHappen
+    );
+}
+
+#[tokio::test]
+async fn further_mounts_have_their_own_folders() {
+    let (docs, dir) = (folder(), folder());
+    host::write(docs.path().join("f"), "docs").unwrap();
+    let mounts = BTreeMap::from([("docs".to_owned(), PathBuf::from(docs.path()))]);
+    let files = FsProvider::with_mounts(mounts);
+    let text = done!(
+        files,
+        dir,
+        Read {
+            path: FsPath::from("docs/f"),
+            max_bytes: None
+        }
+    );
+    assert_eq!(text.text.as_str(), Some("docs"));
+    assert_eq!(code!(files, dir, read("f")), "not_found");
+    let mut order = order(dir.path(), read("f"));
+    order.workspace = None;
+    let EffectOutcome::NotStarted(error) = files.perform(order).await else {
+        panic!("there is no workspace");
+    };
+    assert_eq!(error.code(), "bad_target");
+}

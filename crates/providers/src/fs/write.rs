@@ -1,0 +1,236 @@
+//! The replacing write: temporary file, sync, rename, sync of the folder.
+//!
+//! The temporary file is in the target's own folder and is named after the operation, so that a
+//! second run of the operation, or its reconciliation, finds and removes what a crash left behind.
+//! A new file that must not replace anything takes its place by a rename that refuses to replace.
+
+use std::{fs::File, io::Write as _, sync::atomic::Ordering};
+
+use cap_std::fs::Dir;
+use libos_abi::{
+    Error, Fault, OpId,
+    fs::{self, FailureKind, Written},
+};
+use libos_port::Reconciled;
+use rustix::{
+    fs::{Access, AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, Stat, Uid},
+    io::Errno,
+};
+
+use super::{
+    mount::{self, file_type},
+    ops::{FILE_BYTES_MAX, Task, read_up_to},
+};
+use crate::{Stop, provider_failed};
+
+const PREFIX: &str = ".libos-";
+const SUFFIX: &str = ".tmp";
+
+/// Whether a name is that of an unfinished write.
+pub(super) fn is_temporary(name: &[u8]) -> bool {
+    name.starts_with(PREFIX.as_bytes()) && name.ends_with(SUFFIX.as_bytes())
+}
+
+fn temporary_name(op: OpId) -> String {
+    format!("{PREFIX}{op}{SUFFIX}")
+}
+
+/// Refuses what the call alone forbids.
+pub(super) fn refuse(op: OpId, call: &fs::Write, is_root: bool) -> Result<(), Stop> {
+    let Some(text) = call.text.as_str() else {
+        tracing::error!(%op, "a call reached its provider without its text");
+        return Err(Stop::Refused(provider_failed(op, "blob.missing")));
+    };
+    if text.len() > FILE_BYTES_MAX as usize {
+        let why = format!(
+            "the text has {} bytes; {FILE_BYTES_MAX} at the most",
+            text.len()
+        );
+        return Err(Stop::Refused(FailureKind::TooLarge.because(why)));
+    }
+    if is_root {
+        let why = format!("`{}` is a folder", call.path);
+        return Err(Stop::Refused(FailureKind::NotAFile.because(why)));
+    }
+    Ok(())
+}
+
+/// The reply to a write that happened.
+fn written(call: &fs::Write, created: bool) -> Written {
+    let (bytes, digest) = (call.text.bytes(), call.text.digest());
+    Written {
+        path: call.path.clone(),
+        bytes,
+        created,
+        digest,
+    }
+}
+
+/// Writes a file as a whole.
+pub(super) fn write(task: &Task<'_>, call: &fs::Write) -> Result<Written, Stop> {
+    let overwrite = call.overwrite.unwrap_or(true);
+    let Some((folder, name)) = task.parent()? else {
+        return Err(task.fail(FailureKind::NotAFile, "is a folder"));
+    };
+    let old = task.look(&folder, name)?;
+    if let Some(old) = &old {
+        if file_type(old) == FileType::RegularFile && !overwrite {
+            return Err(exists(task));
+        }
+        task.check_file(old)?;
+        // A rename would replace a file that the host's user may not write.
+        rustix::fs::accessat(&folder, name, Access::WRITE_OK, AtFlags::empty())
+            .map_err(|errno| task.stop("see whether a file may be written", errno))?;
+    }
+    let text = call.text.as_str().unwrap_or_default();
+    let temporary = Temporary::create(task, &folder, old.as_ref())?;
+    temporary.fill(task, text.as_bytes(), old.as_ref())?;
+    if task.abandoned.load(Ordering::Acquire) {
+        return Err(Stop::Failed(Fault::Cancelled.into()));
+    }
+    temporary.take_place(task, name, overwrite)?;
+    task.settle(&folder)?;
+    Ok(written(call, old.is_none()))
+}
+
+fn exists(task: &Task<'_>) -> Stop {
+    task.fail(
+        FailureKind::Exists,
+        "is there already and overwrite is false",
+    )
+}
+
+/// An unfinished write; dropping it removes it.
+struct Temporary<'a> {
+    folder: &'a Dir,
+    name: String,
+    file: File,
+    op: OpId,
+    placed: bool,
+}
+
+impl<'a> Temporary<'a> {
+    fn create(task: &Task<'_>, folder: &'a Dir, old: Option<&Stat>) -> Result<Self, Stop> {
+        let name = temporary_name(task.op);
+        remove_leftover(task, folder)?;
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mode = Mode::from_raw_mode(if old.is_some() { 0o600 } else { 0o666 });
+        let file = rustix::fs::openat(folder, &*name, flags, mode)
+            .map_err(|errno| task.stop("make a temporary file", errno))?;
+        Ok(Self {
+            folder,
+            name,
+            file: file.into(),
+            op: task.op,
+            placed: false,
+        })
+    }
+
+    /// Writes the content, takes over the old file's owner and mode, and syncs.
+    fn fill(&self, task: &Task<'_>, content: &[u8], old: Option<&Stat>) -> Result<(), Stop> {
+        let mut file = &self.file;
+        file.write_all(content)
+            .map_err(|error| task.stop_io("write a file", &error))?;
+        if let Some(old) = old {
+            let new = rustix::fs::fstat(file).map_err(|errno| task.stop("look", errno))?;
+            if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid) {
+                let (user, group) = (Uid::from_raw(old.st_uid), Gid::from_raw(old.st_gid));
+                if let Err(errno) = rustix::fs::fchown(file, Some(user), Some(group)) {
+                    tracing::info!(op = %task.op, %errno, "a written file changes its owner");
+                }
+            }
+            rustix::fs::fchmod(file, Mode::from_raw_mode(old.st_mode & 0o777))
+                .map_err(|errno| task.stop("keep a file's mode", errno))?;
+        }
+        file.sync_all()
+            .map_err(|error| task.stop_io("sync a file", &error))
+    }
+
+    /// Renames it to `name`.
+    fn take_place(mut self, task: &Task<'_>, name: &str, overwrite: bool) -> Result<(), Stop> {
+        let stop = |errno| match errno {
+            Errno::EXIST => exists(task),
+            errno => task.stop("put a file in its place", errno),
+        };
+        // A program in the workspace may have put something else under the temporary name.
+        let mine = rustix::fs::fstat(&self.file).map_err(stop)?;
+        let there = mount::look(self.folder, &self.name).map_err(stop)?;
+        let identity = |stat: &Stat| (stat.st_dev, stat.st_ino);
+        if there.as_ref().map(identity) != Some(identity(&mine)) {
+            return Err(Stop::Failed(provider_failed(self.op, "write.disturbed")));
+        }
+        if overwrite {
+            rustix::fs::renameat(self.folder, &*self.name, self.folder, name).map_err(stop)?;
+            self.placed = true;
+            return Ok(());
+        }
+        let flags = RenameFlags::NOREPLACE;
+        match rustix::fs::renameat_with(self.folder, &*self.name, self.folder, name, flags) {
+            Ok(()) => self.placed = true,
+            // The file system knows no such rename: a second name, and then the first one goes.
+            Err(Errno::INVAL | Errno::NOSYS) => {
+                let (from, to) = (self.folder, self.folder);
+                rustix::fs::linkat(from, &*self.name, to, name, AtFlags::empty()).map_err(stop)?;
+            }
+            Err(errno) => return Err(stop(errno)),
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Temporary<'_> {
+    fn drop(&mut self) {
+        if self.placed {
+            return;
+        }
+        if let Err(errno) = rustix::fs::unlinkat(self.folder, &*self.name, AtFlags::empty()) {
+            tracing::warn!(op = %self.op, %errno, "a temporary file stays behind");
+        }
+    }
+}
+
+fn remove_leftover(task: &Task<'_>, folder: &Dir) -> Result<(), Stop> {
+    match rustix::fs::unlinkat(folder, temporary_name(task.op), AtFlags::empty()) {
+        Ok(()) => {
+            tracing::info!(op = %task.op, "the leftover of an interrupted write was removed");
+            Ok(())
+        }
+        Err(Errno::NOENT) => Ok(()),
+        Err(errno) => Err(task.stop("remove a leftover", errno)),
+    }
+}
+
+/// Whether a write happened: the target has the content. Removes what it left behind.
+pub(super) fn reconcile(task: &Task<'_>, call: &fs::Write) -> Result<Reconciled, Stop> {
+    let (folder, name) = match task.parent() {
+        Ok(Some(target)) => target,
+        Ok(None) => return Ok(Reconciled::DidNotHappen),
+        Err(stop) => return unless_refused(stop),
+    };
+    remove_leftover(task, &folder)?;
+    let file = match task.open_file(&folder, name) {
+        Ok(file) => file,
+        Err(stop) => return unless_refused(stop),
+    };
+    let found =
+        read_up_to(&file, FILE_BYTES_MAX).map_err(|error| task.stop_io("read a file", &error))?;
+    if libos_abi::Digest::of(&found) != call.text.digest() {
+        return Ok(Reconciled::DidNotHappen);
+    }
+    task.settle(&folder)?;
+    let reply = fs::Reply::Write(written(call, call.overwrite == Some(false)));
+    Ok(Reconciled::Happened(reply.into()))
+}
+
+/// A target that is not there, or is none for this call, was not written; any other trouble leaves
+/// it open.
+fn unless_refused(stop: Stop) -> Result<Reconciled, Stop> {
+    match &stop {
+        Stop::Failed(Error::Fs(failure)) if failure.kind != FailureKind::NotPermitted => {
+            Ok(Reconciled::DidNotHappen)
+        }
+        Stop::Failed(Error::Fault(Fault::OutsideMount { .. })) => Ok(Reconciled::DidNotHappen),
+        _ => Err(stop),
+    }
+}

@@ -1,0 +1,53 @@
+//! What the tests of both providers share.
+
+use std::{path::Path, sync::Arc};
+
+use libos_abi::{Error, FsPath, OpId, Outcome, Pid, Request, Syscall};
+use libos_port::{BoxFuture, EffectOutcome, Order, Port, Provider};
+
+struct NoPort;
+
+impl Port for NoPort {
+    fn submit(&self, _: Syscall) -> BoxFuture<'_, Outcome> {
+        unreachable!("these providers submit nothing")
+    }
+}
+
+/// An order for `call` with `folder` as workspace, under operation 7.
+pub(crate) fn order(folder: &Path, call: impl Into<Syscall>) -> Order {
+    Order {
+        op: OpId(7),
+        pid: Some(Pid(1)),
+        call: call.into(),
+        cwd: FsPath::from("workspace"),
+        workspace: Some(folder.to_str().expect("test folders are UTF-8").into()),
+        port: Arc::new(NoPort),
+    }
+}
+
+/// What an effect ended in, typed; failures as `(not started, error)`.
+pub(crate) fn typed<R: Request>(outcome: EffectOutcome) -> Result<R::Reply, (bool, Error)> {
+    match outcome {
+        EffectOutcome::Done(reply) => Ok(R::reply(reply).expect("the reply fits the call")),
+        EffectOutcome::Failed(error) => Err((false, error)),
+        EffectOutcome::NotStarted(error) => Err((true, error)),
+        EffectOutcome::Unknown(why) => panic!("unknown outcome: {why}"),
+    }
+}
+
+/// Performs a call and gives its typed reply, or the error's code; `-` before it if not started.
+pub(crate) async fn call<R: Request>(
+    provider: &dyn Provider,
+    folder: &Path,
+    call: R,
+) -> Result<R::Reply, String> {
+    let outcome = provider.perform(order(folder, call)).await;
+    typed::<R>(outcome).map_err(|(not_started, error)| {
+        let host = folder.to_str().expect("test folders are UTF-8");
+        assert!(
+            !error.to_string().contains(host),
+            "`{error}` names a folder of the host"
+        );
+        format!("{}{}", if not_started { "-" } else { "" }, error.code())
+    })
+}

@@ -1,0 +1,225 @@
+//! Every state with every call: legal, or refused in a way that changes nothing.
+
+use std::fmt::Write as _;
+
+use libos_abi::{
+    Event, Millis, Pid, Text, clock,
+    event::ProcessEvent,
+    process::{self, Budget, Signal, Wait, WaitOn},
+};
+use libos_port::Component;
+
+use crate::rig::{HOST, Rig, code, exit, receive, send, signal, spawn, wait};
+
+const PARENT: Pid = Pid(1);
+const CHILD: Pid = Pid(2);
+const STATES: [&str; 9] = [
+    "runnable",
+    "running",
+    "waiting",
+    "paused",
+    "held",
+    "held_wait",
+    "exited",
+    "failed",
+    "killed",
+];
+
+/// A parent, and a child in that state. The queue holds hints that no longer hold.
+fn rig_in(state: &str) -> Rig {
+    let mut rig = Rig::default();
+    rig.launch(Budget::default());
+    rig.spawn(PARENT, Budget::default());
+    if state != "runnable" {
+        rig.run(CHILD);
+    }
+    if matches!(state, "waiting" | "held_wait") {
+        rig.block(CHILD);
+    }
+    match state {
+        "paused" => drop(
+            rig.call(Some(PARENT), signal(CHILD, Signal::Pause))
+                .unwrap(),
+        ),
+        "held" | "held_wait" => drop(rig.call(HOST, signal(CHILD, Signal::Pause)).unwrap()),
+        "exited" => drop(rig.call(Some(CHILD), exit()).unwrap()),
+        "failed" => {
+            let mut call = exit();
+            call.failed = Some(true);
+            rig.call(Some(CHILD), call).unwrap();
+        }
+        "killed" => drop(rig.call(HOST, signal(CHILD, Signal::Terminate)).unwrap()),
+        _ => {}
+    }
+    rig
+}
+
+/// Makes one call and tells what came of it, and the state after if that changed.
+fn outcome(state: &str, call: &str) -> String {
+    let mut rig = rig_in(state);
+    let (before, digest) = (rig.state(CHILD), rig.scheduler.digest());
+    let run = u64::from(state != "runnable");
+    let wait_for = Wait {
+        on: WaitOn::Time,
+        until_ms: None,
+    };
+    let result = match call {
+        "own commit" => code(&rig.call(
+            Some(CHILD),
+            process::Commit {
+                state: Text::from("k"),
+            },
+        )),
+        "own exit" => code(&rig.call(Some(CHILD), exit())),
+        "own spawn" => code(&rig.call(Some(CHILD), spawn(Budget::default()))),
+        "own chdir" => code(&rig.call(
+            Some(CHILD),
+            process::Chdir {
+                path: "workspace".into(),
+            },
+        )),
+        "own cwd" => code(&rig.call(Some(CHILD), process::GetCwd {})),
+        "own list" => code(&rig.call(Some(CHILD), process::List {})),
+        "own send" => code(&rig.call(Some(CHILD), send(PARENT, "x"))),
+        "own receive" => code(&rig.call(Some(CHILD), receive(None))),
+        "parent pause" => code(&rig.call(Some(PARENT), signal(CHILD, Signal::Pause))),
+        "parent resume" => code(&rig.call(Some(PARENT), signal(CHILD, Signal::Resume))),
+        "parent terminate" => code(&rig.call(Some(PARENT), signal(CHILD, Signal::Terminate))),
+        "parent wait" => code(&rig.call(Some(PARENT), wait(CHILD, None))),
+        "parent inspect" => code(&rig.call(Some(PARENT), process::Inspect { pid: CHILD })),
+        "parent send" => code(&rig.call(Some(PARENT), send(CHILD, "x"))),
+        "host pause" => code(&rig.call(HOST, signal(CHILD, Signal::Pause))),
+        "host resume" => code(&rig.call(HOST, signal(CHILD, Signal::Resume))),
+        "kernel admit" => code(&rig.call(HOST, process::Admit { pid: CHILD, run })),
+        "kernel block" => code(&rig.call(
+            HOST,
+            process::Block {
+                pid: CHILD,
+                wait: wait_for,
+            },
+        )),
+        "kernel ready" => code(&rig.call(HOST, process::Ready { pid: CHILD })),
+        "kernel recover" => code(&rig.call(HOST, process::Recover {})),
+        "kernel next" => {
+            let mut ran = "idle";
+            while let Some(pid) = rig.next() {
+                if pid == CHILD {
+                    ran = "ran";
+                }
+            }
+            ran
+        }
+        "own sleep" => code(&rig.call(Some(CHILD), clock::Sleep { ms: Millis(1) })),
+        other => panic!("{other}"),
+    };
+    rig.check_fold();
+    let after = rig.state(CHILD);
+    if !matches!(result, "ok" | "wait" | "ran" | "idle") {
+        assert_eq!(
+            digest,
+            rig.scheduler.digest(),
+            "{call} on {state} changed something"
+        );
+    }
+    if before.is_terminal() {
+        assert_eq!(before, after, "{call} on {state}");
+    }
+    if before == after {
+        result.to_owned()
+    } else {
+        format!("{result}>{after:?}").to_lowercase()
+    }
+}
+
+#[test]
+fn every_state_with_every_call() {
+    let calls = EXPECTED
+        .lines()
+        .filter_map(|line| line.split_once(':'))
+        .map(|(call, _)| call);
+    let mut table = String::new();
+    for call in calls {
+        let cells = STATES.map(|state| outcome(state, call)).join(" ");
+        writeln!(table, "{call}: {cells}").unwrap();
+    }
+    assert_eq!(table, EXPECTED, "got:\n{table}");
+}
+
+#[test]
+fn no_event_changes_a_process_that_has_ended() {
+    for state in ["exited", "failed", "killed"] {
+        let mut rig = rig_in(state);
+        let (info, digest) = (rig.info(CHILD), rig.scheduler.digest());
+        let ending = process::Ending {
+            state: process::ProcessState::Exited,
+            result: None,
+            message: Some("forged".into()),
+            code: None,
+            at_ms: 1,
+        };
+        let wait = Wait {
+            on: WaitOn::Time,
+            until_ms: None,
+        };
+        let pid = CHILD;
+        let spawned = ProcessEvent::Spawned {
+            pid,
+            parent: None,
+            image: "other".into(),
+            goal: Text::default(),
+            planner: crate::rig::planner_of("other"),
+            workspace: None,
+            cwd: "workspace".into(),
+            budget: Budget::default(),
+            at_ms: 1,
+        };
+        let forged = [
+            ProcessEvent::Started { pid, run: 9 },
+            ProcessEvent::Committed {
+                pid,
+                state: Text::from("forged"),
+            },
+            ProcessEvent::Blocked { pid, wait },
+            ProcessEvent::Readied { pid },
+            ProcessEvent::Paused { pid, by_host: true },
+            ProcessEvent::Resumed { pid },
+            ProcessEvent::Ended { pid, ending },
+            ProcessEvent::Moved {
+                pid,
+                cwd: "workspace/x".into(),
+            },
+            ProcessEvent::Received { pid, ids: vec![] },
+            spawned,
+        ];
+        for event in forged {
+            rig.scheduler.apply(&Event::Process(event));
+        }
+        assert_eq!((rig.info(CHILD), rig.scheduler.digest()), (info, digest));
+    }
+}
+
+/// A line for each call, a column for each of [`STATES`].
+const EXPECTED: &str = "\
+own commit: stale_run ok>runnable stale_run stale_run stale_run stale_run no_process no_process no_process
+own exit: ok>exited ok>exited ok>exited ok>exited ok>exited ok>exited no_process no_process no_process
+own spawn: ok ok ok ok ok ok no_process no_process no_process
+own chdir: ok ok ok ok ok ok no_process no_process no_process
+own cwd: ok ok ok ok ok ok no_process no_process no_process
+own list: ok ok ok ok ok ok no_process no_process no_process
+own send: ok ok ok ok ok ok no_process no_process no_process
+own receive: wait wait wait wait wait wait no_process no_process no_process
+own sleep: wait wait wait wait wait wait no_process no_process no_process
+parent pause: ok>paused ok>paused ok>paused ok ok ok already_ended already_ended already_ended
+parent resume: ok ok ok ok>runnable held_by_host held_by_host already_ended already_ended already_ended
+parent terminate: ok>killed ok>killed ok>killed ok>killed ok>killed ok>killed already_ended already_ended already_ended
+parent wait: wait wait wait wait wait wait ok ok ok
+parent inspect: ok ok ok ok ok ok ok ok ok
+parent send: ok ok ok ok ok ok receiver_ended receiver_ended receiver_ended
+host pause: ok>paused ok>paused ok>paused ok ok ok already_ended already_ended already_ended
+host resume: ok ok ok ok>runnable ok>runnable ok>waiting already_ended already_ended already_ended
+kernel admit: stale_run ok stale_run stale_run stale_run stale_run no_process no_process no_process
+kernel block: ok ok>waiting ok ok ok ok ok ok ok
+kernel ready: ok ok ok>runnable ok ok ok ok ok ok
+kernel next: ran>running idle idle idle idle idle idle idle idle
+kernel recover: ok ok>runnable ok ok ok ok ok ok ok
+";

@@ -1,0 +1,223 @@
+//! Runs the steps of `check`, `ci` and `test`: one after the other, up to the first failure.
+//!
+//! A step is announced before it runs and timed after it; the last one is not, so that the summary
+//! of the test runner stays the last thing on the screen. A failure ends with the command that
+//! runs its step alone.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::{graph, layers, licences};
+
+/// One step, known by the command that runs it alone.
+#[derive(Clone, Copy, Debug)]
+struct Step {
+    /// The environment it adds.
+    env: &'static [(&'static str, &'static str)],
+    /// The arguments of cargo; for a check of our own `["xtask", ...]`.
+    args: &'static [&'static str],
+    /// The check of our own, run in this process, where it is one.
+    own: Option<fn(&Path) -> Result<()>>,
+}
+
+const fn cargo(args: &'static [&'static str]) -> Step {
+    Step {
+        env: &[],
+        args,
+        own: None,
+    }
+}
+
+const fn own(args: &'static [&'static str], check: fn(&Path) -> Result<()>) -> Step {
+    Step {
+        env: &[],
+        args,
+        own: Some(check),
+    }
+}
+
+const FORMAT: Step = cargo(&["fmt", "--all", "--check"]);
+const CLIPPY: Step = cargo(&[
+    "clippy",
+    "--locked",
+    "--workspace",
+    "--all-targets",
+    "--",
+    "-D",
+    "warnings",
+]);
+const LAYERS: Step = own(&["xtask", "layers"], |root| {
+    layers::run(&root.join("Cargo.toml"))
+});
+const GRAPH: Step = own(&["xtask", "graph", "--check"], |root| {
+    graph::generated(root)?.check(root)
+});
+const LICENCES: Step = own(&["xtask", "licences"], |root| {
+    licences::run(&root.join("Cargo.toml"), root)
+});
+const DOCS: Step = Step {
+    env: &[("RUSTDOCFLAGS", "-D warnings")],
+    ..cargo(&["doc", "--locked", "--workspace", "--no-deps"])
+};
+const DOC_TESTS: Step = cargo(&["test", "--locked", "--workspace", "--doc", "--quiet"]);
+const NEXTEST: Step = cargo(&["nextest", "run", "--locked", "--workspace"]);
+const NEXTEST_CI: Step = cargo(&[
+    "nextest",
+    "run",
+    "--locked",
+    "--workspace",
+    "--profile",
+    "ci",
+]);
+/// What nextest runs, for a machine without it: everything but the doc tests.
+const CARGO_TEST: Step = cargo(&["test", "--locked", "--workspace", "--tests"]);
+
+/// What is worth running before every commit: no tests, no documentation.
+pub(crate) fn check(root: &Path) -> Result<()> {
+    run(root, &[FORMAT, LAYERS, GRAPH, LICENCES, CLIPPY])
+}
+
+/// Everything a change must pass.
+pub(crate) fn ci(root: &Path) -> Result<()> {
+    let tests = if has_nextest() {
+        NEXTEST_CI
+    } else {
+        CARGO_TEST
+    };
+    run(
+        root,
+        &[
+            FORMAT, CLIPPY, LAYERS, GRAPH, LICENCES, DOCS, DOC_TESTS, tests,
+        ],
+    )
+}
+
+/// All tests of the workspace.
+pub(crate) fn test(root: &Path) -> Result<()> {
+    let tests = if has_nextest() { NEXTEST } else { CARGO_TEST };
+    run(root, &[DOC_TESTS, tests])
+}
+
+/// Runs the steps in order. Fails with the first one that does, naming it.
+fn run(root: &Path, steps: &[Step]) -> Result<()> {
+    for (index, step) in steps.iter().enumerate() {
+        let number = index + 1;
+        let command = step.command_line();
+        eprintln!("==> [{number}/{}] {command}", steps.len());
+        let start = Instant::now();
+        let outcome = step.run(root);
+        let seconds = start.elapsed().as_secs_f64();
+        if let Err(error) = outcome {
+            bail!(
+                "{error:#}\n\nstep {number} of {} failed after {seconds:.1} s; \
+                 run it alone with\n    {command}",
+                steps.len()
+            );
+        }
+        if number < steps.len() {
+            eprintln!("    ok, {seconds:.1} s");
+        }
+    }
+    Ok(())
+}
+
+impl Step {
+    /// The command that runs this step alone, as one would type it.
+    fn command_line(&self) -> String {
+        let env = self
+            .env
+            .iter()
+            .map(|(key, value)| format!("{key}={} ", quoted(value)));
+        let args = self.args.iter().map(|arg| format!(" {}", quoted(arg)));
+        format!(
+            "{}cargo{}",
+            env.collect::<String>(),
+            args.collect::<String>()
+        )
+    }
+
+    fn run(&self, root: &Path) -> Result<()> {
+        if let Some(check) = self.own {
+            return check(root);
+        }
+        let status = Command::new(cargo_path())
+            .args(self.args)
+            .envs(self.env.iter().copied())
+            .current_dir(root)
+            .status()
+            .context("start cargo")?;
+        ensure!(status.success(), "cargo ended with {status}");
+        Ok(())
+    }
+}
+
+/// A word as a shell takes it back.
+fn quoted(word: &str) -> String {
+    if word.contains(' ') {
+        format!("\"{word}\"")
+    } else {
+        word.to_owned()
+    }
+}
+
+/// The cargo that runs this tool, so that a toolchain override holds for its steps too.
+fn cargo_path() -> OsString {
+    env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}
+
+/// Whether `cargo nextest` is there. It is never installed from here.
+fn has_nextest() -> bool {
+    let probe = Command::new(cargo_path())
+        .args(["nextest", "--version"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    probe.is_ok_and(|status| status.success())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn passes(_: &Path) -> Result<()> {
+        Ok(())
+    }
+
+    fn fails(_: &Path) -> Result<()> {
+        bail!("no good")
+    }
+
+    fn never(_: &Path) -> Result<()> {
+        panic!("a step after a failure ran")
+    }
+
+    #[test]
+    fn a_step_is_shown_as_the_command_that_runs_it_alone() {
+        let shown = DOCS.command_line();
+        let expected = "RUSTDOCFLAGS=\"-D warnings\" cargo doc --locked --workspace --no-deps";
+        assert_eq!(shown, expected);
+        assert_eq!(GRAPH.command_line(), "cargo xtask graph --check");
+    }
+
+    #[test]
+    fn the_first_failure_ends_the_run_and_names_its_command() {
+        let steps = [
+            own(&["xtask", "a"], passes),
+            own(&["xtask", "b"], fails),
+            own(&["xtask", "c"], never),
+        ];
+        let error = run(Path::new("."), &steps)
+            .expect_err("the second step fails")
+            .to_string();
+        assert!(
+            error.starts_with("no good\n\nstep 2 of 3 failed after "),
+            "{error}"
+        );
+        assert!(error.ends_with("\n    cargo xtask b"), "{error}");
+    }
+}
