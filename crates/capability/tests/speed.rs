@@ -11,7 +11,6 @@ use libos_port::{Authority, Component, Query};
 
 #[test]
 #[ignore = "a measurement, not a check"]
-#[expect(clippy::disallowed_methods, reason = "a measurement needs a clock")]
 fn nanoseconds_per_decision() {
     for grants in [10_u64, 1_000, 100_000] {
         let mut world = World::new();
