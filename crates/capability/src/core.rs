@@ -27,7 +27,7 @@ use serde::{Serialize, Serializer};
 
 use crate::{condition, limits::CAPABILITIES_OF_ONE_SUBJECT_MAX};
 
-/// Hash maps here are indexes: never walked, never hashed into a digest.
+/// A hash map: where its order could show, it is sorted first.
 type Index<K, V> = GenericHashMap<K, V, FxBuildHasher, DefaultSharedPtr>;
 
 /// The state of the engine.
@@ -62,7 +62,9 @@ impl std::ops::Deref for State {
 /// What the state consists of.
 #[derive(Clone, Default, Serialize)]
 pub(crate) struct Tables {
-    caps: OrdMap<CapId, Cap>,
+    /// Hashed, because every decision looks here; digested in the order of ids.
+    #[serde(serialize_with = "in_order")]
+    caps: Index<CapId, Cap>,
     /// The highest id given so far.
     last: u64,
     /// What operations under way have set aside.
@@ -268,7 +270,7 @@ impl Tables {
 
     /// Every capability, in the order of ids.
     pub(crate) fn all(&self) -> impl Iterator<Item = (CapId, &Cap)> {
-        self.caps.iter().map(|(id, cap)| (*id, cap))
+        sorted(&self.caps).into_iter()
     }
 
     /// Every capability of `subject`, in the order of ids.
@@ -584,6 +586,16 @@ impl Tables {
         }
         Some(cap)
     }
+}
+
+fn sorted(caps: &Index<CapId, Cap>) -> Vec<(CapId, &Cap)> {
+    let mut all: Vec<(CapId, &Cap)> = caps.iter().map(|(id, cap)| (*id, cap)).collect();
+    all.sort_unstable_by_key(|(id, _)| *id);
+    all
+}
+
+fn in_order<S: Serializer>(caps: &Index<CapId, Cap>, s: S) -> Result<S::Ok, S::Error> {
+    s.collect_seq(sorted(caps))
 }
 
 /// Every pair of a parent with one of its children.

@@ -46,7 +46,7 @@ impl Unfit {
 
 /// What the capabilities that speak of one need come to.
 #[derive(Default)]
-pub(crate) struct Weighed {
+pub(crate) struct Weighed<'t> {
     /// The first that denies.
     deny: Option<CapId>,
     /// The first question whose limit is reached: it is a denial, or an ask that runs out would
@@ -55,29 +55,32 @@ pub(crate) struct Weighed {
     /// Every question, in the order of ids.
     asks: Vec<CapId>,
     /// The allow to use: one without a number of uses first, then by id.
-    allow: Option<(bool, CapId)>,
+    allow: Option<(bool, CapId, &'t Cap)>,
     /// The most telling of the allows that do not help.
     unfit: Option<(Unfit, CapId)>,
 }
 
 /// What was decided on one need, approvals aside.
-pub(crate) enum Verdict {
-    Allow(CapId),
+pub(crate) enum Verdict<'t> {
+    Allow(CapId, &'t Cap),
     Ask(Vec<CapId>),
     Deny(DenyReason),
 }
 
-impl Weighed {
+/// A question, then the approval that answers it.
+type Answered<'t> = ((CapId, &'t Cap), (CapId, &'t Cap));
+
+impl<'t> Weighed<'t> {
     /// Deny beats ask beats allow.
-    pub(crate) fn verdict(self) -> Verdict {
+    pub(crate) fn verdict(self) -> Verdict<'t> {
         if let Some(id) = self.deny {
             Verdict::Deny(DenyReason::DenyRule(id))
         } else if let Some((id, unfit)) = self.dried {
             Verdict::Deny(unfit.reason(id))
         } else if !self.asks.is_empty() {
             Verdict::Ask(self.asks)
-        } else if let Some((_, id)) = self.allow {
-            Verdict::Allow(id)
+        } else if let Some((_, id, cap)) = self.allow {
+            Verdict::Allow(id, cap)
         } else {
             let unfit = self.unfit.map(|(unfit, id)| unfit.reason(id));
             Verdict::Deny(unfit.unwrap_or(DenyReason::NoGrant))
@@ -92,17 +95,16 @@ impl Tables {
             call: Some(query.call),
             now_ms: query.now_ms,
         };
-        let mut by = Vec::with_capacity(query.needs.len());
-        let (mut charges, mut open) = (Vec::new(), Vec::new());
+        let (mut by, mut charges, mut open) = (Vec::new(), Vec::new(), Vec::new());
         for need in query.needs {
             match self.weigh(query.subject, need, facts).verdict() {
                 Verdict::Deny(reason) => return deny(need, reason),
-                Verdict::Allow(id) => self.take(id, facts, &mut by, &mut charges),
+                Verdict::Allow(id, cap) => self.take((id, cap), facts, &mut by, &mut charges),
                 Verdict::Ask(asks) => {
                     let digest = (query.digest)();
                     for ask in asks {
                         match self.answer(ask, digest, query, facts) {
-                            Some(approval) => {
+                            Some((ask, approval)) => {
                                 self.take(ask, facts, &mut by, &mut charges);
                                 self.take(approval, facts, &mut by, &mut charges);
                             }
@@ -120,7 +122,7 @@ impl Tables {
     }
 
     /// Weighs everything of `subject` that speaks of `need`.
-    pub(crate) fn weigh(&self, subject: Pid, need: &Need, facts: Facts<'_>) -> Weighed {
+    pub(crate) fn weigh(&self, subject: Pid, need: &Need, facts: Facts<'_>) -> Weighed<'_> {
         let mut weighed = Weighed::default();
         self.each_match(subject, need.right, &need.on, |id, cap| {
             match cap.grant().effect {
@@ -138,8 +140,11 @@ impl Tables {
                 Effect::Ask => {}
                 Effect::Allow => match self.unfit(id, cap, facts) {
                     Ok(()) => {
-                        let this = (cap.grant().uses.is_some(), id);
-                        weighed.allow = Some(weighed.allow.map_or(this, |best| best.min(this)));
+                        let finite = cap.grant().uses.is_some();
+                        let best = weighed.allow;
+                        if best.is_none_or(|(other, best, _)| (finite, id) < (other, best)) {
+                            weighed.allow = Some((finite, id, cap));
+                        }
                     }
                     Err(Some(unfit)) => {
                         let this = (unfit, id);
@@ -190,10 +195,15 @@ impl Tables {
     }
 
     /// Adds a capability to the answer, with what the call takes from it and from those above.
-    fn take(&self, id: CapId, facts: Facts<'_>, by: &mut Vec<CapId>, charges: &mut Vec<Charge>) {
+    fn take(
+        &self,
+        (id, cap): (CapId, &Cap),
+        facts: Facts<'_>,
+        by: &mut Vec<CapId>,
+        charges: &mut Vec<Charge>,
+    ) {
         by.push(id);
-        let cap = self.get(id).into_iter();
-        for (id, cap) in cap.flat_map(|cap| self.deciding(id, cap)) {
+        for (id, cap) in self.deciding(id, cap) {
             // One grant may serve several needs, and one limit several grants: one call is one.
             if charges.iter().all(|charge| charge.capability != id) {
                 charges.extend(charge(id, cap, facts));
@@ -201,15 +211,15 @@ impl Tables {
         }
     }
 
-    /// The approval that answers `ask` for this call: of the subject, or of one above it that
-    /// reaches down.
+    /// The question `ask`, and the approval that answers it for this call: of the subject, or of
+    /// one above it that reaches down.
     fn answer(
         &self,
         ask: CapId,
         digest: Digest,
         query: &Query<'_>,
         facts: Facts<'_>,
-    ) -> Option<CapId> {
+    ) -> Option<Answered<'_>> {
         let mut best: Option<(bool, CapId)> = None;
         let mut consider = |id: CapId, cap: &Cap, from_above: bool| {
             let Some(binding) = cap.binding() else {
@@ -244,7 +254,8 @@ impl Tables {
                 consider(id, cap, true);
             }
         }
-        best.map(|(_, id)| id)
+        let (_, approval) = best?;
+        Some(((ask, self.get(ask)?), (approval, self.get(approval)?)))
     }
 
     /// Whether everything in `charges` can be set aside now.
@@ -310,6 +321,9 @@ fn short_here(cap: &Cap, facts: Facts<'_>) -> Option<Unfit> {
 /// What one call takes from `cap`; nothing when it has no limits.
 fn charge(id: CapId, cap: &Cap, facts: Facts<'_>) -> Option<Charge> {
     let grant = cap.grant();
+    if grant.uses.is_none() && grant.calls_max.is_none() && grant.when.is_empty() {
+        return None;
+    }
     let sums: Vec<Sum> = facts.call.map_or_else(Vec::new, |call| {
         let limited = grant.when.0.iter().filter(|(_, c)| c.sum_max.is_some());
         limited

@@ -19,7 +19,7 @@ pub(crate) fn explain(tables: &Tables, subject: Pid, need: Need, now_ms: u64) ->
     let weighed = weighed(tables, subject, &need, now_ms);
     let mut text = String::new();
     let (effect, reason) = match verdict {
-        Verdict::Allow(id) => {
+        Verdict::Allow(id, _) => {
             text = format!("{need}: {id} allows it.");
             (Effect::Allow, None)
         }

@@ -1,5 +1,6 @@
 //! A world with one engine in it: grants and calls written as text, decisions read as text.
 #![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(clippy::panic, clippy::unwrap_used, reason = "helpers of tests")]
 
 use libos_abi::{
     CapId, Demand, DenyReason, Digest, Error, Event, GrantSpec, Need, OpId, Pid, Principal, Reply,
@@ -12,11 +13,11 @@ use libos_capability::Capabilities;
 use libos_port::{Authority, Caller, Component, Context, Decision, Query, Stop};
 
 /// A context that records events.
-pub struct Fake {
-    pub caller: Caller,
-    pub now_ms: u64,
-    pub op: OpId,
-    pub events: Vec<Event>,
+pub(crate) struct Fake {
+    pub(crate) caller: Caller,
+    pub(crate) now_ms: u64,
+    pub(crate) op: OpId,
+    pub(crate) events: Vec<Event>,
 }
 
 impl Context for Fake {
@@ -42,23 +43,27 @@ impl Context for Fake {
 
 /// One engine, its journal and a clock.
 #[derive(Default)]
-pub struct World {
-    pub engine: Capabilities,
-    pub journal: Vec<Event>,
-    pub now_ms: u64,
+pub(crate) struct World {
+    pub(crate) engine: Capabilities,
+    pub(crate) journal: Vec<Event>,
+    pub(crate) now_ms: u64,
 }
 
-pub fn host() -> Principal {
+pub(crate) fn host() -> Principal {
     Principal::Host("test".into())
 }
 
 impl World {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::default()
     }
 
     /// Makes a call in a transaction of its own.
-    pub fn call<R: Request>(&mut self, caller: Principal, request: R) -> Result<R::Reply, Error> {
+    pub(crate) fn call<R: Request>(
+        &mut self,
+        caller: Principal,
+        request: R,
+    ) -> Result<R::Reply, Error> {
         let mut fake = Fake {
             caller: Caller {
                 principal: caller,
@@ -83,19 +88,24 @@ impl World {
         }
     }
 
-    pub fn host_grants(&mut self, to: u64, text: &str) -> Result<CapId, Error> {
+    pub(crate) fn host_grants(&mut self, to: u64, text: &str) -> Result<CapId, Error> {
         let (to, grant) = (Pid(to), grant(text));
         self.call(host(), Grant { to, grant })
             .map(|made| made.capability)
     }
 
-    pub fn delegate(&mut self, from: u64, to: u64, text: &str) -> Result<CapId, Error> {
+    pub(crate) fn delegate(&mut self, from: u64, to: u64, text: &str) -> Result<CapId, Error> {
         let (to, grant) = (Pid(to), grant(text));
         self.call(Principal::Process(Pid(from)), Delegate { to, grant })
             .map(|made| made.capability)
     }
 
-    pub fn derive(&mut self, parent: u64, child: u64, texts: &[&str]) -> Result<Vec<CapId>, Error> {
+    pub(crate) fn derive(
+        &mut self,
+        parent: u64,
+        child: u64,
+        texts: &[&str],
+    ) -> Result<Vec<CapId>, Error> {
         let derive = Derive {
             parent: Pid(parent),
             child: Pid(child),
@@ -104,11 +114,11 @@ impl World {
         self.call(host(), derive).map(|made| made.capabilities)
     }
 
-    pub fn issue(&mut self, issue: Issue) -> Result<CapId, Error> {
+    pub(crate) fn issue(&mut self, issue: Issue) -> Result<CapId, Error> {
         self.call(host(), issue).map(|made| made.capability)
     }
 
-    pub fn revoke(&mut self, caller: Principal, id: CapId) -> Result<Vec<CapId>, Error> {
+    pub(crate) fn revoke(&mut self, caller: Principal, id: CapId) -> Result<Vec<CapId>, Error> {
         let revoke = Revoke {
             capability: id,
             reason: None,
@@ -116,22 +126,28 @@ impl World {
         self.call(caller, revoke).map(|made| made.capabilities)
     }
 
-    pub fn reserve(&mut self, op: u64, charges: Vec<Charge>) -> Result<(), Error> {
+    pub(crate) fn reserve(&mut self, op: u64, charges: Vec<Charge>) -> Result<(), Error> {
         let op = OpId(op);
         self.call(host(), Reserve { op, charges })
     }
 
-    pub fn settle(&mut self, op: u64, give_back: bool) {
+    pub(crate) fn settle(&mut self, op: u64, give_back: bool) {
         let op = OpId(op);
         self.call(host(), Settle { op, give_back }).unwrap();
     }
 
-    pub fn end(&mut self, subject: u64) {
+    pub(crate) fn end(&mut self, subject: u64) {
         let subject = Pid(subject);
         self.call(host(), End { subject }).unwrap();
     }
 
-    pub fn decision(&self, pid: u64, ancestors: &[Pid], call: &Syscall, op: u64) -> Decision {
+    pub(crate) fn decision(
+        &self,
+        pid: u64,
+        ancestors: &[Pid],
+        call: &Syscall,
+        op: u64,
+    ) -> Decision {
         let Demand::Rights(needs) = call.demand() else {
             panic!("{} demands no right", call.info().name)
         };
@@ -146,7 +162,7 @@ impl World {
         })
     }
 
-    pub fn decide_needs(&self, pid: u64, needs: &[Need], call: &Syscall) -> Decision {
+    pub(crate) fn decide_needs(&self, pid: u64, needs: &[Need], call: &Syscall) -> Decision {
         self.engine.decide(&Query {
             subject: Pid(pid),
             ancestors: &[],
@@ -158,21 +174,21 @@ impl World {
         })
     }
 
-    pub fn live_digest(&self) -> Digest {
+    pub(crate) fn live_digest(&self) -> Digest {
         self.engine.digest()
     }
 
-    pub fn folded_digest(&self) -> Digest {
+    pub(crate) fn folded_digest(&self) -> Digest {
         self.folded().digest()
     }
 
     /// What is decided for `call`, written as `fs.read {"path": "workspace/a"}`, as text.
-    pub fn decide(&self, pid: u64, text: &str) -> String {
+    pub(crate) fn decide(&self, pid: u64, text: &str) -> String {
         show(&self.decision(pid, &[], &call(text), 1))
     }
 
     /// Decides, and when allowed sets aside what the call takes under `op`.
-    pub fn admit(&mut self, pid: u64, text: &str, op: u64) -> bool {
+    pub(crate) fn admit(&mut self, pid: u64, text: &str, op: u64) -> bool {
         match self.decision(pid, &[], &call(text), op) {
             Decision::Allow { charges, .. } => self.reserve(op, charges).is_ok(),
             _ => false,
@@ -180,25 +196,25 @@ impl World {
     }
 
     /// An engine that has folded the journal, and nothing else.
-    pub fn folded(&self) -> Capabilities {
+    pub(crate) fn folded(&self) -> Capabilities {
         let mut engine = Capabilities::new();
         self.journal.iter().for_each(|event| engine.apply(event));
         engine
     }
 
-    pub fn granted(&self) -> usize {
+    pub(crate) fn granted(&self) -> usize {
         let granted =
             |event: &&Event| matches!(event, Event::Capability(CapabilityEvent::Granted(_)));
         self.journal.iter().filter(granted).count()
     }
 }
 
-pub fn digest(call: &Syscall) -> Digest {
+pub(crate) fn digest(call: &Syscall) -> Digest {
     Digest::of(&wire::encode(call))
 }
 
 /// `allow fs:workspace/* read+write uses=1 when={"path":{...}}`
-pub fn grant(text: &str) -> GrantSpec {
+pub(crate) fn grant(text: &str) -> GrantSpec {
     let mut words = text.split_whitespace();
     let mut next = || words.next().expect("effect, pattern, rights");
     let (effect, on, rights) = (next(), next(), next());
@@ -214,16 +230,16 @@ pub fn grant(text: &str) -> GrantSpec {
     serde_json::from_value(json).unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
-pub fn call(text: &str) -> Syscall {
+pub(crate) fn call(text: &str) -> Syscall {
     let (name, args) = text.split_once(' ').unwrap_or((text, "{}"));
     Syscall::from_json(name, serde_json::from_str(args).expect("JSON")).expect("a call")
 }
 
-pub fn read(path: &str) -> String {
+pub(crate) fn read(path: &str) -> String {
     format!("fs.read {{\"path\":\"{path}\"}}")
 }
 
-pub fn show(decision: &Decision) -> String {
+pub(crate) fn show(decision: &Decision) -> String {
     let list = |ids: &[CapId]| {
         let ids: Vec<String> = ids.iter().map(|id| id.0.to_string()).collect();
         ids.join(",")
