@@ -59,11 +59,7 @@ mod tests {
     use super::*;
 
     fn generated(text: &str) -> Generated {
-        Generated {
-            path: "docs/a.txt",
-            text: text.to_owned(),
-            command: "cargo xtask a",
-        }
+        Generated { path: "docs/a.txt", text: text.to_owned(), command: "cargo xtask a" }
     }
 
     #[test]
@@ -77,16 +73,8 @@ mod tests {
     fn a_stale_file_is_told_by_its_first_line_and_its_command() {
         let root = tempfile::tempdir().expect("a temporary folder");
         generated("one\ntwo\n").write(root.path()).expect("written");
-        for (text, line) in [
-            ("one\n2\n", "2"),
-            ("one\n", "2"),
-            ("one\ntwo\n\n", "4"),
-            ("", "1"),
-        ] {
-            let error = generated(text)
-                .check(root.path())
-                .expect_err("stale")
-                .to_string();
+        for (text, line) in [("one\n2\n", "2"), ("one\n", "2"), ("one\ntwo\n\n", "4"), ("", "1")] {
+            let error = generated(text).check(root.path()).expect_err("stale").to_string();
             let head = format!("docs/a.txt:{line} is stale: run `cargo xtask a`");
             assert!(error.starts_with(&head), "{error}");
         }
@@ -95,10 +83,7 @@ mod tests {
     #[test]
     fn a_missing_file_names_its_command() {
         let root = tempfile::tempdir().expect("a temporary folder");
-        let error = generated("")
-            .check(root.path())
-            .expect_err("missing")
-            .to_string();
+        let error = generated("").check(root.path()).expect_err("missing").to_string();
         assert_eq!(error, "docs/a.txt is missing: run `cargo xtask a`");
     }
 }

@@ -26,11 +26,7 @@ const HEAD: &str = "\
 pub(crate) fn generated(root: &Path) -> Result<Generated> {
     let graph = Graph::read(&root.join("Cargo.toml"))?;
     let text = format!("{HEAD}\n{}", render(&graph));
-    Ok(Generated {
-        path: "docs/graph.txt",
-        text,
-        command: "cargo xtask graph",
-    })
+    Ok(Generated { path: "docs/graph.txt", text, command: "cargo xtask graph" })
 }
 
 /// The edges, sorted, then the external crates of each crate, sorted.
@@ -49,21 +45,12 @@ fn render(graph: &Graph) -> String {
             }
         }
     }
-    let gap = if edges.is_empty() || externals.is_empty() {
-        ""
-    } else {
-        "\n"
-    };
+    let gap = if edges.is_empty() || externals.is_empty() { "" } else { "\n" };
     format!("{edges}{gap}{externals}")
 }
 
 fn external_names(package: &Package, dev: bool) -> Vec<&str> {
-    package
-        .external
-        .iter()
-        .filter(|edge| edge.dev == dev)
-        .map(|edge| edge.to.as_str())
-        .collect()
+    package.external.iter().filter(|edge| edge.dev == dev).map(|edge| edge.to.as_str()).collect()
 }
 
 /// The graph that lines of the rendered form describe; its crates carry every attribute.
@@ -80,9 +67,7 @@ pub(crate) fn planted(lines: &[&str]) -> Graph {
     let mut graph = Graph::default();
     for line in lines {
         let arrow = line.split_once(" -> ");
-        let (from, to) = arrow
-            .or_else(|| line.split_once(": "))
-            .expect("an arrow or a colon");
+        let (from, to) = arrow.or_else(|| line.split_once(": ")).expect("an arrow or a colon");
         let (name, dev) = split(from);
         let package = graph.packages.entry(name).or_default();
         package.inherits_lints = true;
@@ -91,10 +76,7 @@ pub(crate) fn planted(lines: &[&str]) -> Graph {
             let (to, dev) = split(to);
             package.internal.insert(Edge { to, dev });
         } else {
-            package.external.extend(to.split(' ').map(|to| Edge {
-                to: to.to_owned(),
-                dev,
-            }));
+            package.external.extend(to.split(' ').map(|to| Edge { to: to.to_owned(), dev }));
         }
     }
     graph
@@ -108,9 +90,7 @@ mod tests {
     #[test]
     fn the_committed_graph_is_fresh() {
         let root = workspace::root();
-        generated(&root)
-            .and_then(|file| file.check(&root))
-            .expect("docs/graph.txt is fresh");
+        generated(&root).and_then(|file| file.check(&root)).expect("docs/graph.txt is fresh");
     }
 
     #[test]

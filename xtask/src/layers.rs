@@ -36,24 +36,14 @@ impl fmt::Display for Violation {
 pub(crate) fn run(manifest: &Path) -> Result<()> {
     let graph = Graph::read(manifest)?;
     let found = violations(&graph);
-    let list: String = found
-        .iter()
-        .map(|violation| format!("\n\n{violation}"))
-        .collect();
+    let list: String = found.iter().map(|violation| format!("\n\n{violation}")).collect();
     ensure!(
         found.is_empty(),
         "the dependency policy (xtask/src/policy.rs) is broken {} time(s){list}",
         found.len()
     );
-    let edges: usize = graph
-        .packages
-        .values()
-        .map(|package| package.internal.len())
-        .sum();
-    println!(
-        "layers: {} crates and {edges} edges keep the policy",
-        graph.packages.len()
-    );
+    let edges: usize = graph.packages.values().map(|package| package.internal.len()).sum();
+    println!("layers: {} crates and {edges} edges keep the policy", graph.packages.len());
     Ok(())
 }
 
@@ -76,18 +66,8 @@ pub(crate) fn violations(graph: &Graph) -> Vec<Violation> {
 /// Judges one crate that has a place.
 fn judge(place: &CrateRule, package: &Package, found: &mut Vec<Violation>) {
     let layer = policy::layer_rule(place.layer);
-    found.extend(
-        package
-            .internal
-            .iter()
-            .filter_map(|edge| judge_internal(place, edge)),
-    );
-    found.extend(
-        package
-            .external
-            .iter()
-            .filter_map(|edge| judge_external(place, edge)),
-    );
+    found.extend(package.internal.iter().filter_map(|edge| judge_internal(place, edge)));
+    found.extend(package.external.iter().filter_map(|edge| judge_external(place, edge)));
     if layer.forbids_unsafe && !package.forbids_unsafe {
         found.push(Violation {
             subject: place.package.to_owned(),
@@ -134,11 +114,7 @@ fn judge_external(place: &CrateRule, edge: &Edge) -> Option<Violation> {
     let allowed = edge.dev || listed.contains(&edge.to.as_str());
     (!allowed).then(|| Violation {
         subject: arrow(place, edge),
-        rule: format!(
-            "{} may use {} from outside, nothing else",
-            place.package,
-            listed.join(", ")
-        ),
+        rule: format!("{} may use {} from outside, nothing else", place.package, listed.join(", ")),
         remedy: "do without it, or argue for it in a row of CRATES in xtask/src/policy.rs"
             .to_owned(),
     })
@@ -163,10 +139,7 @@ mod tests {
         let expected_subjects: Vec<&str> = expected.iter().map(|(subject, _)| *subject).collect();
         assert_eq!(subjects, expected_subjects, "planted {lines:?}");
         for (violation, (_, rule)) in found.iter().zip(expected) {
-            assert!(
-                violation.rule.contains(rule),
-                "{violation} does not speak of {rule:?}"
-            );
+            assert!(violation.rule.contains(rule), "{violation} does not speak of {rule:?}");
             assert!(!violation.remedy.is_empty(), "{violation} gives no advice");
         }
     }
@@ -178,32 +151,11 @@ mod tests {
 
     #[test]
     fn edges_that_run_downhill_pass() {
-        check(
-            &["libos-port -> libos-abi", "libos-broker -> libos-port"],
-            &[],
-        );
-        check(
-            &[
-                "agent-libos -> libos-capability",
-                "agent-libos -> libos-tools",
-            ],
-            &[],
-        );
-        check(
-            &["libos-cli -> libos-journal", "libos-tests -> libos-objects"],
-            &[],
-        );
-        check(
-            &[
-                "libos-abi: bincode serde",
-                "libos-sandbox: wasmtime wasmtime-wizer",
-            ],
-            &[],
-        );
-        check(
-            &["libos-capability (dev): proptest", "xtask: anyhow clap"],
-            &[],
-        );
+        check(&["libos-port -> libos-abi", "libos-broker -> libos-port"], &[]);
+        check(&["agent-libos -> libos-capability", "agent-libos -> libos-tools"], &[]);
+        check(&["libos-cli -> libos-journal", "libos-tests -> libos-objects"], &[]);
+        check(&["libos-abi: bincode serde", "libos-sandbox: wasmtime wasmtime-wizer"], &[]);
+        check(&["libos-capability (dev): proptest", "xtask: anyhow clap"], &[]);
     }
 
     #[test]
@@ -211,10 +163,7 @@ mod tests {
         for (edge, rule) in [
             ("libos-abi -> libos-port", "no crate of the workspace"),
             ("libos-port -> libos-broker", "libos-abi only"),
-            (
-                "libos-capability -> libos-objects",
-                "a component depends on",
-            ),
+            ("libos-capability -> libos-objects", "a component depends on"),
             ("libos-scheduler -> libos-broker", "a component depends on"),
             ("libos-broker -> libos-capability", "never parts"),
             ("libos-journal -> libos-port", "libos-abi only"),
@@ -241,47 +190,21 @@ mod tests {
 
     #[test]
     fn an_external_crate_outside_the_list_is_named() {
-        check(
-            &["libos-broker: regex"],
-            &[("libos-broker -> regex", "from outside")],
-        );
-        check(
-            &["libos-port: rand serde"],
-            &[("libos-port -> rand", "serde, thiserror, tracing")],
-        );
+        check(&["libos-broker: regex"], &[("libos-broker -> regex", "from outside")]);
+        check(&["libos-port: rand serde"], &[("libos-port -> rand", "serde, thiserror, tracing")]);
     }
 
     #[test]
     fn a_reserved_crate_stays_with_its_holders_in_tests_too() {
-        check(
-            &["libos-journal: bincode"],
-            &[("libos-journal -> bincode", "libos-abi only")],
-        );
-        check(
-            &["libos-tests: rusqlite"],
-            &[("libos-tests -> rusqlite", "libos-journal only")],
-        );
-        check(
-            &["agent-libos: wasmtime"],
-            &[("agent-libos -> wasmtime", "libos-sandbox only")],
-        );
-        for core in [
-            "libos-abi",
-            "libos-port",
-            "libos-scheduler",
-            "libos-broker",
-            "libos-journal",
-        ] {
+        check(&["libos-journal: bincode"], &[("libos-journal -> bincode", "libos-abi only")]);
+        check(&["libos-tests: rusqlite"], &[("libos-tests -> rusqlite", "libos-journal only")]);
+        check(&["agent-libos: wasmtime"], &[("agent-libos -> wasmtime", "libos-sandbox only")]);
+        for core in ["libos-abi", "libos-port", "libos-scheduler", "libos-broker", "libos-journal"]
+        {
             let edge = format!("{core} -> tokio (dev)");
-            check(
-                &[&format!("{core} (dev): tokio")],
-                &[(&edge, "outside the core")],
-            );
+            check(&[&format!("{core} (dev): tokio")], &[(&edge, "outside the core")]);
         }
-        check(
-            &["libos-port: tokio-util"],
-            &[("libos-port -> tokio-util", "outside the core")],
-        );
+        check(&["libos-port: tokio-util"], &[("libos-port -> tokio-util", "outside the core")]);
     }
 
     #[test]
@@ -300,10 +223,8 @@ mod tests {
             package.inherits_lints = false;
         }
         let found = violations(&graph);
-        let rules: Vec<(&str, &str)> = found
-            .iter()
-            .map(|found| (&*found.subject, &*found.rule))
-            .collect();
+        let rules: Vec<(&str, &str)> =
+            found.iter().map(|found| (&*found.subject, &*found.rule)).collect();
         let lints = "every crate obeys the lints of the workspace";
         assert_eq!(
             rules,
@@ -318,11 +239,7 @@ mod tests {
     #[test]
     fn every_violation_is_listed_not_only_the_first() {
         check(
-            &[
-                "libos-abi: tokio",
-                "libos-human -> libos-images",
-                "libos-human: rand",
-            ],
+            &["libos-abi: tokio", "libos-human -> libos-images", "libos-human: rand"],
             &[
                 ("libos-abi -> tokio", "outside the core"),
                 ("libos-human -> libos-images", "a component"),

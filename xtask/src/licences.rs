@@ -86,10 +86,7 @@ pub(crate) fn run(manifest: &Path, root: &Path) -> Result<()> {
             source: &source.repr,
         };
         if let Some(reason) = deny.refusal(&external)? {
-            refused.push_str(&format!(
-                "\n    {} {}: {reason}",
-                package.name, package.version
-            ));
+            refused.push_str(&format!("\n    {} {}: {reason}", package.name, package.version));
         }
     }
     ensure!(refused.is_empty(), "deny.toml refuses:{refused}");
@@ -100,24 +97,11 @@ pub(crate) fn run(manifest: &Path, root: &Path) -> Result<()> {
 impl Deny {
     /// Why a package is refused, or nothing. Fails when the policy names an unknown licence.
     fn refusal(&self, package: &External<'_>) -> Result<Option<String>> {
-        if let Some(ban) = self
-            .bans
-            .deny
-            .iter()
-            .find(|ban| ban.package == package.name)
-        {
+        if let Some(ban) = self.bans.deny.iter().find(|ban| ban.package == package.name) {
             return Ok(Some(format!("banned: {}", ban.reason)));
         }
-        let registry = package
-            .source
-            .strip_prefix("registry+")
-            .unwrap_or(package.source);
-        if !self
-            .sources
-            .allow_registry
-            .iter()
-            .any(|allowed| allowed == registry)
-        {
+        let registry = package.source.strip_prefix("registry+").unwrap_or(package.source);
+        if !self.sources.allow_registry.iter().any(|allowed| allowed == registry) {
             return Ok(Some(format!("comes from {}", package.source)));
         }
         let Some(licence) = package.licence else {
@@ -135,11 +119,8 @@ impl Deny {
 
     /// The licences a package may be used under.
     fn allowed_for(&self, package: &str) -> Result<Vec<Licensee>> {
-        let exceptions = self
-            .licenses
-            .exceptions
-            .iter()
-            .filter(|exception| exception.package == package);
+        let exceptions =
+            self.licenses.exceptions.iter().filter(|exception| exception.package == package);
         self.licenses
             .allow
             .iter()
@@ -164,13 +145,7 @@ mod tests {
 
     #[track_caller]
     fn refusal(name: &str, licence: Option<&str>, source: &str) -> Option<String> {
-        committed()
-            .refusal(&External {
-                name,
-                licence,
-                source,
-            })
-            .expect("deny.toml is sound")
+        committed().refusal(&External { name, licence, source }).expect("deny.toml is sound")
     }
 
     #[test]
@@ -202,14 +177,8 @@ mod tests {
     #[test]
     fn no_licence_a_foreign_source_and_a_ban_are_refused() {
         let git = "git+https://github.com/some/some#0123";
-        assert_eq!(
-            refusal("some", None, CRATES_IO).as_deref(),
-            Some("names no licence")
-        );
-        assert_eq!(
-            refusal("some", Some("MIT"), git),
-            Some(format!("comes from {git}"))
-        );
+        assert_eq!(refusal("some", None, CRATES_IO).as_deref(), Some("names no licence"));
+        assert_eq!(refusal("some", Some("MIT"), git), Some(format!("comes from {git}")));
         let banned = refusal("im", Some("MIT"), CRATES_IO).expect("im is banned");
         assert!(banned.starts_with("banned: "), "{banned}");
     }

@@ -29,11 +29,7 @@ use clap::{Parser, Subcommand};
 
 /// Checks and generates what belongs to this repository.
 #[derive(Debug, Parser)]
-#[command(
-    name = "cargo xtask",
-    bin_name = "cargo xtask",
-    arg_required_else_help = true
-)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", arg_required_else_help = true)]
 struct Cli {
     #[command(subcommand)]
     task: Task,
@@ -69,8 +65,7 @@ struct Target {
 
 impl Target {
     fn manifest(self) -> PathBuf {
-        self.manifest_path
-            .unwrap_or_else(|| workspace::root().join("Cargo.toml"))
+        self.manifest_path.unwrap_or_else(|| workspace::root().join("Cargo.toml"))
     }
 }
 

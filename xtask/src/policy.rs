@@ -108,9 +108,7 @@ pub(crate) const LAYERS: &[LayerRule] = &[
     },
     LayerRule {
         layer: Composition,
-        may_use: &[
-            Language, Endpoint, Component, Broker, Storage, Provider, UserLand,
-        ],
+        may_use: &[Language, Endpoint, Component, Broker, Storage, Provider, UserLand],
         forbids_unsafe: false,
         rule: "the composition root depends on everything below it and nothing above",
         remedy: "move what both need down into agent-libos, or the caller up into the face",
@@ -172,11 +170,7 @@ pub(crate) struct CrateRule {
 }
 
 const fn place(package: &'static str, layer: Layer, externals: Externals) -> CrateRule {
-    CrateRule {
-        package,
-        layer,
-        externals,
-    }
+    CrateRule { package, layer, externals }
 }
 
 /// Every crate of the workspace, those of later milestones included.
@@ -320,10 +314,7 @@ pub(crate) const RESERVED: &[Reserved] = &[
 
 /// The rule of a layer.
 pub(crate) fn layer_rule(layer: Layer) -> &'static LayerRule {
-    LAYERS
-        .iter()
-        .find(|rule| rule.layer == layer)
-        .expect("a test finds every layer in LAYERS")
+    LAYERS.iter().find(|rule| rule.layer == layer).expect("a test finds every layer in LAYERS")
 }
 
 /// The place of a package, if it has one.
@@ -339,9 +330,7 @@ mod tests {
     fn every_crate_stands_once_on_a_layer_that_has_a_rule() {
         for (index, rule) in CRATES.iter().enumerate() {
             assert_eq!(layer_rule(rule.layer).layer, rule.layer);
-            let twice = CRATES[..index]
-                .iter()
-                .any(|other| other.package == rule.package);
+            let twice = CRATES[..index].iter().any(|other| other.package == rule.package);
             assert!(!twice, "{} stands twice in CRATES", rule.package);
         }
     }
@@ -352,20 +341,14 @@ mod tests {
             for used in rule.may_use {
                 let below = LAYERS[..height].iter().any(|lower| lower.layer == *used);
                 let test_uses_test = rule.layer == Test && *used == Test;
-                assert!(
-                    below || test_uses_test,
-                    "{:?} may not see {used:?}",
-                    rule.layer
-                );
+                assert!(below || test_uses_test, "{:?} may not see {used:?}", rule.layer);
             }
         }
     }
 
     #[test]
     fn only_the_composition_root_and_tests_see_a_component() {
-        let seers = LAYERS
-            .iter()
-            .filter(|rule| rule.may_use.contains(&Component));
+        let seers = LAYERS.iter().filter(|rule| rule.may_use.contains(&Component));
         let seers: Vec<Layer> = seers.map(|rule| rule.layer).collect();
         assert_eq!(seers, [Composition, Test]);
     }
@@ -376,11 +359,7 @@ mod tests {
             let Only(names) = &rule.externals else {
                 continue;
             };
-            assert!(
-                names.is_sorted(),
-                "the externals of {} are not sorted",
-                rule.package
-            );
+            assert!(names.is_sorted(), "the externals of {} are not sorted", rule.package);
             for reserved in RESERVED {
                 let listed = names.iter().any(|name| reserved.covers(name));
                 assert!(

@@ -26,54 +26,27 @@ struct Step {
 }
 
 const fn cargo(args: &'static [&'static str]) -> Step {
-    Step {
-        env: &[],
-        args,
-        own: None,
-    }
+    Step { env: &[], args, own: None }
 }
 
 const fn own(args: &'static [&'static str], check: fn(&Path) -> Result<()>) -> Step {
-    Step {
-        env: &[],
-        args,
-        own: Some(check),
-    }
+    Step { env: &[], args, own: Some(check) }
 }
 
 const FORMAT: Step = cargo(&["fmt", "--all", "--check"]);
-const CLIPPY: Step = cargo(&[
-    "clippy",
-    "--locked",
-    "--workspace",
-    "--all-targets",
-    "--",
-    "-D",
-    "warnings",
-]);
-const LAYERS: Step = own(&["xtask", "layers"], |root| {
-    layers::run(&root.join("Cargo.toml"))
-});
-const GRAPH: Step = own(&["xtask", "graph", "--check"], |root| {
-    graph::generated(root)?.check(root)
-});
-const LICENCES: Step = own(&["xtask", "licences"], |root| {
-    licences::run(&root.join("Cargo.toml"), root)
-});
+const CLIPPY: Step =
+    cargo(&["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]);
+const LAYERS: Step = own(&["xtask", "layers"], |root| layers::run(&root.join("Cargo.toml")));
+const GRAPH: Step = own(&["xtask", "graph", "--check"], |root| graph::generated(root)?.check(root));
+const LICENCES: Step =
+    own(&["xtask", "licences"], |root| licences::run(&root.join("Cargo.toml"), root));
 const DOCS: Step = Step {
     env: &[("RUSTDOCFLAGS", "-D warnings")],
     ..cargo(&["doc", "--locked", "--workspace", "--no-deps"])
 };
 const DOC_TESTS: Step = cargo(&["test", "--locked", "--workspace", "--doc", "--quiet"]);
 const NEXTEST: Step = cargo(&["nextest", "run", "--locked", "--workspace"]);
-const NEXTEST_CI: Step = cargo(&[
-    "nextest",
-    "run",
-    "--locked",
-    "--workspace",
-    "--profile",
-    "ci",
-]);
+const NEXTEST_CI: Step = cargo(&["nextest", "run", "--locked", "--workspace", "--profile", "ci"]);
 /// What nextest runs, for a machine without it: everything but the doc tests.
 const CARGO_TEST: Step = cargo(&["test", "--locked", "--workspace", "--tests"]);
 
@@ -84,17 +57,8 @@ pub(crate) fn check(root: &Path) -> Result<()> {
 
 /// Everything a change must pass.
 pub(crate) fn ci(root: &Path) -> Result<()> {
-    let tests = if has_nextest() {
-        NEXTEST_CI
-    } else {
-        CARGO_TEST
-    };
-    run(
-        root,
-        &[
-            FORMAT, CLIPPY, LAYERS, GRAPH, LICENCES, DOCS, DOC_TESTS, tests,
-        ],
-    )
+    let tests = if has_nextest() { NEXTEST_CI } else { CARGO_TEST };
+    run(root, &[FORMAT, CLIPPY, LAYERS, GRAPH, LICENCES, DOCS, DOC_TESTS, tests])
 }
 
 /// All tests of the workspace.
@@ -129,16 +93,9 @@ fn run(root: &Path, steps: &[Step]) -> Result<()> {
 impl Step {
     /// The command that runs this step alone, as one would type it.
     fn command_line(&self) -> String {
-        let env = self
-            .env
-            .iter()
-            .map(|(key, value)| format!("{key}={} ", quoted(value)));
+        let env = self.env.iter().map(|(key, value)| format!("{key}={} ", quoted(value)));
         let args = self.args.iter().map(|arg| format!(" {}", quoted(arg)));
-        format!(
-            "{}cargo{}",
-            env.collect::<String>(),
-            args.collect::<String>()
-        )
+        format!("{}cargo{}", env.collect::<String>(), args.collect::<String>())
     }
 
     fn run(&self, root: &Path) -> Result<()> {
@@ -158,11 +115,7 @@ impl Step {
 
 /// A word as a shell takes it back.
 fn quoted(word: &str) -> String {
-    if word.contains(' ') {
-        format!("\"{word}\"")
-    } else {
-        word.to_owned()
-    }
+    if word.contains(' ') { format!("\"{word}\"") } else { word.to_owned() }
 }
 
 /// The cargo that runs this tool, so that a toolchain override holds for its steps too.
@@ -211,13 +164,8 @@ mod tests {
             own(&["xtask", "b"], fails),
             own(&["xtask", "c"], never),
         ];
-        let error = run(Path::new("."), &steps)
-            .expect_err("the second step fails")
-            .to_string();
-        assert!(
-            error.starts_with("no good\n\nstep 2 of 3 failed after "),
-            "{error}"
-        );
+        let error = run(Path::new("."), &steps).expect_err("the second step fails").to_string();
+        assert!(error.starts_with("no good\n\nstep 2 of 3 failed after "), "{error}");
         assert!(error.ends_with("\n    cargo xtask b"), "{error}");
     }
 }

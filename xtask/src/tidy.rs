@@ -15,11 +15,7 @@ const LINE_CHARS_MAX: usize = 100;
 /// How a line begins that is one literal.
 const LITERALS: &[&str] = &["\"", "r\"", "r#", "b\"", "br"];
 /// Never committed. Split, so that this file keeps its own rule.
-const LEFTOVERS: &[&str] = &[
-    concat!("todo", "!"),
-    concat!("dbg", "!"),
-    concat!("FIX", "ME"),
-];
+const LEFTOVERS: &[&str] = &[concat!("todo", "!"), concat!("dbg", "!"), concat!("FIX", "ME")];
 /// Words after which a number means an issue of some tracker.
 const ISSUE_WORDS: &[&str] = &["gh", "issue", "issues", "pull"];
 /// Words after which a number means one when it is marked with `#`.
@@ -49,11 +45,7 @@ const RULES: &[Rule] = &[
         name: "a file opens with `//!`: what it owns and what it must never do",
         extensions: &["rs"],
         broken_lines: |text| {
-            if text.starts_with("//! ") {
-                vec![]
-            } else {
-                vec![1]
-            }
+            if text.starts_with("//! ") { vec![] } else { vec![1] }
         },
     },
     Rule {
@@ -75,21 +67,13 @@ const RULES: &[Rule] = &[
         name: "a file has at most 1 MiB",
         extensions: &[],
         broken_lines: |text| {
-            if text.len() <= FILE_BYTES_MAX {
-                vec![]
-            } else {
-                vec![1]
-            }
+            if text.len() <= FILE_BYTES_MAX { vec![] } else { vec![1] }
         },
     },
 ];
 
 fn lines_where(text: &str, breaks: impl Fn(&str) -> bool) -> Vec<usize> {
-    (1..)
-        .zip(text.split('\n'))
-        .filter(|(_, line)| breaks(line))
-        .map(|(number, _)| number)
-        .collect()
+    (1..).zip(text.split('\n')).filter(|(_, line)| breaks(line)).map(|(number, _)| number).collect()
 }
 
 /// A line too wide that could have been broken: a URL cannot, nor a literal that fills its line.
@@ -119,10 +103,7 @@ fn names_an_issue(line: &str) -> bool {
 
 /// Whether a rule reads a file.
 fn reads(rule: &Rule, path: &Path) -> bool {
-    let extension = path
-        .extension()
-        .and_then(|extension| extension.to_str())
-        .unwrap_or("");
+    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or("");
     rule.extensions.is_empty() || rule.extensions.contains(&extension)
 }
 
@@ -154,25 +135,13 @@ fn the_repository_is_tidy() {
         let bytes = fs::read(path).expect("a file of the repository is readable");
         let text = String::from_utf8_lossy(&bytes);
         for rule in RULES.iter().filter(|rule| reads(rule, path)) {
-            let shown = path
-                .strip_prefix(&root)
-                .expect("the walk stays below the root")
-                .display();
+            let shown = path.strip_prefix(&root).expect("the walk stays below the root").display();
             let lines = (rule.broken_lines)(&text);
-            broken.extend(
-                lines
-                    .iter()
-                    .map(|line| format!("{shown}:{line}: {}", rule.name)),
-            );
+            broken.extend(lines.iter().map(|line| format!("{shown}:{line}: {}", rule.name)));
         }
     }
     assert!(!paths.is_empty(), "the walk found no file");
-    assert!(
-        broken.is_empty(),
-        "{} untidy line(s):\n{}",
-        broken.len(),
-        broken.join("\n")
-    );
+    assert!(broken.is_empty(), "{} untidy line(s):\n{}", broken.len(), broken.join("\n"));
 }
 
 #[test]
@@ -180,45 +149,20 @@ fn every_rule_finds_what_is_planted_and_spares_what_is_fine() {
     let wide = "x".repeat(LINE_CHARS_MAX);
     let issue = |text: &str| text.replace('N', "12");
     let planted: [(&str, String, String); 6] = [
-        (
-            "columns",
-            format!("{wide}\n\"{wide}\n// https://{wide}\n"),
-            format!("a\n {wide}\n"),
-        ),
+        ("columns", format!("{wide}\n\"{wide}\n// https://{wide}\n"), format!("a\n {wide}\n")),
         ("opens", "//! What.\n".to_owned(), "\nmod a;\n".to_owned()),
-        (
-            "placeholder",
-            "todo(1)\n".to_owned(),
-            format!("a\n{}(1);\n", LEFTOVERS[1]),
-        ),
+        ("placeholder", "todo(1)\n".to_owned(), format!("a\n{}(1);\n", LEFTOVERS[1])),
         ("white space", "a\n\nb".to_owned(), "a\nb \n".to_owned()),
-        (
-            "issue",
-            issue("the N cases, request N, # N, [x](#N-a)"),
-            issue("a\nsee issue #N.\n"),
-        ),
-        (
-            "1 MiB",
-            "a".repeat(FILE_BYTES_MAX),
-            "a".repeat(FILE_BYTES_MAX + 1),
-        ),
+        ("issue", issue("the N cases, request N, # N, [x](#N-a)"), issue("a\nsee issue #N.\n")),
+        ("1 MiB", "a".repeat(FILE_BYTES_MAX), "a".repeat(FILE_BYTES_MAX + 1)),
     ];
     assert_eq!(planted.len(), RULES.len(), "every rule has its plant");
     for (rule, (word, fine, bad)) in RULES.iter().zip(&planted) {
-        assert!(
-            rule.name.contains(word),
-            "the plant of {word:?} stands at the wrong rule"
-        );
+        assert!(rule.name.contains(word), "the plant of {word:?} stands at the wrong rule");
         assert_eq!((rule.broken_lines)(fine), [0_usize; 0], "{word}");
         assert_eq!((rule.broken_lines)(bad).len(), 1, "{word}");
     }
-    for text in [
-        "fixes #N",
-        "Issue N",
-        "done (#N)",
-        "pull request #N",
-        "x.invalid/issues/N",
-    ] {
+    for text in ["fixes #N", "Issue N", "done (#N)", "pull request #N", "x.invalid/issues/N"] {
         assert!(names_an_issue(&issue(text)), "{text}");
     }
 }

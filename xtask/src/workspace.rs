@@ -44,9 +44,7 @@ pub(crate) struct Edge {
 /// The root of the repository this tool was built in.
 pub(crate) fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.parent()
-        .expect("xtask lies in a folder of the workspace root")
-        .to_owned()
+    here.parent().expect("xtask lies in a folder of the workspace root").to_owned()
 }
 
 impl Graph {
@@ -59,19 +57,14 @@ impl Graph {
             .no_deps()
             .exec()
             .with_context(|| format!("cargo metadata for {}", manifest.display()))?;
-        let members: BTreeSet<&str> = metadata
-            .workspace_packages()
-            .iter()
-            .map(|package| package.name.as_str())
-            .collect();
+        let members: BTreeSet<&str> =
+            metadata.workspace_packages().iter().map(|package| package.name.as_str()).collect();
         let mut graph = Graph::default();
         for package in metadata.workspace_packages() {
             let is_internal =
                 |edge: &&Dependency| edge.path.is_some() && members.contains(edge.name.as_str());
-            let (internal, external) = package
-                .dependencies
-                .iter()
-                .partition::<Vec<_>, _>(is_internal);
+            let (internal, external) =
+                package.dependencies.iter().partition::<Vec<_>, _>(is_internal);
             let read = Package {
                 internal: internal.into_iter().map(Edge::from).collect(),
                 external: external.into_iter().map(Edge::from).collect(),
@@ -94,10 +87,7 @@ impl fmt::Display for Edge {
 impl From<&Dependency> for Edge {
     fn from(dependency: &Dependency) -> Edge {
         let dev = dependency.kind == DependencyKind::Development;
-        Edge {
-            to: dependency.name.clone(),
-            dev,
-        }
+        Edge { to: dependency.name.clone(), dev }
     }
 }
 
@@ -119,7 +109,5 @@ fn forbids_unsafe(package: &cargo_metadata::Package) -> Result<bool> {
     };
     let path = &library.src_path;
     let text = fs::read_to_string(path).with_context(|| format!("read {path}"))?;
-    Ok(text
-        .lines()
-        .any(|line| line.trim_end() == "#![forbid(unsafe_code)]"))
+    Ok(text.lines().any(|line| line.trim_end() == "#![forbid(unsafe_code)]"))
 }

@@ -34,10 +34,7 @@ fn workspace(crates: &[(&str, &str, &[&str])]) -> TempDir {
         );
         let home = root.path().join("crates").join(folder);
         write(&home.join("Cargo.toml"), &manifest);
-        write(
-            &home.join("src/lib.rs"),
-            "//! Nothing.\n#![forbid(unsafe_code)]\n",
-        );
+        write(&home.join("src/lib.rs"), "//! Nothing.\n#![forbid(unsafe_code)]\n");
     }
     root
 }
@@ -61,11 +58,7 @@ fn a_workspace_that_runs_downhill_passes() {
     let root = workspace(&[
         ("abi", "libos-abi", &[]),
         ("port", "libos-port", &["libos-abi"]),
-        (
-            "capability",
-            "libos-capability",
-            &["libos-abi", "libos-port"],
-        ),
+        ("capability", "libos-capability", &["libos-abi", "libos-port"]),
         ("objects", "libos-objects", &["libos-abi", "libos-port"]),
     ]);
     let output = layers(&root);
@@ -77,22 +70,12 @@ fn a_workspace_that_runs_downhill_passes() {
 fn a_component_that_depends_on_another_fails_the_tool_and_is_named() {
     let root = workspace(&[
         ("abi", "libos-abi", &[]),
-        (
-            "capability",
-            "libos-capability",
-            &["libos-abi", "libos-objects"],
-        ),
+        ("capability", "libos-capability", &["libos-abi", "libos-objects"]),
         ("objects", "libos-objects", &["libos-abi"]),
     ]);
     let output = layers(&root);
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{stderr}");
-    assert!(
-        stderr.contains("libos-capability -> libos-objects"),
-        "{stderr}"
-    );
-    assert!(
-        stderr.contains("a component depends on libos-abi and libos-port only"),
-        "{stderr}"
-    );
+    assert!(stderr.contains("libos-capability -> libos-objects"), "{stderr}");
+    assert!(stderr.contains("a component depends on libos-abi and libos-port only"), "{stderr}");
 }

@@ -87,10 +87,7 @@ impl Text {
         }
         let bytes: Arc<[u8]> = Arc::from(Arc::clone(text));
         let digest = Digest::of(&bytes);
-        *self = Self::Blob {
-            digest,
-            bytes: bytes.len() as u64,
-        };
+        *self = Self::Blob { digest, bytes: bytes.len() as u64 };
         Some((digest, bytes))
     }
 }
@@ -99,11 +96,7 @@ impl Serialize for Text {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Inline(text) => s.serialize_str(text),
-            Self::Blob { digest, bytes } => Reference {
-                blob: *digest,
-                bytes: *bytes,
-            }
-            .serialize(s),
+            Self::Blob { digest, bytes } => Reference { blob: *digest, bytes: *bytes }.serialize(s),
         }
     }
 }
@@ -201,9 +194,7 @@ impl std::str::FromStr for Millis {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
         let bad = || format!("`{text}` is no duration: write 250ms, 30s, 10m, 1h or 2d");
-        let digits = text
-            .find(|c: char| !c.is_ascii_digit())
-            .unwrap_or(text.len());
+        let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
         let number: u64 = text[..digits].parse().map_err(|_| bad())?;
         let unit = match &text[digits..] {
             "ms" | "" => 1,
@@ -219,13 +210,7 @@ impl std::str::FromStr for Millis {
 
 impl std::fmt::Display for Millis {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let units = [
-            (86_400_000, "d"),
-            (3_600_000, "h"),
-            (60_000, "m"),
-            (1_000, "s"),
-            (1, "ms"),
-        ];
+        let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s"), (1, "ms")];
         let (size, name) = units
             .into_iter()
             .find(|(size, _)| self.0 != 0 && self.0.is_multiple_of(*size))
@@ -243,10 +228,7 @@ impl Serialize for Millis {
 impl<'de> Deserialize<'de> for Millis {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
-        #[serde(
-            untagged,
-            expecting = "a number of milliseconds or text such as \"10m\""
-        )]
+        #[serde(untagged, expecting = "a number of milliseconds or text such as \"10m\"")]
         enum Written {
             Number(u64),
             Text(String),

@@ -85,10 +85,7 @@ impl std::fmt::Display for Denial {
             DenyReason::NotForProcesses => f.write_str("this call is not for processes"),
             DenyReason::Attenuation(what) => write!(f, "more than its giver holds: {what}"),
             DenyReason::NotInToolTable(name) => {
-                write!(
-                    f,
-                    "`{name}` is not in the process's tool table; see tool.list"
-                )
+                write!(f, "`{name}` is not in the process's tool table; see tool.list")
             }
         }
     }
@@ -226,9 +223,7 @@ impl Fault {
     /// A denial for want of `need`.
     #[must_use]
     pub fn denied(need: Option<Need>, reason: DenyReason) -> Self {
-        Self::Denied {
-            denial: Denial { need, reason },
-        }
+        Self::Denied { denial: Denial { need, reason } }
     }
 
     /// A malformed call.

@@ -219,16 +219,12 @@ impl FsPath {
     pub fn canonical(&self, cwd: &str) -> Result<Self, Fault> {
         let written = &*self.0;
         if written.len() > PATH_BYTES_MAX {
-            return Err(Fault::bad(format!(
-                "a path is longer than {PATH_BYTES_MAX} bytes"
-            )));
+            return Err(Fault::bad(format!("a path is longer than {PATH_BYTES_MAX} bytes")));
         }
         if written.chars().any(char::is_control) {
             return Err(Fault::bad("a path holds a control character"));
         }
-        let outside = || Fault::OutsideMount {
-            path: written.to_owned(),
-        };
+        let outside = || Fault::OutsideMount { path: written.to_owned() };
         if written.starts_with('/') {
             return Err(outside());
         }

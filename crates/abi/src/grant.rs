@@ -78,10 +78,7 @@ pub struct GrantSpec {
     pub when: Conditions,
 }
 
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde passes fields by reference"
-)]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
 fn is_zero(number: &u8) -> bool {
     *number == 0
 }

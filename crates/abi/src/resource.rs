@@ -184,8 +184,7 @@ fn covers_text(form: Form<'_>, text: &str) -> bool {
 
 /// Whether `text` is `base`, or `base` followed by `separator` and anything.
 fn below(base: &str, text: &str, separator: char) -> bool {
-    text.strip_prefix(base)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with(separator))
+    text.strip_prefix(base).is_some_and(|rest| rest.is_empty() || rest.starts_with(separator))
 }
 
 impl FromStr for Pattern {
@@ -198,21 +197,13 @@ impl FromStr for Pattern {
             .unwrap_or(&canonical);
         match body.contains('*') {
             false => Ok(Self(canonical.into())),
-            true => Err(bad(
-                text,
-                "pattern",
-                "a star may stand only at the end, as `/*` or `:*`",
-            )),
+            true => Err(bad(text, "pattern", "a star may stand only at the end, as `/*` or `:*`")),
         }
     }
 }
 
 fn bad(text: &str, what: &'static str, why: &'static str) -> BadResource {
-    BadResource {
-        text: text.chars().take(200).collect(),
-        what,
-        why,
-    }
+    BadResource { text: text.chars().take(200).collect(), what, why }
 }
 
 /// The canonical form of a written resource or pattern (a star is let through).
@@ -221,16 +212,10 @@ fn canonical(text: &str, what: &'static str) -> Result<String, BadResource> {
         return Err(bad(text, what, "it is too long"));
     }
     let Some((kind, body)) = text.split_once(':') else {
-        return Err(bad(
-            text,
-            what,
-            "it has no kind; write `kind:name`, as in `fs:workspace/*`",
-        ));
+        return Err(bad(text, what, "it has no kind; write `kind:name`, as in `fs:workspace/*`"));
     };
     let is_word = kind.starts_with(|c: char| c.is_ascii_lowercase())
-        && kind
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+        && kind.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
     if !is_word {
         return Err(bad(text, what, "its kind is no lower-case word"));
     }
@@ -238,16 +223,9 @@ fn canonical(text: &str, what: &'static str) -> Result<String, BadResource> {
     out.push_str(kind);
     out.push(':');
     if body.starts_with('/') {
-        return Err(bad(
-            text,
-            what,
-            "its name begins with `/`; names begin with the mount",
-        ));
+        return Err(bad(text, what, "its name begins with `/`; names begin with the mount"));
     }
-    let mut segments = body
-        .split('/')
-        .filter(|segment| !segment.is_empty())
-        .peekable();
+    let mut segments = body.split('/').filter(|segment| !segment.is_empty()).peekable();
     if segments.peek().is_none() {
         return Err(bad(text, what, "it names nothing after the colon"));
     }
@@ -289,11 +267,7 @@ fn encode_written(part: &str, out: &mut String) {
         match written {
             Some(byte) => {
                 bytes.nth(1);
-                if unreserved(byte) {
-                    out.push(byte as char)
-                } else {
-                    push_encoded(byte, out)
-                }
+                if unreserved(byte) { out.push(byte as char) } else { push_encoded(byte, out) }
             }
             None if unreserved(byte) || byte == b'*' => out.push(byte as char),
             None => push_encoded(byte, out),
@@ -308,11 +282,7 @@ fn encode_segment(raw: &str) -> Cow<'_, str> {
     }
     let mut out = String::with_capacity(raw.len() + 8);
     for byte in raw.bytes() {
-        if unreserved(byte) {
-            out.push(byte as char)
-        } else {
-            push_encoded(byte, &mut out)
-        }
+        if unreserved(byte) { out.push(byte as char) } else { push_encoded(byte, &mut out) }
     }
     Cow::Owned(out)
 }
@@ -474,19 +444,13 @@ impl Rights {
 
     /// Its members in order.
     pub fn iter(self) -> impl Iterator<Item = Right> {
-        Right::ALL
-            .into_iter()
-            .filter(move |right| self.contains(*right))
+        Right::ALL.into_iter().filter(move |right| self.contains(*right))
     }
 }
 
 impl FromIterator<Right> for Rights {
     fn from_iter<I: IntoIterator<Item = Right>>(rights: I) -> Self {
-        Self(
-            rights
-                .into_iter()
-                .fold(0, |set, right| set | 1 << right as u16),
-        )
+        Self(rights.into_iter().fold(0, |set, right| set | 1 << right as u16))
     }
 }
 
@@ -501,11 +465,7 @@ impl fmt::Display for Rights {
 
 impl Serialize for Rights {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        if s.is_human_readable() {
-            s.collect_seq(self.iter())
-        } else {
-            s.serialize_u16(self.0)
-        }
+        if s.is_human_readable() { s.collect_seq(self.iter()) } else { s.serialize_u16(self.0) }
     }
 }
 

@@ -55,10 +55,7 @@ pub enum Word {
 
 /// How far an approval reaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(
-    untagged,
-    expecting = "\"once\", \"process\", \"subtree\" or a number of uses"
-)]
+#[serde(untagged, expecting = "\"once\", \"process\", \"subtree\" or a number of uses")]
 pub enum Reach {
     /// This many uses.
     Uses(u32),
@@ -90,14 +87,9 @@ impl Approvals {
     /// # Errors
     /// [`TaskError`], which names the file and what is wrong.
     pub fn load(path: &Path) -> Result<Self, TaskError> {
-        let text = std::fs::read_to_string(path).map_err(|source| TaskError::Read {
-            path: path.to_owned(),
-            source,
-        })?;
-        Self::parse(&text).map_err(|message| TaskError::Invalid {
-            path: path.to_owned(),
-            message,
-        })
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| TaskError::Read { path: path.to_owned(), source })?;
+        Self::parse(&text).map_err(|message| TaskError::Invalid { path: path.to_owned(), message })
     }
 
     /// Reads the text of an approvals file.
@@ -110,29 +102,24 @@ impl Approvals {
             file.rule.into_iter().enumerate().map(|(index, rule)| {
                 check(rule).map_err(|what| format!("rule {}: {what}", index + 1))
             });
-        Ok(Self {
-            rules: rules.collect::<Result<_, _>>()?,
-        })
+        Ok(Self { rules: rules.collect::<Result<_, _>>()? })
     }
 
     /// The answer of the first rule that fits.
     #[must_use]
     pub fn answer(&self, request: &Request) -> Option<Decision> {
-        self.rules
-            .iter()
-            .find(|(rule, regex)| fits(rule, regex.as_ref(), &request.ask))
-            .map(|(rule, _)| match (rule.answer, &request.ask) {
-                (Some(Word::Deny), _) => Decision::Deny {
-                    reason: Some("the approvals file says so".into()),
-                },
+        self.rules.iter().find(|(rule, regex)| fits(rule, regex.as_ref(), &request.ask)).map(
+            |(rule, _)| match (rule.answer, &request.ask) {
+                (Some(Word::Deny), _) => {
+                    Decision::Deny { reason: Some("the approvals file says so".into()) }
+                }
                 (_, Ask::Approval(_)) => Decision::Approve { scope: scope(rule) },
-                (_, Ask::Permission { .. }) => Decision::Permit {
-                    policy: Policy::Always,
-                },
-                (_, Ask::Question { .. }) => Decision::Answer {
-                    text: rule.text.clone().unwrap_or_default().into(),
-                },
-            })
+                (_, Ask::Permission { .. }) => Decision::Permit { policy: Policy::Always },
+                (_, Ask::Question { .. }) => {
+                    Decision::Answer { text: rule.text.clone().unwrap_or_default().into() }
+                }
+            },
+        )
     }
 }
 
@@ -166,19 +153,12 @@ fn fits(rule: &Rule, regex: Option<&Regex>, ask: &Ask) -> bool {
     let all = Rights::all();
     let rights = rule.rights.unwrap_or(all);
     match (ask, &rule.on, regex) {
-        (Ask::Approval(approval), Some(on), _) => approval
-            .needs
-            .iter()
-            .all(|need| on.matches(&need.on) && rights.contains(need.right)),
-        (
-            Ask::Permission {
-                on: asked,
-                rights: wanted,
-                ..
-            },
-            Some(on),
-            _,
-        ) => on.covers(asked) && rights.covers(*wanted),
+        (Ask::Approval(approval), Some(on), _) => {
+            approval.needs.iter().all(|need| on.matches(&need.on) && rights.contains(need.right))
+        }
+        (Ask::Permission { on: asked, rights: wanted, .. }, Some(on), _) => {
+            on.covers(asked) && rights.covers(*wanted)
+        }
         (Ask::Question { question, .. }, None, Some(regex)) => {
             question.as_str().is_some_and(|text| regex.is_match(text))
         }

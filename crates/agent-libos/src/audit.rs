@@ -125,10 +125,7 @@ impl Trail {
     pub fn read(journal: &dyn Journal) -> Result<Self, AuditError> {
         let mut trail = Self::default();
         scan(journal, Seq(0), |seq, record| {
-            record
-                .events
-                .iter()
-                .for_each(|event| trail.add(seq, record.at_ms, event));
+            record.events.iter().for_each(|event| trail.add(seq, record.at_ms, event));
             true
         })?;
         Ok(trail)
@@ -153,13 +150,7 @@ impl Trail {
 
     fn add_op(&mut self, seq: Seq, at_ms: u64, event: &OpEvent) {
         match event {
-            OpEvent::Admitted {
-                op,
-                caller,
-                step,
-                call,
-                ..
-            } => {
+            OpEvent::Admitted { op, caller, step, call, .. } => {
                 let operation = Operation {
                     op: *op,
                     caller: caller.clone(),
@@ -180,11 +171,7 @@ impl Trail {
             OpEvent::Decided { op, verdict } => {
                 let because = self.because(*op, verdict);
                 if let Some(operation) = self.operations.get_mut(op) {
-                    operation.decisions.push(Decision {
-                        seq,
-                        verdict: verdict.clone(),
-                        because,
-                    });
+                    operation.decisions.push(Decision { seq, verdict: verdict.clone(), because });
                 }
             }
             OpEvent::Dispatched { op } => {
@@ -208,10 +195,7 @@ impl Trail {
     fn because(&self, op: OpId, verdict: &Verdict) -> Vec<String> {
         match verdict {
             Verdict::Allowed(by) if by.is_empty() => vec![match self.operations.get(&op) {
-                Some(Operation {
-                    caller: Principal::Host(name),
-                    ..
-                }) => {
+                Some(Operation { caller: Principal::Host(name), .. }) => {
                     format!("the host's operator `{name}` called")
                 }
                 _ => "the caller's own state".into(),
@@ -293,13 +277,7 @@ pub fn describe(event: &Event) -> Value {
 
 fn describe_op(event: &OpEvent) -> Value {
     match event {
-        OpEvent::Admitted {
-            op,
-            caller,
-            step,
-            call,
-            ..
-        } => json!({
+        OpEvent::Admitted { op, caller, step, call, .. } => json!({
             "type": "op.admitted", "op": op, "caller": caller.to_string(), "step": step.index,
             "under": step.parent, "call": call.info().name, "args": arguments(call),
         }),
@@ -308,17 +286,11 @@ fn describe_op(event: &OpEvent) -> Value {
         }
         OpEvent::Dispatched { op } => json!({ "type": "op.dispatched", "op": op }),
         OpEvent::Blocked { op, wait } => json!({ "type": "op.blocked", "op": op, "wait": wait }),
-        OpEvent::Settled {
-            op,
-            outcome: Ok(reply),
-        } => json!({
+        OpEvent::Settled { op, outcome: Ok(reply) } => json!({
             "type": "op.settled", "op": op, "outcome": "ok",
             "reply": reply.json().unwrap_or_default(),
         }),
-        OpEvent::Settled {
-            op,
-            outcome: Err(error),
-        } => json!({
+        OpEvent::Settled { op, outcome: Err(error) } => json!({
             "type": "op.settled", "op": op, "outcome": error.code(), "message": error.to_string(),
         }),
     }
@@ -353,10 +325,7 @@ pub(crate) fn perform(journal: &dyn Journal, call: &Syscall) -> EffectOutcome {
         Ok(entries) => EffectOutcome::Done(audit::Reply::List(entries).into()),
         Err(error) => {
             tracing::error!(%error, "the journal cannot be read as audit");
-            let fault = Fault::ProviderFailed {
-                kind: "journal.unreadable".into(),
-                op: OpId(0),
-            };
+            let fault = Fault::ProviderFailed { kind: "journal.unreadable".into(), op: OpId(0) };
             EffectOutcome::Failed(fault.into())
         }
     }
@@ -370,19 +339,11 @@ fn entries(journal: &dyn Journal, list: &audit::List) -> Result<audit::Entries, 
     let mut records = 0;
     let mut callers: BTreeMap<OpId, Pid> = BTreeMap::new();
     // A process's operations may have been admitted before `from`.
-    let start = if list.pid.is_some() {
-        Seq(0)
-    } else {
-        Seq(from)
-    };
+    let start = if list.pid.is_some() { Seq(0) } else { Seq(from) };
     scan(journal, start, |seq, record| {
         let mut any = false;
         for event in &record.events {
-            if let Event::Op(OpEvent::Admitted {
-                op,
-                caller: Principal::Process(pid),
-                ..
-            }) = event
+            if let Event::Op(OpEvent::Admitted { op, caller: Principal::Process(pid), .. }) = event
             {
                 callers.insert(*op, *pid);
             }
@@ -396,11 +357,7 @@ fn entries(journal: &dyn Journal, list: &audit::List) -> Result<audit::Entries, 
             }
             any = true;
             let event = Json::from(&describe(event));
-            entries.push(audit::Entry {
-                seq: seq.0,
-                at_ms: record.at_ms,
-                event,
-            });
+            entries.push(audit::Entry { seq: seq.0, at_ms: record.at_ms, event });
         }
         records += usize::from(any);
         true
@@ -414,12 +371,6 @@ fn is_about(event: &Event, pid: Pid, callers: &BTreeMap<OpId, Pid>) -> bool {
         return callers.get(&event.op()) == Some(&pid);
     }
     let value = describe(event);
-    let is_pid = |field: &str| {
-        value[field]
-            .as_str()
-            .is_some_and(|text| text == pid.to_string())
-    };
-    ["pid", "subject", "owner", "to", "from", "by"]
-        .into_iter()
-        .any(is_pid)
+    let is_pid = |field: &str| value[field].as_str().is_some_and(|text| text == pid.to_string());
+    ["pid", "subject", "owner", "to", "from", "by"].into_iter().any(is_pid)
 }

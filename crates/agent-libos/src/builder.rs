@@ -31,9 +31,7 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now_ms(&self) -> u64 {
-        let since = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
     }
 }
@@ -52,11 +50,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            running_max: 256,
-            batch_messages_max: 1024,
-            lazy_flush_ms: 10,
-        }
+        Self { running_max: 256, batch_messages_max: 1024, lazy_flush_ms: 10 }
     }
 }
 
@@ -161,8 +155,7 @@ impl Builder {
     #[must_use]
     pub fn component(mut self, component: Box<dyn Component>) -> Self {
         let serves = component.manifest().serves;
-        self.components
-            .retain(|old| !old.manifest().serves.iter().any(|s| serves.contains(s)));
+        self.components.retain(|old| !old.manifest().serves.iter().any(|s| serves.contains(s)));
         self.components.push(component);
         self
     }
@@ -171,8 +164,7 @@ impl Builder {
     #[must_use]
     pub fn provider(mut self, provider: Arc<dyn Provider>) -> Self {
         let serves = provider.serves();
-        self.providers
-            .retain(|old| !old.serves().iter().any(|service| serves.contains(service)));
+        self.providers.retain(|old| !old.serves().iter().any(|service| serves.contains(service)));
         self.providers.push(provider);
         self
     }
@@ -236,24 +228,15 @@ impl Builder {
             Store::Folder(folder) => Box::new(SqliteJournal::open(&folder)?),
             Store::Given(journal) => journal,
         };
-        let mut provided: Vec<&'static str> = self
-            .providers
-            .iter()
-            .flat_map(|provider| provider.serves())
-            .copied()
-            .collect();
+        let mut provided: Vec<&'static str> =
+            self.providers.iter().flat_map(|provider| provider.serves()).copied().collect();
         provided.push("audit");
         let parts = Parts::new(self.authority, self.components)?;
         let mut kernel = Kernel::new(parts, provided);
         fold(journal.as_ref(), &mut kernel)?;
         let blobs = journal.blobs();
         let (inbox, messages) = crossbeam_channel::unbounded();
-        let runner = Runner::new(
-            inbox.clone(),
-            Arc::clone(&blobs),
-            self.providers,
-            self.planners,
-        );
+        let runner = Runner::new(inbox.clone(), Arc::clone(&blobs), self.providers, self.planners);
         let mut core = Core::new(kernel, journal, messages, runner, self.clock, self.limits);
         core.watch(watchers);
         let run_processes = self.run_processes;
@@ -261,11 +244,7 @@ impl Builder {
             .name("libos-core".into())
             .spawn(move || core.run(run_processes))
             .map_err(StartError::Thread)?;
-        Ok(Runtime {
-            inbox,
-            blobs,
-            thread: Some(thread),
-        })
+        Ok(Runtime { inbox, blobs, thread: Some(thread) })
     }
 }
 
@@ -362,10 +341,7 @@ impl HostPort {
     /// The same port under another name.
     #[must_use]
     pub fn named(&self, operator: &str) -> Self {
-        Self {
-            operator: operator.into(),
-            ..self.clone()
-        }
+        Self { operator: operator.into(), ..self.clone() }
     }
 }
 
@@ -384,12 +360,8 @@ pub(crate) async fn submit(
     call: Syscall,
 ) -> Outcome {
     let (reply, outcome) = oneshot::channel();
-    let gone = || Fault::StoreUnavailable {
-        what: "the runtime has stopped".into(),
-    };
-    inbox
-        .send(Message::Submit { from, call, reply })
-        .map_err(|_| gone())?;
+    let gone = || Fault::StoreUnavailable { what: "the runtime has stopped".into() };
+    inbox.send(Message::Submit { from, call, reply }).map_err(|_| gone())?;
     let outcome = outcome.await.map_err(|_| gone())?;
     hydrate::outcome(blobs.as_ref(), outcome)
 }

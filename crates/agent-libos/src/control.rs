@@ -78,10 +78,7 @@ pub fn serve(store: &Path, port: HostPort) -> io::Result<ControlServer> {
 /// open folder.
 fn short_path(store: &Path) -> io::Result<(std::fs::File, PathBuf)> {
     const O_PATH: i32 = 0o10_000_000;
-    let folder = std::fs::OpenOptions::new()
-        .read(true)
-        .custom_flags(O_PATH)
-        .open(store)?;
+    let folder = std::fs::OpenOptions::new().read(true).custom_flags(O_PATH).open(store)?;
     let short = PathBuf::from(format!("/proc/self/fd/{}/{SOCKET}", folder.as_raw_fd()));
     Ok((folder, short))
 }
@@ -151,10 +148,7 @@ pub struct RemotePort {
 impl RemotePort {
     /// Finds the runtime that holds a store; `None` when none answers.
     pub async fn find(store: &Path, operator: &str) -> Option<Self> {
-        let port = Self {
-            store: store.to_owned(),
-            operator: operator.to_owned(),
-        };
+        let port = Self { store: store.to_owned(), operator: operator.to_owned() };
         port.connect().await.ok().map(|_| port)
     }
 
@@ -166,9 +160,7 @@ impl RemotePort {
     async fn exchange(&self, call: Syscall) -> io::Result<Outcome> {
         let mut stream = self.connect().await?;
         write_frame(&mut stream, &wire::encode(&(self.operator.clone(), call))).await?;
-        let reply = read_frame(&mut stream)
-            .await?
-            .ok_or(io::ErrorKind::UnexpectedEof)?;
+        let reply = read_frame(&mut stream).await?.ok_or(io::ErrorKind::UnexpectedEof)?;
         wire::decode(&reply).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
     }
 }

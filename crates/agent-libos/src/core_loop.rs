@@ -17,19 +17,9 @@ use crate::{Clock, Limits, audit, hydrate, runner::Runner};
 
 /// What reaches the core's thread.
 pub(crate) enum Message {
-    Submit {
-        from: Submitter,
-        call: Syscall,
-        reply: oneshot::Sender<Outcome>,
-    },
-    Finished {
-        op: OpId,
-        outcome: EffectOutcome,
-    },
-    Reconciled {
-        op: OpId,
-        result: Reconciled,
-    },
+    Submit { from: Submitter, call: Syscall, reply: oneshot::Sender<Outcome> },
+    Finished { op: OpId, outcome: EffectOutcome },
+    Reconciled { op: OpId, result: Reconciled },
     Watch(mpsc::UnboundedSender<News>),
     Shutdown,
 }
@@ -179,10 +169,7 @@ impl Core {
             return Ok(Some(message));
         }
         if self.lazy {
-            match self
-                .messages
-                .recv_timeout(Duration::from_millis(self.limits.lazy_flush_ms))
-            {
+            match self.messages.recv_timeout(Duration::from_millis(self.limits.lazy_flush_ms)) {
                 Ok(message) => return Ok(Some(message)),
                 Err(RecvTimeoutError::Timeout) => {
                     self.flush()?;
@@ -192,10 +179,7 @@ impl Core {
         }
         self.tell_idle();
         let received = match self.kernel.next_deadline_ms() {
-            None => self
-                .messages
-                .recv()
-                .map_err(|_| RecvTimeoutError::Disconnected),
+            None => self.messages.recv().map_err(|_| RecvTimeoutError::Disconnected),
             Some(deadline) => {
                 let wait = deadline.saturating_sub(self.clock.now_ms());
                 self.messages.recv_timeout(Duration::from_millis(wait))
@@ -231,12 +215,8 @@ impl Core {
 
     fn fill(&mut self, out: &mut Outputs) {
         if self.run_processes {
-            let slots = self
-                .limits
-                .running_max
-                .saturating_sub(self.kernel.running());
-            self.kernel
-                .step(self.clock.now_ms(), Input::Fill { slots }, out);
+            let slots = self.limits.running_max.saturating_sub(self.kernel.running());
+            self.kernel.step(self.clock.now_ms(), Input::Fill { slots }, out);
         }
     }
 
@@ -247,11 +227,7 @@ impl Core {
                 continue;
             }
             self.idle_told = false;
-            let Part {
-                records,
-                blobs,
-                released,
-            } = part;
+            let Part { records, blobs, released } = part;
             if !records.is_empty() || !blobs.is_empty() {
                 let records = records.iter().map(wire::encode).collect();
                 self.journal.append(&Batch { records, blobs }, sync)?;
@@ -314,7 +290,6 @@ impl Core {
     }
 
     fn tell(&mut self, news: News) {
-        self.watchers
-            .retain(|watcher| watcher.send(news.clone()).is_ok());
+        self.watchers.retain(|watcher| watcher.send(news.clone()).is_ok());
     }
 }

@@ -10,10 +10,7 @@ pub(crate) fn text(blobs: &dyn Blobs, text: &mut Text) -> Result<(), Fault> {
     let Text::Blob { digest, .. } = text else {
         return Ok(());
     };
-    let missing = |kind: &str| Fault::ProviderFailed {
-        kind: kind.into(),
-        op: OpId(0),
-    };
+    let missing = |kind: &str| Fault::ProviderFailed { kind: kind.into(), op: OpId(0) };
     let bytes = blobs.get(digest).map_err(|error| {
         tracing::error!(%digest, %error, "a stored payload cannot be read");
         missing("blob.unreadable")

@@ -56,10 +56,7 @@ impl Runner {
 
     /// Starts a run.
     pub(crate) fn start(&mut self, start: Start) {
-        let Start {
-            order,
-            steps_before,
-        } = start;
+        let Start { order, steps_before } = start;
         let door = Door {
             inbox: self.inbox.clone(),
             blobs: Arc::clone(&self.blobs),
@@ -68,11 +65,7 @@ impl Runner {
             parent: None,
             next: AtomicU32::new(steps_before),
         };
-        let planner = self
-            .planners
-            .iter()
-            .find(|p| p.kind() == order.planner.kind)
-            .cloned();
+        let planner = self.planners.iter().find(|p| p.kind() == order.planner.kind).cloned();
         let blobs = Arc::clone(&self.blobs);
         let pid = order.pid;
         let task = self.tokio.spawn(run(planner, order, door, blobs));
@@ -96,14 +89,8 @@ impl Runner {
         let is_tool = order.call.info().name == "tool.call";
         let run = order.run;
         let mode = order.mode;
-        let Some(provider) = self
-            .providers
-            .iter()
-            .find(|p| p.serves().contains(&service))
-        else {
-            let fault = Fault::Unsupported {
-                call: order.call.info().name.into(),
-            };
+        let Some(provider) = self.providers.iter().find(|p| p.serves().contains(&service)) else {
+            let fault = Fault::Unsupported { call: order.call.info().name.into() };
             return self.finished(op, EffectOutcome::NotStarted(fault.into()));
         };
         let order = match self.order(order) {
@@ -114,30 +101,14 @@ impl Runner {
         let future: BoxFuture<'static, Message> = match mode {
             Mode::Perform => {
                 let performed = provider.perform(order);
-                Box::pin(async move {
-                    Message::Finished {
-                        op,
-                        outcome: performed.await,
-                    }
-                })
+                Box::pin(async move { Message::Finished { op, outcome: performed.await } })
             }
             Mode::Reconcile => {
                 let asked = provider.reconcile(order);
-                Box::pin(async move {
-                    Message::Reconciled {
-                        op,
-                        result: asked.await,
-                    }
-                })
+                Box::pin(async move { Message::Reconciled { op, result: asked.await } })
             }
         };
-        let guard = Unfinished {
-            inbox: inbox.clone(),
-            op,
-            mode,
-            is_tool,
-            told: false,
-        };
+        let guard = Unfinished { inbox: inbox.clone(), op, mode, is_tool, told: false };
         let task = self.tokio.spawn(async move {
             let mut guard = guard;
             let message = future.await;
@@ -197,10 +168,7 @@ impl Runner {
         let tools = self.tools.drain().flat_map(|(_, tools)| tools);
         let runs = self.runs.drain().map(|(_, run)| run);
         let effects = self.effects.drain().map(|(_, effect)| effect);
-        tools
-            .chain(runs)
-            .chain(effects)
-            .for_each(|task| task.abort());
+        tools.chain(runs).chain(effects).for_each(|task| task.abort());
     }
 }
 
@@ -223,23 +191,14 @@ impl Drop for Unfinished {
         let message = match self.mode {
             // A tool has done nothing but its recorded calls.
             Mode::Perform if self.is_tool => {
-                let fault = Fault::ProviderFailed {
-                    kind: "panic".into(),
-                    op: self.op,
-                };
-                Message::Finished {
-                    op: self.op,
-                    outcome: EffectOutcome::Failed(fault.into()),
-                }
+                let fault = Fault::ProviderFailed { kind: "panic".into(), op: self.op };
+                Message::Finished { op: self.op, outcome: EffectOutcome::Failed(fault.into()) }
             }
             Mode::Perform => Message::Finished {
                 op: self.op,
                 outcome: EffectOutcome::Unknown("its task was dropped".into()),
             },
-            Mode::Reconcile => Message::Reconciled {
-                op: self.op,
-                result: Reconciled::Unknown,
-            },
+            Mode::Reconcile => Message::Reconciled { op: self.op, result: Reconciled::Unknown },
         };
         drop(self.inbox.send(message));
     }
@@ -255,19 +214,12 @@ async fn run(
     let pid = order.pid;
     let loaded = hydrate::text(blobs.as_ref(), &mut order.planner.program)
         .and_then(|()| hydrate::text(blobs.as_ref(), &mut order.state));
-    let closing = Door {
-        parent: None,
-        next: AtomicU32::new(0),
-        ..door.copy()
-    };
+    let closing = Door { parent: None, next: AtomicU32::new(0), ..door.copy() };
     let end = match (loaded, planner) {
         (Err(fault), _) => failed(fault.code(), fault.to_string()),
         (Ok(()), None) => failed(
             "unknown_planner",
-            format!(
-                "no planner of the kind `{}` is composed in",
-                order.planner.kind
-            ),
+            format!("no planner of the kind `{}` is composed in", order.planner.kind),
         ),
         (Ok(()), Some(planner)) => {
             let turn = Turn {
@@ -288,22 +240,10 @@ async fn run(
         }
     };
     let call: Syscall = match end {
-        QuantumEnd::Continue { state } => process::Commit {
-            state: state.into(),
+        QuantumEnd::Continue { state } => process::Commit { state: state.into() }.into(),
+        QuantumEnd::Exit { result, message, failed, code } => {
+            process::Exit { result, message, failed: Some(failed), code }.into()
         }
-        .into(),
-        QuantumEnd::Exit {
-            result,
-            message,
-            failed,
-            code,
-        } => process::Exit {
-            result,
-            message,
-            failed: Some(failed),
-            code,
-        }
-        .into(),
     };
     if let Err(error) = closing.bookkeeping(call).await {
         let refused = process::Exit {
@@ -327,12 +267,7 @@ impl<T> Drop for AbortOnDrop<T> {
 }
 
 fn failed(code: &str, message: String) -> QuantumEnd {
-    QuantumEnd::Exit {
-        result: None,
-        message: Some(message),
-        failed: true,
-        code: Some(code.into()),
-    }
+    QuantumEnd::Exit { result: None, message: Some(message), failed: true, code: Some(code.into()) }
 }
 
 /// The port of one run, or of one tool call within it.
@@ -364,15 +299,8 @@ impl Door {
     }
 
     async fn numbered(&self, index: u32, call: Syscall) -> Outcome {
-        let step = Step {
-            parent: self.parent,
-            index,
-        };
-        let from = Submitter::Process {
-            pid: self.pid,
-            run: self.run,
-            step,
-        };
+        let step = Step { parent: self.parent, index };
+        let from = Submitter::Process { pid: self.pid, run: self.run, step };
         submit(&self.inbox, &self.blobs, from, call).await
     }
 }

@@ -106,15 +106,11 @@ pub struct Loaded {
 /// [`TaskError`], which names the file and the line.
 pub fn load(path: &Path) -> Result<Loaded, TaskError> {
     let file = parse(path, &read(path)?)?;
-    let folder = path
-        .parent()
-        .filter(|p| !p.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let workspace = folder.join(&file.task.workspace);
-    let workspace = workspace.canonicalize().map_err(|source| TaskError::Read {
-        path: workspace.clone(),
-        source,
-    })?;
+    let workspace = workspace
+        .canonicalize()
+        .map_err(|source| TaskError::Read { path: workspace.clone(), source })?;
     if !workspace.is_dir() {
         return Err(invalid(&workspace, "the workspace is no folder"));
     }
@@ -132,9 +128,7 @@ pub fn load(path: &Path) -> Result<Loaded, TaskError> {
         }
     };
     let launch = Launch {
-        image: image
-            .as_ref()
-            .map_or(file.task.image, |image| image.name.clone()),
+        image: image.as_ref().map_or(file.task.image, |image| image.name.clone()),
         goal: file.task.goal.into(),
         workspace: Some(workspace),
         planner,
@@ -163,31 +157,20 @@ fn planner(folder: &Path, planner: &Planner) -> Result<PlannerSpec, TaskError> {
             };
             let program = libos_planner::load(&text, &mut resolve)
                 .map_err(|error| invalid(&path, error.to_string()))?;
-            Ok(PlannerSpec {
-                kind: "script".into(),
-                program: program.into(),
-            })
+            Ok(PlannerSpec { kind: "script".into(), program: program.into() })
         }
         Planner::Workflow { tool, args } => {
             let program = serde_json::json!({ "tool": tool, "args": args }).to_string();
-            Ok(PlannerSpec {
-                kind: "workflow".into(),
-                program: program.into(),
-            })
+            Ok(PlannerSpec { kind: "workflow".into(), program: program.into() })
         }
     }
 }
 
 fn read(path: &Path) -> Result<String, TaskError> {
-    std::fs::read_to_string(path).map_err(|source| TaskError::Read {
-        path: path.to_owned(),
-        source,
-    })
+    std::fs::read_to_string(path)
+        .map_err(|source| TaskError::Read { path: path.to_owned(), source })
 }
 
 fn invalid(path: &Path, message: impl Into<String>) -> TaskError {
-    TaskError::Invalid {
-        path: path.to_owned(),
-        message: message.into(),
-    }
+    TaskError::Invalid { path: path.to_owned(), message: message.into() }
 }

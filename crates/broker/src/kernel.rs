@@ -100,14 +100,8 @@ struct Tx {
 
 /// What authorization came to.
 enum Authorized {
-    Yes {
-        by: Vec<CapId>,
-        charges: Vec<capability::Charge>,
-    },
-    Ask {
-        by: Vec<CapId>,
-        needs: Vec<Need>,
-    },
+    Yes { by: Vec<CapId>, charges: Vec<capability::Charge> },
+    Ask { by: Vec<CapId>, needs: Vec<Need> },
     No(Denial),
 }
 
@@ -208,29 +202,15 @@ impl Kernel {
     /// under way are settled by their class.
     pub fn recover(&mut self, now_ms: u64, out: &mut Outputs) {
         self.now_ms = self.now_ms.max(now_ms);
-        let kernel = Caller {
-            principal: Principal::Host("kernel".into()),
-            admission: None,
-        };
+        let kernel = Caller { principal: Principal::Host("kernel".into()), admission: None };
         let mut tx = self.begin(kernel, OpId(0), self.now_ms);
         self.kernel_call(&mut tx, process::Recover {});
         self.finish(tx, out);
-        let open: Vec<(OpId, Op)> = self
-            .ops
-            .ops
-            .iter()
-            .map(|(id, op)| (*id, op.clone()))
-            .collect();
+        let open: Vec<(OpId, Op)> = self.ops.ops.iter().map(|(id, op)| (*id, op.clone())).collect();
         for (id, op) in open {
             if let Some(wait) = op.wait() {
                 self.watch(id, &wait);
-                let answered = matches!(
-                    op.state,
-                    OpState::Approving {
-                        decision: Some(_),
-                        ..
-                    }
-                );
+                let answered = matches!(op.state, OpState::Approving { decision: Some(_), .. });
                 if answered || !op.is_tool_call() {
                     self.woken.push_back(id);
                 }
@@ -258,11 +238,7 @@ impl Kernel {
         } else {
             // Its process has ended: nobody waits, and nothing more may be done for it.
             self.rollback();
-            self.finished(
-                id,
-                EffectOutcome::Unknown("its process has ended".into()),
-                out,
-            );
+            self.finished(id, EffectOutcome::Unknown("its process has ended".into()), out);
         }
     }
 
@@ -342,16 +318,10 @@ impl Kernel {
             Submitter::Process { pid, .. } => Principal::Process(*pid),
         };
         let step = match prepared.from {
-            Submitter::Host(_) => Step {
-                parent: None,
-                index: 0,
-            },
+            Submitter::Host(_) => Step { parent: None, index: 0 },
             Submitter::Process { step, .. } => step,
         };
-        let caller = Caller {
-            principal,
-            admission: None,
-        };
+        let caller = Caller { principal, admission: None };
         let id = OpId(self.ops.last + 1);
         let mut tx = self.begin(caller, id, self.now_ms);
         tx.blobs.clone_from(&prepared.blobs);
@@ -366,13 +336,7 @@ impl Kernel {
         }
         let caller = tx.caller.principal.clone();
         let fingerprint = prepared.fingerprint;
-        let admission = OpEvent::Admitted {
-            op: id,
-            caller,
-            step,
-            fingerprint,
-            call,
-        };
+        let admission = OpEvent::Admitted { op: id, caller, step, fingerprint, call };
         self.emit(&mut tx, admission);
         self.tickets.insert(id, prepared.ticket);
         let result = match (admitted, refusal) {
@@ -394,16 +358,10 @@ impl Kernel {
     }
 
     fn admit(&mut self, tx: &mut Tx, from: &Submitter) -> Result<(), Error> {
-        let Submitter::Process { pid, run, .. } = from else {
-            return Ok(());
-        };
-        let admission = self.ask(
-            tx,
-            process::Admit {
-                pid: *pid,
-                run: *run,
-            },
-        )?;
+        let Submitter::Process { pid, run, step } = from else { return Ok(()) };
+        // The call that closes a quantum costs nothing: a process over its budget can still end.
+        let run = if step.index == 0 { 0 } else { *run };
+        let admission = self.ask(tx, process::Admit { pid: *pid, run })?;
         tx.caller.admission = Some(admission);
         Ok(())
     }
@@ -431,13 +389,7 @@ impl Kernel {
                 None => self.ask_human(tx, id, &call, by, needs),
             },
             Authorized::Yes { by, charges } => {
-                self.emit(
-                    tx,
-                    OpEvent::Decided {
-                        op: id,
-                        verdict: Verdict::Allowed(by),
-                    },
-                );
+                self.emit(tx, OpEvent::Decided { op: id, verdict: Verdict::Allowed(by) });
                 if let Some(error) = refusal {
                     self.settle(tx, id, Err(error), true);
                     return Ok(());
@@ -451,10 +403,7 @@ impl Kernel {
     }
 
     fn authorize(&mut self, tx: &Tx, id: OpId, call: &Arc<Syscall>) -> Authorized {
-        let allowed = || Authorized::Yes {
-            by: Vec::new(),
-            charges: Vec::new(),
-        };
+        let allowed = || Authorized::Yes { by: Vec::new(), charges: Vec::new() };
         let refused = |reason| Authorized::No(Denial { need: None, reason });
         let demand = call.demand();
         let needs = match (&tx.caller.principal, demand) {
@@ -500,30 +449,10 @@ impl Kernel {
             needs,
             asked_by: by.clone(),
         };
-        let opened = self.ask(
-            tx,
-            human::Open {
-                op: id,
-                pid,
-                approval,
-            },
-        )?;
+        let opened = self.ask(tx, human::Open { op: id, pid, approval })?;
         let request = opened.request;
-        self.emit(
-            tx,
-            OpEvent::Decided {
-                op: id,
-                verdict: Verdict::Asked { by, request },
-            },
-        );
-        self.block(
-            tx,
-            id,
-            Wait {
-                on: WaitOn::Human(request),
-                until_ms: None,
-            },
-        );
+        self.emit(tx, OpEvent::Decided { op: id, verdict: Verdict::Asked { by, request } });
+        self.block(tx, id, Wait { on: WaitOn::Human(request), until_ms: None });
         Ok(())
     }
 
@@ -538,10 +467,7 @@ impl Kernel {
             Ok(reply) => self.settle(tx, id, Ok(reply), false),
             Err(Stop::Wait(wait)) => self.block(tx, id, wait),
             Err(Stop::Perform) if !self.provided.contains(call.info().service) => {
-                return Err(Fault::Unsupported {
-                    call: call.info().name.into(),
-                }
-                .into());
+                return Err(Fault::Unsupported { call: call.info().name.into() }.into());
             }
             Err(Stop::Perform) => {
                 self.emit(tx, OpEvent::Dispatched { op: id });
@@ -559,10 +485,7 @@ impl Kernel {
         let admission = tx.caller.admission.as_ref();
         let order = EffectOrder {
             op: id,
-            run: op
-                .caller
-                .pid()
-                .map(|pid| (pid, self.runs.get(&pid).copied().unwrap_or(0))),
+            run: op.caller.pid().map(|pid| (pid, self.runs.get(&pid).copied().unwrap_or(0))),
             call: (*op.call).clone(),
             cwd: admission.map_or_else(|| FsPath::from("workspace"), |a| a.cwd.clone()),
             workspace: admission.and_then(|a| a.workspace.clone()),
@@ -574,12 +497,7 @@ impl Kernel {
 
     fn finished(&mut self, id: OpId, outcome: EffectOutcome, out: &mut Outputs) {
         self.in_flight.remove(&id);
-        let Some(op) = self
-            .ops
-            .ops
-            .get(&id)
-            .filter(|op| op.state == OpState::Dispatched)
-            .cloned()
+        let Some(op) = self.ops.ops.get(&id).filter(|op| op.state == OpState::Dispatched).cloned()
         else {
             return;
         };
@@ -595,12 +513,7 @@ impl Kernel {
     }
 
     fn reconciled(&mut self, id: OpId, result: Reconciled, out: &mut Outputs) {
-        let Some(op) = self
-            .ops
-            .ops
-            .get(&id)
-            .filter(|op| op.state == OpState::Dispatched)
-            .cloned()
+        let Some(op) = self.ops.ops.get(&id).filter(|op| op.state == OpState::Dispatched).cloned()
         else {
             return;
         };
@@ -710,14 +623,8 @@ impl Kernel {
             return self.rollback();
         }
         let result = match &op.state {
-            OpState::Approving {
-                decision: Some(human::Decision::Deny { .. }),
-                ..
-            } => {
-                let denial = Denial {
-                    need: None,
-                    reason: DenyReason::Human,
-                };
+            OpState::Approving { decision: Some(human::Decision::Deny { .. }), .. } => {
+                let denial = Denial { need: None, reason: DenyReason::Human };
                 let verdict = Verdict::Denied(denial.clone());
                 self.emit(&mut tx, OpEvent::Decided { op: id, verdict });
                 self.settle(&mut tx, id, Err(Fault::Denied { denial }.into()), true);
@@ -753,24 +660,14 @@ impl Kernel {
 
     fn fill(&mut self, slots: usize, out: &mut Outputs) {
         for _ in 0..slots {
-            let kernel = Caller {
-                principal: Principal::Host("kernel".into()),
-                admission: None,
-            };
+            let kernel = Caller { principal: Principal::Host("kernel".into()), admission: None };
             let mut tx = self.begin(kernel, OpId(0), self.now_ms);
             let Some(order) = self.kernel_call(&mut tx, process::Next {}).flatten() else {
                 return self.rollback();
             };
             self.runs.insert(order.pid, order.run);
-            let steps_before = self
-                .ops
-                .memos
-                .get(&order.pid)
-                .map_or(0, |memo| memo.steps_before);
-            tx.outputs.push(Output::Start(Box::new(Start {
-                order,
-                steps_before,
-            })));
+            let steps_before = self.ops.memos.get(&order.pid).map_or(0, |memo| memo.steps_before);
+            tx.outputs.push(Output::Start(Box::new(Start { order, steps_before })));
             self.finish(tx, out);
         }
     }
@@ -780,13 +677,7 @@ impl Kernel {
     fn settle(&mut self, tx: &mut Tx, id: OpId, mut outcome: Outcome, give_back: bool) {
         let Some(op) = self.ops.ops.get(&id).cloned() else {
             // Its process ended in this very transaction: its own last call.
-            self.emit(
-                tx,
-                OpEvent::Settled {
-                    op: id,
-                    outcome: outcome.clone(),
-                },
-            );
+            self.emit(tx, OpEvent::Settled { op: id, outcome: outcome.clone() });
             if let Some(ticket) = self.tickets.remove(&id) {
                 tx.outputs.push(Output::Reply(ticket, outcome));
             }
@@ -799,13 +690,7 @@ impl Kernel {
         if op.reserved {
             self.kernel_call(tx, capability::Settle { op: id, give_back });
         }
-        self.emit(
-            tx,
-            OpEvent::Settled {
-                op: id,
-                outcome: outcome.clone(),
-            },
-        );
+        self.emit(tx, OpEvent::Settled { op: id, outcome: outcome.clone() });
         if let (Some(pid), true, None) = (op.caller.pid(), op.step.index > 0, op.step.parent) {
             tx.outputs.push(Output::Notice(Notice::Step {
                 pid,
@@ -833,13 +718,7 @@ impl Kernel {
                     self.in_flight.remove(&id);
                     self.tickets.remove(&id);
                     if op.reserved {
-                        self.kernel_call(
-                            tx,
-                            capability::Settle {
-                                op: id,
-                                give_back: true,
-                            },
-                        );
+                        self.kernel_call(tx, capability::Settle { op: id, give_back: true });
                     }
                     let outcome = Err(Fault::Cancelled.into());
                     self.emit(tx, OpEvent::Settled { op: id, outcome });
@@ -867,10 +746,7 @@ impl Kernel {
 
     /// A transaction that goes on with an operation.
     fn begin_again(&mut self, op: &Op, id: OpId) -> Tx {
-        let caller = Caller {
-            principal: op.caller.clone(),
-            admission: None,
-        };
+        let caller = Caller { principal: op.caller.clone(), admission: None };
         self.begin(caller, id, op.started_ms)
     }
 
@@ -894,12 +770,8 @@ impl Kernel {
     }
 
     fn call_component(&mut self, tx: &mut Tx, call: &Syscall) -> Result<Reply, Stop> {
-        let frame = Frame {
-            caller: &tx.caller,
-            op: tx.op,
-            started_ms: tx.started_ms,
-            now_ms: self.now_ms,
-        };
+        let frame =
+            Frame { caller: &tx.caller, op: tx.op, started_ms: tx.started_ms, now_ms: self.now_ms };
         let result = self.parts.call(&frame, &mut tx.events, None, call);
         match &result {
             Err(Stop::Error(_)) => tx.events.truncate(tx.seen),
@@ -941,11 +813,8 @@ impl Kernel {
             tx.sync |= must_be_durable(&event, &self.ops);
             match &event {
                 Event::Process(ProcessEvent::Ended { pid, .. }) => {
-                    let open: Vec<(OpId, Op)> = self
-                        .ops
-                        .open_of(*pid)
-                        .map(|(id, op)| (id, op.clone()))
-                        .collect();
+                    let open: Vec<(OpId, Op)> =
+                        self.ops.open_of(*pid).map(|(id, op)| (id, op.clone())).collect();
                     self.stop_run(tx, *pid);
                     self.ops.apply(self.now_ms, &event);
                     self.kernel_call(tx, human::Cancel { pid: *pid });
@@ -953,11 +822,8 @@ impl Kernel {
                     self.kernel_call(tx, capability::End { subject: *pid });
                 }
                 Event::Process(ProcessEvent::Committed { pid, .. }) => {
-                    let open: Vec<(OpId, Op)> = self
-                        .ops
-                        .open_of(*pid)
-                        .map(|(id, op)| (id, op.clone()))
-                        .collect();
+                    let open: Vec<(OpId, Op)> =
+                        self.ops.open_of(*pid).map(|(id, op)| (id, op.clone())).collect();
                     self.runs.remove(pid);
                     self.ops.apply(self.now_ms, &event);
                     self.abandon(tx, open);
@@ -990,10 +856,7 @@ impl Kernel {
         part.released.extend(notices);
         part.released.extend(tx.outputs);
         if !tx.events.is_empty() {
-            part.records.push(Record {
-                at_ms: self.now_ms,
-                events: tx.events,
-            });
+            part.records.push(Record { at_ms: self.now_ms, events: tx.events });
         }
     }
 
@@ -1035,32 +898,22 @@ fn is_change(event: &Event) -> bool {
 fn notice_of(event: &Event) -> Option<Notice> {
     Some(match event {
         Event::Human(HumanEvent::Opened(request)) => Notice::Asked(request.id),
-        Event::Human(HumanEvent::Output { pid, message, .. }) => Notice::Output {
-            pid: *pid,
-            message: message.clone(),
-        },
-        Event::Process(ProcessEvent::Spawned {
-            pid, parent, goal, ..
-        }) => Notice::Spawned {
-            pid: *pid,
-            parent: *parent,
-            goal: goal.clone(),
-        },
-        Event::Process(ProcessEvent::Ended { pid, ending }) => Notice::Ended {
-            pid: *pid,
-            ending: ending.clone(),
-        },
+        Event::Human(HumanEvent::Output { pid, message, .. }) => {
+            Notice::Output { pid: *pid, message: message.clone() }
+        }
+        Event::Process(ProcessEvent::Spawned { pid, parent, goal, .. }) => {
+            Notice::Spawned { pid: *pid, parent: *parent, goal: goal.clone() }
+        }
+        Event::Process(ProcessEvent::Ended { pid, ending }) => {
+            Notice::Ended { pid: *pid, ending: ending.clone() }
+        }
         _ => return None,
     })
 }
 
 /// Refuses payload references from callers, spills large payloads and takes the fingerprint.
 fn prepare(submission: Submission) -> Result<Prepared, Fault> {
-    let Submission {
-        ticket,
-        from,
-        mut call,
-    } = submission;
+    let Submission { ticket, from, mut call } = submission;
     let mut blobs = Vec::new();
     let mut referred = false;
     call.texts(&mut |text| {
@@ -1073,24 +926,13 @@ fn prepare(submission: Submission) -> Result<Prepared, Fault> {
         ));
     }
     let digest = call.digest().0;
-    let fingerprint = digest[..8]
-        .iter()
-        .fold(0, |all, byte| all << 8 | u64::from(*byte));
-    Ok(Prepared {
-        ticket,
-        from,
-        call,
-        fingerprint,
-        blobs,
-    })
+    let fingerprint = digest[..8].iter().fold(0, |all, byte| all << 8 | u64::from(*byte));
+    Ok(Prepared { ticket, from, call, fingerprint, blobs })
 }
 
 fn canonicalize(call: &mut Syscall, caller: &Caller) -> Result<(), Fault> {
     let workspace = FsPath::from("workspace");
-    let cwd = caller
-        .admission
-        .as_ref()
-        .map_or(&workspace, |admission| &admission.cwd);
+    let cwd = caller.admission.as_ref().map_or(&workspace, |admission| &admission.cwd);
     let mut result = Ok(());
     call.paths(&mut |path| match path.canonical(&cwd.0) {
         Ok(canonical) => *path = canonical,

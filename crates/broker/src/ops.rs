@@ -22,10 +22,7 @@ pub(crate) enum OpState {
     /// Just admitted; never seen between transactions.
     Admitted,
     /// It waits for a human to approve the call.
-    Approving {
-        request: RequestId,
-        decision: Option<Decision>,
-    },
+    Approving { request: RequestId, decision: Option<Decision> },
     /// It waits for something else.
     Waiting(Wait),
     /// Its effect may be under way.
@@ -62,10 +59,9 @@ impl Op {
     /// What it waits for.
     pub(crate) fn wait(&self) -> Option<Wait> {
         match &self.state {
-            OpState::Approving { request, .. } => Some(Wait {
-                on: WaitOn::Human(*request),
-                until_ms: None,
-            }),
+            OpState::Approving { request, .. } => {
+                Some(Wait { on: WaitOn::Human(*request), until_ms: None })
+            }
             OpState::Waiting(wait) => Some(wait.clone()),
             _ => None,
         }
@@ -136,13 +132,7 @@ impl Ops {
 
     fn apply_op(&mut self, at_ms: u64, event: &OpEvent) {
         match event {
-            OpEvent::Admitted {
-                op,
-                caller,
-                step,
-                fingerprint,
-                call,
-            } => {
+            OpEvent::Admitted { op, caller, step, fingerprint, call } => {
                 self.last = op.0;
                 if let (Some(pid), true) = (caller.pid(), step.index > 0) {
                     self.memos.entry(pid).or_default().steps.insert(*step, *op);
@@ -160,10 +150,7 @@ impl Ops {
             }
             OpEvent::Decided { op, verdict } => {
                 if let Verdict::Asked { request, .. } = verdict {
-                    let state = OpState::Approving {
-                        request: *request,
-                        decision: None,
-                    };
+                    let state = OpState::Approving { request: *request, decision: None };
                     self.change(*op, |op| op.state = state);
                 }
             }
@@ -181,10 +168,8 @@ impl Ops {
 
     fn settle(&mut self, id: OpId, outcome: &Outcome) {
         let Some(op) = self.ops.get(&id) else { return };
-        let remembered = op
-            .caller
-            .pid()
-            .is_some_and(|pid| self.at(pid, op.step).is_some_and(|at| at == id));
+        let remembered =
+            op.caller.pid().is_some_and(|pid| self.at(pid, op.step).is_some_and(|at| at == id));
         if remembered {
             let outcome = Arc::new(outcome.clone());
             self.change(id, |op| op.state = OpState::Done(outcome));
@@ -217,29 +202,15 @@ impl Ops {
             return;
         };
         for id in memo.steps.values() {
-            if self
-                .ops
-                .get(id)
-                .is_some_and(|op| op.state != OpState::Dispatched)
-            {
+            if self.ops.get(id).is_some_and(|op| op.state != OpState::Dispatched) {
                 self.ops.remove(id);
             }
         }
         if goes_on {
-            let last = memo
-                .steps
-                .keys()
-                .filter(|step| step.parent.is_none())
-                .map(|s| s.index)
-                .max();
+            let last =
+                memo.steps.keys().filter(|step| step.parent.is_none()).map(|s| s.index).max();
             let steps_before = last.unwrap_or(memo.steps_before);
-            self.memos.insert(
-                pid,
-                Memo {
-                    steps_before,
-                    steps: OrdMap::new(),
-                },
-            );
+            self.memos.insert(pid, Memo { steps_before, steps: OrdMap::new() });
         }
     }
 
@@ -261,9 +232,7 @@ impl Ops {
         }
         for (pid, memo) in &self.memos {
             wire::encode_into(&(*pid, memo.steps_before), &mut bytes);
-            memo.steps
-                .iter()
-                .for_each(|step| wire::encode_into(&step, &mut bytes));
+            memo.steps.iter().for_each(|step| wire::encode_into(&step, &mut bytes));
         }
         Digest::of(&bytes)
     }
@@ -274,17 +243,12 @@ impl Ops {
 pub(crate) fn must_be_durable(event: &Event, ops: &Ops) -> bool {
     let has_effect = |op: &OpId| {
         ops.ops.get(op).is_some_and(|op| {
-            !matches!(
-                op.call.info().effect,
-                EffectClass::State | EffectClass::Read
-            ) && !op.is_tool_call()
+            !matches!(op.call.info().effect, EffectClass::State | EffectClass::Read)
+                && !op.is_tool_call()
         })
     };
-    let is_host = |op: &OpId| {
-        ops.ops
-            .get(op)
-            .is_some_and(|op| matches!(op.caller, Principal::Host(_)))
-    };
+    let is_host =
+        |op: &OpId| ops.ops.get(op).is_some_and(|op| matches!(op.caller, Principal::Host(_)));
     match event {
         Event::Op(OpEvent::Dispatched { op } | OpEvent::Settled { op, .. }) => {
             has_effect(op) || is_host(op)

@@ -50,11 +50,7 @@ impl Outputs {
 
     /// The part that what comes now belongs to.
     pub(crate) fn part(&mut self) -> &mut Part {
-        if self.sync {
-            &mut self.durable
-        } else {
-            &mut self.early
-        }
+        if self.sync { &mut self.durable } else { &mut self.early }
     }
 
     pub(crate) fn push(&mut self, output: Output) {

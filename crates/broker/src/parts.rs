@@ -89,11 +89,7 @@ impl Parts {
             part: Some(Part::Plain(part)),
             begun: false,
         }));
-        let mut parts = Self {
-            slots,
-            routes: [None; SERVICE_NUMBERS],
-            authority: 0,
-        };
+        let mut parts = Self { slots, routes: [None; SERVICE_NUMBERS], authority: 0 };
         parts.route()?;
         for needed in ["process", "capability", "human"] {
             if parts.slot_of(needed).is_none() {
@@ -146,9 +142,7 @@ impl Parts {
     }
 
     fn slot_of(&self, service: &str) -> Option<usize> {
-        number_of(service)
-            .and_then(|number| self.routes[number])
-            .map(usize::from)
+        number_of(service).and_then(|number| self.routes[number]).map(usize::from)
     }
 
     /// Whether a component serves the call.
@@ -216,19 +210,12 @@ impl Parts {
             );
         }
         let slot = &mut self.slots[index];
-        let mut part = slot
-            .part
-            .take()
-            .expect("imports have no cycle, so no part is entered twice");
+        let mut part =
+            slot.part.take().expect("imports have no cycle, so no part is entered twice");
         if !std::mem::replace(&mut slot.begun, true) {
             part.component().begin();
         }
-        let mut cx = Cx {
-            parts: self,
-            frame,
-            events,
-            from: index,
-        };
+        let mut cx = Cx { parts: self, frame, events, from: index };
         let result = part.component().call(&mut cx, call);
         self.slots[index].part = Some(part);
         result
@@ -236,10 +223,7 @@ impl Parts {
 }
 
 fn number_of(service: &str) -> Option<usize> {
-    SERVICES
-        .iter()
-        .find(|info| info.name == service)
-        .map(|info| usize::from(info.number))
+    SERVICES.iter().find(|info| info.name == service).map(|info| usize::from(info.number))
 }
 
 /// What stays the same through one transaction.
@@ -275,15 +259,14 @@ impl Context for Cx<'_> {
         self.events.push(event);
     }
     fn send(&mut self, call: Syscall) -> Result<Reply, Error> {
-        self.parts
-            .call(self.frame, self.events, Some(self.from), &call)
-            .map_err(|stop| match stop {
+        self.parts.call(self.frame, self.events, Some(self.from), &call).map_err(
+            |stop| match stop {
                 Stop::Error(error) => error,
                 // Only a call of a process can wait or reach a provider.
-                Stop::Wait(_) | Stop::Perform => Fault::Unsupported {
-                    call: call.info().name.into(),
+                Stop::Wait(_) | Stop::Perform => {
+                    Fault::Unsupported { call: call.info().name.into() }.into()
                 }
-                .into(),
-            })
+            },
+        )
     }
 }

@@ -80,10 +80,7 @@ pub(crate) fn hand_on(
         }
     }
     has_room(tables, to, handing.new.len())?;
-    Ok(Plan {
-        new: handing.new,
-        asked,
-    })
+    Ok(Plan { new: handing.new, asked })
 }
 
 fn bad_grant(what: String) -> Error {
@@ -105,9 +102,7 @@ fn has_room(tables: &Tables, subject: Pid, more: usize) -> Result<(), Error> {
 pub(crate) fn canonical(on: &Pattern) -> Result<(), Error> {
     match on.as_str().parse::<Pattern>() {
         Ok(parsed) if parsed == *on => Ok(()),
-        Ok(parsed) => Err(bad_grant(format!(
-            "`{on}` is not canonical: write `{parsed}`"
-        ))),
+        Ok(parsed) => Err(bad_grant(format!("`{on}` is not canonical: write `{parsed}`"))),
         Err(error) => Err(bad_grant(error.to_string())),
     }
 }
@@ -137,10 +132,7 @@ impl Handing<'_> {
             return Ok(self.push(grant.clone(), ends, None, by));
         }
         let source = self.source(grant)?;
-        let until = self
-            .tables
-            .get(source)
-            .and_then(|cap| cap.made.expires_at_ms);
+        let until = self.tables.get(source).and_then(|cap| cap.made.expires_at_ms);
         Ok(self.push(grant.clone(), first(ends, until), Some(source), by))
     }
 
@@ -168,10 +160,8 @@ impl Handing<'_> {
     /// The giver's capability to cut from: the least bound one, then the longest-lived, then the
     /// oldest.
     fn source(&self, grant: &GrantSpec) -> Result<CapId, Error> {
-        let sources = self
-            .tables
-            .of(self.giver)
-            .filter(|(id, cap)| self.why_not(grant, *id, cap).is_none());
+        let sources =
+            self.tables.of(self.giver).filter(|(id, cap)| self.why_not(grant, *id, cap).is_none());
         let best = sources.min_by_key(|(id, cap)| {
             let ask_for_allow = cap.grant().effect != grant.effect;
             let bound = self
@@ -221,9 +211,7 @@ impl Handing<'_> {
         } else if !held.rights.covers(grant.rights) {
             Some(format!("{id} has {} only", held.rights))
         } else if held.uses.is_some() {
-            Some(format!(
-                "{id} has a number of uses, and such a grant is never handed on"
-            ))
+            Some(format!("{id} has a number of uses, and such a grant is never handed on"))
         } else if !depth {
             Some(format!("{id} has delegable = {}", held.delegable))
         } else {
@@ -270,20 +258,9 @@ impl Handing<'_> {
             };
             let copy = match held.effect {
                 // A deny binds wherever its own conditions hold, whatever was handed on.
-                Effect::Deny => GrantSpec {
-                    on,
-                    rights,
-                    delegable: 0,
-                    ..held.clone()
-                },
+                Effect::Deny => GrantSpec { on, rights, delegable: 0, ..held.clone() },
                 // What was handed on, turned into a question: it opens no more than that.
-                _ => GrantSpec {
-                    effect: Effect::Ask,
-                    on,
-                    rights,
-                    delegable: 0,
-                    ..grant.clone()
-                },
+                _ => GrantSpec { effect: Effect::Ask, on, rights, delegable: 0, ..grant.clone() },
             };
             let until = match held.effect {
                 Effect::Deny => cap.made.expires_at_ms,

@@ -49,12 +49,7 @@ impl Met {
 pub(crate) fn compile(when: &Conditions) -> Box<[Option<Regex>]> {
     when.0
         .values()
-        .map(|condition| {
-            condition
-                .matches
-                .as_deref()
-                .and_then(|text| anchored(text).ok())
-        })
+        .map(|condition| condition.matches.as_deref().and_then(|text| anchored(text).ok()))
         .collect()
 }
 
@@ -88,15 +83,7 @@ fn one_met(condition: &Condition, regex: Option<&Regex>, arg: ArgView<'_>) -> Me
         ArgView::Opaque => return Met::Unknown,
         _ => {}
     }
-    let Condition {
-        equals,
-        one_of,
-        prefix,
-        min,
-        max,
-        matches,
-        sum_max,
-    } = condition;
+    let Condition { equals, one_of, prefix, min, max, matches, sum_max } = condition;
     let mut all = Met::Yes;
     if let Some(value) = equals {
         all = all.and(equal(value, arg));
@@ -180,10 +167,7 @@ pub(crate) fn validate(grant: &GrantSpec) -> Result<(), String> {
         return Err(format!("the grant on {} names no right", grant.on));
     }
     if grant.uses == Some(0) || grant.calls_max == Some(0) {
-        return Err(format!(
-            "the grant on {} may be used 0 times; leave it out instead",
-            grant.on
-        ));
+        return Err(format!("the grant on {} may be used 0 times; leave it out instead", grant.on));
     }
     if grant.delegable > DELEGATION_DEPTH_MAX {
         return Err(format!(
@@ -230,15 +214,11 @@ fn check_shape(name: &str, condition: &Condition) -> Result<(), String> {
     }
     if let Some(text) = &condition.matches {
         if text.len() > REGEX_BYTES_MAX {
-            return wrong(&format!(
-                "has a regular expression over {REGEX_BYTES_MAX} bytes"
-            ));
+            return wrong(&format!("has a regular expression over {REGEX_BYTES_MAX} bytes"));
         }
         // By itself first: `a)|(b` must not close the group that anchors it.
         if let Err(error) = build(text).and_then(|_| anchored(text)) {
-            return wrong(&format!(
-                "has a regular expression that does not compile: {error}"
-            ));
+            return wrong(&format!("has a regular expression that does not compile: {error}"));
         }
     }
     Ok(())
@@ -246,11 +226,7 @@ fn check_shape(name: &str, condition: &Condition) -> Result<(), String> {
 
 fn values_of(condition: &Condition) -> impl Iterator<Item = &Value> {
     let several = condition.one_of.iter().flatten();
-    condition
-        .equals
-        .iter()
-        .chain(&condition.prefix)
-        .chain(several)
+    condition.equals.iter().chain(&condition.prefix).chain(several)
 }
 
 fn fits(value: &Value) -> bool {
@@ -269,12 +245,8 @@ fn check_types(name: &str, condition: &Condition, grant: &GrantSpec) -> Result<(
         DemandInfo::Right(right, kind) => grant.rights.contains(right) && kind == grant.on.kind(),
         DemandInfo::Own | DemandInfo::Host | DemandInfo::Kernel => false,
     };
-    let calls = || {
-        SERVICES
-            .iter()
-            .flat_map(|service| service.calls)
-            .filter(|call| speaks_of(call.demand))
-    };
+    let calls =
+        || SERVICES.iter().flat_map(|service| service.calls).filter(|call| speaks_of(call.demand));
     let types: Vec<ArgType> = calls()
         .flat_map(|call| call.args)
         .filter(|arg| arg.name == name)
@@ -291,11 +263,7 @@ fn check_types(name: &str, condition: &Condition, grant: &GrantSpec) -> Result<(
             "no call that needs {} on {} has an argument `{name}`; there are: {}",
             grant.rights,
             grant.on,
-            if there.is_empty() {
-                "none".into()
-            } else {
-                there.join(", ")
-            }
+            if there.is_empty() { "none".into() } else { there.join(", ") }
         ));
     }
     match types.iter().any(|arg| type_fits(condition, *arg)) {

@@ -228,10 +228,7 @@ impl Cap {
 
     /// Whether every use, or every call, is spent for good.
     pub(crate) fn is_exhausted(&self) -> bool {
-        let (uses, calls) = self
-            .tally
-            .as_deref()
-            .map_or((0, 0), |t| (t.spent.uses, t.spent.calls));
+        let (uses, calls) = self.tally.as_deref().map_or((0, 0), |t| (t.spent.uses, t.spent.calls));
         let grant = self.grant();
         grant.uses.is_some_and(|max| uses >= max) || grant.calls_max.is_some_and(|max| calls >= max)
     }
@@ -407,9 +404,7 @@ impl Tables {
             uses_left: grant.uses.map(|max| max.saturating_sub(cap.uses_taken())),
             expires_at_ms: cap.made.expires_at_ms,
             delegable: grant.delegable,
-            calls_left: grant
-                .calls_max
-                .map(|max| max.saturating_sub(cap.calls_taken())),
+            calls_left: grant.calls_max.map(|max| max.saturating_sub(cap.calls_taken())),
             when: grant.when.clone(),
             parent: new.parent,
             origin: new.origin.clone(),
@@ -472,10 +467,7 @@ impl Tables {
         let base = base(&new.grant.on);
         known.lengths |= 1 << (base.len() % 64);
         let key = (subject, hash(base.as_bytes()));
-        let entry = Entry {
-            id,
-            rights: new.grant.rights,
-        };
+        let entry = Entry { id, rights: new.grant.rights };
         let there = self.patterns.get(&key).map_or(&[][..], |entries| entries);
         let entries = there.iter().copied().chain([entry]).collect();
         self.patterns.insert(key, entries);

@@ -91,10 +91,7 @@ impl<'t> Weighed<'t> {
 impl Tables {
     /// Decides a query.
     pub(crate) fn decide(&self, query: &Query<'_>) -> Decision {
-        let facts = Facts {
-            call: Some(query.call),
-            now_ms: query.now_ms,
-        };
+        let facts = Facts { call: Some(query.call), now_ms: query.now_ms };
         let (mut by, mut charges, mut open) = (Vec::new(), Vec::new(), Vec::new());
         for need in query.needs {
             match self.weigh(query.subject, need, facts).verdict() {
@@ -124,35 +121,33 @@ impl Tables {
     /// Weighs everything of `subject` that speaks of `need`.
     pub(crate) fn weigh(&self, subject: Pid, need: &Need, facts: Facts<'_>) -> Weighed<'_> {
         let mut weighed = Weighed::default();
-        self.each_match(subject, need.right, &need.on, |id, cap| {
-            match cap.grant().effect {
-                Effect::Deny => {
-                    let first = weighed.deny.is_none_or(|deny| id < deny);
-                    if first && self.applies(id, cap, facts) {
-                        weighed.deny = Some(id);
+        self.each_match(subject, need.right, &need.on, |id, cap| match cap.grant().effect {
+            Effect::Deny => {
+                let first = weighed.deny.is_none_or(|deny| id < deny);
+                if first && self.applies(id, cap, facts) {
+                    weighed.deny = Some(id);
+                }
+            }
+            Effect::Ask if self.applies(id, cap, facts) => match self.short(id, cap, facts) {
+                None => weighed.asks.push(id),
+                Some(_) if weighed.dried.is_some_and(|(dried, _)| dried < id) => {}
+                Some(unfit) => weighed.dried = Some((id, unfit)),
+            },
+            Effect::Ask => {}
+            Effect::Allow => match self.unfit(id, cap, facts) {
+                Ok(()) => {
+                    let finite = cap.grant().uses.is_some();
+                    let best = weighed.allow;
+                    if best.is_none_or(|(other, best, _)| (finite, id) < (other, best)) {
+                        weighed.allow = Some((finite, id, cap));
                     }
                 }
-                Effect::Ask if self.applies(id, cap, facts) => match self.short(id, cap, facts) {
-                    None => weighed.asks.push(id),
-                    Some(_) if weighed.dried.is_some_and(|(dried, _)| dried < id) => {}
-                    Some(unfit) => weighed.dried = Some((id, unfit)),
-                },
-                Effect::Ask => {}
-                Effect::Allow => match self.unfit(id, cap, facts) {
-                    Ok(()) => {
-                        let finite = cap.grant().uses.is_some();
-                        let best = weighed.allow;
-                        if best.is_none_or(|(other, best, _)| (finite, id) < (other, best)) {
-                            weighed.allow = Some((finite, id, cap));
-                        }
-                    }
-                    Err(Some(unfit)) => {
-                        let this = (unfit, id);
-                        weighed.unfit = Some(weighed.unfit.map_or(this, |best| best.min(this)));
-                    }
-                    Err(None) => {}
-                },
-            }
+                Err(Some(unfit)) => {
+                    let this = (unfit, id);
+                    weighed.unfit = Some(weighed.unfit.map_or(this, |best| best.min(this)));
+                }
+                Err(None) => {}
+            },
         });
         weighed.asks.sort_unstable();
         weighed
@@ -174,8 +169,7 @@ impl Tables {
         } else if self.met(id, cap, facts) != Met::Yes {
             Err(Some(Unfit::Conditions))
         } else {
-            self.short(id, cap, facts)
-                .map_or(Ok(()), |unfit| Err(Some(unfit)))
+            self.short(id, cap, facts).map_or(Ok(()), |unfit| Err(Some(unfit)))
         }
     }
 
@@ -184,14 +178,12 @@ impl Tables {
         let Some(call) = facts.call else {
             return Met::Yes;
         };
-        self.deciding(id, cap)
-            .fold(Met::Yes, |all, (_, cap)| all.and(cap.met(call)))
+        self.deciding(id, cap).fold(Met::Yes, |all, (_, cap)| all.and(cap.met(call)))
     }
 
     /// Which limit one more call would pass: its own, or of one it was cut from.
     fn short(&self, id: CapId, cap: &Cap, facts: Facts<'_>) -> Option<Unfit> {
-        self.deciding(id, cap)
-            .find_map(|(_, cap)| short_here(cap, facts))
+        self.deciding(id, cap).find_map(|(_, cap)| short_here(cap, facts))
     }
 
     /// Adds a capability to the answer, with what the call takes from it and from those above.
@@ -271,10 +263,7 @@ impl Tables {
             }
             let grant = cap.grant();
             let uses = cap.uses_taken().checked_add(charge.uses);
-            if grant
-                .uses
-                .is_some_and(|max| uses.is_none_or(|uses| uses > max))
-            {
+            if grant.uses.is_some_and(|max| uses.is_none_or(|uses| uses > max)) {
                 return Err(DenyReason::Exhausted(id));
             }
             let calls = cap.calls_taken().checked_add(charge.calls);
@@ -292,10 +281,7 @@ impl Tables {
 }
 
 fn deny(need: &Need, reason: DenyReason) -> Decision {
-    Decision::Deny(Denial {
-        need: Some(need.clone()),
-        reason,
-    })
+    Decision::Deny(Denial { need: Some(need.clone()), reason })
 }
 
 fn short_here(cap: &Cap, facts: Facts<'_>) -> Option<Unfit> {
@@ -310,9 +296,7 @@ fn short_here(cap: &Cap, facts: Facts<'_>) -> Option<Unfit> {
     let passed = grant.when.0.iter().any(|(arg, condition)| {
         condition.sum_max.is_some_and(|max| {
             let more = amount(call.arg(arg)).unwrap_or(u64::MAX);
-            cap.sum_taken(arg)
-                .checked_add(more)
-                .is_none_or(|sum| sum > max)
+            cap.sum_taken(arg).checked_add(more).is_none_or(|sum| sum > max)
         })
     });
     passed.then_some(Unfit::Limit)
@@ -327,10 +311,7 @@ fn charge(id: CapId, cap: &Cap, facts: Facts<'_>) -> Option<Charge> {
     let sums: Vec<Sum> = facts.call.map_or_else(Vec::new, |call| {
         let limited = grant.when.0.iter().filter(|(_, c)| c.sum_max.is_some());
         limited
-            .map(|(arg, _)| Sum {
-                arg: arg.clone(),
-                amount: amount(call.arg(arg)).unwrap_or(0),
-            })
+            .map(|(arg, _)| Sum { arg: arg.clone(), amount: amount(call.arg(arg)).unwrap_or(0) })
             .collect()
     });
     let charge = Charge {

@@ -28,10 +28,7 @@ pub(crate) fn explain(tables: &Tables, subject: Pid, need: Need, now_ms: u64) ->
             (Effect::Ask, None)
         }
         Verdict::Deny(reason) => {
-            let denial = Denial {
-                need: Some(need.clone()),
-                reason: reason.clone(),
-            };
+            let denial = Denial { need: Some(need.clone()), reason: reason.clone() };
             push(&mut text, format_args!("{denial}."));
             match reason {
                 DenyReason::DenyRule(id) => push(
@@ -42,10 +39,7 @@ pub(crate) fn explain(tables: &Tables, subject: Pid, need: Need, now_ms: u64) ->
                 ),
                 _ => push(
                     &mut text,
-                    format_args!(
-                        " The narrowest rule that would allow it:\n\n{}",
-                        rule(&need)
-                    ),
+                    format_args!(" The narrowest rule that would allow it:\n\n{}", rule(&need)),
                 ),
             }
             (Effect::Deny, Some(reason))
@@ -65,13 +59,7 @@ pub(crate) fn explain(tables: &Tables, subject: Pid, need: Need, now_ms: u64) ->
             ),
         );
     }
-    Explanation {
-        need,
-        effect,
-        reason,
-        weighed,
-        text,
-    }
+    Explanation { need, effect, reason, weighed, text }
 }
 
 /// Every capability of the subject that speaks of the need: denies, asks, allows.
@@ -89,19 +77,13 @@ fn weighed(tables: &Tables, subject: Pid, need: &Need, now_ms: u64) -> Vec<Capab
 
 fn conditional(tables: &Tables, info: &CapabilityInfo) -> bool {
     tables.get(info.id).is_some_and(|cap| {
-        tables
-            .deciding(info.id, cap)
-            .any(|(_, cap)| !cap.grant().when.is_empty())
+        tables.deciding(info.id, cap).any(|(_, cap)| !cap.grant().when.is_empty())
     })
 }
 
 /// The rule as it stands in a task file.
 fn rule(need: &Need) -> String {
-    format!(
-        "[[grant]]\non = \"{}\"\nrights = [\"{}\"]\n",
-        Pattern::exact(&need.on),
-        need.right
-    )
+    format!("[[grant]]\non = \"{}\"\nrights = [\"{}\"]\n", Pattern::exact(&need.on), need.right)
 }
 
 fn list(ids: &[CapId]) -> String {

@@ -88,10 +88,7 @@ impl Capabilities {
 
 impl Component for Capabilities {
     fn manifest(&self) -> Manifest {
-        Manifest {
-            serves: &["capability"],
-            imports: &[],
-        }
+        Manifest { serves: &["capability"], imports: &[] }
     }
 
     fn call(&mut self, cx: &mut dyn Context, call: &Syscall) -> Result<Reply, Stop> {
@@ -151,10 +148,8 @@ impl<'c> Server<dyn Context + 'c, Stop> for Capabilities {
     ) -> Result<CapabilityInfo, Stop> {
         let caller = cx.caller().pid();
         let id = call.capability;
-        let seen = self
-            .state
-            .get(id)
-            .filter(|cap| caller.is_none_or(|pid| pid == cap.made.new.subject));
+        let seen =
+            self.state.get(id).filter(|cap| caller.is_none_or(|pid| pid == cap.made.new.subject));
         match seen {
             Some(cap) => Ok(self.state.info(id, cap, cx.now_ms())),
             None => Err(not_found(id)),
@@ -186,10 +181,7 @@ impl<'c> Server<dyn Context + 'c, Stop> for Capabilities {
         if !cap.revoked {
             self.state.change(
                 cx,
-                CapabilityEvent::Revoked {
-                    capability: id,
-                    reason: call.reason.clone(),
-                },
+                CapabilityEvent::Revoked { capability: id, reason: call.reason.clone() },
             );
         }
         let mut capabilities = vec![id];
@@ -221,28 +213,15 @@ impl<'c> Server<dyn Context + 'c, Stop> for Capabilities {
         let Some(subject) = Self::subject(cx, call.pid)? else {
             return Err(Fault::bad("the host names the process to explain: pid").into());
         };
-        let need = Need {
-            right: call.right,
-            on: call.on.clone(),
-        };
+        let need = Need { right: call.right, on: call.on.clone() };
         Ok(explain::explain(&self.state, subject, need, cx.now_ms()))
     }
 
     fn derive(&mut self, cx: &mut (dyn Context + 'c), call: &Derive) -> Result<GrantedAll, Stop> {
-        let Derive {
-            parent,
-            child,
-            grants,
-        } = call;
+        let Derive { parent, child, grants } = call;
         let plan = attenuate::hand_on(&self.state, *parent, *child, grants, cx.now_ms())?;
         if !self.state.is_child(*parent, *child) {
-            self.state.change(
-                cx,
-                CapabilityEvent::ChildKnown {
-                    parent: *parent,
-                    child: *child,
-                },
-            );
+            self.state.change(cx, CapabilityEvent::ChildKnown { parent: *parent, child: *child });
         }
         let capabilities = self.make(cx, plan);
         Ok(GrantedAll { capabilities })
@@ -270,28 +249,15 @@ impl<'c> Server<dyn Context + 'c, Stop> for Capabilities {
             None if charges.is_empty() => return Ok(()),
             None => {}
         }
-        self.state
-            .can_reserve(charges)
-            .map_err(|reason| Fault::denied(None, reason))?;
-        self.state.change(
-            cx,
-            CapabilityEvent::Reserved {
-                op: *op,
-                charges: charges.clone(),
-            },
-        );
+        self.state.can_reserve(charges).map_err(|reason| Fault::denied(None, reason))?;
+        self.state.change(cx, CapabilityEvent::Reserved { op: *op, charges: charges.clone() });
         Ok(())
     }
 
     fn settle(&mut self, cx: &mut (dyn Context + 'c), call: &Settle) -> Result<(), Stop> {
         if self.state.reservation(call.op).is_some() {
-            self.state.change(
-                cx,
-                CapabilityEvent::Settled {
-                    op: call.op,
-                    gave_back: call.give_back,
-                },
-            );
+            self.state
+                .change(cx, CapabilityEvent::Settled { op: call.op, gave_back: call.give_back });
         }
         Ok(())
     }
@@ -299,8 +265,7 @@ impl<'c> Server<dyn Context + 'c, Stop> for Capabilities {
     fn end(&mut self, cx: &mut (dyn Context + 'c), call: &End) -> Result<(), Stop> {
         let subject = call.subject;
         if self.state.of(subject).next().is_some() || self.state.has_parent(subject) {
-            self.state
-                .change(cx, CapabilityEvent::SubjectEnded { subject });
+            self.state.change(cx, CapabilityEvent::SubjectEnded { subject });
         }
         Ok(())
     }

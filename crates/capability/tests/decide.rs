@@ -13,9 +13,7 @@ use libos_abi::{
 fn check(grants: &[&str], call: &str, expected: &str) {
     let mut world = World::new();
     for text in grants {
-        world
-            .host_grants(1, text)
-            .unwrap_or_else(|error| panic!("{text}: {error}"));
+        world.host_grants(1, text).unwrap_or_else(|error| panic!("{text}: {error}"));
     }
     assert_eq!(world.decide(1, call), expected, "{grants:?} on {call}");
 }
@@ -27,31 +25,11 @@ fn run(argv: &[&str]) -> String {
 #[test]
 fn no_match_is_a_denial() {
     check(&[], &read("workspace/a"), "no grant");
-    check(
-        &["allow fs:workspace/b/* read"],
-        &read("workspace/a"),
-        "no grant",
-    );
-    check(
-        &["allow fs:workspace/* write"],
-        &read("workspace/a"),
-        "no grant",
-    );
-    check(
-        &["deny fs:workspace/* write"],
-        &read("workspace/a"),
-        "no grant",
-    );
-    check(
-        &["allow fs:workspace/src/* read"],
-        &read("workspace/src2"),
-        "no grant",
-    );
-    check(
-        &["allow fs:workspace/src read"],
-        &read("workspace/src/a"),
-        "no grant",
-    );
+    check(&["allow fs:workspace/b/* read"], &read("workspace/a"), "no grant");
+    check(&["allow fs:workspace/* write"], &read("workspace/a"), "no grant");
+    check(&["deny fs:workspace/* write"], &read("workspace/a"), "no grant");
+    check(&["allow fs:workspace/src/* read"], &read("workspace/src2"), "no grant");
+    check(&["allow fs:workspace/src read"], &read("workspace/src/a"), "no grant");
 }
 
 #[test]
@@ -64,51 +42,28 @@ fn every_form_of_pattern_is_found() {
         "fs:workspace/src/a.rs:*",
         "fs:*",
     ] {
-        check(
-            &[&format!("allow {on} read")],
-            &read("workspace/src/a.rs"),
-            "allow 1",
-        );
+        check(&[&format!("allow {on} read")], &read("workspace/src/a.rs"), "allow 1");
     }
     check(&["allow shell:* execute"], &run(&["git"]), "allow 1");
-    check(
-        &["allow process:p7 write"],
-        r#"message.send {"to":"p7","body":"x"}"#,
-        "allow 1",
-    );
+    check(&["allow process:p7 write"], r#"message.send {"to":"p7","body":"x"}"#, "allow 1");
 }
 
 #[test]
 fn deny_beats_ask_beats_allow() {
-    let (allow, ask, deny) = (
-        "allow fs:workspace/src/a read",
-        "ask fs:workspace/* read",
-        "deny fs:* read",
-    );
+    let (allow, ask, deny) =
+        ("allow fs:workspace/src/a read", "ask fs:workspace/* read", "deny fs:* read");
     check(&[allow, ask, deny], &read("workspace/src/a"), "denied by 3");
     check(&[deny, ask, allow], &read("workspace/src/a"), "denied by 1");
     check(&[allow, ask], &read("workspace/src/a"), "ask 2");
-    check(
-        &[ask, "ask fs:workspace/src/* read"],
-        &read("workspace/src/a"),
-        "ask 1,2",
-    );
-    check(
-        &[allow, "ask fs:workspace/b read"],
-        &read("workspace/src/a"),
-        "allow 1",
-    );
+    check(&[ask, "ask fs:workspace/src/* read"], &read("workspace/src/a"), "ask 1,2");
+    check(&[allow, "ask fs:workspace/b read"], &read("workspace/src/a"), "allow 1");
 }
 
 #[test]
 fn the_choice_among_allows_is_fixed() {
     let (finite, plain) = ("allow fs:workspace/* read uses=3", "allow fs:* read");
     check(&[finite, plain, plain], &read("workspace/a"), "allow 2");
-    check(
-        &[finite, finite],
-        &read("workspace/a"),
-        "allow 1; 1 takes 1 use",
-    );
+    check(&[finite, finite], &read("workspace/a"), "allow 1; 1 takes 1 use");
 }
 
 #[test]
@@ -159,67 +114,27 @@ fn conditions_bind_arguments() {
     let path = |condition: &str, path: &str, expected: &str| {
         check(&[&file(condition)], &read(path), expected);
     };
-    path(
-        r#"{"matches":"workspace/[a-z]+"}"#,
-        "workspace/abc",
-        "allow 1",
-    );
-    path(
-        r#"{"matches":"workspace/[a-z]+"}"#,
-        "workspace/abc/d",
-        "conditions of 1",
-    );
-    path(
-        r#"{"matches":"space/[a-z]+"}"#,
-        "workspace/abc",
-        "conditions of 1",
-    );
-    path(
-        r#"{"matches":"workspace/a|b"}"#,
-        "workspace/ab",
-        "conditions of 1",
-    );
+    path(r#"{"matches":"workspace/[a-z]+"}"#, "workspace/abc", "allow 1");
+    path(r#"{"matches":"workspace/[a-z]+"}"#, "workspace/abc/d", "conditions of 1");
+    path(r#"{"matches":"space/[a-z]+"}"#, "workspace/abc", "conditions of 1");
+    path(r#"{"matches":"workspace/a|b"}"#, "workspace/ab", "conditions of 1");
     path(r#"{"prefix":"workspace/"}"#, "workspace/abc", "allow 1");
-    path(
-        r#"{"one_of":["workspace/a","workspace/b"]}"#,
-        "workspace/b",
-        "allow 1",
-    );
-    path(
-        r#"{"max":11,"prefix":"workspace/"}"#,
-        "workspace/ab",
-        "conditions of 1",
-    );
+    path(r#"{"one_of":["workspace/a","workspace/b"]}"#, "workspace/b", "allow 1");
+    path(r#"{"max":11,"prefix":"workspace/"}"#, "workspace/ab", "conditions of 1");
 }
 
 #[test]
 fn an_absent_argument_fails_every_condition() {
     let small = r#"allow fs:* read when={"max_bytes":{"max":100}}"#;
-    check(
-        &[small],
-        r#"fs.read {"path":"workspace/a","max_bytes":100}"#,
-        "allow 1",
-    );
-    check(
-        &[small],
-        r#"fs.read {"path":"workspace/a","max_bytes":101}"#,
-        "conditions of 1",
-    );
+    check(&[small], r#"fs.read {"path":"workspace/a","max_bytes":100}"#, "allow 1");
+    check(&[small], r#"fs.read {"path":"workspace/a","max_bytes":101}"#, "conditions of 1");
     check(&[small], &read("workspace/a"), "conditions of 1");
     let large = r#"deny fs:* read when={"max_bytes":{"min":101}}"#;
     let all = "allow fs:* read";
     check(&[all, large], &read("workspace/a"), "allow 1");
-    check(
-        &[all, large],
-        r#"fs.read {"path":"workspace/a","max_bytes":101}"#,
-        "denied by 2",
-    );
+    check(&[all, large], r#"fs.read {"path":"workspace/a","max_bytes":101}"#, "denied by 2");
     // A call that the same grant speaks of and that has no such argument.
-    check(
-        &[small],
-        r#"fs.stat {"path":"workspace/a"}"#,
-        "conditions of 1",
-    );
+    check(&[small], r#"fs.stat {"path":"workspace/a"}"#, "conditions of 1");
 }
 
 #[test]
@@ -233,17 +148,9 @@ fn conditions_of_denies_and_asks_bind_where_they_hold() {
 }
 
 fn write_blob(bytes: u64) -> Syscall {
-    let text = format!(
-        "fs.write {}",
-        serde_json::json!({ "path": "workspace/a", "text": "x" })
-    );
-    let Syscall::Fs(fs::Call::Write(mut write)) = call(&text) else {
-        panic!("fs.write")
-    };
-    write.text = Text::Blob {
-        digest: Digest::default(),
-        bytes,
-    };
+    let text = format!("fs.write {}", serde_json::json!({ "path": "workspace/a", "text": "x" }));
+    let Syscall::Fs(fs::Call::Write(mut write)) = call(&text) else { panic!("fs.write") };
+    write.text = Text::Blob { digest: Digest::default(), bytes };
     write.into()
 }
 
@@ -283,73 +190,31 @@ fn malformed_grants_are_refused_in_words() {
         ("allow fs:* read delegable=9", "too deep"),
         ("deny fs:* read uses=1", "never runs out"),
         ("deny fs:* read calls_max=1", "never runs out"),
-        (
-            r#"deny fs:* write when={"text":{"sum_max":1}}"#,
-            "never runs out",
-        ),
+        (r#"deny fs:* write when={"text":{"sum_max":1}}"#, "never runs out"),
         (r#"allow fs:* read when={"pth":{"equals":"x"}}"#, "`pth`"),
-        (
-            r#"allow fs:* read when={"pth":{"equals":"x"}}"#,
-            "max_bytes",
-        ),
+        (r#"allow fs:* read when={"pth":{"equals":"x"}}"#, "max_bytes"),
         (r#"allow fs:* read when={"text":{"max":1}}"#, "`text`"),
-        (
-            r#"allow fs:* read when={"path":{"equals":1}}"#,
-            "which is a text",
-        ),
-        (
-            r#"allow fs:* read when={"path":{"sum_max":1,"prefix":["a"]}}"#,
-            "which is a text",
-        ),
-        (
-            r#"allow fs:* read when={"max_bytes":{"prefix":"x"}}"#,
-            "whole number",
-        ),
-        (
-            r#"allow fs:* read when={"max_bytes":{"matches":"x"}}"#,
-            "whole number",
-        ),
-        (
-            r#"allow shell:* execute when={"argv":{"sum_max":1}}"#,
-            "list of texts",
-        ),
-        (
-            r#"allow shell:* execute when={"argv":{"equals":"git"}}"#,
-            "list of texts",
-        ),
-        (
-            r#"allow fs:* read when={"path":{"matches":"("}}"#,
-            "does not compile",
-        ),
-        (
-            r#"allow fs:* read when={"path":{"matches":"a)|(b"}}"#,
-            "does not compile",
-        ),
-        (
-            r#"allow fs:* read when={"path":{"matches":"(\\w{99}){99}"}}"#,
-            "does not compile",
-        ),
+        (r#"allow fs:* read when={"path":{"equals":1}}"#, "which is a text"),
+        (r#"allow fs:* read when={"path":{"sum_max":1,"prefix":["a"]}}"#, "which is a text"),
+        (r#"allow fs:* read when={"max_bytes":{"prefix":"x"}}"#, "whole number"),
+        (r#"allow fs:* read when={"max_bytes":{"matches":"x"}}"#, "whole number"),
+        (r#"allow shell:* execute when={"argv":{"sum_max":1}}"#, "list of texts"),
+        (r#"allow shell:* execute when={"argv":{"equals":"git"}}"#, "list of texts"),
+        (r#"allow fs:* read when={"path":{"matches":"("}}"#, "does not compile"),
+        (r#"allow fs:* read when={"path":{"matches":"a)|(b"}}"#, "does not compile"),
+        (r#"allow fs:* read when={"path":{"matches":"(\\w{99}){99}"}}"#, "does not compile"),
         (r#"allow fs:* read when={"path":{}}"#, "says nothing"),
         (r#"allow fs:* read when={"path":{"one_of":[]}}"#, "one_of"),
-        (
-            r#"allow fs:* read when={"path":{"min":2,"max":1}}"#,
-            "min above its max",
-        ),
+        (r#"allow fs:* read when={"path":{"min":2,"max":1}}"#, "min above its max"),
     ];
     for (text, expected) in cases {
         let error = World::new().host_grants(1, text).unwrap_err();
         assert_eq!(error.code(), "bad_grant", "{text}");
         assert!(error.to_string().contains(expected), "{text}: {error}");
     }
-    for condition in [
-        format!(r#"{{"equals":"{long}"}}"#),
-        format!(r#"{{"matches":"{long}"}}"#),
-    ] {
+    for condition in [format!(r#"{{"equals":"{long}"}}"#), format!(r#"{{"matches":"{long}"}}"#)] {
         let text = format!(r#"allow fs:* read when={{"path":{condition}}}"#);
-        assert_eq!(
-            World::new().host_grants(1, &text).unwrap_err().code(),
-            "bad_grant"
-        );
+        assert_eq!(World::new().host_grants(1, &text).unwrap_err().code(), "bad_grant");
     }
     let many: Vec<String> = (0..17).map(|n| format!(r#""a{n}":{{"max":1}}"#)).collect();
     let text = format!("allow fs:* read when={{{}}}", many.join(","));
@@ -371,16 +236,10 @@ fn a_capability_never_works_for_another_subject() {
 fn limits_count_what_is_set_aside_and_forget_what_is_given_back() {
     let mut world = World::new();
     world
-        .host_grants(
-            1,
-            r#"allow fs:* write uses=3 calls_max=3 when={"text":{"sum_max":10}}"#,
-        )
+        .host_grants(1, r#"allow fs:* write uses=3 calls_max=3 when={"text":{"sum_max":10}}"#)
         .unwrap();
     let write = |text: &str| format!(r#"fs.write {{"path":"workspace/a","text":"{text}"}}"#);
-    assert_eq!(
-        world.decide(1, &write("12345")),
-        "allow 1; 1 takes 1 use 1 call 5 of text"
-    );
+    assert_eq!(world.decide(1, &write("12345")), "allow 1; 1 takes 1 use 1 call 5 of text");
     assert!(world.admit(1, &write("12345"), 1));
     assert_eq!(world.decide(1, &write("123456")), "limit of 1");
     assert!(world.admit(1, &write("12345"), 2));
@@ -402,25 +261,14 @@ fn limits_count_what_is_set_aside_and_forget_what_is_given_back() {
 #[test]
 fn a_sum_near_the_largest_number_neither_wraps_nor_panics() {
     let mut world = World::new();
-    let text = format!(
-        r#"allow fs:* write when={{"text":{{"sum_max":{}}}}}"#,
-        u64::MAX
-    );
+    let text = format!(r#"allow fs:* write when={{"text":{{"sum_max":{}}}}}"#, u64::MAX);
     world.host_grants(1, &text).unwrap();
     let decision = world.decision(1, &[], &write_blob(u64::MAX - 1), 1);
-    let libos_port::Decision::Allow { charges, .. } = decision else {
-        panic!("{decision:?}")
-    };
+    let libos_port::Decision::Allow { charges, .. } = decision else { panic!("{decision:?}") };
     world.reserve(1, charges.clone()).unwrap();
-    assert_eq!(
-        show(&world.decision(1, &[], &write_blob(2), 2)),
-        "limit of 1"
-    );
+    assert_eq!(show(&world.decision(1, &[], &write_blob(2), 2)), "limit of 1");
     assert_eq!(world.reserve(2, charges).unwrap_err().code(), "denied");
-    assert_eq!(
-        show(&world.decision(1, &[], &write_blob(1), 2)),
-        "allow 1; 1 takes 1 of text"
-    );
+    assert_eq!(show(&world.decision(1, &[], &write_blob(1), 2)), "allow 1; 1 takes 1 of text");
 }
 
 #[test]
@@ -428,19 +276,8 @@ fn a_question_that_runs_out_denies() {
     let mut world = World::new();
     world.host_grants(1, "allow fs:* read").unwrap();
     world.host_grants(1, "ask fs:* read uses=1").unwrap();
-    approve(
-        &mut world,
-        1,
-        2,
-        &read("workspace/a"),
-        None,
-        false,
-        "allow fs:workspace/a read",
-    );
-    assert_eq!(
-        world.decide(1, &read("workspace/a")),
-        "allow 2,3; 2 takes 1 use"
-    );
+    approve(&mut world, 1, 2, &read("workspace/a"), None, false, "allow fs:workspace/a read");
+    assert_eq!(world.decide(1, &read("workspace/a")), "allow 2,3; 2 takes 1 use");
     assert!(world.admit(1, &read("workspace/a"), 1));
     assert_eq!(world.decide(1, &read("workspace/a")), "exhausted 2");
 }
@@ -478,21 +315,10 @@ fn an_approval_answers_its_question_and_nothing_else() {
 
     let mut world = World::new();
     world.host_grants(1, "ask fs:* read").unwrap();
-    approve(
-        &mut world,
-        1,
-        1,
-        &a,
-        None,
-        false,
-        "allow fs:workspace/a read uses=1",
-    );
+    approve(&mut world, 1, 1, &a, None, false, "allow fs:workspace/a read uses=1");
     assert_eq!(world.decide(1, &a), "allow 1,2; 2 takes 1 use");
     assert_eq!(world.decide(1, &read("workspace/b")), "ask 1");
-    assert_eq!(
-        world.decide(1, r#"fs.stat {"path":"workspace/a"}"#),
-        "ask 1"
-    );
+    assert_eq!(world.decide(1, r#"fs.stat {"path":"workspace/a"}"#), "ask 1");
     assert_eq!(world.decide(2, &a), "no grant");
     assert!(world.admit(1, &a, 1));
     assert_eq!(world.decide(1, &a), "ask 1");
@@ -526,15 +352,8 @@ fn an_approval_answers_its_question_and_nothing_else() {
     // Until a time; taken back.
     let mut world = World::new();
     world.host_grants(1, "ask fs:* read").unwrap();
-    let approval = approve(
-        &mut world,
-        1,
-        1,
-        &a,
-        None,
-        false,
-        "allow fs:workspace/a read expires=5",
-    );
+    let approval =
+        approve(&mut world, 1, 1, &a, None, false, "allow fs:workspace/a read expires=5");
     assert_eq!(world.decide(1, &a), "allow 1,2");
     world.now_ms = 5;
     assert_eq!(world.decide(1, &a), "ask 1");
@@ -551,15 +370,7 @@ fn an_approval_for_a_subtree_reaches_down_and_only_down() {
         world.host_grants(1, "ask fs:workspace/* read").unwrap();
         let child = world.derive(1, 2, &["ask fs:workspace/* read"]).unwrap();
         assert_eq!(child, [CapId(2)]);
-        approve(
-            &mut world,
-            1,
-            1,
-            &a,
-            None,
-            subtree,
-            "allow fs:workspace/a read",
-        );
+        approve(&mut world, 1, 1, &a, None, subtree, "allow fs:workspace/a read");
         let decide = |pid, ancestors: &[Pid]| show(&world.decision(pid, ancestors, &call(&a), 1));
         assert_eq!(decide(1, &[]), "allow 1,3");
         assert_eq!(decide(2, &[Pid(1)]), expected);
@@ -603,10 +414,7 @@ fn several_needs_are_weighed_together() {
         (&["ask fs:* read", "deny fs:* write"], "denied by 2"),
         (&["ask fs:* read", "allow fs:* write"], "ask 1"),
         (&["ask fs:* read+write"], "ask 1"),
-        (
-            &["allow fs:* read+write uses=1"],
-            "allow 1,1; 1 takes 1 use",
-        ),
+        (&["allow fs:* read+write uses=1"], "allow 1,1; 1 takes 1 use"),
     ];
     for (grants, expected) in cases {
         let mut world = World::new();
@@ -630,10 +438,7 @@ fn a_set_of_charges_that_would_pass_a_limit_is_refused_whole() {
     world.reserve(1, charges.clone()).unwrap();
     world.reserve(1, charges.clone()).unwrap();
     assert_eq!(world.reserve(1, vec![]).unwrap_err().code(), "bad_message");
-    assert_eq!(
-        world.reserve(2, charges.clone()).unwrap_err().code(),
-        "denied"
-    );
+    assert_eq!(world.reserve(2, charges.clone()).unwrap_err().code(), "denied");
     world.settle(1, true);
     world.revoke(host(), CapId(1)).unwrap();
     assert_eq!(world.reserve(3, charges).unwrap_err().code(), "denied");
@@ -642,10 +447,7 @@ fn a_set_of_charges_that_would_pass_a_limit_is_refused_whole() {
 #[test]
 fn only_the_host_grants() {
     let mut world = World::new();
-    let grant = libos_abi::capability::Grant {
-        to: Pid(1),
-        grant: grant("allow fs:* read"),
-    };
+    let grant = libos_abi::capability::Grant { to: Pid(1), grant: grant("allow fs:* read") };
     let error = world.call(Principal::Process(Pid(1)), grant).unwrap_err();
     assert_eq!(error.code(), "denied");
 }

@@ -29,10 +29,7 @@ fn check(held: &[&str], asked: &str, expected: Result<(&str, &str), &str>) {
                 assert_eq!(world.decide(2, call), decision, "{held:?} > {asked}");
             }
             (Err(error), Err(part)) => {
-                assert!(
-                    error.to_string().contains(part),
-                    "{held:?} > {asked}: {error}"
-                );
+                assert!(error.to_string().contains(part), "{held:?} > {asked}: {error}");
                 assert_eq!(world.granted(), held.len());
             }
             (made, _) => panic!("{held:?} > {asked}: {made:?}"),
@@ -46,86 +43,31 @@ fn an_allow_is_cut_from_one_that_covers_it() {
     let held = ["allow fs:workspace/* read+write delegable=2"];
     let a = &*read("workspace/a");
     check(&held, "allow fs:workspace/a read", Ok((a, "allow 2")));
-    check(
-        &held,
-        "allow fs:workspace/a/* read+write delegable=1",
-        Ok((a, "allow 2")),
-    );
-    check(
-        &held,
-        "allow fs:workspace/a read uses=1",
-        Ok((a, "allow 2; 2 takes 1 use")),
-    );
-    check(
-        &held,
-        "allow fs:* read",
-        Err("allow of read on fs:* with delegable = 1"),
-    );
-    check(
-        &held,
-        "allow fs:* read",
-        Err("cap-1 reaches fs:workspace/* only"),
-    );
-    check(
-        &held,
-        "allow fs:workspace/a read+delete",
-        Err("cap-1 has read+write only"),
-    );
-    check(
-        &held,
-        "allow fs:workspace/a read delegable=2",
-        Err("cap-1 has delegable = 2"),
-    );
-    check(
-        &["allow fs:* read"],
-        "allow fs:workspace/a read",
-        Err("cap-1 has delegable = 0"),
-    );
+    check(&held, "allow fs:workspace/a/* read+write delegable=1", Ok((a, "allow 2")));
+    check(&held, "allow fs:workspace/a read uses=1", Ok((a, "allow 2; 2 takes 1 use")));
+    check(&held, "allow fs:* read", Err("allow of read on fs:* with delegable = 1"));
+    check(&held, "allow fs:* read", Err("cap-1 reaches fs:workspace/* only"));
+    check(&held, "allow fs:workspace/a read+delete", Err("cap-1 has read+write only"));
+    check(&held, "allow fs:workspace/a read delegable=2", Err("cap-1 has delegable = 2"));
+    check(&["allow fs:* read"], "allow fs:workspace/a read", Err("cap-1 has delegable = 0"));
     let finite = ["allow fs:* read uses=5 delegable=1"];
     check(&finite, "allow fs:workspace/a read", Err("number of uses"));
-    check(
-        &[],
-        "allow fs:workspace/a read",
-        Err("p1 would have to hold"),
-    );
+    check(&[], "allow fs:workspace/a read", Err("p1 would have to hold"));
     // Two that cover it together are not one that covers it.
-    let halves = [
-        "allow fs:* read delegable=1",
-        "allow fs:* write delegable=1",
-    ];
+    let halves = ["allow fs:* read delegable=1", "allow fs:* write delegable=1"];
     check(&halves, "allow fs:* read+write", Err("would have to hold"));
 }
 
 #[test]
 fn an_ask_needs_an_allow_or_an_ask_and_a_deny_needs_nothing() {
     let a = &*read("workspace/a");
-    check(
-        &["ask fs:* read"],
-        "ask fs:workspace/* read",
-        Ok((a, "ask 2")),
-    );
-    check(
-        &["ask fs:* read"],
-        "allow fs:workspace/* read",
-        Err("would have to hold"),
-    );
-    check(
-        &["allow fs:* read delegable=1"],
-        "ask fs:workspace/* read",
-        Ok((a, "ask 2")),
-    );
-    check(
-        &["allow fs:* read"],
-        "ask fs:workspace/* read",
-        Err("or an ask of the same"),
-    );
+    check(&["ask fs:* read"], "ask fs:workspace/* read", Ok((a, "ask 2")));
+    check(&["ask fs:* read"], "allow fs:workspace/* read", Err("would have to hold"));
+    check(&["allow fs:* read delegable=1"], "ask fs:workspace/* read", Ok((a, "ask 2")));
+    check(&["allow fs:* read"], "ask fs:workspace/* read", Err("or an ask of the same"));
     check(&[], "ask fs:workspace/* read", Err("or an ask of the same"));
     check(&[], "deny fs:* read", Ok((a, "denied by 1")));
-    check(
-        &["ask fs:* read"],
-        "ask fs:workspace/* read delegable=1",
-        Err("delegable = 0"),
-    );
+    check(&["ask fs:* read"], "ask fs:workspace/* read delegable=1", Err("delegable = 0"));
 }
 
 #[test]
@@ -160,9 +102,7 @@ fn no_process_takes_a_copied_restriction_back() {
     let mut world = World::new();
     world.host_grants(1, "allow fs:* read delegable=2").unwrap();
     let deny = world.host_grants(1, "deny fs:workspace/a read").unwrap();
-    world
-        .derive(1, 2, &["allow fs:* read delegable=1"])
-        .unwrap();
+    world.derive(1, 2, &["allow fs:* read delegable=1"]).unwrap();
     world.derive(2, 3, &["allow fs:* read"]).unwrap();
     for pid in [1, 2, 3] {
         for id in 1..=6 {
@@ -173,16 +113,11 @@ fn no_process_takes_a_copied_restriction_back() {
     let mut world = World::new();
     world.host_grants(1, "allow fs:* read delegable=2").unwrap();
     world.host_grants(1, "deny fs:workspace/a read").unwrap();
-    world
-        .derive(1, 2, &["allow fs:* read delegable=1"])
-        .unwrap();
+    world.derive(1, 2, &["allow fs:* read delegable=1"]).unwrap();
     world.derive(2, 3, &["allow fs:* read"]).unwrap();
     assert_eq!(world.decide(3, &read("workspace/a")), "denied by 6");
     // Taking the original back ends the copies, and the copies of the copies.
-    assert_eq!(
-        world.revoke(host(), deny).unwrap(),
-        [deny, CapId(4), CapId(6)]
-    );
+    assert_eq!(world.revoke(host(), deny).unwrap(), [deny, CapId(4), CapId(6)]);
     assert_eq!(world.decide(3, &read("workspace/a")), "allow 5");
 }
 
@@ -191,9 +126,7 @@ fn the_same_restriction_is_copied_once() {
     let mut world = World::new();
     world.host_grants(1, "allow fs:* read delegable=1").unwrap();
     world.host_grants(1, "deny fs:workspace/a read").unwrap();
-    world
-        .derive(1, 2, &["allow fs:* read", "allow fs:workspace/* read"])
-        .unwrap();
+    world.derive(1, 2, &["allow fs:* read", "allow fs:workspace/* read"]).unwrap();
     assert_eq!(world.granted(), 5);
     world.delegate(1, 2, "allow fs:* read").unwrap();
     assert_eq!(world.granted(), 6);
@@ -208,16 +141,8 @@ fn conditions_expiry_and_limits_of_every_ancestor_bind() {
             r#"allow fs:* read delegable=2 expires=100 when={"path":{"prefix":"workspace/a"}}"#,
         )
         .unwrap();
-    world
-        .derive(1, 2, &["allow fs:workspace/* read delegable=1 calls_max=2"])
-        .unwrap();
-    world
-        .derive(
-            2,
-            3,
-            &[r#"allow fs:* read when={"max_bytes":{"sum_max":10}}"#],
-        )
-        .unwrap_err();
+    world.derive(1, 2, &["allow fs:workspace/* read delegable=1 calls_max=2"]).unwrap();
+    world.derive(2, 3, &[r#"allow fs:* read when={"max_bytes":{"sum_max":10}}"#]).unwrap_err();
     world
         .derive(
             2,
@@ -237,10 +162,7 @@ fn conditions_expiry_and_limits_of_every_ancestor_bind() {
     assert_eq!(world.decide(3, &of("workspace/a", 4)), "limit of 3");
     assert_eq!(world.decide(2, &of("workspace/a", 4)), "limit of 2");
     world.settle(1, true);
-    assert_eq!(
-        world.decide(2, &of("workspace/a", 4)),
-        "allow 2; 2 takes 1 call"
-    );
+    assert_eq!(world.decide(2, &of("workspace/a", 4)), "allow 2; 2 takes 1 call");
     world.now_ms = 100;
     assert_eq!(world.decide(3, &of("workspace/a", 4)), "expired 3");
 }
@@ -252,12 +174,8 @@ fn a_question_with_uses_is_shared_with_its_copies() {
     world.host_grants(1, "ask fs:* read uses=1").unwrap();
     world.derive(1, 2, &["allow fs:* read"]).unwrap();
     assert_eq!(world.decide(2, &read("workspace/a")), "ask 4");
-    let charge = libos_abi::capability::Charge {
-        capability: CapId(2),
-        uses: 1,
-        calls: 0,
-        sums: vec![],
-    };
+    let charge =
+        libos_abi::capability::Charge { capability: CapId(2), uses: 1, calls: 0, sums: vec![] };
     world.reserve(1, vec![charge]).unwrap();
     assert_eq!(world.decide(2, &read("workspace/a")), "exhausted 4");
     world.delegate(1, 2, "allow fs:workspace/a read").unwrap();
@@ -270,9 +188,7 @@ fn delegation_goes_to_living_children_only() {
     world.host_grants(1, "allow fs:* read delegable=5").unwrap();
     let error = world.delegate(1, 2, "allow fs:* read").unwrap_err();
     assert_eq!(error.code(), "not_a_child");
-    world
-        .derive(1, 2, &["allow fs:* read delegable=3"])
-        .unwrap();
+    world.derive(1, 2, &["allow fs:* read delegable=3"]).unwrap();
     world.derive(2, 3, &[]).unwrap();
     for to in [1, 3, 4] {
         let error = world.delegate(1, to, "allow fs:* read").unwrap_err();
@@ -280,10 +196,7 @@ fn delegation_goes_to_living_children_only() {
     }
     world.delegate(2, 3, "allow fs:* read").unwrap();
     world.end(3);
-    assert_eq!(
-        world.delegate(2, 3, "allow fs:* read").unwrap_err().code(),
-        "not_a_child"
-    );
+    assert_eq!(world.delegate(2, 3, "allow fs:* read").unwrap_err().code(), "not_a_child");
     assert_eq!(world.live_digest(), world.folded_digest());
 }
 
@@ -292,17 +205,10 @@ fn a_refused_derive_changes_nothing() {
     let mut world = World::new();
     world.host_grants(1, "allow fs:* read delegable=1").unwrap();
     let before = world.live_digest();
-    world
-        .derive(1, 2, &["allow fs:* read", "allow fs:* write"])
-        .unwrap_err();
-    world
-        .derive(1, 2, &["allow fs:* read", "allow fs:* -"])
-        .unwrap_err();
+    world.derive(1, 2, &["allow fs:* read", "allow fs:* write"]).unwrap_err();
+    world.derive(1, 2, &["allow fs:* read", "allow fs:* -"]).unwrap_err();
     assert_eq!((world.granted(), world.live_digest()), (1, before));
-    assert_eq!(
-        world.delegate(1, 2, "allow fs:* read").unwrap_err().code(),
-        "not_a_child"
-    );
+    assert_eq!(world.delegate(1, 2, "allow fs:* read").unwrap_err().code(), "not_a_child");
 }
 
 #[test]
@@ -329,29 +235,15 @@ fn approvals_are_never_handed_on() {
 fn revoking_ends_every_descendant_on_the_next_call() {
     let mut world = World::new();
     world.host_grants(1, "allow fs:* read delegable=2").unwrap();
-    world
-        .derive(1, 2, &["allow fs:* read delegable=1"])
-        .unwrap();
+    world.derive(1, 2, &["allow fs:* read delegable=1"]).unwrap();
     world.derive(2, 3, &["allow fs:workspace/* read"]).unwrap();
     let a = &*read("workspace/a");
     let one = Principal::Process(Pid(1));
     // Not what it got, not what another handed on.
-    assert_eq!(
-        world.revoke(one.clone(), CapId(1)).unwrap_err().code(),
-        "not_found"
-    );
-    assert_eq!(
-        world.revoke(one.clone(), CapId(3)).unwrap_err().code(),
-        "not_found"
-    );
-    assert_eq!(
-        world.revoke(one.clone(), CapId(99)).unwrap_err().code(),
-        "not_found"
-    );
-    assert_eq!(
-        world.revoke(one.clone(), CapId(2)).unwrap(),
-        [CapId(2), CapId(3)]
-    );
+    assert_eq!(world.revoke(one.clone(), CapId(1)).unwrap_err().code(), "not_found");
+    assert_eq!(world.revoke(one.clone(), CapId(3)).unwrap_err().code(), "not_found");
+    assert_eq!(world.revoke(one.clone(), CapId(99)).unwrap_err().code(), "not_found");
+    assert_eq!(world.revoke(one.clone(), CapId(2)).unwrap(), [CapId(2), CapId(3)]);
     assert_eq!(world.decide(1, a), "allow 1");
     assert_eq!(world.decide(2, a), "revoked 2");
     assert_eq!(world.decide(3, a), "revoked 3");
@@ -364,9 +256,7 @@ fn revoking_ends_every_descendant_on_the_next_call() {
 #[test]
 fn a_process_sees_its_own_and_the_host_sees_all() {
     let mut world = World::new();
-    world
-        .host_grants(1, "allow fs:* read uses=2 calls_max=9")
-        .unwrap();
+    world.host_grants(1, "allow fs:* read uses=2 calls_max=9").unwrap();
     world.host_grants(2, "allow fs:* read expires=10").unwrap();
     world.host_grants(1, "deny fs:* write").unwrap();
     world.revoke(host(), CapId(3)).unwrap();
@@ -394,35 +284,14 @@ fn a_process_sees_its_own_and_the_host_sees_all() {
     assert!(world.admit(1, &read("workspace/a"), 1));
     assert!(world.admit(1, &read("workspace/a"), 2));
     world.settle(1, false);
-    let seen = world
-        .call(
-            one(),
-            Inspect {
-                capability: CapId(1),
-            },
-        )
-        .unwrap();
+    let seen = world.call(one(), Inspect { capability: CapId(1) }).unwrap();
     assert_eq!((seen.uses_left, seen.calls_left), (Some(0), Some(7)));
     assert_eq!(seen.status, Status::Active);
     world.settle(2, false);
-    let seen = world
-        .call(
-            one(),
-            Inspect {
-                capability: CapId(1),
-            },
-        )
-        .unwrap();
+    let seen = world.call(one(), Inspect { capability: CapId(1) }).unwrap();
     assert_eq!(seen.status, Status::Exhausted);
     world.now_ms = 10;
-    let seen = world
-        .call(
-            host(),
-            Inspect {
-                capability: CapId(2),
-            },
-        )
-        .unwrap();
+    let seen = world.call(host(), Inspect { capability: CapId(2) }).unwrap();
     assert_eq!(seen.status, Status::Expired);
 }
 
@@ -432,32 +301,17 @@ fn an_end_keeps_what_lineage_needs_and_no_more() {
     world.host_grants(1, "allow fs:* read delegable=2").unwrap();
     world.host_grants(1, "deny fs:workspace/x read").unwrap();
     world.host_grants(1, "allow clock:* read").unwrap();
-    world
-        .derive(1, 2, &["allow fs:* read delegable=1"])
-        .unwrap();
+    world.derive(1, 2, &["allow fs:* read delegable=1"]).unwrap();
     world.derive(2, 3, &["allow fs:* read"]).unwrap();
     let a = &*read("workspace/a");
     let ids = |world: &mut World| {
-        let all = List {
-            pid: None,
-            all: Some(true),
-        };
+        let all = List { pid: None, all: Some(true) };
         let listed = world.call(host(), all).unwrap().capabilities;
-        listed
-            .iter()
-            .map(|cap| (cap.id.0, cap.status))
-            .collect::<Vec<_>>()
+        listed.iter().map(|cap| (cap.id.0, cap.status)).collect::<Vec<_>>()
     };
     world.end(1);
     use Status::{Active, Ended};
-    let kept = [
-        (1, Ended),
-        (2, Ended),
-        (4, Active),
-        (5, Active),
-        (6, Active),
-        (7, Active),
-    ];
+    let kept = [(1, Ended), (2, Ended), (4, Active), (5, Active), (6, Active), (7, Active)];
     assert_eq!(ids(&mut world), kept);
     assert_eq!(world.decide(1, a), "no grant");
     assert_eq!(world.decide(2, a), "allow 4");
@@ -484,13 +338,8 @@ fn a_subject_holds_so_many_and_spent_ones_make_room() {
     assert_eq!(error.code(), "limit");
     world.revoke(host(), CapId(7)).unwrap();
     world.host_grants(1, "allow fs:* read").unwrap();
-    assert_eq!(
-        world.host_grants(1, "allow fs:* read").unwrap_err().code(),
-        "limit"
-    );
-    let inspect = Inspect {
-        capability: CapId(7),
-    };
+    assert_eq!(world.host_grants(1, "allow fs:* read").unwrap_err().code(), "limit");
+    let inspect = Inspect { capability: CapId(7) };
     assert_eq!(world.call(host(), inspect).unwrap_err().code(), "not_found");
     assert_eq!(world.live_digest(), world.folded_digest());
 }
@@ -516,12 +365,7 @@ fn a_rollback_brings_everything_back() {
 #[test]
 fn explanations_tell_the_rule_that_is_missing() {
     let mut world = World::new();
-    world
-        .host_grants(
-            1,
-            r#"allow fs:workspace/* read when={"max_bytes":{"max":9}}"#,
-        )
-        .unwrap();
+    world.host_grants(1, r#"allow fs:workspace/* read when={"max_bytes":{"max":9}}"#).unwrap();
     world.host_grants(1, "ask fs:workspace/b read").unwrap();
     world.host_grants(1, "deny fs:workspace/c/* read").unwrap();
     let mut explain = |caller: Principal, pid: Option<u64>, right: Right, on: &str| {
@@ -531,24 +375,16 @@ fn explanations_tell_the_rule_that_is_missing() {
     let one = || Principal::Process(Pid(1));
     let a = explain(one(), None, Right::Read, "fs:workspace/a").unwrap();
     assert_eq!((a.effect, a.weighed.len()), (Effect::Allow, 1));
-    assert!(
-        a.text.contains("cap-1 allows it") && a.text.contains("count as met"),
-        "{}",
-        a.text
-    );
+    assert!(a.text.contains("cap-1 allows it") && a.text.contains("count as met"), "{}", a.text);
     let b = explain(one(), Some(1), Right::Read, "fs:workspace/b").unwrap();
     assert_eq!(b.effect, Effect::Ask);
-    assert_eq!(
-        b.weighed.iter().map(|cap| cap.id.0).collect::<Vec<_>>(),
-        [2, 1]
-    );
+    assert_eq!(b.weighed.iter().map(|cap| cap.id.0).collect::<Vec<_>>(), [2, 1]);
     let c = explain(host(), Some(1), Right::Read, "fs:workspace/c/d").unwrap();
     assert_eq!(c.effect, Effect::Deny);
     assert!(c.text.contains("take cap-3 back"), "{}", c.text);
     let d = explain(one(), None, Right::Write, "fs:workspace/a").unwrap();
     assert!(
-        d.text
-            .contains("[[grant]]\non = \"fs:workspace/a\"\nrights = [\"write\"]\n"),
+        d.text.contains("[[grant]]\non = \"fs:workspace/a\"\nrights = [\"write\"]\n"),
         "{}",
         d.text
     );

@@ -120,9 +120,7 @@ fn run(world: &mut World, op: u64, action: &Action) {
 }
 
 fn inspect(world: &mut World, id: CapId) -> CapabilityInfo {
-    world
-        .call(host(), Inspect { capability: id })
-        .expect("lineage stays")
+    world.call(host(), Inspect { capability: id }).expect("lineage stays")
 }
 
 /// Every decision that allows, of every process on every call: the call and the capability.

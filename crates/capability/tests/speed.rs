@@ -21,32 +21,20 @@ fn nanoseconds_per_decision() {
                 .host_grants(to, &format!("allow fs:workspace/src/d{}/f{n} read", n % 17))
                 .unwrap();
         }
-        world
-            .host_grants(1, "allow fs:workspace/src/main.rs read")
-            .unwrap();
+        world.host_grants(1, "allow fs:workspace/src/main.rs read").unwrap();
         for n in 0..64 {
-            world
-                .host_grants(2_000_000, &format!("allow fs:workspace/a{n}/* read"))
-                .unwrap();
+            world.host_grants(2_000_000, &format!("allow fs:workspace/a{n}/* read")).unwrap();
         }
-        world
-            .host_grants(2_000_000, "allow fs:workspace/docs/* read")
-            .unwrap();
+        world.host_grants(2_000_000, "allow fs:workspace/docs/* read").unwrap();
         // Nine deep, nothing but plain allows above.
-        world
-            .host_grants(3_000_000, "allow fs:workspace/* read delegable=8")
-            .unwrap();
+        world.host_grants(3_000_000, "allow fs:workspace/* read delegable=8").unwrap();
         for n in 0..8 {
             let handed = format!("allow fs:workspace/* read delegable={}", 7 - n);
-            world
-                .derive(3_000_000 + n, 3_000_001 + n, &[&handed])
-                .unwrap();
+            world.derive(3_000_000 + n, 3_000_001 + n, &[&handed]).unwrap();
         }
         let time = |name: &str, pid: u64, path: &str| {
             let call = call(&read(path));
-            let Demand::Rights(needs) = call.demand() else {
-                panic!()
-            };
+            let Demand::Rights(needs) = call.demand() else { panic!() };
             let query = Query {
                 subject: Pid(pid),
                 ancestors: &[],
@@ -57,10 +45,7 @@ fn nanoseconds_per_decision() {
                 now_ms: 1,
             };
             let best = (0..5).map(|_| per_call(|| drop(black_box(world.engine.decide(&query)))));
-            println!(
-                "{grants:>7} grants, {name:<24} {:>6.1} ns",
-                best.fold(f64::MAX, f64::min)
-            );
+            println!("{grants:>7} grants, {name:<24} {:>6.1} ns", best.fold(f64::MAX, f64::min));
         };
         time("exact", 1, "workspace/src/main.rs");
         time("64 patterns, depth 5", 2_000_000, "workspace/docs/a/b/c.md");
@@ -68,10 +53,7 @@ fn nanoseconds_per_decision() {
         time("no grant", 1, "workspace/src/none.rs");
         time("no such process", 9, "workspace/src/none.rs");
         let engine = &mut world.engine;
-        println!(
-            "{grants:>7} grants, begin {:>25.1} ns",
-            per_call(|| engine.begin())
-        );
+        println!("{grants:>7} grants, begin {:>25.1} ns", per_call(|| engine.begin()));
     }
 }
 

@@ -32,12 +32,7 @@ pub(crate) struct Cli {
     #[arg(long, global = true)]
     pub(crate) json: bool,
     /// The name under which your decisions are recorded.
-    #[arg(
-        long = "as",
-        global = true,
-        default_value = "owner",
-        value_name = "NAME"
-    )]
+    #[arg(long = "as", global = true, default_value = "owner", value_name = "NAME")]
     pub(crate) operator: String,
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -211,13 +206,10 @@ pub(crate) enum EffectArg {
 }
 
 fn right(text: &str) -> Result<Right, String> {
-    Right::ALL
-        .into_iter()
-        .find(|right| right.name() == text)
-        .ok_or_else(|| {
-            let names: Vec<_> = Right::ALL.iter().map(|right| right.name()).collect();
-            format!("the rights are {}", names.join(", "))
-        })
+    Right::ALL.into_iter().find(|right| right.name() == text).ok_or_else(|| {
+        let names: Vec<_> = Right::ALL.iter().map(|right| right.name()).collect();
+        format!("the rights are {}", names.join(", "))
+    })
 }
 
 #[derive(Debug, Subcommand)]

@@ -35,13 +35,8 @@ fn ls(host: &Host, args: &AuditLsArgs) -> Result<Exit, Failure> {
         let bookkeeping =
             operation.step.index == 0 && matches!(operation.caller, Principal::Process(_));
         let fits = (args.all || !bookkeeping)
-            && args
-                .pid
-                .is_none_or(|pid| operation.caller.pid() == Some(pid))
-            && args
-                .outcome
-                .as_deref()
-                .is_none_or(|code| operation.ended == Some(code));
+            && args.pid.is_none_or(|pid| operation.caller.pid() == Some(pid))
+            && args.outcome.as_deref().is_none_or(|code| operation.ended == Some(code));
         if !fits {
             continue;
         }
@@ -100,10 +95,7 @@ fn show_op(host: &Host, op: OpId) -> Result<Exit, Failure> {
     }
     println!("{}", line(operation));
     println!("\narguments");
-    println!(
-        "{}",
-        serde_json::to_string_pretty(&operation.args).unwrap_or_default()
-    );
+    println!("{}", serde_json::to_string_pretty(&operation.args).unwrap_or_default());
     println!("\nrecords");
     let last = operation.settled.unwrap_or(Seq(u64::MAX));
     agent_libos::audit::scan(&journal, operation.admitted, |seq, record| {
@@ -123,26 +115,16 @@ fn verify(host: &Host, head: Option<&str>, exported: Option<&Path>) -> Result<Ex
     let head = match exported {
         Some(path) => {
             let mut input = BufReader::new(File::open(path).map_err(|error| {
-                Failure::new(
-                    Exit::Usage,
-                    "invalid_file",
-                    format!("{}: {error}", path.display()),
-                )
+                Failure::new(Exit::Usage, "invalid_file", format!("{}: {error}", path.display()))
             })?);
             verify_export(&mut input, against.as_ref())?
         }
         None => host.journal()?.verify(against.as_ref())?,
     };
     if host.json {
-        println!(
-            "{}",
-            serde_json::json!({ "verified": true, "head": head.to_string() })
-        );
+        println!("{}", serde_json::json!({ "verified": true, "head": head.to_string() }));
     } else {
-        println!(
-            "{} records, none changed, dropped, reordered or cut off.",
-            head.size
-        );
+        println!("{} records, none changed, dropped, reordered or cut off.", head.size);
         if against.is_none() {
             println!("Keep this head elsewhere: it proves the end is there, too.");
         }
@@ -157,8 +139,7 @@ fn parse_head(text: &str) -> Result<Head, Failure> {
         Err(_) => text.to_owned(),
     };
     let last = written.split_whitespace().last().unwrap_or_default();
-    last.parse()
-        .map_err(|error| Failure::new(Exit::Usage, "usage", format!("--head: {error}")))
+    last.parse().map_err(|error| Failure::new(Exit::Usage, "usage", format!("--head: {error}")))
 }
 
 fn export_to(host: &Host, output: Option<&Path>) -> Result<Exit, Failure> {
@@ -176,11 +157,7 @@ fn export_to(host: &Host, output: Option<&Path>) -> Result<Exit, Failure> {
             export(&journal, &mut file, &describe_record)?;
             file.flush()?;
             if !host.json {
-                println!(
-                    "Wrote {} records to {}.",
-                    journal.head().size,
-                    path.display()
-                );
+                println!("Wrote {} records to {}.", journal.head().size, path.display());
                 println!(
                     "Check it anywhere: libos audit verify --export {} --head {}",
                     path.display(),

@@ -14,13 +14,7 @@ pub(crate) async fn run(host: &Host, command: CapCommand) -> Result<Exit, Failur
     let port = &access.port;
     match command {
         CapCommand::Ls { pid, all } => {
-            let list = port
-                .call(capability::List {
-                    pid,
-                    all: Some(all),
-                })
-                .await?
-                .capabilities;
+            let list = port.call(capability::List { pid, all: Some(all) }).await?.capabilities;
             if host.json {
                 for cap in &list {
                     println!("{}", serde_json::to_string(cap).unwrap_or_default());
@@ -34,26 +28,15 @@ pub(crate) async fn run(host: &Host, command: CapCommand) -> Result<Exit, Failur
         }
         CapCommand::Grant(args) => {
             let to = args.pid;
-            let granted = port
-                .call(capability::Grant {
-                    to,
-                    grant: spec(args),
-                })
-                .await?;
+            let granted = port.call(capability::Grant { to, grant: spec(args) }).await?;
             if host.json {
-                println!(
-                    "{}",
-                    serde_json::json!({ "capability": granted.capability })
-                );
+                println!("{}", serde_json::json!({ "capability": granted.capability }));
             } else {
                 println!("{} is now {to}'s.", granted.capability);
             }
         }
         CapCommand::Revoke { capability, reason } => {
-            let revoked = port
-                .call(capability::Revoke { capability, reason })
-                .await?
-                .capabilities;
+            let revoked = port.call(capability::Revoke { capability, reason }).await?.capabilities;
             if host.json {
                 println!("{}", serde_json::json!({ "revoked": revoked }));
             } else {
@@ -62,13 +45,7 @@ pub(crate) async fn run(host: &Host, command: CapCommand) -> Result<Exit, Failur
             }
         }
         CapCommand::Why { pid, right, on } => {
-            let why = port
-                .call(capability::Explain {
-                    pid: Some(pid),
-                    right,
-                    on,
-                })
-                .await?;
+            let why = port.call(capability::Explain { pid: Some(pid), right, on }).await?;
             if host.json {
                 println!("{}", serde_json::to_string(&why).unwrap_or_default());
             } else {

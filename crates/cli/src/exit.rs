@@ -31,11 +31,7 @@ pub(crate) struct Failure {
 
 impl Failure {
     pub(crate) fn new(exit: Exit, code: &str, message: impl Into<String>) -> Self {
-        Self {
-            exit,
-            code: code.into(),
-            message: message.into(),
-        }
+        Self { exit, code: code.into(), message: message.into() }
     }
 
     pub(crate) fn json(&self) -> serde_json::Value {

@@ -48,19 +48,10 @@ impl Host {
     pub(crate) async fn access(&self) -> Result<Access, Failure> {
         self.must_exist()?;
         if let Some(port) = RemotePort::find(&self.store, &self.operator).await {
-            return Ok(Access {
-                port: Arc::new(port),
-                runtime: None,
-            });
+            return Ok(Access { port: Arc::new(port), runtime: None });
         }
-        let runtime = Builder::new()
-            .store(&self.store)
-            .host_calls_only()
-            .start()?;
-        Ok(Access {
-            port: runtime.port(&self.operator),
-            runtime: Some(runtime),
-        })
+        let runtime = Builder::new().store(&self.store).host_calls_only().start()?;
+        Ok(Access { port: runtime.port(&self.operator), runtime: Some(runtime) })
     }
 
     /// The journal for reading, whoever holds the store.

@@ -21,11 +21,7 @@ use crate::{
 
 pub(crate) async fn inbox(host: &Host, all: bool) -> Result<Exit, Failure> {
     let access = host.access().await?;
-    let requests = access
-        .port
-        .call(human::List { all: Some(all) })
-        .await?
-        .requests;
+    let requests = access.port.call(human::List { all: Some(all) }).await?.requests;
     if host.json {
         for request in &requests {
             println!("{}", serde_json::to_string(request).unwrap_or_default());
@@ -60,12 +56,10 @@ pub(crate) async fn approve(host: &Host, args: ApproveArgs) -> Result<Exit, Fail
     let access = host.access().await?;
     let request = find(access.port.as_ref(), args.request).await?;
     let decision = match request.ask {
-        Ask::Permission { .. } if args.each_time => Decision::Permit {
-            policy: Policy::AskEachTime,
-        },
-        Ask::Permission { .. } => Decision::Permit {
-            policy: Policy::Always,
-        },
+        Ask::Permission { .. } if args.each_time => {
+            Decision::Permit { policy: Policy::AskEachTime }
+        }
+        Ask::Permission { .. } => Decision::Permit { policy: Policy::Always },
         _ => Decision::Approve { scope },
     };
     decide(host, access, args.request, decision).await
@@ -82,27 +76,18 @@ pub(crate) async fn deny(
 
 pub(crate) async fn answer(host: &Host, request: RequestId, text: String) -> Result<Exit, Failure> {
     let access = host.access().await?;
-    decide(
-        host,
-        access,
-        request,
-        Decision::Answer { text: text.into() },
-    )
-    .await
+    decide(host, access, request, Decision::Answer { text: text.into() }).await
 }
 
 async fn find(port: &dyn Port, id: RequestId) -> Result<Request, Failure> {
     let requests = port.call(human::List { all: Some(true) }).await?.requests;
-    requests
-        .into_iter()
-        .find(|request| request.id == id)
-        .ok_or_else(|| {
-            Failure::new(
-                Exit::Failed,
-                "not_found",
-                format!("there is no {id}; see `libos inbox --all`"),
-            )
-        })
+    requests.into_iter().find(|request| request.id == id).ok_or_else(|| {
+        Failure::new(
+            Exit::Failed,
+            "not_found",
+            format!("there is no {id}; see `libos inbox --all`"),
+        )
+    })
 }
 
 async fn decide(
@@ -134,10 +119,7 @@ fn verdict(request: &Request) -> String {
                 Decision::Answer { .. } => "answered".into(),
                 Decision::Permit { policy } => format!("permitted ({})", show::word(policy)),
             };
-            let made = decided
-                .capability
-                .map(|cap| format!("; it made {cap}"))
-                .unwrap_or_default();
+            let made = decided.capability.map(|cap| format!("; it made {cap}")).unwrap_or_default();
             format!("{}: {what} by `{}`{made}.", request.id, decided.by)
         }
     }
@@ -153,16 +135,8 @@ pub(crate) async fn card(port: &dyn Port, request: &Request) -> String {
         Ok(info) => info.goal.as_str().unwrap_or_default().to_owned(),
         Err(_) => String::new(),
     };
-    put(
-        &mut text,
-        "from",
-        &format!("{} ({})", request.pid, show::cut(&goal, 60)),
-    );
-    put(
-        &mut text,
-        "asked at",
-        &format!("{} UTC", show::clock(request.asked_at_ms)),
-    );
+    put(&mut text, "from", &format!("{} ({})", request.pid, show::cut(&goal, 60)));
+    put(&mut text, "asked at", &format!("{} UTC", show::clock(request.asked_at_ms)));
     match &request.ask {
         Ask::Approval(approval) => approval_card(port, request.pid, approval, &mut text).await,
         Ask::Question { question, context } => {
@@ -170,11 +144,7 @@ pub(crate) async fn card(port: &dyn Port, request: &Request) -> String {
             if let Some(context) = context.as_ref().and_then(|context| context.as_str()) {
                 put(&mut text, "context", context);
             }
-            put(
-                &mut text,
-                "answer",
-                &format!("libos answer {} \"…\"", request.id),
-            );
+            put(&mut text, "answer", &format!("libos answer {} \"…\"", request.id));
         }
         Ask::Permission { on, rights, reason } => {
             put(&mut text, "permission", &format!("{rights} on {on}"));
@@ -231,19 +201,10 @@ async fn write_diff(
     let info = port.call(process::Inspect { pid }).await.ok()?;
     let file = std::path::Path::new(&info.workspace?).join(path);
     let is_plain = std::fs::symlink_metadata(&file).is_ok_and(|found| found.is_file());
-    let old = if is_plain {
-        std::fs::read_to_string(&file).ok()?
-    } else {
-        String::new()
-    };
+    let old = if is_plain { std::fs::read_to_string(&file).ok()? } else { String::new() };
     let new = args["text"].as_str()?;
     let from = if is_plain { path } else { "(no file)" };
-    Some(
-        TextDiff::from_lines(old.as_str(), new)
-            .unified_diff()
-            .header(from, path)
-            .to_string(),
-    )
+    Some(TextDiff::from_lines(old.as_str(), new).unified_diff().header(from, path).to_string())
 }
 
 fn put(text: &mut String, name: &str, value: &str) {

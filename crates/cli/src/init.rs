@@ -54,11 +54,7 @@ pub(crate) fn init(host: &Host, args: &InitArgs) -> Result<Exit, Failure> {
         );
     } else {
         println!("The store is {}.", host.store.display());
-        println!(
-            "{} is a task to start from, {} its plan.",
-            args.task.display(),
-            plan.display()
-        );
+        println!("{} is a task to start from, {} its plan.", args.task.display(), plan.display());
         println!("Next: libos run {}", args.task.display());
     }
     Ok(Exit::Done)

@@ -64,17 +64,8 @@ fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> Result<Exit, Failure> {
-    let Cli {
-        store,
-        json,
-        operator,
-        command,
-    } = cli;
-    let host = host::Host {
-        store,
-        json,
-        operator,
-    };
+    let Cli { store, json, operator, command } = cli;
+    let host = host::Host { store, json, operator };
     match command {
         Command::Init(args) => init::init(&host, &args),
         Command::Run(args) => run::run(&host, &args).await,

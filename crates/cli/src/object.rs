@@ -13,11 +13,7 @@ pub(crate) async fn run(host: &Host, command: ObjectCommand) -> Result<Exit, Fai
     let access = host.access().await?;
     match command {
         ObjectCommand::Ls { kind } => {
-            let objects = access
-                .port
-                .call(object::List { r#type: kind })
-                .await?
-                .objects;
+            let objects = access.port.call(object::List { r#type: kind }).await?.objects;
             if host.json {
                 for object in &objects {
                     println!("{}", serde_json::to_string(object).unwrap_or_default());
@@ -26,9 +22,7 @@ pub(crate) async fn run(host: &Host, command: ObjectCommand) -> Result<Exit, Fai
                 println!("No object yet.");
             } else {
                 let rows: Vec<_> = objects.iter().map(row).collect();
-                let headers = [
-                    "OBJECT", "TYPE", "VERSION", "BYTES", "OWNER", "DIGEST", "NAME",
-                ];
+                let headers = ["OBJECT", "TYPE", "VERSION", "BYTES", "OWNER", "DIGEST", "NAME"];
                 print!("{}", show::table(&headers, &rows));
             }
         }
@@ -39,10 +33,7 @@ pub(crate) async fn run(host: &Host, command: ObjectCommand) -> Result<Exit, Fai
             } else {
                 println!("{} {} version {}", object.id, object.r#type, object.version);
                 let payload = object.payload.value().unwrap_or_default();
-                println!(
-                    "{}",
-                    serde_json::to_string_pretty(&payload).unwrap_or_default()
-                );
+                println!("{}", serde_json::to_string_pretty(&payload).unwrap_or_default());
             }
         }
     }

@@ -64,17 +64,11 @@ pub(crate) fn waits_for(wait: &Wait) -> String {
 pub(crate) async fn inspect(host: &Host, pid: Pid) -> Result<Exit, Failure> {
     let access = host.access().await?;
     let info = access.port.call(process::Inspect { pid }).await?;
-    let list = capability::List {
-        pid: Some(pid),
-        all: Some(true),
-    };
+    let list = capability::List { pid: Some(pid), all: Some(true) };
     let capabilities = access.port.call(list).await?.capabilities;
     access.close()?;
     if host.json {
-        println!(
-            "{}",
-            serde_json::json!({ "process": info, "capabilities": capabilities })
-        );
+        println!("{}", serde_json::json!({ "process": info, "capabilities": capabilities }));
         return Ok(Exit::Done);
     }
     let line = |name: &str, value: &str| println!("{name:10} {value}");

@@ -37,18 +37,11 @@ pub(crate) async fn run(host: &Host, args: &RunArgs) -> Result<Exit, Failure> {
     let port = runtime.host_port(&host.operator);
     let operator: &dyn Port = &port;
     if let Some(image) = loaded.image {
-        operator
-            .call(image::Register {
-                image,
-                replace: Some(true),
-            })
-            .await?;
+        operator.call(image::Register { image, replace: Some(true) }).await?;
     }
     let made = operator.call(loaded.launch).await?;
     let roots = BTreeSet::from([made.pid]);
-    Driver::new(host, port, approvals, args.answers.wait, roots)
-        .drive(runtime, watch)
-        .await
+    Driver::new(host, port, approvals, args.answers.wait, roots).drive(runtime, watch).await
 }
 
 pub(crate) async fn resume(host: &Host, args: &AnswerArgs) -> Result<Exit, Failure> {
@@ -78,12 +71,7 @@ pub(crate) async fn resume(host: &Host, args: &AnswerArgs) -> Result<Exit, Failu
 }
 
 fn load_approvals(args: &AnswerArgs) -> Result<Approvals, Failure> {
-    Ok(args
-        .approvals
-        .as_deref()
-        .map(Approvals::load)
-        .transpose()?
-        .unwrap_or_default())
+    Ok(args.approvals.as_deref().map(Approvals::load).transpose()?.unwrap_or_default())
 }
 
 /// Watches a runtime until its tasks have ended or nothing can go on without a human.
@@ -177,13 +165,7 @@ impl<'a> Driver<'a> {
 
     async fn notice(&mut self, notice: Notice) -> Result<(), Failure> {
         match notice {
-            Notice::Step {
-                pid,
-                step,
-                call,
-                outcome,
-                ..
-            } => self.step(pid, step, &call, &outcome),
+            Notice::Step { pid, step, call, outcome, .. } => self.step(pid, step, &call, &outcome),
             Notice::Spawned { pid, parent, goal } => {
                 if !self.host.json {
                     let from = parent.map(|parent| format!(" (child of {parent})"));
@@ -201,11 +183,7 @@ impl<'a> Driver<'a> {
             Notice::Ended { pid, ending } => {
                 if !self.host.json {
                     let said = ending.message.as_deref().map(|said| format!(": {said}"));
-                    println!(
-                        "{pid} {}{}",
-                        show::state(ending.state),
-                        said.unwrap_or_default()
-                    );
+                    println!("{pid} {}{}", show::state(ending.state), said.unwrap_or_default());
                 }
                 if self.open.remove(&pid) {
                     self.last_ended = Some((pid, ending));
@@ -317,18 +295,10 @@ impl<'a> Driver<'a> {
         };
         let decision = match (&request.ask, line.trim()) {
             (Ask::Approval(_), "a") => Some(Decision::Approve { scope: Scope::Once }),
-            (Ask::Approval(_), "p") => Some(Decision::Approve {
-                scope: Scope::Process,
-            }),
-            (Ask::Permission { .. }, "a") => Some(Decision::Permit {
-                policy: Policy::Always,
-            }),
-            (Ask::Permission { .. }, "e") => Some(Decision::Permit {
-                policy: Policy::AskEachTime,
-            }),
-            (Ask::Permission { .. }, "n") => Some(Decision::Permit {
-                policy: Policy::Never,
-            }),
+            (Ask::Approval(_), "p") => Some(Decision::Approve { scope: Scope::Process }),
+            (Ask::Permission { .. }, "a") => Some(Decision::Permit { policy: Policy::Always }),
+            (Ask::Permission { .. }, "e") => Some(Decision::Permit { policy: Policy::AskEachTime }),
+            (Ask::Permission { .. }, "n") => Some(Decision::Permit { policy: Policy::Never }),
             (Ask::Approval(_) | Ask::Permission { .. }, "d") => {
                 Some(Decision::Deny { reason: None })
             }
@@ -350,28 +320,17 @@ impl<'a> Driver<'a> {
         let port: &dyn Port = &self.port;
         let pending = port.call(human::List { all: None }).await?.requests;
         let waiting = port.call(process::List {}).await?.processes;
-        let waiting: Vec<&ProcessInfo> = waiting
-            .iter()
-            .filter(|process| !process.state.is_terminal())
-            .collect();
-        self.asked
-            .retain(|id, _| pending.iter().any(|request| request.id == *id));
-        if self
-            .prompted
-            .is_some_and(|id| !self.asked.contains_key(&id))
-        {
+        let waiting: Vec<&ProcessInfo> =
+            waiting.iter().filter(|process| !process.state.is_terminal()).collect();
+        self.asked.retain(|id, _| pending.iter().any(|request| request.id == *id));
+        if self.prompted.is_some_and(|id| !self.asked.contains_key(&id)) {
             eprintln!("(answered elsewhere)");
             self.prompted = None;
         }
         // News may be older than what has happened since.
         let stale = waiting.iter().any(|process| {
-            matches!(
-                process.state,
-                ProcessState::Runnable | ProcessState::Running
-            ) || process
-                .wait
-                .as_ref()
-                .is_some_and(|wait| wait.until_ms.is_some())
+            matches!(process.state, ProcessState::Runnable | ProcessState::Running)
+                || process.wait.as_ref().is_some_and(|wait| wait.until_ms.is_some())
         });
         if waiting.is_empty() || stale || self.wait || (self.inline && !pending.is_empty()) {
             self.prompt();
@@ -380,10 +339,7 @@ impl<'a> Driver<'a> {
         let pid = self.open.first().copied().unwrap_or_default();
         if self.host.json {
             let exit = Exit::Waiting as u8;
-            println!(
-                "{}",
-                json!({ "done": false, "pid": pid, "status": "waiting", "exit": exit })
-            );
+            println!("{}", json!({ "done": false, "pid": pid, "status": "waiting", "exit": exit }));
         } else if pending.is_empty() {
             for process in &waiting {
                 let wait = process.wait.as_ref().map(crate::process::waits_for);
@@ -391,10 +347,7 @@ impl<'a> Driver<'a> {
             }
             eprintln!("Nothing here can happen by itself. It stays resumable: `libos resume`.");
         } else {
-            let ids: Vec<String> = pending
-                .iter()
-                .map(|request| request.id.to_string())
-                .collect();
+            let ids: Vec<String> = pending.iter().map(|request| request.id.to_string()).collect();
             eprintln!(
                 "Waiting for you: {}. See `libos inbox`, answer with `libos approve {}`, then `libos resume`.",
                 ids.join(", "),
@@ -408,10 +361,7 @@ impl<'a> Driver<'a> {
     fn ended(&self) -> Exit {
         let Some((pid, ending)) = &self.last_ended else {
             if self.host.json {
-                println!(
-                    "{}",
-                    json!({ "done": true, "pid": null, "status": "idle", "exit": 0 })
-                );
+                println!("{}", json!({ "done": true, "pid": null, "status": "idle", "exit": 0 }));
             } else {
                 println!("Nothing is left to go on with.");
             }

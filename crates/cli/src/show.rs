@@ -6,10 +6,7 @@ use serde_json::Value;
 /// A table with aligned columns; the last column is as long as it is.
 pub(crate) fn table(headers: &[&str], rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
-        let cells = rows
-            .iter()
-            .filter_map(|row| row.get(column))
-            .map(|cell| cell.chars().count());
+        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
         cells.chain([headers[column].len()]).max().unwrap_or(0)
     };
     let widths: Vec<usize> = (0..headers.len()).map(width).collect();
@@ -59,10 +56,7 @@ pub(crate) fn cut(text: &str, most: usize) -> String {
     if line.chars().count() <= most {
         return line;
     }
-    line.chars()
-        .take(most.saturating_sub(1))
-        .chain(['…'])
-        .collect()
+    line.chars().take(most.saturating_sub(1)).chain(['…']).collect()
 }
 
 /// A capability as a table row.
@@ -75,10 +69,7 @@ pub(crate) fn capability_row(cap: &CapabilityInfo) -> Vec<String> {
         limits.push(format!("delegable {}", cap.delegable));
     }
     if !cap.when.is_empty() {
-        limits.push(format!(
-            "when {}",
-            serde_json::to_string(&cap.when).unwrap_or_default()
-        ));
+        limits.push(format!("when {}", serde_json::to_string(&cap.when).unwrap_or_default()));
     }
     if let Some(binding) = &cap.binding {
         limits.push(format!("only for {}", binding.digest.short()));
@@ -95,15 +86,8 @@ pub(crate) fn capability_row(cap: &CapabilityInfo) -> Vec<String> {
 }
 
 /// The headers of [`capability_row`].
-pub(crate) const CAPABILITY_HEADERS: [&str; 7] = [
-    "CAPABILITY",
-    "SUBJECT",
-    "EFFECT",
-    "ON",
-    "RIGHTS",
-    "STATUS",
-    "LIMITS",
-];
+pub(crate) const CAPABILITY_HEADERS: [&str; 7] =
+    ["CAPABILITY", "SUBJECT", "EFFECT", "ON", "RIGHTS", "STATUS", "LIMITS"];
 
 /// A unit variant's name as documents write it.
 pub(crate) fn word(value: &impl serde::Serialize) -> String {

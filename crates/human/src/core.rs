@@ -135,9 +135,7 @@ impl Desk {
 
     /// The requests of a process that wait for an answer.
     pub(crate) fn pending_of(&self, pid: Pid) -> impl Iterator<Item = RequestId> + '_ {
-        self.pending
-            .range((pid, RequestId(0))..=(pid, RequestId(u64::MAX)))
-            .map(|(_, id)| *id)
+        self.pending.range((pid, RequestId(0))..=(pid, RequestId(u64::MAX))).map(|(_, id)| *id)
     }
 
     /// The requests that wait for an answer, or all, in the order of their ids.
@@ -162,11 +160,7 @@ impl Desk {
     ) -> Result<Request, Error> {
         let (pid, op) = by;
         let waiting = self.pending_of(pid).count() as u64 + 1;
-        within(
-            "requests that wait for a human",
-            waiting,
-            limits.pending_max,
-        )?;
+        within("requests that wait for a human", waiting, limits.pending_max)?;
         Ok(Request {
             id: RequestId(self.last + 1),
             op,
@@ -196,21 +190,13 @@ fn verb(decision: &Decision) -> &'static str {
 pub(crate) fn within(what: &str, size: u64, limit: u64) -> Result<(), Error> {
     match size <= limit {
         true => Ok(()),
-        false => Err(Fault::Limit {
-            what: what.into(),
-            limit,
-        }
-        .into()),
+        false => Err(Fault::Limit { what: what.into(), limit }.into()),
     }
 }
 
 /// That a human can be called by this name.
 pub(crate) fn check_name(human: &str, limits: &Limits) -> Result<(), Error> {
-    within(
-        "bytes of a human's name",
-        human.len() as u64,
-        limits.name_bytes_max,
-    )?;
+    within("bytes of a human's name", human.len() as u64, limits.name_bytes_max)?;
     match human.is_empty() || human.contains(char::is_control) {
         true => Err(Fault::bad("a human's name is empty or holds control characters").into()),
         false => Ok(()),
@@ -264,14 +250,8 @@ fn check_scope(scope: Scope) -> Result<(), Error> {
 }
 
 fn check_answer(text: &Text, limits: &Limits) -> Result<(), Error> {
-    within(
-        "bytes of an answer",
-        text.bytes(),
-        limits.question_bytes_max,
-    )?;
-    let is_empty = text
-        .as_str()
-        .map_or(text.bytes() == 0, |text| text.trim().is_empty());
+    within("bytes of an answer", text.bytes(), limits.question_bytes_max)?;
+    let is_empty = text.as_str().map_or(text.bytes() == 0, |text| text.trim().is_empty());
     match is_empty {
         true => Err(FailureKind::WrongAnswer.because("the answer to a question is not empty")),
         false => Ok(()),
@@ -335,9 +315,7 @@ fn plan_permission(
 }
 
 fn origin(request: &Request) -> Origin {
-    Origin::Human {
-        request: request.id,
-    }
+    Origin::Human { request: request.id }
 }
 
 /// What the operation that made a request learns: nothing while it waits, else the decision.

@@ -43,10 +43,7 @@ impl Humans {
     /// Without requests, and with other limits than the default ones.
     #[must_use]
     pub fn with_limits(limits: Limits) -> Self {
-        Self {
-            state: Versioned::default(),
-            limits,
-        }
+        Self { state: Versioned::default(), limits }
     }
 
     /// What was decided about the request of this operation, which is opened with `ask` the first
@@ -68,9 +65,7 @@ impl Humans {
             return Err(Fault::bad("a process asks a human; a host is one").into());
         };
         let now_ms = cx.now_ms();
-        let request = self
-            .state
-            .plan_open((pid, op), human, ask(), &self.limits, now_ms)?;
+        let request = self.state.plan_open((pid, op), human, ask(), &self.limits, now_ms)?;
         let id = request.id;
         self.state.change(cx, HumanEvent::Opened(request));
         Err(wait(id))
@@ -84,10 +79,7 @@ impl Humans {
 }
 
 fn wait(request: RequestId) -> Stop {
-    Stop::Wait(Wait {
-        on: WaitOn::Human(request),
-        until_ms: None,
-    })
+    Stop::Wait(Wait { on: WaitOn::Human(request), until_ms: None })
 }
 
 /// For an answer of another kind than its request: `decide` lets none through.
@@ -149,11 +141,7 @@ impl<'c> human::Server<dyn Context + 'c, Stop> for Humans {
         if let Some(why) = guard::not_requestable(&call.on, call.rights) {
             return Err(FailureKind::NotRequestable.because(why).into());
         }
-        core::within(
-            "bytes of a reason",
-            call.reason.len() as u64,
-            self.limits.reason_bytes_max,
-        )?;
+        core::within("bytes of a reason", call.reason.len() as u64, self.limits.reason_bytes_max)?;
         let human = self.human(&call.human)?;
         let decided = self.decided(cx, human, || Ask::Permission {
             on: call.on.clone(),
@@ -161,10 +149,9 @@ impl<'c> human::Server<dyn Context + 'c, Stop> for Humans {
             reason: call.reason.clone(),
         })?;
         match decided.decision {
-            Decision::Permit { policy } => Ok(Permission {
-                policy,
-                capability: decided.capability,
-            }),
+            Decision::Permit { policy } => {
+                Ok(Permission { policy, capability: decided.capability })
+            }
             _ => Err(misfit()),
         }
     }
@@ -188,15 +175,10 @@ impl<'c> human::Server<dyn Context + 'c, Stop> for Humans {
             let granted = cx.ask(issue)?;
             capability.get_or_insert(granted.capability);
         }
-        let decided = Decided {
-            decision: call.decision.clone(),
-            by,
-            at_ms: cx.now_ms(),
-            capability,
-        };
+        let decided =
+            Decided { decision: call.decision.clone(), by, at_ms: cx.now_ms(), capability };
         let request = call.request;
-        self.state
-            .change(cx, HumanEvent::Decided { request, decided });
+        self.state.change(cx, HumanEvent::Decided { request, decided });
         Ok(self.state.get(request)?.clone())
     }
 
@@ -204,9 +186,7 @@ impl<'c> human::Server<dyn Context + 'c, Stop> for Humans {
         if let Some(request) = self.state.of_op(call.op, Account::Approval)
             && request.state == RequestState::Pending
         {
-            return Ok(Opened {
-                request: request.id,
-            });
+            return Ok(Opened { request: request.id });
         }
         let request = self.state.plan_open(
             (call.pid, call.op),
@@ -231,10 +211,7 @@ impl<'c> human::Server<dyn Context + 'c, Stop> for Humans {
 
 impl Component for Humans {
     fn manifest(&self) -> Manifest {
-        Manifest {
-            serves: &["human"],
-            imports: &["capability"],
-        }
+        Manifest { serves: &["human"], imports: &["capability"] }
     }
 
     fn call(&mut self, cx: &mut dyn Context, call: &Syscall) -> Result<Reply, Stop> {

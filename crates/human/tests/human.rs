@@ -21,11 +21,7 @@ use libos_port::Stop;
 type Desk = Kernel<Humans>;
 
 fn question(text: &str) -> human::AskQuestion {
-    human::AskQuestion {
-        question: text.into(),
-        context: None,
-        human: None,
-    }
+    human::AskQuestion { question: text.into(), context: None, human: None }
 }
 
 fn wants(on: &str, rights: &[Right]) -> human::RequestPermission {
@@ -113,17 +109,9 @@ fn a_question_waits_and_wakes_with_its_answer() {
     let mut k = Desk::default();
     k.world.now_ms = 5;
     k.waits(1, 1, question("why?"), 1);
-    let [request] = &k.listed(None)[..] else {
-        panic!("one request")
-    };
-    assert_eq!(
-        (request.op, request.pid, request.human.as_str()),
-        (OpId(1), Pid(1), "owner")
-    );
-    assert_eq!(
-        (request.asked_at_ms, &request.state),
-        (5, &RequestState::Pending)
-    );
+    let [request] = &k.listed(None)[..] else { panic!("one request") };
+    assert_eq!((request.op, request.pid, request.human.as_str()), (OpId(1), Pid(1), "owner"));
+    assert_eq!((request.asked_at_ms, &request.state), (5, &RequestState::Pending));
     // Served again before the answer: the same request, no event.
     let events = k.journal.len();
     k.waits(1, 1, question("why?"), 1);
@@ -133,18 +121,10 @@ fn a_question_waits_and_wakes_with_its_answer() {
 
     k.world.now_ms = 6;
     let decided = k.ok(host(), 3, decide(1, answer("because")));
-    let RequestState::Decided(decided) = decided.state else {
-        panic!("it is decided")
-    };
-    assert_eq!(
-        (decided.by.as_str(), decided.at_ms, decided.capability),
-        ("ada", 6, None)
-    );
+    let RequestState::Decided(decided) = decided.state else { panic!("it is decided") };
+    assert_eq!((decided.by.as_str(), decided.at_ms, decided.capability), ("ada", 6, None));
     assert!(k.world.sent.is_empty());
-    assert_eq!(
-        k.ok(process(1), 1, question("why?")).answer,
-        "because".into()
-    );
+    assert_eq!(k.ok(process(1), 1, question("why?")).answer, "because".into());
     k.waits(1, 2, question("why?"), 2);
 }
 
@@ -158,10 +138,7 @@ fn a_refusal_reaches_whoever_asked() {
     let refused = ("refused", "owner said no".to_owned());
     assert_eq!(k.refused(process(1), 1, question("may I?")), refused);
     let refused = ("refused", "owner said no: too much".to_owned());
-    assert_eq!(
-        k.refused(process(1), 2, wants("fs:workspace/a/*", &[Right::Write])),
-        refused
-    );
+    assert_eq!(k.refused(process(1), 2, wants("fs:workspace/a/*", &[Right::Write])), refused);
     assert!(k.world.sent.is_empty());
 }
 
@@ -181,18 +158,12 @@ fn a_permission_makes_a_plain_grant() {
         let expected = capability::Issue {
             to: Pid(4),
             grant: GrantSpec { effect, ..plain },
-            origin: Origin::Human {
-                request: RequestId(1),
-            },
+            origin: Origin::Human { request: RequestId(1) },
             binding: None,
         };
-        k.world
-            .sent
-            .retain(|call| call.info().service == "capability");
+        k.world.sent.retain(|call| call.info().service == "capability");
         assert_eq!(k.issues(), [expected]);
-        let RequestState::Decided(decided) = decided.state else {
-            panic!("it is decided")
-        };
+        let RequestState::Decided(decided) = decided.state else { panic!("it is decided") };
         assert_eq!(decided.capability, Some(CapId(1)));
         let reply = k.ok(process(4), 1, call);
         assert_eq!((reply.policy, reply.capability), (policy, Some(CapId(1))));
@@ -231,10 +202,7 @@ fn some_things_may_not_be_asked_for() {
         let (code, text) = k.refused(process(1), 1, wants(on, rights));
         assert_eq!(code, "not_requestable", "{on} {rights:?}: {text}");
     }
-    assert_eq!(
-        k.refused(process(1), 1, wants("fs:workspace/a", &[])).0,
-        "bad_message"
-    );
+    assert_eq!(k.refused(process(1), 1, wants("fs:workspace/a", &[])).0, "bad_message");
     assert!(k.listed(Some(true)).is_empty(), "no human saw any of it");
 
     let requested: [(&str, &[Right]); 6] = [
@@ -258,14 +226,8 @@ fn limits_hold() {
         context,
         human: None,
     };
-    let to = |name: &str| human::AskQuestion {
-        human: Some(name.into()),
-        ..question("?")
-    };
-    let output = |message: Text| human::Output {
-        message,
-        human: None,
-    };
+    let to = |name: &str| human::AskQuestion { human: Some(name.into()), ..question("?") };
+    let output = |message: Text| human::Output { message, human: None };
     let table: [(Syscall, &str); 8] = [
         (q(blob((128 << 10) + 1), None).into(), "limit"),
         (q(blob(128 << 10), Some("x".into())).into(), "limit"),
@@ -305,40 +267,17 @@ fn a_message_is_recorded() {
     let mut k = Desk::default();
     let message = blob(32 << 10);
     let human = Some("eve".to_owned());
-    let told = k.ok(
-        process(1),
-        1,
-        human::Output {
-            message: message.clone(),
-            human,
-        },
-    );
+    let told = k.ok(process(1), 1, human::Output { message: message.clone(), human });
     assert_eq!(told.human, "eve");
-    k.ok(
-        host(),
-        2,
-        human::Output {
-            message: "hi".into(),
-            human: None,
-        },
-    );
+    k.ok(host(), 2, human::Output { message: "hi".into(), human: None });
     let [
-        Event::Human(HumanEvent::Output {
-            pid: one,
-            message: kept,
-            ..
-        }),
-        Event::Human(HumanEvent::Output {
-            pid: two, human, ..
-        }),
+        Event::Human(HumanEvent::Output { pid: one, message: kept, .. }),
+        Event::Human(HumanEvent::Output { pid: two, human, .. }),
     ] = &k.journal[..]
     else {
         panic!("two messages: {:?}", k.journal)
     };
-    assert_eq!(
-        (*one, *two, human.as_str(), kept),
-        (Some(Pid(1)), None, "owner", &message)
-    );
+    assert_eq!((*one, *two, human.as_str(), kept), (Some(Pid(1)), None, "owner", &message));
 }
 
 #[test]
@@ -349,13 +288,7 @@ fn an_approval_reaches_as_far_as_its_scope() {
         (Scope::Uses(3), Some(3), None, None, false),
         (Scope::Process, None, None, None, false),
         (Scope::Subtree, None, None, None, true),
-        (
-            Scope::Until(Millis(50)),
-            None,
-            Some(Millis(50)),
-            None,
-            false,
-        ),
+        (Scope::Until(Millis(50)), None, Some(Millis(50)), None, false),
     ];
     for (scope, uses, expires, op, subtree) in table {
         let mut k = Desk::default();
@@ -371,9 +304,7 @@ fn an_approval_reaches_as_far_as_its_scope() {
                     Rights::from_iter([right]),
                 )
             },
-            origin: Origin::Human {
-                request: RequestId(1),
-            },
+            origin: Origin::Human { request: RequestId(1) },
             binding: Some(Binding {
                 request: RequestId(1),
                 answers: vec![CapId(90)],
@@ -383,14 +314,8 @@ fn an_approval_reaches_as_far_as_its_scope() {
             }),
         };
         // One for each distinct need, in their order; the first is named in the record.
-        assert_eq!(
-            k.issues(),
-            [issue(Right::Write), issue(Right::Read)],
-            "{scope:?}"
-        );
-        let RequestState::Decided(decided) = decided.state else {
-            panic!("it is decided")
-        };
+        assert_eq!(k.issues(), [issue(Right::Write), issue(Right::Read)], "{scope:?}");
+        let RequestState::Decided(decided) = decided.state else { panic!("it is decided") };
         assert_eq!(decided.capability, Some(CapId(1)));
     }
 }
@@ -406,10 +331,7 @@ fn a_request_is_decided_exactly_once() {
         for second in [deny(None), approve(Scope::Process), answer("x")] {
             let (code, text) = k.refused(host(), 9, decide(1, second));
             assert_eq!(code, "already_decided");
-            assert_eq!(
-                text,
-                format!("req-1 was {verb} by ada at 44 ms since the epoch")
-            );
+            assert_eq!(text, format!("req-1 was {verb} by ada at 44 ms since the epoch"));
             assert!(k.world.sent.is_empty(), "nothing is issued twice");
         }
     }
@@ -432,29 +354,16 @@ fn a_decision_fits_what_was_asked() {
         (2, permit(Policy::Always), "wrong_answer"),
         (2, answer(""), "wrong_answer"),
         (2, answer(" \n"), "wrong_answer"),
-        (
-            2,
-            Decision::Answer {
-                text: blob((128 << 10) + 1),
-            },
-            "limit",
-        ),
+        (2, Decision::Answer { text: blob((128 << 10) + 1) }, "limit"),
         (3, answer("yes"), "wrong_answer"),
         (3, approve(Scope::Once), "wrong_answer"),
     ];
     for (request, decision, code) in table {
         let shown = format!("{request} {decision:?}");
-        assert_eq!(
-            k.refused(host(), 4, decide(request, decision)).0,
-            code,
-            "{shown}"
-        );
+        assert_eq!(k.refused(host(), 4, decide(request, decision)).0, code, "{shown}");
         assert!(k.world.sent.is_empty(), "{shown}");
     }
-    assert_eq!(
-        k.refused(process(1), 5, decide(2, answer("self"))).0,
-        "denied"
-    );
+    assert_eq!(k.refused(process(1), 5, decide(2, answer("self"))).0, "denied");
     assert_eq!(k.listed(None).len(), 3, "all of them still wait");
 }
 
@@ -463,10 +372,7 @@ fn a_failed_issue_leaves_the_request_open() {
     let mut k = Desk::default();
     k.ok(process(1), 7, approval(7, 1));
     k.world.issue_fails.insert(2);
-    assert_eq!(
-        k.refused(host(), 8, decide(1, approve(Scope::Once))).0,
-        "bad_grant"
-    );
+    assert_eq!(k.refused(host(), 8, decide(1, approve(Scope::Once))).0, "bad_grant");
     assert_eq!(k.listed(None).len(), 1);
     k.ok(host(), 9, decide(1, approve(Scope::Once)));
 }
@@ -478,14 +384,7 @@ fn the_broker_opens_one_approval_for_an_operation() {
     let events = k.journal.len();
     assert_eq!(k.ok(process(1), 7, approval(7, 1)).request, first);
     assert_eq!(k.journal.len(), events);
-    let [
-        Request {
-            ask: Ask::Approval(_),
-            op: OpId(7),
-            ..
-        },
-    ] = &k.listed(None)[..]
-    else {
+    let [Request { ask: Ask::Approval(_), op: OpId(7), .. }] = &k.listed(None)[..] else {
         panic!("one approval");
     };
     // The operation approved may itself ask: its question is another request.
@@ -511,22 +410,12 @@ fn the_requests_of_an_ended_process_are_cancelled() {
     let states: Vec<_> = k.listed(Some(true)).into_iter().map(|r| r.state).collect();
     assert_eq!(
         states[..3],
-        [
-            RequestState::Cancelled,
-            RequestState::Cancelled,
-            RequestState::Pending
-        ]
+        [RequestState::Cancelled, RequestState::Cancelled, RequestState::Pending]
     );
-    assert!(
-        matches!(states[3], RequestState::Decided(_)),
-        "what was answered stays"
-    );
+    assert!(matches!(states[3], RequestState::Decided(_)), "what was answered stays");
     assert_eq!(k.refused(process(1), 1, question("a")).0, "cancelled");
     let (code, text) = k.refused(host(), 7, decide(1, answer("late")));
-    assert_eq!(
-        (code, text.contains("cancelled")),
-        ("already_decided", true)
-    );
+    assert_eq!((code, text.contains("cancelled")), ("already_decided", true));
     let events = k.journal.len();
     k.ok(process(1), 8, human::Cancel { pid: Pid(1) });
     assert_eq!(k.journal.len(), events);
@@ -535,8 +424,5 @@ fn the_requests_of_an_ended_process_are_cancelled() {
 #[test]
 fn what_it_does_not_serve_is_unsupported() {
     let mut k = Desk::default();
-    assert_eq!(
-        k.refused(host(), 1, libos_abi::tool::List {}).0,
-        "unsupported"
-    );
+    assert_eq!(k.refused(host(), 1, libos_abi::tool::List {}).0, "unsupported");
 }

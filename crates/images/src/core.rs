@@ -57,11 +57,7 @@ pub(crate) struct Registry {
 /// the same.
 impl Serialize for Registry {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.collect_seq(
-            self.images
-                .values()
-                .map(|image| wire::encode(image.as_ref())),
-        )
+        s.collect_seq(self.images.values().map(|image| wire::encode(image.as_ref())))
     }
 }
 
@@ -70,8 +66,7 @@ impl Fold for Registry {
 
     fn apply(&mut self, event: &ImageEvent) {
         let ImageEvent::Registered(image) = event;
-        self.images
-            .insert(image.name.clone(), Arc::new(image.clone()));
+        self.images.insert(image.name.clone(), Arc::new(image.clone()));
     }
 }
 
@@ -126,23 +121,11 @@ pub(crate) fn check(image: &Image, limits: &Limits) -> Result<(), String> {
     if version.is_empty() || version.len() > name_max || version.contains(char::is_control) {
         return Err(format!("the version has 1 to {name_max} printable bytes"));
     }
-    at_most(
-        "bytes of the description",
-        image.description.len(),
-        limits.description_bytes_max,
-    )?;
-    at_most(
-        "bytes of the prompt",
-        image.prompt.bytes(),
-        limits.prompt_bytes_max,
-    )?;
+    at_most("bytes of the description", image.description.len(), limits.description_bytes_max)?;
+    at_most("bytes of the prompt", image.prompt.bytes(), limits.prompt_bytes_max)?;
     at_most("tools", image.tools.len(), limits.tools_max)?;
     let capabilities = image.required_capabilities.len();
-    at_most(
-        "required capabilities",
-        capabilities,
-        limits.capabilities_max,
-    )?;
+    at_most("required capabilities", capabilities, limits.capabilities_max)?;
     for (index, tool) in image.tools.iter().enumerate() {
         if !is_word(tool, '_', limits) {
             return Err(format!(

@@ -68,10 +68,9 @@ pub fn parse_image(toml_text: &str) -> Result<Image, BadImageFile> {
         description: file.description,
         prompt: file.prompt,
         tools: file.tools,
-        planner: file.planner.map(|planner| PlannerSpec {
-            kind: planner.kind,
-            program: planner.program,
-        }),
+        planner: file
+            .planner
+            .map(|planner| PlannerSpec { kind: planner.kind, program: planner.program }),
         required_capabilities: file.required_capabilities,
     };
     core::check(&image, &Limits::default()).map_err(BadImageFile::Malformed)?;

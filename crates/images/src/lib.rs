@@ -41,10 +41,7 @@ impl Images {
     /// With the built-in images only, and with other limits than the default ones.
     #[must_use]
     pub fn with_limits(limits: Limits) -> Self {
-        Self {
-            state: Versioned::default(),
-            limits,
-        }
+        Self { state: Versioned::default(), limits }
     }
 
     /// The tool table of the caller.
@@ -64,9 +61,7 @@ impl Images {
 
 impl<'c> image::Server<dyn Context + 'c, Stop> for Images {
     fn list(&mut self, _: &mut (dyn Context + 'c), _: &image::List) -> Result<image::Images, Stop> {
-        Ok(image::Images {
-            images: self.state.list(),
-        })
+        Ok(image::Images { images: self.state.list() })
     }
 
     fn inspect(
@@ -86,9 +81,7 @@ impl<'c> image::Server<dyn Context + 'c, Stop> for Images {
         call: &image::Register,
     ) -> Result<Image, Stop> {
         let replace = call.replace.unwrap_or(false);
-        let event = self
-            .state
-            .plan_register(&call.image, replace, &self.limits)?;
+        let event = self.state.plan_register(&call.image, replace, &self.limits)?;
         self.state.change(cx, event);
         Ok(call.image.clone())
     }
@@ -117,10 +110,7 @@ impl<'c> tool::Server<dyn Context + 'c, Stop> for Images {
 
 impl Component for Images {
     fn manifest(&self) -> Manifest {
-        Manifest {
-            serves: &["image", "tool"],
-            imports: &[],
-        }
+        Manifest { serves: &["image", "tool"], imports: &[] }
     }
 
     fn call(&mut self, cx: &mut dyn Context, call: &Syscall) -> Result<Reply, Stop> {

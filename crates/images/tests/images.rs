@@ -41,10 +41,7 @@ fn inspect(name: &str) -> image::Inspect {
 }
 
 fn call(name: &str) -> tool::CallTool {
-    tool::CallTool {
-        name: name.into(),
-        args: Json::default(),
-    }
+    tool::CallTool { name: name.into(), args: Json::default() }
 }
 
 fn grant() -> GrantSpec {
@@ -69,15 +66,10 @@ fn the_built_in_images_are_there_without_events_and_need_nothing() {
         assert!(image.planner.is_none() && image.required_capabilities.is_empty());
         assert!(!image.description.is_empty() && image.prompt.bytes() > 0);
         // What is built in keeps to the rules for all.
-        let copy = Image {
-            name: format!("my-{}", image.name),
-            ..image.clone()
-        };
+        let copy = Image { name: format!("my-{}", image.name), ..image.clone() };
         k.ok(process(1), 2, register(copy));
     }
-    let [base, minimal, worker] = &listed[..] else {
-        panic!("three images")
-    };
+    let [base, minimal, worker] = &listed[..] else { panic!("three images") };
     assert_eq!((base.tools.len(), minimal.tools.len()), (29, 0));
     assert!(worker.tools.iter().all(|tool| base.tools.contains(tool)));
 }
@@ -88,10 +80,7 @@ fn a_registered_image_is_listed_and_inspected() {
     let mine = Image {
         prompt: blob(64 << 10),
         required_capabilities: vec![grant()],
-        planner: Some(PlannerSpec {
-            kind: "llm".into(),
-            program: "p".into(),
-        }),
+        planner: Some(PlannerSpec { kind: "llm".into(), program: "p".into() }),
         ..image("mine")
     };
     assert_eq!(k.ok(process(1), 1, register(mine.clone())), mine);
@@ -109,15 +98,9 @@ fn an_image_is_replaced_only_on_request_and_a_built_in_one_never() {
     let mut k = Registry::default();
     let replace = |image: Image, replace| image::Register { image, replace };
     k.ok(process(1), 1, replace(image("mine"), Some(true)));
-    let next = Image {
-        version: "2".into(),
-        ..image("mine")
-    };
+    let next = Image { version: "2".into(), ..image("mine") };
     for no in [None, Some(false)] {
-        assert_eq!(
-            k.refused(process(1), 2, replace(next.clone(), no)).0,
-            "exists"
-        );
+        assert_eq!(k.refused(process(1), 2, replace(next.clone(), no)).0, "exists");
     }
     let before = libos_port::Component::digest(&k.part);
     k.ok(process(1), 3, replace(next, Some(true)));
@@ -136,10 +119,7 @@ fn a_malformed_image_is_refused() {
         ..image("x")
     };
     let planner = |kind: &str, program: Text| Image {
-        planner: Some(PlannerSpec {
-            kind: kind.into(),
-            program,
-        }),
+        planner: Some(PlannerSpec { kind: kind.into(), program }),
         ..image("x")
     };
     let table = [
@@ -148,78 +128,25 @@ fn a_malformed_image_is_refused() {
         (image("a_b"), "the name"),
         (image("a/b"), "the name"),
         (image(&"x".repeat(65)), "the name"),
-        (
-            Image {
-                version: String::new(),
-                ..image("x")
-            },
-            "the version",
-        ),
-        (
-            Image {
-                version: "1\n".into(),
-                ..image("x")
-            },
-            "the version",
-        ),
-        (
-            Image {
-                version: "1".repeat(65),
-                ..image("x")
-            },
-            "the version",
-        ),
-        (
-            Image {
-                description: "d".repeat(4097),
-                ..image("x")
-            },
-            "the description",
-        ),
-        (
-            Image {
-                prompt: blob((64 << 10) + 1),
-                ..image("x")
-            },
-            "the prompt",
-        ),
-        (
-            Image {
-                tools: (0..129).map(|n| format!("t{n}")).collect(),
-                ..image("x")
-            },
-            "129 tools",
-        ),
+        (Image { version: String::new(), ..image("x") }, "the version"),
+        (Image { version: "1\n".into(), ..image("x") }, "the version"),
+        (Image { version: "1".repeat(65), ..image("x") }, "the version"),
+        (Image { description: "d".repeat(4097), ..image("x") }, "the description"),
+        (Image { prompt: blob((64 << 10) + 1), ..image("x") }, "the prompt"),
+        (Image { tools: (0..129).map(|n| format!("t{n}")).collect(), ..image("x") }, "129 tools"),
         (tools(&[""]), "the tool name"),
         (tools(&["read file"]), "the tool name"),
         (tools(&["a", "b", "a"]), "`a` is named twice"),
         (planner("", "p".into()), "the planner's kind"),
         (planner("llm", blob((1 << 20) + 1)), "the planner's program"),
-        (
-            Image {
-                required_capabilities: vec![grant(); 65],
-                ..image("x")
-            },
-            "65 required",
-        ),
+        (Image { required_capabilities: vec![grant(); 65], ..image("x") }, "65 required"),
     ];
     let mut k = Registry::default();
     for (image, says) in table {
         let (code, text) = k.refused(process(1), 1, register(image));
-        assert_eq!(
-            (code, text.contains(says)),
-            ("bad_image", true),
-            "{says}: {text}"
-        );
+        assert_eq!((code, text.contains(says)), ("bad_image", true), "{says}: {text}");
     }
-    k.ok(
-        process(1),
-        2,
-        register(Image {
-            required_capabilities: vec![grant(); 64],
-            ..image("x")
-        }),
-    );
+    k.ok(process(1), 2, register(Image { required_capabilities: vec![grant(); 64], ..image("x") }));
 }
 
 #[test]
@@ -228,15 +155,9 @@ fn the_tool_table_is_that_of_the_caller_s_image() {
     k.ok(process(1), 1, register(image("mine")));
     k.world.image = "mine".into();
     assert_eq!(k.ok(process(1), 2, tool::List {}).tools, ["read_file"]);
-    assert_eq!(
-        k.serve(process(1), 3, call("read_file")),
-        Err(Stop::Perform)
-    );
+    assert_eq!(k.serve(process(1), 3, call("read_file")), Err(Stop::Perform));
     let (code, text) = k.refused(process(1), 4, call("write_file"));
-    assert_eq!(
-        (code, text.contains("`write_file` is not in")),
-        ("denied", true)
-    );
+    assert_eq!((code, text.contains("`write_file` is not in")), ("denied", true));
 
     k.world.image = "minimal".into();
     assert!(k.ok(process(1), 5, tool::List {}).tools.is_empty());
@@ -275,22 +196,13 @@ rights = ["read"]
         version: "0.3".into(),
         description: "reads and reports".into(),
         prompt: "look closely".into(),
-        planner: Some(PlannerSpec {
-            kind: "script".into(),
-            program: "steps: []".into(),
-        }),
+        planner: Some(PlannerSpec { kind: "script".into(), program: "steps: []".into() }),
         required_capabilities: vec![grant()],
         ..image("reviewer")
     };
     assert_eq!(parse_image(text).unwrap(), expected);
     let least = parse_image("name = \"a\"\nversion = \"1\"").unwrap();
-    assert_eq!(
-        least,
-        Image {
-            tools: Vec::new(),
-            ..image("a")
-        }
-    );
+    assert_eq!(least, Image { tools: Vec::new(), ..image("a") });
 }
 
 #[test]
@@ -320,10 +232,7 @@ fn a_bad_image_file_is_refused_with_its_line() {
         let error = parse_image(text).unwrap_err();
         assert!(matches!(error, BadImageFile::Toml(_)));
         let shown = error.to_string();
-        assert!(
-            shown.contains(line) && shown.contains(says),
-            "{text}: {shown}"
-        );
+        assert!(shown.contains(line) && shown.contains(says), "{text}: {shown}");
     }
     let error = parse_image("name = 'A'\nversion = '1'").unwrap_err();
     assert!(matches!(&error, BadImageFile::Malformed(flaw) if flaw.contains("the name `A`")));

@@ -18,16 +18,11 @@ use rusqlite::Connection;
 const RECORD_BYTES: usize = 200;
 
 fn main() {
-    let base = std::env::args()
-        .nth(1)
-        .map_or_else(std::env::temp_dir, PathBuf::from);
+    let base = std::env::args().nth(1).map_or_else(std::env::temp_dir, PathBuf::from);
     let folder = tempfile::tempdir_in(base).unwrap();
     single(folder.path());
     for size in [64, 1000] {
-        let (floor, ours) = (
-            bare_group(folder.path(), size),
-            our_group(folder.path(), size),
-        );
+        let (floor, ours) = (bare_group(folder.path(), size), our_group(folder.path(), size));
         println!("groups of {size}: bare SQLite {floor:.0} records/s, ours {ours:.0} records/s");
     }
     blobs(folder.path());
@@ -62,9 +57,8 @@ fn bare(folder: &Path) -> Connection {
 fn bare_insert(database: &mut Connection, records: &[Vec<u8>]) {
     let transaction = database.transaction().unwrap();
     for record in records {
-        let mut insert = transaction
-            .prepare_cached("INSERT INTO record(body) VALUES (?1)")
-            .unwrap();
+        let mut insert =
+            transaction.prepare_cached("INSERT INTO record(body) VALUES (?1)").unwrap();
         insert.execute([record]).unwrap();
     }
     transaction.commit().unwrap();
@@ -91,16 +85,11 @@ fn single(folder: &Path) {
     (0..100_000).for_each(|_| {
         std::hint::black_box(merkle::leaf_hash(&leaf));
     });
-    println!(
-        "leaf hash of {RECORD_BYTES} bytes: {:.2} us",
-        micros(start) / 1e5
-    );
+    println!("leaf hash of {RECORD_BYTES} bytes: {:.2} us", micros(start) / 1e5);
 }
 
 fn groups(size: usize) -> Vec<Vec<Vec<u8>>> {
-    (0..50_000 / size)
-        .map(|group| (0..size).map(|n| record(group * size + n)).collect())
-        .collect()
+    (0..50_000 / size).map(|group| (0..size).map(|n| record(group * size + n)).collect()).collect()
 }
 
 fn rate(start: Instant, size: usize) -> f64 {
@@ -110,9 +99,7 @@ fn rate(start: Instant, size: usize) -> f64 {
 fn bare_group(folder: &Path, size: usize) -> f64 {
     let (mut database, groups) = (bare(folder), groups(size));
     let start = Instant::now();
-    groups
-        .iter()
-        .for_each(|records| bare_insert(&mut database, records));
+    groups.iter().for_each(|records| bare_insert(&mut database, records));
     rate(start, size)
 }
 
@@ -139,14 +126,9 @@ fn blobs(folder: &Path) {
         }
         journal.append(&batch, Sync::Durable).unwrap();
     }
-    println!(
-        "10k blobs of 4 KiB in groups of 100: {:.1} us each",
-        micros(start) / 1e4
-    );
+    println!("10k blobs of 4 KiB in groups of 100: {:.1} us each", micros(start) / 1e4);
     let (reader, start) = (journal.blobs(), Instant::now());
-    digests
-        .iter()
-        .for_each(|digest| drop(reader.get(digest).unwrap()));
+    digests.iter().for_each(|digest| drop(reader.get(digest).unwrap()));
     println!("reading them, checked: {:.1} us each", micros(start) / 1e4);
 }
 
@@ -163,17 +145,10 @@ fn million(folder: &Path) {
         lazy += micros(one);
     }
     journal.flush().unwrap();
-    println!(
-        "1M lazy appends: {:.2} us each, all {:.2} s",
-        lazy / 1e6,
-        micros(start) / 1e6
-    );
+    println!("1M lazy appends: {:.2} us each, all {:.2} s", lazy / 1e6, micros(start) / 1e6);
     drop(journal);
     let bytes = std::fs::metadata(folder.join("journal.db")).unwrap().len();
-    println!(
-        "bytes per record over its payload: {:.1}",
-        bytes as f64 / 1e6 - RECORD_BYTES as f64
-    );
+    println!("bytes per record over its payload: {:.1}", bytes as f64 / 1e6 - RECORD_BYTES as f64);
     let start = Instant::now();
     let journal = SqliteJournal::open(&folder).unwrap();
     println!("open with 1M records: {:.2} s", micros(start) / 1e6);

@@ -12,11 +12,7 @@ pub(crate) struct Checker<'a> {
 
 impl<'a> Checker<'a> {
     pub(crate) fn new(against: Option<&'a Head>) -> Result<Self, JournalError> {
-        let checker = Self {
-            tree: Tree::new(),
-            proved: 0,
-            against,
-        };
+        let checker = Self { tree: Tree::new(), proved: 0, against };
         checker.compare_against()?;
         Ok(checker)
     }
@@ -46,10 +42,7 @@ impl<'a> Checker<'a> {
         let head = self.tree.head();
         if head.root != *root {
             let last = libos_abi::Seq(head.size.saturating_sub(1));
-            return Err(JournalError::corrupt(
-                self.proved,
-                Corruption::Rewritten { last },
-            ));
+            return Err(JournalError::corrupt(self.proved, Corruption::Rewritten { last }));
         }
         self.proved = head.size;
         Ok(())
@@ -69,9 +62,7 @@ impl<'a> Checker<'a> {
         let found = self.tree.head();
         for head in [Some(stored), self.against].into_iter().flatten() {
             if head.size > found.size {
-                let what = Corruption::Truncated {
-                    size: Some(head.size),
-                };
+                let what = Corruption::Truncated { size: Some(head.size) };
                 return Err(JournalError::corrupt(found.size, what));
             }
         }
@@ -98,9 +89,6 @@ pub(crate) fn same(expected: &Head, found: &Head) -> Result<(), JournalError> {
     if expected == found {
         return Ok(());
     }
-    let what = Corruption::HeadMismatch {
-        expected: *expected,
-        found: *found,
-    };
+    let what = Corruption::HeadMismatch { expected: *expected, found: *found };
     Err(JournalError::corrupt(expected.size, what))
 }

@@ -205,11 +205,7 @@ pub enum BlobDamage {
 }
 
 fn hint(out_of_space: bool) -> &'static str {
-    if out_of_space {
-        "the disk is full; free space"
-    } else {
-        "check the disk and permissions"
-    }
+    if out_of_space { "the disk is full; free space" } else { "check the disk and permissions" }
 }
 
 impl JournalError {
@@ -217,33 +213,20 @@ impl JournalError {
     pub(crate) fn io(doing: &'static str, path: &Path, source: io::Error) -> Self {
         use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
         let out_of_space = matches!(source.kind(), StorageFull | QuotaExceeded | FileTooLarge);
-        Self::Storage {
-            doing,
-            path: path.into(),
-            out_of_space,
-            source: source.into(),
-        }
+        Self::Storage { doing, path: path.into(), out_of_space, source: source.into() }
     }
 
     /// The error of a database operation.
     pub(crate) fn sqlite(doing: &'static str, path: &Path, source: rusqlite::Error) -> Self {
         if is_damage(&source) {
-            return Self::Damaged {
-                path: path.into(),
-                what: source.to_string(),
-            };
+            return Self::Damaged { path: path.into(), what: source.to_string() };
         }
         let out_of_space = source.sqlite_error().is_some_and(|error| {
             error.code == ErrorCode::DiskFull
                 // The shared-memory file could not grow: SQLite has no other name for it.
                 || error.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE
         });
-        Self::Storage {
-            doing,
-            path: path.into(),
-            out_of_space,
-            source: source.into(),
-        }
+        Self::Storage { doing, path: path.into(), out_of_space, source: source.into() }
     }
 
     /// The error of reading the row of record `seq`.
@@ -255,10 +238,7 @@ impl JournalError {
     }
 
     pub(crate) fn corrupt(seq: u64, what: Corruption) -> Self {
-        Self::Corrupt {
-            seq: Seq(seq),
-            what,
-        }
+        Self::Corrupt { seq: Seq(seq), what }
     }
 }
 
@@ -266,10 +246,7 @@ impl JournalError {
 fn is_damage(error: &rusqlite::Error) -> bool {
     match error {
         rusqlite::Error::SqliteFailure(error, _) => {
-            matches!(
-                error.code,
-                ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase
-            )
+            matches!(error.code, ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
         }
         rusqlite::Error::InvalidColumnType(..)
         | rusqlite::Error::FromSqlConversionFailure(..)

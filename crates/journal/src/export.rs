@@ -69,22 +69,11 @@ pub fn export(
             tree.push(leaf);
             let event = describe(seq, &body);
             let body = hex::encode(&body);
-            let line = RecordLine {
-                seq: seq.0,
-                leaf,
-                root: tree.root(),
-                body,
-                event,
-            };
+            let line = RecordLine { seq: seq.0, leaf, root: tree.root(), body, event };
             write_line(out, &line)?;
         }
         if tree.size() == at {
-            return Err(JournalError::corrupt(
-                at,
-                Corruption::Truncated {
-                    size: Some(head.size),
-                },
-            ));
+            return Err(JournalError::corrupt(at, Corruption::Truncated { size: Some(head.size) }));
         }
     }
     check::same(&head, &tree.head())?;
@@ -117,9 +106,7 @@ pub fn verify_export_events(
     against: Option<&Head>,
     describe: Describe<'_>,
 ) -> Result<Head, JournalError> {
-    verify_lines::<Value>(input, against, &|seq, body, event| {
-        describe(seq, body) == *event
-    })
+    verify_lines::<Value>(input, against, &|seq, body, event| describe(seq, body) == *event)
 }
 
 fn verify_lines<E: for<'de> Deserialize<'de>>(
@@ -138,11 +125,7 @@ fn verify_lines<E: for<'de> Deserialize<'de>>(
         let Ok(record) = serde_json::from_slice::<ReadLine<E>>(&line) else {
             // A cut in the middle of a line is the end of the file, not a bad line.
             let cut = line.last() != Some(&b'\n');
-            return Err(if cut {
-                cut_off(at, against)
-            } else {
-                unreadable()
-            });
+            return Err(if cut { cut_off(at, against) } else { unreadable() });
         };
         let body = hex::decode(&record.body).ok_or_else(unreadable)?;
         let seq = i64::try_from(record.seq).map_err(|_| unreadable())?;
@@ -195,10 +178,7 @@ fn write_line(out: &mut dyn Write, line: &impl Serialize) -> Result<(), JournalE
 }
 
 fn write_error(source: io::Error) -> JournalError {
-    JournalError::Export {
-        doing: "write",
-        source,
-    }
+    JournalError::Export { doing: "write", source }
 }
 
 /// Reads the next line that is not blank; false at the end.
@@ -206,11 +186,7 @@ fn read_line(input: &mut dyn BufRead, line: &mut Vec<u8>) -> Result<bool, Journa
     loop {
         line.clear();
         let read = input.read_until(b'\n', line);
-        if read.map_err(|source| JournalError::Export {
-            doing: "read",
-            source,
-        })? == 0
-        {
+        if read.map_err(|source| JournalError::Export { doing: "read", source })? == 0 {
             return Ok(false);
         }
         if !line.trim_ascii().is_empty() {

@@ -53,23 +53,17 @@ impl fmt::Debug for TreeHash {
 impl FromStr for TreeHash {
     type Err = BadHead;
     fn from_str(text: &str) -> Result<Self, BadHead> {
-        hex::decode(text)
-            .and_then(|bytes| Self::from_slice(&bytes))
-            .ok_or_else(|| BadHead {
-                text: text.into(),
-                kind: "tree hash",
-                example: "64 lower-case hexadecimal digits",
-            })
+        hex::decode(text).and_then(|bytes| Self::from_slice(&bytes)).ok_or_else(|| BadHead {
+            text: text.into(),
+            kind: "tree hash",
+            example: "64 lower-case hexadecimal digits",
+        })
     }
 }
 
 impl Serialize for TreeHash {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        if s.is_human_readable() {
-            s.collect_str(self)
-        } else {
-            self.0.serialize(s)
-        }
+        if s.is_human_readable() { s.collect_str(self) } else { self.0.serialize(s) }
     }
 }
 
@@ -103,10 +97,7 @@ impl FromStr for Head {
             if !size.bytes().all(|byte| byte.is_ascii_digit()) {
                 return None;
             }
-            Some(Self {
-                size: size.parse().ok()?,
-                root: root.parse().ok()?,
-            })
+            Some(Self { size: size.parse().ok()?, root: root.parse().ok()? })
         };
         parse().ok_or_else(|| BadHead {
             text: text.into(),
@@ -122,16 +113,10 @@ mod tests {
 
     #[test]
     fn a_head_is_read_back_from_its_text() {
-        let head = Head {
-            size: 12,
-            root: TreeHash([0xab; 32]),
-        };
+        let head = Head { size: 12, root: TreeHash([0xab; 32]) };
         assert_eq!(head.to_string().parse(), Ok(head));
         let json = serde_json::to_string(&head).unwrap();
-        assert_eq!(
-            json,
-            format!("{{\"size\":12,\"root\":\"{}\"}}", "ab".repeat(32))
-        );
+        assert_eq!(json, format!("{{\"size\":12,\"root\":\"{}\"}}", "ab".repeat(32)));
         assert_eq!(serde_json::from_str::<Head>(&json).unwrap(), head);
         for bad in ["", "12", "12:", "+1:00", ":ab", "1:zz"] {
             assert!(bad.parse::<Head>().is_err(), "{bad}");

@@ -57,10 +57,7 @@ impl Batch {
     /// A batch of records without blobs.
     #[must_use]
     pub fn of(records: impl IntoIterator<Item = Vec<u8>>) -> Self {
-        Self {
-            records: records.into_iter().collect(),
-            blobs: Vec::new(),
-        }
+        Self { records: records.into_iter().collect(), blobs: Vec::new() }
     }
 
     /// Adds a payload and returns the digest that names it.
@@ -147,11 +144,7 @@ pub trait Blobs: Send + std::marker::Sync {
 
 /// Refuses a batch that no journal may take, before anything is changed.
 fn admit(batch: &Batch, limits: &Limits) -> Result<(), JournalError> {
-    let too_large = |what, bytes, bytes_max| JournalError::TooLarge {
-        what,
-        bytes,
-        bytes_max,
-    };
+    let too_large = |what, bytes, bytes_max| JournalError::TooLarge { what, bytes, bytes_max };
     for record in &batch.records {
         if record.len() > limits.record_bytes_max {
             return Err(too_large("record", record.len(), limits.record_bytes_max));

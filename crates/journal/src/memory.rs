@@ -48,9 +48,7 @@ impl MemoryJournal {
             contents.remove(digest);
         }
         let mut tree = Tree::new();
-        self.records
-            .iter()
-            .for_each(|record| tree.push(merkle::leaf_hash(record)));
+        self.records.iter().for_each(|record| tree.push(merkle::leaf_hash(record)));
         Self {
             limits: self.limits,
             durable_records: self.records.len(),
@@ -93,14 +91,9 @@ impl Journal for MemoryJournal {
     }
 
     fn read(&self, from: Seq, limit: usize) -> Result<Vec<(Seq, Vec<u8>)>, JournalError> {
-        let start = usize::try_from(from.0)
-            .unwrap_or(usize::MAX)
-            .min(self.records.len());
+        let start = usize::try_from(from.0).unwrap_or(usize::MAX).min(self.records.len());
         let records = self.records[start..].iter().take(limit);
-        Ok((from.0..)
-            .zip(records)
-            .map(|(seq, record)| (Seq(seq), record.clone()))
-            .collect())
+        Ok((from.0..).zip(records).map(|(seq, record)| (Seq(seq), record.clone())).collect())
     }
 
     fn blobs(&self) -> Arc<dyn Blobs> {
@@ -119,11 +112,7 @@ impl Journal for MemoryJournal {
 
 impl Blobs for MemoryBlobs {
     fn get(&self, digest: &Digest) -> Result<Arc<[u8]>, JournalError> {
-        self.0
-            .read()
-            .get(digest)
-            .cloned()
-            .ok_or(JournalError::BlobMissing { digest: *digest })
+        self.0.read().get(digest).cloned().ok_or(JournalError::BlobMissing { digest: *digest })
     }
 
     fn contains(&self, digest: &Digest) -> Result<bool, JournalError> {

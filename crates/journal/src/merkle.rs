@@ -23,13 +23,7 @@ use crate::{Head, TreeHash};
 /// The hash of a record as a leaf.
 #[must_use]
 pub fn leaf_hash(record: &[u8]) -> TreeHash {
-    TreeHash(
-        Sha256::new()
-            .chain_update([0])
-            .chain_update(record)
-            .finalize()
-            .into(),
-    )
+    TreeHash(Sha256::new().chain_update([0]).chain_update(record).finalize().into())
 }
 
 /// The hash of a node over its two children.
@@ -106,10 +100,7 @@ impl Tree {
     /// Size and root.
     #[must_use]
     pub fn head(&self) -> Head {
-        Head {
-            size: self.size,
-            root: self.root(),
-        }
+        Head { size: self.size, root: self.root() }
     }
 }
 
@@ -125,9 +116,7 @@ pub fn root_of(leaves: &[TreeHash]) -> TreeHash {
 /// there is no such leaf. O(n).
 #[must_use]
 pub fn inclusion_proof(leaves: &[TreeHash], index: u64) -> Option<Vec<TreeHash>> {
-    let mut index = usize::try_from(index)
-        .ok()
-        .filter(|index| *index < leaves.len())?;
+    let mut index = usize::try_from(index).ok().filter(|index| *index < leaves.len())?;
     let (mut leaves, mut proof) = (leaves, Vec::new());
     while leaves.len() > 1 {
         let (left, right) = leaves.split_at(split(leaves.len()));
@@ -148,9 +137,7 @@ pub fn inclusion_proof(leaves: &[TreeHash], index: u64) -> Option<Vec<TreeHash>>
 /// `leaves`; nothing if it is longer. O(n).
 #[must_use]
 pub fn consistency_proof(leaves: &[TreeHash], old_size: u64) -> Option<Vec<TreeHash>> {
-    let mut old = usize::try_from(old_size)
-        .ok()
-        .filter(|old| *old <= leaves.len())?;
+    let mut old = usize::try_from(old_size).ok().filter(|old| *old <= leaves.len())?;
     if old == 0 {
         return Some(Vec::new());
     }
@@ -204,11 +191,7 @@ pub fn verify_inclusion(leaf: &TreeHash, index: u64, head: &Head, proof: &[TreeH
 #[must_use]
 pub fn verify_consistency(old: &Head, new: &Head, proof: &[TreeHash]) -> bool {
     if old.size >= new.size || old.size == 0 {
-        let begins = if old.size == 0 {
-            old.root == empty_root()
-        } else {
-            old == new
-        };
+        let begins = if old.size == 0 { old.root == empty_root() } else { old == new };
         let empty = new.size != 0 || new.root == empty_root();
         return begins && empty && proof.is_empty();
     }
@@ -318,10 +301,7 @@ mod tests {
     }
 
     fn head(records: &[Vec<u8>]) -> Head {
-        Head {
-            size: records.len() as u64,
-            root: root_of(&leaves(records)),
-        }
+        Head { size: records.len() as u64, root: root_of(&leaves(records)) }
     }
 
     fn numbered(n: usize) -> Vec<Vec<u8>> {
@@ -375,15 +355,9 @@ mod tests {
                 assert!(n == 1 || !verify_inclusion(&leaf_hash(&d[m]), other as u64, &new, &proof));
             }
             for m in 1..=n {
-                let (old, proof) = (
-                    head(&d[..m]),
-                    consistency_proof(&leaves(d), m as u64).unwrap(),
-                );
-                assert_eq!(
-                    proof,
-                    reference::subproof(m, d, true),
-                    "consistency of {m} and {n}"
-                );
+                let (old, proof) =
+                    (head(&d[..m]), consistency_proof(&leaves(d), m as u64).unwrap());
+                assert_eq!(proof, reference::subproof(m, d, true), "consistency of {m} and {n}");
                 assert!(verify_consistency(&old, &new, &proof), "{m} {n}");
                 assert!(m == n || !verify_consistency(&new, &old, &proof));
             }

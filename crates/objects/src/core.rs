@@ -28,11 +28,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            payload_bytes_max: 1 << 20,
-            name_bytes_max: 128,
-            parents_max: 64,
-        }
+        Self { payload_bytes_max: 1 << 20, name_bytes_max: 128, parents_max: 64 }
     }
 }
 
@@ -89,13 +85,7 @@ impl Fold for Memory {
                 },
                 payload: payload.clone(),
             }),
-            ObjectEvent::Updated {
-                id,
-                version,
-                payload,
-                digest,
-                at_ms,
-            } => {
+            ObjectEvent::Updated { id, version, payload, digest, at_ms } => {
                 if let Some(kept) = self.objects.get_mut(id) {
                     let kept = Arc::make_mut(kept);
                     kept.info.version = *version;
@@ -259,14 +249,9 @@ impl Memory {
 
     /// A namespace with the names in it.
     pub(crate) fn namespace(&self, namespace: &str) -> Result<Namespace, Error> {
-        let entries = self.names(namespace)?.iter().map(|(name, id)| Entry {
-            name: name.clone(),
-            id: *id,
-        });
-        Ok(Namespace {
-            namespace: namespace.into(),
-            entries: entries.collect(),
-        })
+        let entries =
+            self.names(namespace)?.iter().map(|(name, id)| Entry { name: name.clone(), id: *id });
+        Ok(Namespace { namespace: namespace.into(), entries: entries.collect() })
     }
 
     /// What a name stands for.
@@ -275,10 +260,7 @@ impl Memory {
             let detail = format!("there is no `{name}` in `{namespace}`");
             namespace::FailureKind::NotFound.because(detail)
         })?;
-        Ok(Entry {
-            name: name.into(),
-            id: *id,
-        })
+        Ok(Entry { name: name.into(), id: *id })
     }
 }
 

@@ -53,33 +53,20 @@ impl Objects {
     /// An empty memory with other limits than the default ones.
     #[must_use]
     pub fn with_limits(limits: Limits) -> Self {
-        Self {
-            state: Versioned::default(),
-            limits,
-        }
+        Self { state: Versioned::default(), limits }
     }
 
     fn handle(&self, id: ObjectId) -> Result<Handle, Stop> {
         let info = &self.state.get(id)?.info;
-        Ok(Handle {
-            id,
-            version: info.version,
-            digest: info.digest,
-        })
+        Ok(Handle { id, version: info.version, digest: info.digest })
     }
 
     /// That the caller can read an object it names as a parent. One that is gone and one that is
     /// denied end in the same error.
     fn check_parent(&self, cx: &mut dyn Context, id: ObjectId) -> Result<(), Stop> {
-        let need = Need {
-            right: Right::Read,
-            on: Resource::id("object", id),
-        };
-        let explained = cx.ask(capability::Explain {
-            pid: None,
-            right: need.right,
-            on: need.on.clone(),
-        })?;
+        let need = Need { right: Right::Read, on: Resource::id("object", id) };
+        let explained =
+            cx.ask(capability::Explain { pid: None, right: need.right, on: need.on.clone() })?;
         match explained.effect == Effect::Allow && self.state.has(id) {
             true => Ok(()),
             false => Err(Fault::denied(Some(need), DenyReason::NoGrant).into()),
@@ -99,8 +86,7 @@ impl<'c> object::Server<dyn Context + 'c, Stop> for Objects {
         let now_ms = cx.now_ms();
         let parents = core::parents(call, &self.limits)?;
         let (id, created) =
-            self.state
-                .plan_create(call, parents.clone(), &self.limits, owner, now_ms)?;
+            self.state.plan_create(call, parents.clone(), &self.limits, owner, now_ms)?;
         for parent in parents {
             self.check_parent(cx, parent)?;
         }
@@ -109,10 +95,7 @@ impl<'c> object::Server<dyn Context + 'c, Stop> for Objects {
         let grant = GrantSpec::allow(on, OWNER_RIGHTS.into_iter().collect());
         cx.ask(capability::Issue {
             to: owner,
-            grant: GrantSpec {
-                delegable: OWNER_DELEGABLE,
-                ..grant
-            },
+            grant: GrantSpec { delegable: OWNER_DELEGABLE, ..grant },
             origin: Origin::Kernel,
             binding: None,
         })?;
@@ -174,9 +157,7 @@ impl<'c> namespace::Server<dyn Context + 'c, Stop> for Objects {
         call: &namespace::Create,
     ) -> Result<Namespace, Stop> {
         let by = cx.caller().pid();
-        let event = self
-            .state
-            .plan_namespace(&call.namespace, &self.limits, by)?;
+        let event = self.state.plan_namespace(&call.namespace, &self.limits, by)?;
         self.state.change(cx, event);
         Ok(self.state.namespace(&call.namespace)?)
     }
@@ -200,10 +181,7 @@ impl<'c> namespace::Server<dyn Context + 'c, Stop> for Objects {
 
 impl Component for Objects {
     fn manifest(&self) -> Manifest {
-        Manifest {
-            serves: &["object", "namespace"],
-            imports: &["capability"],
-        }
+        Manifest { serves: &["object", "namespace"], imports: &["capability"] }
     }
 
     fn call(&mut self, cx: &mut dyn Context, call: &Syscall) -> Result<Reply, Stop> {

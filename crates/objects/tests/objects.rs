@@ -62,23 +62,14 @@ fn an_object_belongs_to_its_maker_who_gets_every_right_on_it() {
     };
     assert_eq!(issue.to, Pid(1));
     assert_eq!(issue.origin, libos_abi::Origin::Kernel);
-    assert_eq!(
-        (issue.grant.on.as_str(), issue.grant.delegable),
-        ("object:obj-1", 4)
-    );
-    assert_eq!(
-        issue.grant.rights.to_string(),
-        "read+write+delete+link+diff+materialize+grant"
-    );
+    assert_eq!((issue.grant.on.as_str(), issue.grant.delegable), ("object:obj-1", 4));
+    assert_eq!(issue.grant.rights.to_string(), "read+write+delete+link+diff+materialize+grant");
     assert_eq!((&issue.binding, issue.grant.uses), (&None, None));
 
     let read = k.ok(process(1), 2, object::Read { id: handle.id });
     assert_eq!(read.payload.value().unwrap(), json!({"a": [2], "b": 1}));
     let stat = k.ok(process(1), 3, object::Stat { id: handle.id });
-    assert_eq!(
-        (stat.owner, stat.bytes, stat.created_at_ms),
-        (Pid(1), 15, 7)
-    );
+    assert_eq!((stat.owner, stat.bytes, stat.created_at_ms), (Pid(1), 15, 7));
 }
 
 #[test]
@@ -88,39 +79,15 @@ fn a_create_is_refused() {
         (create("", json!(1)), "bad_message"),
         (create(&long, json!(1)), "too_large"),
         (create("a\nb", json!(1)), "bad_message"),
-        (
-            object::Create {
-                payload: blob((1 << 20) + 1),
-                ..create("t", json!(1))
-            },
-            "too_large",
-        ),
-        (
-            object::Create {
-                namespace: None,
-                ..named("ns", "n")
-            },
-            "bad_message",
-        ),
-        (
-            object::Create {
-                name: None,
-                ..named("ns", "n")
-            },
-            "bad_message",
-        ),
+        (object::Create { payload: blob((1 << 20) + 1), ..create("t", json!(1)) }, "too_large"),
+        (object::Create { namespace: None, ..named("ns", "n") }, "bad_message"),
+        (object::Create { name: None, ..named("ns", "n") }, "bad_message"),
         (named("nowhere", "n"), "unknown_namespace"),
         (named("ns", "taken"), "name_taken"),
         (named("ns", ""), "bad_message"),
         (named("ns", &long), "too_large"),
         (named("ns", "a\u{7f}"), "bad_message"),
-        (
-            object::Create {
-                parents: Some(vec![ObjectId(1); 65]),
-                ..create("t", json!(1))
-            },
-            "limit",
-        ),
+        (object::Create { parents: Some(vec![ObjectId(1); 65]), ..create("t", json!(1)) }, "limit"),
     ];
     let mut k = Memory::default();
     k.ok(process(1), 1, space("ns"));
@@ -132,14 +99,7 @@ fn a_create_is_refused() {
     }
     assert_eq!(k.refused(host(), 4, create("t", json!(1))).0, "bad_message");
     // The limits themselves are within.
-    k.ok(
-        process(1),
-        5,
-        object::Create {
-            payload: blob(1 << 20),
-            ..create(&long[1..], json!(1))
-        },
-    );
+    k.ok(process(1), 5, object::Create { payload: blob(1 << 20), ..create(&long[1..], json!(1)) });
 }
 
 #[test]
@@ -172,20 +132,14 @@ fn a_parent_is_readable_by_the_maker() {
     let Syscall::Capability(capability::Call::Explain(explain)) = &k.world.sent[0] else {
         panic!("the authority is asked first: {:?}", k.world.sent);
     };
-    assert_eq!(
-        (explain.pid, explain.right, &explain.on),
-        (None, Right::Read, &on(1))
-    );
+    assert_eq!((explain.pid, explain.right, &explain.on), (None, Right::Read, &on(1)));
     let stat = k.ok(process(2), 6, object::Stat { id: whole.id });
     assert_eq!(stat.parents, [ObjectId(1)]);
     // What needs a question, was removed, never was or is denied ends alike.
     for id in [2, 3, 9, 4] {
         let (code, text) = k.refused(process(2), 7, of(&[1, id]));
         assert_eq!(code, "denied");
-        assert!(
-            text.contains(&format!("read on object:obj-{id}: no grant")),
-            "{text}"
-        );
+        assert!(text.contains(&format!("read on object:obj-{id}: no grant")), "{text}");
     }
 }
 
@@ -193,35 +147,19 @@ fn a_parent_is_readable_by_the_maker() {
 fn an_update_makes_a_new_version() {
     let mut k = Memory::default();
     let id = k.ok(process(1), 1, create("log", json!(1))).id;
-    let update = |expected_version, payload| object::Update {
-        id,
-        payload,
-        expected_version,
-    };
+    let update = |expected_version, payload| object::Update { id, payload, expected_version };
     k.world.now_ms = 9;
     let handle = k.ok(process(2), 2, update(None, Json::from(&json!([1]))));
     assert_eq!((handle.version, handle.digest), (2, Digest::of(b"[1]")));
     let handle = k.ok(process(2), 3, update(Some(2), blob(5000)));
-    assert_eq!(
-        (handle.version, handle.digest),
-        (3, Digest::of(b"elsewhere"))
-    );
+    assert_eq!((handle.version, handle.digest), (3, Digest::of(b"elsewhere")));
     let stat = k.ok(process(1), 4, object::Stat { id });
-    assert_eq!(
-        (stat.bytes, stat.created_at_ms, stat.updated_at_ms),
-        (5000, 0, 9)
-    );
+    assert_eq!((stat.bytes, stat.created_at_ms, stat.updated_at_ms), (5000, 0, 9));
     assert_eq!(k.ok(process(1), 5, object::Read { id }).payload, blob(5000));
 
     let (code, text) = k.refused(process(2), 6, update(Some(2), blob(1)));
-    assert_eq!(
-        (code, text.as_str()),
-        ("version_conflict", "obj-1 has version 3, not 2")
-    );
-    assert_eq!(
-        k.refused(process(2), 7, update(None, blob(1 << 21))).0,
-        "too_large"
-    );
+    assert_eq!((code, text.as_str()), ("version_conflict", "obj-1 has version 3, not 2"));
+    assert_eq!(k.refused(process(2), 7, update(None, blob(1 << 21))).0, "too_large");
 }
 
 #[test]
@@ -236,22 +174,13 @@ fn a_removed_object_is_gone_its_name_is_free_and_its_id_is_never_given_again() {
         object::Read { id }.into(),
         object::Stat { id }.into(),
         object::Delete { id }.into(),
-        object::Update {
-            id,
-            payload,
-            expected_version: None,
-        }
-        .into(),
+        object::Update { id, payload, expected_version: None }.into(),
     ];
     for call in table {
         assert_eq!(k.refused(process(1), 5, call).0, "not_found");
     }
     assert_eq!(k.refused(process(1), 6, lookup("ns", "n")).0, "not_found");
-    assert!(
-        k.ok(host(), 7, object::List { r#type: None })
-            .objects
-            .is_empty()
-    );
+    assert!(k.ok(host(), 7, object::List { r#type: None }).objects.is_empty());
     assert_eq!(k.ok(process(1), 8, named("ns", "n")).id, ObjectId(2));
 }
 
@@ -282,35 +211,20 @@ fn a_namespace_is_made_once_and_lists_its_names_in_order() {
     let mut k = Memory::default();
     let made = k.ok(host(), 1, space("ns"));
     assert_eq!((made.namespace.as_str(), made.entries.len()), ("ns", 0));
-    assert!(matches!(
-        &k.journal[0],
-        Event::Object(ObjectEvent::NamespaceCreated { by: None, .. })
-    ));
+    assert!(matches!(&k.journal[0], Event::Object(ObjectEvent::NamespaceCreated { by: None, .. })));
     k.ok(process(1), 2, named("ns", "b"));
     k.ok(process(1), 3, named("ns", "a"));
-    let list = namespace::List {
-        namespace: "ns".into(),
-    };
-    let names: Vec<_> = k
-        .ok(process(1), 4, list)
-        .entries
-        .into_iter()
-        .map(|e| e.name)
-        .collect();
+    let list = namespace::List { namespace: "ns".into() };
+    let names: Vec<_> = k.ok(process(1), 4, list).entries.into_iter().map(|e| e.name).collect();
     assert_eq!(names, ["a", "b"]);
 
     let long = "x".repeat(129);
-    for (name, code) in [
-        ("ns", "exists"),
-        ("", "bad_name"),
-        (&long, "bad_name"),
-        ("\t", "bad_name"),
-    ] {
+    for (name, code) in
+        [("ns", "exists"), ("", "bad_name"), (&long, "bad_name"), ("\t", "bad_name")]
+    {
         assert_eq!(k.refused(process(1), 5, space(name)).0, code, "{name:?}");
     }
-    let list = namespace::List {
-        namespace: "none".into(),
-    };
+    let list = namespace::List { namespace: "none".into() };
     assert_eq!(k.refused(process(1), 6, list).0, "not_found");
     assert_eq!(k.refused(process(1), 7, lookup("none", "a")).0, "not_found");
     assert_eq!(k.refused(process(1), 8, lookup("ns", "c")).0, "not_found");
@@ -319,8 +233,5 @@ fn a_namespace_is_made_once_and_lists_its_names_in_order() {
 #[test]
 fn what_it_does_not_serve_is_unsupported() {
     let mut k = Memory::default();
-    assert_eq!(
-        k.refused(host(), 1, libos_abi::tool::List {}).0,
-        "unsupported"
-    );
+    assert_eq!(k.refused(host(), 1, libos_abi::tool::List {}).0, "unsupported");
 }

@@ -29,11 +29,7 @@ pub use workflow::WorkflowPlanner;
 /// Every planner of this crate.
 #[must_use]
 pub fn standard() -> Vec<Arc<dyn Planner>> {
-    vec![
-        Arc::new(ScriptPlanner),
-        Arc::new(WorkflowPlanner),
-        Arc::new(NonePlanner),
-    ]
+    vec![Arc::new(ScriptPlanner), Arc::new(WorkflowPlanner), Arc::new(NonePlanner)]
 }
 
 /// The planner `none`: exits at once, and well. Its program is ignored.
@@ -47,12 +43,7 @@ impl Planner for NonePlanner {
 
     fn quantum(&self, _: Turn) -> BoxFuture<'static, QuantumEnd> {
         Box::pin(async {
-            QuantumEnd::Exit {
-                result: None,
-                message: None,
-                failed: false,
-                code: None,
-            }
+            QuantumEnd::Exit { result: None, message: None, failed: false, code: None }
         })
     }
 }

@@ -24,9 +24,7 @@ pub struct PlanError {
 }
 
 fn file_prefix(file: &Option<String>) -> String {
-    file.as_ref()
-        .map(|file| format!("{file} "))
-        .unwrap_or_default()
+    file.as_ref().map(|file| format!("{file} ")).unwrap_or_default()
 }
 
 /// What is wrong with a line of a script.
@@ -155,11 +153,7 @@ pub fn load(
     text: &str,
     resolve: &mut dyn FnMut(&str) -> Result<String, String>,
 ) -> Result<String, PlanError> {
-    let mut loader = Loader {
-        resolve,
-        files: Vec::new(),
-        depth: 0,
-    };
+    let mut loader = Loader { resolve, files: Vec::new(), depth: 0 };
     loader.text(text)
 }
 
@@ -208,13 +202,8 @@ impl Loader<'_> {
 
     fn line(&mut self, line: usize, written: &str) -> Result<String, Stop> {
         let loaded = match step::parse(line, written)?.action {
-            Action::Spawn {
-                script: Some(file), ..
-            } => self.file(file)?,
-            Action::Spawn {
-                program: Some(program),
-                ..
-            } => self.below(&program)?,
+            Action::Spawn { script: Some(file), .. } => self.file(file)?,
+            Action::Spawn { program: Some(program), .. } => self.below(&program)?,
             _ => return Ok(written.to_owned()),
         };
         let mut value: Value = serde_json::from_str(written)?;
@@ -231,10 +220,8 @@ impl Loader<'_> {
             let chain = chain.map(String::as_str).collect::<Vec<_>>().join(" -> ");
             return Err(PlanFault::Cycle { file, chain }.into());
         }
-        let text = (self.resolve)(&file).map_err(|why| PlanFault::Unreadable {
-            file: file.clone(),
-            why,
-        })?;
+        let text = (self.resolve)(&file)
+            .map_err(|why| PlanFault::Unreadable { file: file.clone(), why })?;
         self.files.push(file);
         let loaded = self.below(&text);
         self.files.pop();

@@ -5,9 +5,7 @@ pub(crate) fn nearest<'a>(
     name: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
-    candidates
-        .into_iter()
-        .min_by_key(|candidate| distance(name, candidate))
+    candidates.into_iter().min_by_key(|candidate| distance(name, candidate))
 }
 
 /// Levenshtein's distance, in characters.

@@ -43,9 +43,7 @@ fn pieces(text: &str) -> Result<Vec<Piece<'_>>, BadReference> {
             rest = &rest[at + 2..];
             continue;
         }
-        let end = rest[at..]
-            .find('}')
-            .ok_or_else(|| BadReference::Open(text.to_owned()))?;
+        let end = rest[at..].find('}').ok_or_else(|| BadReference::Open(text.to_owned()))?;
         pieces.push(Piece::Plain(&rest[..at]));
         pieces.push(Piece::Reference(&rest[at + 2..at + end]));
         rest = &rest[at + end + 1..];
@@ -56,13 +54,10 @@ fn pieces(text: &str) -> Result<Vec<Piece<'_>>, BadReference> {
 }
 
 fn find<'a>(path: &str, saved: &'a Saved) -> Result<&'a Value, BadReference> {
-    let (name, parts) = path
-        .split_once('.')
-        .map_or((path, None), |(n, p)| (n, Some(p)));
-    let root = saved.get(name).ok_or_else(|| BadReference::NotSaved {
-        path: path.to_owned(),
-        name: name.to_owned(),
-    })?;
+    let (name, parts) = path.split_once('.').map_or((path, None), |(n, p)| (n, Some(p)));
+    let root = saved
+        .get(name)
+        .ok_or_else(|| BadReference::NotSaved { path: path.to_owned(), name: name.to_owned() })?;
     let mut parts = parts.into_iter().flat_map(|parts| parts.split('.'));
     parts.try_fold(root, |value, part| {
         let found = match value {
@@ -70,10 +65,7 @@ fn find<'a>(path: &str, saved: &'a Saved) -> Result<&'a Value, BadReference> {
             Value::Array(items) => part.parse().ok().and_then(|index: usize| items.get(index)),
             _ => None,
         };
-        found.ok_or_else(|| BadReference::NoPart {
-            path: path.to_owned(),
-            part: part.to_owned(),
-        })
+        found.ok_or_else(|| BadReference::NoPart { path: path.to_owned(), part: part.to_owned() })
     })
 }
 
@@ -126,10 +118,7 @@ mod tests {
 
     fn gives(text: Value, expected: Value) {
         let saved = Saved::from([
-            (
-                "a".into(),
-                json!({"text": "hi ${b}", "n": 7, "list": [{"name": "x"}]}),
-            ),
+            ("a".into(), json!({"text": "hi ${b}", "n": 7, "list": [{"name": "x"}]})),
             ("b".into(), json!(true)),
         ]);
         let got = substitute(&text, &saved).unwrap_or_else(|error| json!(error.to_string()));
@@ -141,10 +130,7 @@ mod tests {
         gives(json!("${a.n}"), json!(7));
         gives(json!("${a.list}"), json!([{"name": "x"}]));
         gives(json!("${a.list.0.name}"), json!("x"));
-        gives(
-            json!({"k": ["${b}", 1, null]}),
-            json!({"k": [true, 1, null]}),
-        );
+        gives(json!({"k": ["${b}", 1, null]}), json!({"k": [true, 1, null]}));
     }
 
     #[test]
@@ -170,18 +156,9 @@ mod tests {
     #[test]
     fn what_leads_nowhere_is_told() {
         gives(json!("${c}"), json!("`${c}`: nothing was saved as `c`"));
-        gives(
-            json!("${a.list.1}"),
-            json!("`${a.list.1}`: there is no `1` in it"),
-        );
-        gives(
-            json!("${a.n.x}"),
-            json!("`${a.n.x}`: there is no `x` in it"),
-        );
+        gives(json!("${a.list.1}"), json!("`${a.list.1}`: there is no `1` in it"));
+        gives(json!("${a.n.x}"), json!("`${a.n.x}`: there is no `x` in it"));
         gives(json!("${a..n}"), json!("`${a..n}`: there is no `` in it"));
-        gives(
-            json!("${a"),
-            json!("`${a` has a `${` without `}`; write `$${` for a plain `${`"),
-        );
+        gives(json!("${a"), json!("`${a` has a `${` without `}`; write `$${` for a plain `${`"));
     }
 }

@@ -73,9 +73,8 @@ async fn run(turn: &Turn) -> Result<QuantumEnd, QuantumEnd> {
         state = serde_json::from_str(&turn.state)
             .map_err(|error| failed(BAD_MESSAGE, format!("the state is malformed: {error}")))?;
     }
-    let ahead: Vec<_> = step::lines(&turn.program)
-        .filter(|(line, _)| *line >= state.next)
-        .collect();
+    let ahead: Vec<_> =
+        step::lines(&turn.program).filter(|(line, _)| *line >= state.next).collect();
     let (now, later) = ahead.split_at(ahead.len().min(QUANTUM_STEPS_MAX));
     let steps = parsed(now)?;
     if turn.state.is_empty() {
@@ -90,21 +89,14 @@ async fn run(turn: &Turn) -> Result<QuantumEnd, QuantumEnd> {
             state.next = *next;
             go_on(state, later)
         }
-        None => Ok(QuantumEnd::Exit {
-            result: None,
-            message: None,
-            failed: false,
-            code: None,
-        }),
+        None => Ok(QuantumEnd::Exit { result: None, message: None, failed: false, code: None }),
     }
 }
 
 fn parsed(lines: &[(usize, &str)]) -> Result<Vec<Step>, QuantumEnd> {
     let parse = |&(line, text): &(usize, &str)| {
         let step = step::parse(line, text).and_then(|step| match step.action {
-            Action::Spawn {
-                script: Some(file), ..
-            } => Err(PlanFault::NotLoaded { file }),
+            Action::Spawn { script: Some(file), .. } => Err(PlanFault::NotLoaded { file }),
             _ => Ok(step),
         });
         step.map_err(|fault| failed(BAD_MESSAGE, format!("line {line}: {fault}")))
@@ -188,10 +180,7 @@ async fn perform(step: &Step, port: &dyn Port, saved: &mut Saved) -> Result<(), 
     };
     let ended = match args.map(|args| Syscall::from_json(name, args)) {
         Ok(Ok(call)) => answered(port.submit(call).await),
-        Ok(Err(error)) => Ended::Mistake {
-            code: BAD_MESSAGE,
-            message: error.to_string(),
-        },
+        Ok(Err(error)) => Ended::Mistake { code: BAD_MESSAGE, message: error.to_string() },
         Err(error) => mistaken(&error),
     };
     judge(step, &ended)?;
@@ -202,19 +191,15 @@ async fn perform(step: &Step, port: &dyn Port, saved: &mut Saved) -> Result<(), 
 }
 
 fn mistaken(error: &BadReference) -> Ended {
-    Ended::Mistake {
-        code: BAD_REFERENCE,
-        message: error.to_string(),
-    }
+    Ended::Mistake { code: BAD_REFERENCE, message: error.to_string() }
 }
 
 fn answered(outcome: Outcome) -> Ended {
     match outcome.map(|reply| reply.json()) {
         Ok(Ok(value)) => Ended::Ok(value),
-        Ok(Err(error)) => Ended::Mistake {
-            code: BAD_MESSAGE,
-            message: format!("the reply is no JSON: {error}"),
-        },
+        Ok(Err(error)) => {
+            Ended::Mistake { code: BAD_MESSAGE, message: format!("the reply is no JSON: {error}") }
+        }
         Err(error) => Ended::Refused(error),
     }
 }
@@ -241,15 +226,8 @@ fn judge(step: &Step, ended: &Ended) -> Result<(), QuantumEnd> {
         Some(expected) => format!("expected {}, got ", expected.join(" or ")),
         None => String::new(),
     };
-    let why = ended
-        .message()
-        .map(|why| format!(": {why}"))
-        .unwrap_or_default();
-    let message = format!(
-        "line {}: {}: {expected}{actual}{why}",
-        step.line,
-        step.title()
-    );
+    let why = ended.message().map(|why| format!(": {why}")).unwrap_or_default();
+    let message = format!("line {}: {}: {expected}{actual}{why}", step.line, step.title());
     let code = match ended {
         Ended::Ok(_) => "expectation",
         _ => actual,

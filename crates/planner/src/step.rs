@@ -28,11 +28,7 @@ pub(crate) enum Action {
     Call { name: String, args: Value },
     /// A child whose planner runs `program`, a text in which references are the child's own, or
     /// that of the file `script`, which is not loaded yet.
-    Spawn {
-        script: Option<String>,
-        program: Option<String>,
-        args: Value,
-    },
+    Spawn { script: Option<String>, program: Option<String>, args: Value },
     /// The end of the plan.
     Exit(Value),
 }
@@ -79,10 +75,7 @@ struct WrittenExit {
 }
 
 #[derive(Deserialize)]
-#[serde(
-    untagged,
-    expecting = "`expect` is \"ok\", an error code or a list of them"
-)]
+#[serde(untagged, expecting = "`expect` is \"ok\", an error code or a list of them")]
 enum WrittenExpect {
     One(String),
     Several(Vec<String>),
@@ -90,10 +83,7 @@ enum WrittenExpect {
 
 /// The steps among the lines of a script: blank lines and comments are none.
 pub(crate) fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    let numbered = text
-        .lines()
-        .enumerate()
-        .map(|(index, line)| (index + 1, line.trim_end()));
+    let numbered = text.lines().enumerate().map(|(index, line)| (index + 1, line.trim_end()));
     numbered.filter(|(_, line)| {
         let line = line.trim_start();
         !(line.is_empty() || line.starts_with('#') || line.starts_with("//"))
@@ -113,35 +103,21 @@ pub(crate) fn parse(line: usize, text: &str) -> Result<Step, PlanFault> {
         (Some(name), None, None, None) => call(name, args)?,
         (None, Some(name), None, None) => tool(name, args),
         (None, None, Some(_), None) if args.is_some() => {
-            return Err(PlanFault::Misplaced {
-                key: "args",
-                beside: "spawn",
-            });
+            return Err(PlanFault::Misplaced { key: "args", beside: "spawn" });
         }
         (None, None, Some(written), None) => spawn(written)?,
         (None, None, None, Some(written)) => {
-            let misplaced = [
-                ("args", args.is_some()),
-                ("save", save.is_some()),
-                ("expect", expect.is_some()),
-            ];
+            let misplaced =
+                [("args", args.is_some()), ("save", save.is_some()), ("expect", expect.is_some())];
             if let Some((key, _)) = misplaced.into_iter().find(|(_, is_there)| *is_there) {
-                return Err(PlanFault::Misplaced {
-                    key,
-                    beside: "exit",
-                });
+                return Err(PlanFault::Misplaced { key, beside: "exit" });
             }
             Action::Exit(serde_json::to_value(written)?)
         }
         (None, None, None, None) => return Err(PlanFault::NoAction),
         _ => return Err(PlanFault::ManyActions),
     };
-    let step = Step {
-        line,
-        action,
-        save,
-        expect,
-    };
+    let step = Step { line, action, save, expect };
     step.check_references()?;
     Ok(step)
 }
@@ -151,10 +127,7 @@ fn call(name: String, args: Option<Map<String, Value>>) -> Result<Action, PlanFa
         let calls = SERVICES.iter().flat_map(|service| service.calls);
         let for_processes = calls.filter(|call| call.demand != libos_abi::DemandInfo::Kernel);
         let near = nearest(&name, for_processes.map(|call| call.name));
-        return Err(PlanFault::UnknownCall {
-            near: near.unwrap_or_default(),
-            name,
-        });
+        return Err(PlanFault::UnknownCall { near: near.unwrap_or_default(), name });
     }
     let args = Value::Object(args.unwrap_or_default());
     Ok(Action::Call { name, args })
@@ -213,10 +186,7 @@ fn expected(written: WrittenExpect) -> Result<Vec<String>, PlanFault> {
 }
 
 fn is_name(name: &str) -> bool {
-    !name.is_empty()
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
 }
 
 impl Step {
@@ -224,9 +194,7 @@ impl Step {
     fn check_references(&self) -> Result<(), PlanFault> {
         let (Action::Call { args, .. } | Action::Spawn { args, .. } | Action::Exit(args)) =
             &self.action;
-        reference::check(args).map_err(|error| PlanFault::BadReference {
-            what: error.to_string(),
-        })
+        reference::check(args).map_err(|error| PlanFault::BadReference { what: error.to_string() })
     }
 
     /// What it does, for messages.

@@ -49,10 +49,8 @@ impl Planner for WorkflowPlanner {
 }
 
 async fn run(program: Program, port: &dyn Port) -> Result<ObjectId, Error> {
-    let call = tool::CallTool {
-        name: program.tool,
-        args: Json::from(&Value::Object(program.args)),
-    };
+    let call =
+        tool::CallTool { name: program.tool, args: Json::from(&Value::Object(program.args)) };
     let ended = port.call(call).await?;
     let call = object::Create {
         r#type: "result".into(),

@@ -1,9 +1,5 @@
 //! What must hold of the planners, over a port that is played.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test's helpers panic like the test"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test's helpers panic like the test")]
 
 use std::{
     future::Future,
@@ -38,10 +34,7 @@ impl Port for Stage {
 
 impl Stage {
     fn new(play: impl Fn(usize, &Syscall) -> Outcome + Send + Sync + 'static) -> Arc<Self> {
-        Arc::new(Self {
-            play: Box::new(play),
-            calls: Mutex::default(),
-        })
+        Arc::new(Self { play: Box::new(play), calls: Mutex::default() })
     }
 
     fn calls(&self) -> Vec<(String, Value)> {
@@ -85,20 +78,16 @@ fn world(_: usize, call: &Syscall) -> Outcome {
             .into()),
         },
         Syscall::Object(object::Call::Create(create)) => Ok(handle(&create.payload)),
-        Syscall::Process(process::Call::Spawn(_)) => Ok(process::Reply::Spawn(process::Made {
-            pid: Pid(2),
-            capabilities: Vec::new(),
-        })
-        .into()),
+        Syscall::Process(process::Call::Spawn(_)) => {
+            Ok(process::Reply::Spawn(process::Made { pid: Pid(2), capabilities: Vec::new() })
+                .into())
+        }
         Syscall::Tool(tool::Call::CallTool(call)) if call.name == "echo" => {
             let result = call.args.clone();
             Ok(tool::Reply::CallTool(tool::ToolResult { result }).into())
         }
         Syscall::Tool(_) => Err(tool::FailureKind::ToolFailed.because("it broke")),
-        other => Err(Fault::Unsupported {
-            call: other.info().name.into(),
-        }
-        .into()),
+        other => Err(Fault::Unsupported { call: other.info().name.into() }.into()),
     }
 }
 
@@ -112,12 +101,7 @@ fn handle(payload: &Json) -> Reply {
 }
 
 fn well() -> QuantumEnd {
-    QuantumEnd::Exit {
-        result: None,
-        message: None,
-        failed: false,
-        code: None,
-    }
+    QuantumEnd::Exit { result: None, message: None, failed: false, code: None }
 }
 
 fn badly(code: &str, message: &str) -> QuantumEnd {
@@ -159,14 +143,8 @@ fn a_script_runs_its_steps_in_order_and_ends_well() {
         calls,
         [
             ("fs.read".into(), json!({"path": "a", "max_bytes": null})),
-            (
-                "tool.call".into(),
-                json!({"name": "echo", "args": {"n": [1, "a!"]}})
-            ),
-            (
-                "tool.call".into(),
-                json!({"name": "echo", "args": {"back": 1}})
-            ),
+            ("tool.call".into(), json!({"name": "echo", "args": {"n": [1, "a!"]}})),
+            ("tool.call".into(), json!({"name": "echo", "args": {"back": 1}})),
         ]
     );
     assert_eq!(run("").0, well());
@@ -181,11 +159,9 @@ fn a_call_without_args_has_none() {
 
 #[test]
 fn exit_ends_the_plan_with_its_result() {
-    let (end, calls) = run(
-        r#"{"call":"object.create","args":{"type":"t","payload":1},"save":"o"}
+    let (end, calls) = run(r#"{"call":"object.create","args":{"type":"t","payload":1},"save":"o"}
            {"exit":{"result":"${o.id}","message":"made ${o.id}"}}
-           {"call":"fs.read","args":{"path":"never"}}"#,
-    );
+           {"call":"fs.read","args":{"path":"never"}}"#);
     assert_eq!(
         end,
         QuantumEnd::Exit {
@@ -204,20 +180,11 @@ fn exit_ends_the_plan_with_its_result() {
 #[test]
 fn an_exit_that_makes_no_sense_fails() {
     let (end, _) = run(r#"{"exit":{"result":"${o.id}"}}"#);
-    assert_eq!(
-        end,
-        badly(
-            "bad_reference",
-            "line 1: exit: `${o.id}`: nothing was saved as `o`"
-        )
-    );
+    assert_eq!(end, badly("bad_reference", "line 1: exit: `${o.id}`: nothing was saved as `o`"));
     let (end, _) = run(r#"{"exit":{"result":"five"}}"#);
     assert_eq!(
         end,
-        badly(
-            "bad_message",
-            "line 1: exit: `five` is no object id; such an id looks like `obj-1`"
-        ),
+        badly("bad_message", "line 1: exit: `five` is no object id; such an id looks like `obj-1`"),
     );
 }
 
@@ -235,10 +202,7 @@ fn a_spawn_runs_its_program_and_leaves_its_references_alone() {
     let program = r#"{"tool":"echo","args":{"x":"${a.text}"}}"#;
     assert_eq!(args["planner"]["program"], program);
     assert_eq!(args["grants"][0]["on"], "fs:workspace/a");
-    assert_eq!(
-        (&args["image"], &args["cwd"]),
-        (&json!("base"), &json!("sub"))
-    );
+    assert_eq!((&args["image"], &args["cwd"]), (&json!("base"), &json!("sub")));
     assert_eq!(args["budget"]["syscalls"], 9);
     assert_eq!(calls[2].1["planner"], Value::Null);
     assert_eq!(calls[3].1["args"]["pid"], "p2");
@@ -249,10 +213,7 @@ fn a_refusal_is_saved_and_the_plan_goes_on() {
     let (end, calls) = run(r#"{"call":"fs.read","args":{"path":"missing"},"save":"m"}
            {"tool":"echo","args":{"code":"${m.error.code}","why":"${m.error.message}"}}"#);
     assert_eq!(end, well());
-    assert_eq!(
-        calls[1].1["args"],
-        json!({"code": "not_found", "why": "nothing is there"})
-    );
+    assert_eq!(calls[1].1["args"], json!({"code": "not_found", "why": "nothing is there"}));
 }
 
 #[test]
@@ -265,17 +226,13 @@ fn an_expected_outcome_lets_the_plan_go_on() {
 
 #[test]
 fn another_outcome_than_the_expected_one_fails_the_run() {
-    let (end, calls) = run(
-        r#"{"call":"fs.read","args":{"path":"missing"},"expect":["ok","denied"]}
-           {"call":"fs.read","args":{"path":"never"}}"#,
-    );
+    let (end, calls) =
+        run(r#"{"call":"fs.read","args":{"path":"missing"},"expect":["ok","denied"]}
+           {"call":"fs.read","args":{"path":"never"}}"#);
     let message = "line 1: fs.read: expected ok or denied, got not_found: nothing is there";
     assert_eq!((end, calls.len()), (badly("not_found", message), 1));
     let (end, _) = run("\n{\"tool\":\"echo\",\"expect\":\"denied\"}");
-    assert_eq!(
-        end,
-        badly("expectation", "line 2: tool echo: expected denied, got ok")
-    );
+    assert_eq!(end, badly("expectation", "line 2: tool echo: expected denied, got ok"));
 }
 
 #[test]
@@ -283,10 +240,9 @@ fn a_bad_reference_makes_no_call_and_fails_the_run_unless_expected() {
     let (end, calls) = run(r#"{"call":"fs.read","args":{"path":"${x.y}"}}"#);
     let message = "line 1: fs.read: bad_reference: `${x.y}`: nothing was saved as `x`";
     assert_eq!((end, calls), (badly("bad_reference", message), vec![]));
-    let (end, calls) = run(
-        r#"{"call":"fs.read","args":{"path":"${x.y}"},"expect":"bad_reference","save":"e"}
-           {"tool":"echo","args":{"code":"${e.error.code}"}}"#,
-    );
+    let (end, calls) =
+        run(r#"{"call":"fs.read","args":{"path":"${x.y}"},"expect":"bad_reference","save":"e"}
+           {"tool":"echo","args":{"code":"${e.error.code}"}}"#);
     assert_eq!(end, well());
     assert_eq!(calls[0].1["args"]["code"], "bad_reference");
     let (end, _) = run(r#"{"call":"fs.read","args":{"path":"${x}"},"expect":"denied"}"#);
@@ -351,14 +307,7 @@ fn a_long_script_takes_several_quanta_and_keeps_what_is_still_needed() {
             end => break end,
         }
         let kept: Value = serde_json::from_str(&state).unwrap();
-        assert_eq!(
-            kept["saved"]
-                .as_object()
-                .unwrap()
-                .keys()
-                .collect::<Vec<_>>(),
-            ["a"]
-        );
+        assert_eq!(kept["saved"].as_object().unwrap().keys().collect::<Vec<_>>(), ["a"]);
     };
     assert_eq!((end, quanta), (well(), vec![64, 64, 1]));
     assert_eq!(stage.calls()[128].1["args"]["t"], "kept");
@@ -394,29 +343,13 @@ fn a_quantum_that_runs_again_with_recorded_outcomes_makes_the_same_calls() {
 #[test]
 fn a_workflow_leaves_the_result_of_its_tool_as_an_object() {
     let stage = Stage::new(world);
-    let end = quantum(
-        &WorkflowPlanner,
-        &stage,
-        r#"{"tool":"echo","args":{"a":1}}"#,
-        "",
-    );
+    let end = quantum(&WorkflowPlanner, &stage, r#"{"tool":"echo","args":{"a":1}}"#, "");
     assert_eq!(
         end,
-        QuantumEnd::Exit {
-            result: Some(ObjectId(5)),
-            message: None,
-            failed: false,
-            code: None,
-        }
+        QuantumEnd::Exit { result: Some(ObjectId(5)), message: None, failed: false, code: None }
     );
     let calls = stage.calls();
-    assert_eq!(
-        calls[0],
-        (
-            "tool.call".into(),
-            json!({"name": "echo", "args": {"a": 1}})
-        )
-    );
+    assert_eq!(calls[0], ("tool.call".into(), json!({"name": "echo", "args": {"a": 1}})));
     assert_eq!(calls[1].1["type"], "result");
     assert_eq!(calls[1].1["payload"], json!({"a": 1}));
 }
@@ -425,10 +358,7 @@ fn a_workflow_leaves_the_result_of_its_tool_as_an_object() {
 fn a_workflow_fails_with_the_code_of_what_failed() {
     let stage = Stage::new(world);
     let end = quantum(&WorkflowPlanner, &stage, r#"{"tool":"other"}"#, "");
-    assert_eq!(
-        (end, stage.calls().len()),
-        (badly("tool_failed", "it broke"), 1)
-    );
+    assert_eq!((end, stage.calls().len()), (badly("tool_failed", "it broke"), 1));
     let stage = Stage::new(|index, call| match index {
         0 => world(index, call),
         _ => Err(object::FailureKind::TooLarge.because("too much")),
@@ -453,16 +383,10 @@ fn refuses(text: &str, expected: &str) {
 
 #[test]
 fn load_tells_line_and_column_of_what_is_no_json() {
-    refuses(
-        "\n{\"call\":\"fs.read\",}",
-        "line 2: column 19: trailing comma",
-    );
+    refuses("\n{\"call\":\"fs.read\",}", "line 2: column 19: trailing comma");
     refuses("{\"call\":", "line 1: column 8: EOF while parsing a value");
     refuses("{} {}", "line 1: column 4: trailing characters");
-    refuses(
-        "{\"call\":1}",
-        "line 1: column 9: invalid type: integer `1`, expected a string",
-    );
+    refuses("{\"call\":1}", "line 1: column 9: invalid type: integer `1`, expected a string");
     refuses(
         "{\"call\":\"clock.now\",\"args\":[]}",
         "line 1: column 27: invalid type: sequence, expected a map",
@@ -494,26 +418,14 @@ fn load_refuses_unknown_and_repeated_keys() {
 
 #[test]
 fn load_wants_exactly_one_action() {
-    refuses(
-        "{\"args\":{}}",
-        "line 1: a step needs one of `call`, `tool`, `spawn`, `exit`",
-    );
+    refuses("{\"args\":{}}", "line 1: a step needs one of `call`, `tool`, `spawn`, `exit`");
     refuses(
         "{\"call\":\"fs.read\",\"tool\":\"read_file\"}",
         "line 1: a step has only one of `call`, `tool`, `spawn`, `exit`",
     );
-    refuses(
-        "{\"exit\":{},\"save\":\"x\"}",
-        "line 1: `save` does not go with `exit`",
-    );
-    refuses(
-        "{\"exit\":{},\"expect\":\"ok\"}",
-        "line 1: `expect` does not go with `exit`",
-    );
-    refuses(
-        "{\"spawn\":{\"goal\":\"g\"},\"args\":{}}",
-        "line 1: `args` does not go with `spawn`",
-    );
+    refuses("{\"exit\":{},\"save\":\"x\"}", "line 1: `save` does not go with `exit`");
+    refuses("{\"exit\":{},\"expect\":\"ok\"}", "line 1: `expect` does not go with `exit`");
+    refuses("{\"spawn\":{\"goal\":\"g\"},\"args\":{}}", "line 1: `args` does not go with `spawn`");
     refuses("{\"spawn\":{}}", "line 1: column 11: missing field `goal`");
     refuses(
         "{\"spawn\":{\"goal\":\"g\",\"script\":\"a\",\"program\":\"\"}}",
@@ -523,10 +435,7 @@ fn load_wants_exactly_one_action() {
 
 #[test]
 fn load_suggests_the_nearest_name() {
-    refuses(
-        "{\"call\":\"read\"}",
-        "line 1: there is no call `read`; did you mean `fs.read`?",
-    );
+    refuses("{\"call\":\"read\"}", "line 1: there is no call `read`; did you mean `fs.read`?");
     refuses(
         "{\"call\":\"process.spwan\"}",
         "line 1: there is no call `process.spwan`; did you mean `process.spawn`?",
@@ -570,15 +479,8 @@ fn load_embeds_the_scripts_of_children_and_keeps_line_numbers() {
     assert_eq!(line["spawn"].get("script"), None);
     let child = line["spawn"]["program"].as_str().unwrap();
     let line: Value = serde_json::from_str(child.lines().nth(1).unwrap()).unwrap();
-    assert_eq!(
-        line["spawn"]["program"],
-        "{\"tool\":\"t\",\"args\":{\"x\":\"${y}\"}}"
-    );
-    assert_eq!(
-        load(&program, &mut no_files).unwrap(),
-        program,
-        "loading is idempotent"
-    );
+    assert_eq!(line["spawn"]["program"], "{\"tool\":\"t\",\"args\":{\"x\":\"${y}\"}}");
+    assert_eq!(load(&program, &mut no_files).unwrap(), program, "loading is idempotent");
     let (end, calls) = run(&program);
     assert_eq!((end, calls.len()), (well(), 1));
 }
@@ -586,11 +488,7 @@ fn load_embeds_the_scripts_of_children_and_keeps_line_numbers() {
 #[test]
 fn load_names_the_file_and_line_of_a_fault_in_a_child() {
     let mut files = |_: &str| Ok("\n{\"call\":\"fs.raed\"}".to_owned());
-    let error = load(
-        "{\"spawn\":{\"script\":\"c.jsonl\",\"goal\":\"\"}}",
-        &mut files,
-    )
-    .unwrap_err();
+    let error = load("{\"spawn\":{\"script\":\"c.jsonl\",\"goal\":\"\"}}", &mut files).unwrap_err();
     assert_eq!((error.file.as_deref(), error.line), (Some("c.jsonl"), 2));
     let message = "c.jsonl line 2: there is no call `fs.raed`; did you mean `fs.read`?";
     assert_eq!(error.to_string(), message);
@@ -609,10 +507,7 @@ fn load_refuses_missing_files_cycles_and_depth() {
     let mut deeper = |name: &str| Ok(spawn(&format!("{name}x")));
     let error = load(&spawn("x"), &mut deeper).unwrap_err();
     assert_eq!(error.file.unwrap().len(), LOAD_DEPTH_MAX - 1);
-    assert_eq!(
-        error.fault.to_string(),
-        "scripts spawn one another more than 8 deep"
-    );
+    assert_eq!(error.fault.to_string(), "scripts spawn one another more than 8 deep");
 }
 
 #[test]

@@ -137,10 +137,7 @@ impl Stop {
     /// For a call that the component does not serve.
     #[must_use]
     pub fn unsupported(call: &Syscall) -> Self {
-        Fault::Unsupported {
-            call: call.info().name.into(),
-        }
-        .into()
+        Fault::Unsupported { call: call.info().name.into() }.into()
     }
 }
 

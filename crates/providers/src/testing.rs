@@ -44,10 +44,7 @@ pub(crate) async fn call<R: Request>(
     let outcome = provider.perform(order(folder, call)).await;
     typed::<R>(outcome).map_err(|(not_started, error)| {
         let host = folder.to_str().expect("test folders are UTF-8");
-        assert!(
-            !error.to_string().contains(host),
-            "`{error}` names a folder of the host"
-        );
+        assert!(!error.to_string().contains(host), "`{error}` names a folder of the host");
         format!("{}{}", if not_started { "-" } else { "" }, error.code())
     })
 }

@@ -14,10 +14,7 @@ impl<'a> Server<dyn Context + 'a, Stop> for Scheduler {
             self.own(cx)?;
         }
         let unix_ms = cx.now_ms();
-        Ok(Now {
-            unix_ms,
-            iso8601: iso8601(unix_ms),
-        })
+        Ok(Now { unix_ms, iso8601: iso8601(unix_ms) })
     }
 
     fn sleep(&mut self, cx: &mut (dyn Context + 'a), call: &Sleep) -> Result<Slept, Stop> {
@@ -32,15 +29,9 @@ impl<'a> Server<dyn Context + 'a, Stop> for Scheduler {
         }
         let until_ms = cx.started_ms().saturating_add(ms);
         if cx.now_ms() < until_ms {
-            return Err(Stop::Wait(Wait {
-                on: WaitOn::Time,
-                until_ms: Some(until_ms),
-            }));
+            return Err(Stop::Wait(Wait { on: WaitOn::Time, until_ms: Some(until_ms) }));
         }
-        Ok(Slept {
-            ms,
-            elapsed_ms: cx.now_ms().saturating_sub(cx.started_ms()),
-        })
+        Ok(Slept { ms, elapsed_ms: cx.now_ms().saturating_sub(cx.started_ms()) })
     }
 }
 

@@ -117,9 +117,7 @@ impl Table {
 
     /// Every process in the order of their ids.
     pub(crate) fn all(&self) -> impl Iterator<Item = (Pid, &Process)> {
-        self.processes
-            .iter()
-            .map(|(pid, process)| (*pid, &**process))
+        self.processes.iter().map(|(pid, process)| (*pid, &**process))
     }
 
     /// The process and everyone above it, nearest first.
@@ -135,9 +133,7 @@ impl Table {
 
     /// The children of a process, ended ones too, in the order of their ids.
     pub(crate) fn children(&self, pid: Pid) -> impl Iterator<Item = Pid> {
-        self.children
-            .range((pid, Pid(0))..=(pid, Pid(u64::MAX)))
-            .map(|(_, child)| *child)
+        self.children.range((pid, Pid(0))..=(pid, Pid(u64::MAX))).map(|(_, child)| *child)
     }
 
     /// The process and all live ones below it, deepest first. Ended processes are looked through:
@@ -177,9 +173,7 @@ impl Table {
                 _ => None,
             },
             cwd: process.cwd.clone(),
-            workspace: (fixed.workspace.as_deref())
-                .filter(|_| for_host)
-                .map(str::to_owned),
+            workspace: (fixed.workspace.as_deref()).filter(|_| for_host).map(str::to_owned),
             planner: fixed.planner.as_ref().into(),
             budget: fixed.budget.clone(),
             usage: process.usage,
@@ -228,10 +222,7 @@ impl Table {
     fn spawned(&mut self, pid: Pid, fixed: Fixed, cwd: &FsPath) {
         let parent = fixed.parent;
         let above = parent.and_then(|parent| self.get(parent));
-        let cwd = above
-            .filter(|above| above.cwd == *cwd)
-            .map_or(cwd, |above| &above.cwd)
-            .clone();
+        let cwd = above.filter(|above| above.cwd == *cwd).map_or(cwd, |above| &above.cwd).clone();
         self.last_pid = self.last_pid.max(pid.0);
         self.processes.insert(
             pid,
@@ -289,10 +280,7 @@ impl Table {
     }
 
     fn received(&mut self, pid: Pid, ids: &[MessageId]) {
-        let taken = ids
-            .iter()
-            .filter(|id| self.mail.remove(&(pid, **id)).is_some())
-            .count();
+        let taken = ids.iter().filter(|id| self.mail.remove(&(pid, **id)).is_some()).count();
         self.edit_live(pid, |process| {
             let taken = u32::try_from(taken).unwrap_or(u32::MAX);
             process.unread = process.unread.saturating_sub(taken);
@@ -303,18 +291,11 @@ impl Table {
 /// What a pause makes of a state; a pause by the host is not weakened by another's.
 fn paused(life: &Life, host: bool) -> Life {
     match life {
-        Life::Runnable | Life::Running => Life::Paused {
-            by_host: host,
-            wait: None,
-        },
-        Life::Waiting(wait) => Life::Paused {
-            by_host: host,
-            wait: Some(wait.clone()),
-        },
-        Life::Paused { by_host, wait } => Life::Paused {
-            by_host: *by_host || host,
-            wait: wait.clone(),
-        },
+        Life::Runnable | Life::Running => Life::Paused { by_host: host, wait: None },
+        Life::Waiting(wait) => Life::Paused { by_host: host, wait: Some(wait.clone()) },
+        Life::Paused { by_host, wait } => {
+            Life::Paused { by_host: *by_host || host, wait: wait.clone() }
+        }
         Life::Ended(_) => life.clone(),
     }
 }
@@ -323,10 +304,7 @@ fn paused(life: &Life, host: bool) -> Life {
 fn readied(life: &Life) -> Life {
     match life {
         Life::Running | Life::Waiting(_) => Life::Runnable,
-        Life::Paused { by_host, .. } => Life::Paused {
-            by_host: *by_host,
-            wait: None,
-        },
+        Life::Paused { by_host, .. } => Life::Paused { by_host: *by_host, wait: None },
         Life::Runnable | Life::Ended(_) => life.clone(),
     }
 }
@@ -335,9 +313,7 @@ fn readied(life: &Life) -> Life {
 fn resumed(life: &Life) -> Life {
     match life {
         Life::Paused { wait: None, .. } => Life::Runnable,
-        Life::Paused {
-            wait: Some(wait), ..
-        } => Life::Waiting(wait.clone()),
+        Life::Paused { wait: Some(wait), .. } => Life::Waiting(wait.clone()),
         _ => life.clone(),
     }
 }
@@ -399,9 +375,7 @@ impl Fold for Table {
                 self.edit_live(*pid, |process| process.life = readied(&process.life));
             }
             ProcessEvent::Paused { pid, by_host } => {
-                self.edit_live(*pid, |process| {
-                    process.life = paused(&process.life, *by_host)
-                });
+                self.edit_live(*pid, |process| process.life = paused(&process.life, *by_host));
             }
             ProcessEvent::Resumed { pid } => {
                 self.edit_live(*pid, |process| process.life = resumed(&process.life));

@@ -45,9 +45,7 @@ pub struct Scheduler {
 
 impl std::fmt::Debug for Scheduler {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Scheduler")
-            .field("state", &self.state)
-            .finish_non_exhaustive()
+        f.debug_struct("Scheduler").field("state", &self.state).finish_non_exhaustive()
     }
 }
 
@@ -61,12 +59,7 @@ impl Scheduler {
     /// An empty process table, scheduled by `policy`.
     #[must_use]
     pub fn new(policy: Box<dyn Policy>) -> Self {
-        Self {
-            state: Versioned::default(),
-            queue: policy,
-            taken: Vec::new(),
-            rebuilt: false,
-        }
+        Self { state: Versioned::default(), queue: policy, taken: Vec::new(), rebuilt: false }
     }
 
     /// Applies an event about `pid` and keeps the queue's promise: a runnable process has a hint.
@@ -86,19 +79,14 @@ impl Scheduler {
         if let Some(process) = self.state.get(pid)
             && matches!(process.life, Life::Runnable)
         {
-            let facts = Facts {
-                root: process.fixed.root,
-                runs: process.run,
-                quanta: process.quantum,
-            };
+            let facts =
+                Facts { root: process.fixed.root, runs: process.run, quanta: process.quantum };
             self.queue.push(pid, facts);
         }
     }
 
     fn is_runnable(&self, pid: Pid) -> bool {
-        self.state
-            .get(pid)
-            .is_some_and(|process| matches!(process.life, Life::Runnable))
+        self.state.get(pid).is_some_and(|process| matches!(process.life, Life::Runnable))
     }
 
     /// The next process that really is runnable. Takes its hint.
@@ -142,18 +130,12 @@ fn at_most(bytes: u64, limit: u64, what: &str) -> Result<(), Fault> {
     if bytes <= limit {
         return Ok(());
     }
-    Err(Fault::Limit {
-        what: format!("bytes of a {what}"),
-        limit,
-    })
+    Err(Fault::Limit { what: format!("bytes of a {what}"), limit })
 }
 
 impl Component for Scheduler {
     fn manifest(&self) -> Manifest {
-        Manifest {
-            serves: &["process", "message", "clock"],
-            imports: &["capability", "image"],
-        }
+        Manifest { serves: &["process", "message", "clock"], imports: &["capability", "image"] }
     }
 
     fn call(&mut self, cx: &mut dyn Context, call: &Syscall) -> Result<Reply, Stop> {

@@ -18,10 +18,7 @@ impl<'a> Server<dyn Context + 'a, Stop> for Scheduler {
         if from.is_some() {
             self.own(cx)?;
         }
-        let subject = call
-            .subject
-            .as_ref()
-            .map_or(0, |subject| subject.len() as u64);
+        let subject = call.subject.as_ref().map_or(0, |subject| subject.len() as u64);
         let payload = call.payload.as_ref().map_or(0, |payload| payload.0.bytes());
         at_most(subject, LIMITS.subject_bytes_max, "message's subject")?;
         at_most(call.body.bytes(), LIMITS.body_bytes_max, "message's body")?;
@@ -73,10 +70,7 @@ impl<'a> Server<dyn Context + 'a, Stop> for Scheduler {
                 let detail = "no such message came in the time given";
                 return Err(FailureKind::TimedOut.because(detail).into());
             }
-            return Err(Stop::Wait(Wait {
-                on: WaitOn::Message(pid),
-                until_ms,
-            }));
+            return Err(Stop::Wait(Wait { on: WaitOn::Message(pid), until_ms }));
         }
         let ids: Vec<MessageId> = messages.iter().map(|message| message.id).collect();
         self.state.change(cx, ProcessEvent::Received { pid, ids });

@@ -70,8 +70,7 @@ impl RoundRobin {
     fn tidy(&mut self) {
         if self.line.len() > 2 * self.tickets.len() + 64 {
             let tickets = &self.tickets;
-            self.line
-                .retain(|(pid, ticket)| tickets.get(pid) == Some(ticket));
+            self.line.retain(|(pid, ticket)| tickets.get(pid) == Some(ticket));
         }
     }
 }

@@ -24,22 +24,18 @@ const WALL: &str = "time (wall, in ms)";
 const CHILDREN: &str = "children";
 
 fn over(budget: &str, pid: Pid, limit: u64) -> Fault {
-    Fault::OverBudget {
-        what: format!("{budget} of {pid}"),
-        limit,
-    }
+    Fault::OverBudget { what: format!("{budget} of {pid}"), limit }
 }
 
 /// Shows an image, on behalf of whoever makes a process of it.
 fn image_named(cx: &mut dyn Context, name: &str) -> Result<image::Image, Error> {
-    cx.ask(image::Inspect { image: name.into() })
-        .map_err(|error| match error {
-            Error::Image(failure) if failure.kind == image::FailureKind::NotFound => {
-                let detail = format!("no image named `{name}` is registered");
-                FailureKind::UnknownImage.because(detail)
-            }
-            other => other,
-        })
+    cx.ask(image::Inspect { image: name.into() }).map_err(|error| match error {
+        Error::Image(failure) if failure.kind == image::FailureKind::NotFound => {
+            let detail = format!("no image named `{name}` is registered");
+            FailureKind::UnknownImage.because(detail)
+        }
+        other => other,
+    })
 }
 
 /// Gives `to` rights over one resource, on the kernel's word.
@@ -51,17 +47,8 @@ fn issue(
     delegable: u8,
 ) -> Result<(), Error> {
     let rights = rights.iter().copied().collect();
-    let grant = GrantSpec {
-        delegable,
-        ..GrantSpec::allow(Pattern::exact(on), rights)
-    };
-    cx.ask(capability::Issue {
-        to,
-        grant,
-        origin: Origin::Kernel,
-        binding: None,
-    })
-    .map(drop)
+    let grant = GrantSpec { delegable, ..GrantSpec::allow(Pattern::exact(on), rights) };
+    cx.ask(capability::Issue { to, grant, origin: Origin::Kernel, binding: None }).map(drop)
 }
 
 /// Refuses a child's budget that is more than what its parent has left. Where the parent has no
@@ -71,20 +58,10 @@ fn within(budget: &Budget, pid: Pid, parent: &Process, now_ms: u64) -> Result<()
     let age_ms = now_ms.saturating_sub(parent.fixed.started_at_ms);
     let ms = |time: Option<Millis>| time.map(|time| time.0);
     for (what, given, limit, used) in [
-        (
-            SYSCALLS,
-            budget.syscalls,
-            limits.syscalls,
-            parent.usage.syscalls,
-        ),
+        (SYSCALLS, budget.syscalls, limits.syscalls, parent.usage.syscalls),
         (WALL, ms(budget.wall), ms(limits.wall), age_ms),
         // The child itself is one of them.
-        (
-            CHILDREN,
-            budget.children,
-            limits.children,
-            parent.usage.children + 1,
-        ),
+        (CHILDREN, budget.children, limits.children, parent.usage.children + 1),
     ] {
         if let (Some(given), Some(limit)) = (given, limit)
             && given > limit.saturating_sub(used)
@@ -120,19 +97,12 @@ impl Scheduler {
     fn room_for_child(&self, parent: Pid) -> Result<(), Fault> {
         let process = self.state.live(parent).ok_or(Fault::NoProcess)?;
         let limits = [
-            (
-                "live children of a process",
-                process.children_live,
-                LIMITS.children_live_max,
-            ),
+            ("live children of a process", process.children_live, LIMITS.children_live_max),
             ("levels of processes", process.fixed.depth, LIMITS.depth_max),
         ];
         for (what, used, limit) in limits {
             if used >= limit {
-                return Err(Fault::Limit {
-                    what: what.into(),
-                    limit: limit.into(),
-                });
+                return Err(Fault::Limit { what: what.into(), limit: limit.into() });
             }
         }
         for (pid, process) in self.state.chain(parent) {
@@ -210,10 +180,7 @@ impl<'a> Server<dyn Context + 'a, Stop> for Scheduler {
         let image = image_named(cx, &name)?;
         let planner = (call.planner.clone())
             .or(image.planner)
-            .unwrap_or_else(|| PlannerSpec {
-                kind: "none".into(),
-                program: Text::default(),
-            });
+            .unwrap_or_else(|| PlannerSpec { kind: "none".into(), program: Text::default() });
         let pid = self.state.next_pid();
         let event = ProcessEvent::Spawned {
             pid,
@@ -232,24 +199,9 @@ impl<'a> Server<dyn Context + 'a, Stop> for Scheduler {
             child: pid,
             grants: call.grants.clone().unwrap_or_default(),
         })?;
-        issue(
-            cx,
-            parent,
-            &Resource::id("process", pid),
-            &[Right::Write],
-            0,
-        )?;
-        issue(
-            cx,
-            pid,
-            &Resource::id("process", parent),
-            &[Right::Write],
-            0,
-        )?;
-        Ok(Made {
-            pid,
-            capabilities: derived.capabilities,
-        })
+        issue(cx, parent, &Resource::id("process", pid), &[Right::Write], 0)?;
+        issue(cx, pid, &Resource::id("process", parent), &[Right::Write], 0)?;
+        Ok(Made { pid, capabilities: derived.capabilities })
     }
 
     fn wait(&mut self, cx: &mut (dyn Context + 'a), call: &WaitChild) -> Result<ChildEnding, Stop> {
@@ -269,10 +221,7 @@ impl<'a> Server<dyn Context + 'a, Stop> for Scheduler {
             let detail = format!("{pid} has not ended in the time given");
             return Err(FailureKind::TimedOut.because(detail).into());
         }
-        Err(Stop::Wait(Wait {
-            on: WaitOn::Child(pid),
-            until_ms,
-        }))
+        Err(Stop::Wait(Wait { on: WaitOn::Child(pid), until_ms }))
     }
 
     fn exit(&mut self, cx: &mut (dyn Context + 'a), call: &Exit) -> Result<StateReply, Stop> {
@@ -310,11 +259,7 @@ impl<'a> Server<dyn Context + 'a, Stop> for Scheduler {
         let pid = call.pid;
         let host = cx.caller().pid().is_none();
         let reason = call.reason.as_ref();
-        at_most(
-            reason.map_or(0, |reason| reason.len() as u64),
-            LIMITS.word_bytes_max,
-            "reason",
-        )?;
+        at_most(reason.map_or(0, |reason| reason.len() as u64), LIMITS.word_bytes_max, "reason")?;
         let life = self.child(cx, pid)?.life.clone();
         if life.has_ended() {
             let detail = format!("{pid} has ended already");
@@ -341,10 +286,7 @@ impl<'a> Server<dyn Context + 'a, Stop> for Scheduler {
     fn list(&mut self, cx: &mut (dyn Context + 'a), _: &List) -> Result<Processes, Stop> {
         let state = &self.state;
         let processes = match cx.caller().pid() {
-            None => state
-                .all()
-                .map(|(pid, process)| state.info(pid, process, true))
-                .collect(),
+            None => state.all().map(|(pid, process)| state.info(pid, process, true)).collect(),
             Some(_) => state
                 .children(self.own(cx)?)
                 .filter_map(|pid| Some(state.info(pid, state.get(pid)?, false)))
@@ -399,13 +341,20 @@ impl<'a> Server<dyn Context + 'a, Stop> for Scheduler {
     fn admit(&mut self, cx: &mut (dyn Context + 'a), call: &Admit) -> Result<Admission, Stop> {
         let Admit { pid, run } = *call;
         let process = self.state.live(pid).ok_or(Fault::NoProcess)?;
-        if process.run != run || !matches!(process.life, Life::Running) {
+        let is_new = run != 0;
+        if is_new && (process.run != run || !matches!(process.life, Life::Running)) {
             return Err(Fault::StaleRun.into());
         }
         let mut counted = false;
         let mut ancestors = Vec::with_capacity(process.fixed.depth as usize - 1);
         for (above, process) in self.state.chain(pid) {
             let (fixed, usage) = (&process.fixed, &process.usage);
+            if above != pid {
+                ancestors.push(above);
+            }
+            if !is_new {
+                continue;
+            }
             if let Some(limit) = fixed.budget.syscalls {
                 counted = true;
                 if usage.syscalls >= limit {
@@ -417,9 +366,6 @@ impl<'a> Server<dyn Context + 'a, Stop> for Scheduler {
             {
                 return Err(over(WALL, above, limit).into());
             }
-            if above != pid {
-                ancestors.push(above);
-            }
         }
         let admission = Admission {
             root: process.fixed.root,
@@ -430,8 +376,7 @@ impl<'a> Server<dyn Context + 'a, Stop> for Scheduler {
             quantum: process.quantum,
         };
         if counted {
-            self.state
-                .change(cx, ProcessEvent::Charged { pid, syscalls: 1 });
+            self.state.change(cx, ProcessEvent::Charged { pid, syscalls: 1 });
         }
         Ok(admission)
     }
@@ -448,10 +393,7 @@ impl<'a> Server<dyn Context + 'a, Stop> for Scheduler {
     fn ready(&mut self, cx: &mut (dyn Context + 'a), call: &Ready) -> Result<StateReply, Stop> {
         let pid = call.pid;
         let waits = self.state.get(pid).is_some_and(|process| {
-            matches!(
-                process.life,
-                Life::Waiting(_) | Life::Paused { wait: Some(_), .. }
-            )
+            matches!(process.life, Life::Waiting(_) | Life::Paused { wait: Some(_), .. })
         });
         if waits {
             self.change(cx, pid, ProcessEvent::Readied { pid });

@@ -12,10 +12,7 @@ use crate::table::{Ended, json};
 pub(crate) struct ListCapabilities {}
 
 pub(crate) async fn list_capabilities(port: &dyn Port, _: ListCapabilities) -> Ended {
-    let call = capability::List {
-        pid: None,
-        all: None,
-    };
+    let call = capability::List { pid: None, all: None };
     json(port.call(call).await?)
 }
 
@@ -29,11 +26,7 @@ pub(crate) struct ExplainCapability {
 }
 
 pub(crate) async fn explain_capability(port: &dyn Port, args: ExplainCapability) -> Ended {
-    let call = capability::Explain {
-        pid: None,
-        right: args.right,
-        on: args.on,
-    };
+    let call = capability::Explain { pid: None, right: args.right, on: args.on };
     json(port.call(call).await?)
 }
 

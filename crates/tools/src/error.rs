@@ -32,8 +32,5 @@ impl From<ToolError> for Error {
 
 /// The text itself, which the edge has put back if it was large.
 pub(crate) fn here<'a>(text: &'a Text, what: &'static str) -> Result<&'a str, ToolError> {
-    text.as_str().ok_or(ToolError::NotHere {
-        what,
-        bytes: text.bytes(),
-    })
+    text.as_str().ok_or(ToolError::NotHere { what, bytes: text.bytes() })
 }

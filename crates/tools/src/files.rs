@@ -37,16 +37,8 @@ pub(crate) struct WriteFile {
 }
 
 pub(crate) async fn write_file(port: &dyn Port, args: WriteFile) -> Ended {
-    let WriteFile {
-        path,
-        text,
-        overwrite,
-    } = args;
-    let call = fs::Write {
-        path,
-        text,
-        overwrite,
-    };
+    let WriteFile { path, text, overwrite } = args;
+    let call = fs::Write { path, text, overwrite };
     json(port.call(call).await?)
 }
 
@@ -58,10 +50,7 @@ pub(crate) struct ListFolder {
 }
 
 pub(crate) async fn list_folder(port: &dyn Port, args: ListFolder) -> Ended {
-    let call = fs::List {
-        path: Folder(args.path),
-        limit: None,
-    };
+    let call = fs::List { path: Folder(args.path), limit: None };
     json(port.call(call).await?)
 }
 
@@ -73,10 +62,7 @@ pub(crate) struct MakeFolder {
 }
 
 pub(crate) async fn make_folder(port: &dyn Port, args: MakeFolder) -> Ended {
-    let call = fs::Mkdir {
-        path: args.path,
-        parents: None,
-    };
+    let call = fs::Mkdir { path: args.path, parents: None };
     json(port.call(call).await?)
 }
 

@@ -17,11 +17,7 @@ pub(crate) struct AskHuman {
 }
 
 pub(crate) async fn ask_human(port: &dyn Port, args: AskHuman) -> Ended {
-    let call = human::AskQuestion {
-        question: args.question,
-        context: args.context,
-        human: None,
-    };
+    let call = human::AskQuestion { question: args.question, context: args.context, human: None };
     json(port.call(call).await?)
 }
 
@@ -33,10 +29,7 @@ pub(crate) struct TellHuman {
 }
 
 pub(crate) async fn tell_human(port: &dyn Port, args: TellHuman) -> Ended {
-    let call = human::Output {
-        message: args.message,
-        human: None,
-    };
+    let call = human::Output { message: args.message, human: None };
     json(port.call(call).await?)
 }
 

@@ -64,17 +64,12 @@ impl Provider for ToolProvider {
 
 async fn run(order: Order) -> Result<tool::ToolResult, Error> {
     let Syscall::Tool(tool::Call::CallTool(call)) = order.call else {
-        return Err(libos_abi::Fault::Unsupported {
-            call: order.call.info().name.into(),
-        }
-        .into());
+        return Err(libos_abi::Fault::Unsupported { call: order.call.info().name.into() }.into());
     };
     let args = call
         .args
         .value()
         .map_err(|error| tool::FailureKind::BadArguments.because(error.to_string()))?;
     let result = table::run(&call.name, args, order.port).await?;
-    Ok(tool::ToolResult {
-        result: Json::from(&result),
-    })
+    Ok(tool::ToolResult { result: Json::from(&result) })
 }

@@ -80,12 +80,7 @@ pub(crate) struct ListObjects {
 }
 
 pub(crate) async fn list_objects(port: &dyn Port, args: ListObjects) -> Ended {
-    json(
-        port.call(object::List {
-            r#type: args.r#type,
-        })
-        .await?,
-    )
+    json(port.call(object::List { r#type: args.r#type }).await?)
 }
 
 /// Makes an unnamed object of a payload.
@@ -129,10 +124,7 @@ struct Kept {
 
 pub(crate) async fn file_to_object(port: &dyn Port, args: FileToObject) -> Ended {
     let limit = Limits::STANDARD.file_bytes_max;
-    let call = fs::Read {
-        path: args.path.clone(),
-        max_bytes: Some(limit),
-    };
+    let call = fs::Read { path: args.path.clone(), max_bytes: Some(limit) };
     let file = port.call(call).await?;
     if file.truncated {
         let path = args.path.to_string();
@@ -145,11 +137,7 @@ pub(crate) async fn file_to_object(port: &dyn Port, args: FileToObject) -> Ended
     });
     let r#type = args.r#type.unwrap_or_else(|| "file".into());
     let handle = keep(port, r#type, &payload, None).await?;
-    json(Kept {
-        id: handle.id,
-        digest: file.digest,
-        bytes: file.bytes,
-    })
+    json(Kept { id: handle.id, digest: file.digest, bytes: file.bytes })
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -180,21 +168,14 @@ pub(crate) async fn object_to_file(port: &dyn Port, args: ObjectToFile) -> Ended
         overwrite: Some(true),
     };
     let written = port.call(call).await?;
-    json(Saved {
-        path: written.path,
-        bytes: written.bytes,
-        digest: written.digest,
-    })
+    json(Saved { path: written.path, bytes: written.bytes, digest: written.digest })
 }
 
 fn as_text(id: ObjectId, payload: Value, field: Option<String>) -> Result<String, ToolError> {
     match (payload, field) {
         (mut payload, Some(field)) => match payload.get_mut(&field).map(Value::take) {
             Some(Value::String(text)) => Ok(text),
-            _ => Err(ToolError::NoSuchField {
-                id: id.to_string(),
-                field,
-            }),
+            _ => Err(ToolError::NoSuchField { id: id.to_string(), field }),
         },
         (Value::String(text), None) => Ok(text),
         (payload, None) => Ok(serde_json::to_string_pretty(&payload)? + "\n"),

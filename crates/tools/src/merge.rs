@@ -63,10 +63,8 @@ pub(crate) fn merge(mut values: Vec<Value>) -> Value {
     }
     // A text beside a list of texts is what an earlier merge left: the list stays sorted.
     let items = joined(values);
-    let texts: Option<BTreeSet<String>> = items
-        .iter()
-        .map(|item| item.as_str().map(str::to_owned))
-        .collect();
+    let texts: Option<BTreeSet<String>> =
+        items.iter().map(|item| item.as_str().map(str::to_owned)).collect();
     match texts {
         Some(texts) => texts.into_iter().collect(),
         None => Value::Array(items),
@@ -118,9 +116,7 @@ mod tests {
     use super::*;
 
     fn check(values: Value, expected: Value) {
-        let Value::Array(values) = values else {
-            panic!("a list of values")
-        };
+        let Value::Array(values) = values else { panic!("a list of values") };
         assert_eq!(merge(values), expected);
     }
 

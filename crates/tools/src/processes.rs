@@ -23,10 +23,8 @@ pub(crate) struct SpawnChild {
 }
 
 pub(crate) async fn spawn_child(port: &dyn Port, args: SpawnChild) -> Ended {
-    let planner = args.script.map(|program| process::PlannerSpec {
-        kind: "script".into(),
-        program,
-    });
+    let planner =
+        args.script.map(|program| process::PlannerSpec { kind: "script".into(), program });
     let call = process::Spawn {
         goal: args.goal,
         image: args.image,

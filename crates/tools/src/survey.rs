@@ -88,9 +88,7 @@ impl Survey {
             *all_lines += lines;
             *all_bytes += bytes;
         }
-        let place = self
-            .largest
-            .partition_point(|large| Reverse(large.bytes) <= Reverse(bytes));
+        let place = self.largest.partition_point(|large| Reverse(large.bytes) <= Reverse(bytes));
         if place < Limits::STANDARD.survey_largest_max {
             let path = path.to_owned();
             self.largest.insert(place, Large { path, bytes, lines });
@@ -158,12 +156,7 @@ impl Walk<'_> {
                 Some(folder) => format!("{}/{}", folder.trim_end_matches('/'), entry.name),
                 None => entry.name,
             };
-            self.ahead.push(Ahead {
-                path,
-                depth,
-                kind: entry.kind,
-                bytes: entry.bytes,
-            });
+            self.ahead.push(Ahead { path, depth, kind: entry.kind, bytes: entry.bytes });
         }
         Ok(())
     }
@@ -200,10 +193,7 @@ impl Walk<'_> {
 
     async fn read(&mut self, path: &str) -> Result<(), Error> {
         self.files_tried += 1;
-        let call = fs::Read {
-            path: path.into(),
-            max_bytes: Some(Limits::STANDARD.file_bytes_max),
-        };
+        let call = fs::Read { path: path.into(), max_bytes: Some(Limits::STANDARD.file_bytes_max) };
         let file = self.port.call(call).await?;
         match file.truncated {
             // It grew after it was listed.
@@ -215,37 +205,24 @@ impl Walk<'_> {
 }
 
 pub(crate) async fn survey_folder(port: &dyn Port, args: SurveyFolder) -> Ended {
-    let files_max = args
-        .max_files
-        .unwrap_or(Limits::STANDARD.survey_files_default);
+    let files_max = args.max_files.unwrap_or(Limits::STANDARD.survey_files_default);
     let bare = |end: String| end.trim_start_matches('.').to_lowercase();
     let folder = args.path.as_ref().map_or(".", |path| &path.0);
     let mut walk = Walk {
         port,
         files_max: u64::from(files_max.min(Limits::STANDARD.survey_files_max)),
-        extensions: args
-            .extensions
-            .map(|ends| ends.into_iter().map(bare).collect()),
+        extensions: args.extensions.map(|ends| ends.into_iter().map(bare).collect()),
         files_tried: 0,
         ahead: Vec::new(),
-        survey: Survey {
-            folder: folder.to_owned(),
-            ..Survey::default()
-        },
+        survey: Survey { folder: folder.to_owned(), ..Survey::default() },
     };
     // The folder that was asked for must be there and readable; what is below it need not be.
-    walk.enter(args.path.as_ref().map(|path| &*path.0), 1)
-        .await?;
+    walk.enter(args.path.as_ref().map(|path| &*path.0), 1).await?;
     while let Some(next) = walk.ahead.pop() {
         walk.look_at(next).await?;
     }
     let survey = walk.survey;
     let payload = serde_json::to_value(&survey).map_err(ToolError::BadReply)?;
     let handle = keep(port, "survey".into(), &payload, None).await?;
-    json(Surveyed {
-        id: handle.id,
-        files: survey.files,
-        lines: survey.lines,
-        bytes: survey.bytes,
-    })
+    json(Surveyed { id: handle.id, files: survey.files, lines: survey.lines, bytes: survey.bytes })
 }

@@ -142,10 +142,7 @@ pub(crate) fn json<R: Serialize>(reply: R) -> Ended {
 static VALIDATORS: LazyLock<BTreeMap<&'static str, Validator>> = LazyLock::new(|| {
     let compile = |tool: &Tool| {
         let validator = jsonschema::validator_for(&(tool.schema)());
-        (
-            tool.name,
-            validator.expect("a test compiles every schema of the table"),
-        )
+        (tool.name, validator.expect("a test compiles every schema of the table"))
     };
     TOOLS.iter().map(compile).collect()
 });
@@ -177,10 +174,8 @@ fn check(validator: &Validator, args: &Value) -> Result<(), Error> {
             let at = fault.instance_path().to_string();
             let at = if at.is_empty() { "/" } else { &at };
             let what = fault.to_string();
-            let what: String = what
-                .chars()
-                .take(Limits::STANDARD.argument_fault_chars_max)
-                .collect();
+            let what: String =
+                what.chars().take(Limits::STANDARD.argument_fault_chars_max).collect();
             format!("at `{at}`: {what}")
         })
         .collect();
@@ -214,9 +209,7 @@ mod tests {
         let unique: BTreeSet<_> = names().collect();
         assert_eq!(unique.len(), TOOLS.len());
         assert!(
-            unique
-                .iter()
-                .all(|name| name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
+            unique.iter().all(|name| name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
         );
     }
 }

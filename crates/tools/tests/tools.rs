@@ -1,9 +1,5 @@
 //! What must hold of the tools, over a port that is played.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test's helpers panic like the test"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test's helpers panic like the test")]
 
 use std::{
     collections::BTreeMap,
@@ -40,10 +36,7 @@ impl Port for Stage {
 
 impl Stage {
     fn new(play: impl Fn(usize, &Syscall) -> Outcome + Send + Sync + 'static) -> Arc<Self> {
-        Arc::new(Self {
-            play: Box::new(play),
-            calls: Mutex::default(),
-        })
+        Arc::new(Self { play: Box::new(play), calls: Mutex::default() })
     }
 
     fn calls(&self) -> Vec<(String, Value)> {
@@ -122,10 +115,7 @@ fn passes_on(name: &str, args: Value, call: &str, call_args: Value, answer: Valu
     let (called, mut called_args) = calls.remove(0);
     assert_eq!(called, call);
     // Absent arguments print as null.
-    called_args
-        .as_object_mut()
-        .unwrap()
-        .retain(|_, value| !value.is_null());
+    called_args.as_object_mut().unwrap().retain(|_, value| !value.is_null());
     assert_eq!(called_args, call_args);
 
     let stage = Stage::new(|_, _| Err(denied()));
@@ -288,13 +278,7 @@ fn process_tools_pass_on() {
         json!({"pid": "p2", "timeout_ms": 0}),
         json!({"pid": "p2", "state": "exited", "result": "obj-1", "message": null, "code": null}),
     );
-    passes_on(
-        "list_children",
-        json!({}),
-        "process.list",
-        json!({}),
-        json!({"processes": []}),
-    );
+    passes_on("list_children", json!({}), "process.list", json!({}), json!({"processes": []}));
     passes_on(
         "send_message",
         json!({"to": "p2", "body": "b", "subject": "s", "payload": [1]}),
@@ -354,20 +338,14 @@ struct World {
 impl World {
     fn with_files(files: &[(&str, &str)]) -> Self {
         let own = |&(path, text): &(&str, &str)| (path.to_owned(), text.to_owned());
-        Self {
-            files: files.iter().map(own).collect(),
-            objects: BTreeMap::new(),
-        }
+        Self { files: files.iter().map(own).collect(), objects: BTreeMap::new() }
     }
 
     fn with_objects(objects: &[(u64, &str, Value)]) -> Self {
         let own = |(id, r#type, value): &(u64, &str, Value)| {
             (ObjectId(*id), ((*r#type).to_owned(), value.clone()))
         };
-        Self {
-            files: BTreeMap::new(),
-            objects: objects.iter().map(own).collect(),
-        }
+        Self { files: BTreeMap::new(), objects: objects.iter().map(own).collect() }
     }
 
     fn stage(self) -> Arc<Stage> {
@@ -409,9 +387,11 @@ impl World {
 
     /// Entries come in reverse, so that the tool has to sort them.
     fn list(&self, call: &fs::List) -> Outcome {
-        let folder = call.path.0.as_ref().map_or(String::new(), |path| {
-            format!("{}/", path.0.trim_end_matches('/'))
-        });
+        let folder = call
+            .path
+            .0
+            .as_ref()
+            .map_or(String::new(), |path| format!("{}/", path.0.trim_end_matches('/')));
         if folder.contains("denied") {
             return Err(denied());
         }
@@ -468,10 +448,7 @@ fn file_to_object_keeps_the_text_out_of_its_result() {
     let stage = World::with_files(&[("a.txt", "top secret")]).stage();
     let digest = Digest::of(b"top secret").to_string();
     let result = run(&stage, "file_to_object", json!({"path": "a.txt"})).unwrap();
-    assert_eq!(
-        result,
-        json!({"id": "obj-50", "digest": digest, "bytes": 10})
-    );
+    assert_eq!(result, json!({"id": "obj-50", "digest": digest, "bytes": 10}));
     let (_, create) = &stage.calls()[1];
     assert_eq!(create["type"], "file");
     let payload = json!({"path": "a.txt", "text": "top secret", "digest": digest});
@@ -485,10 +462,7 @@ fn file_to_object_passes_on_failures_and_refuses_a_part() {
     assert_eq!(error.code(), "not_found");
     let error = run(&stage, "file_to_object", json!({"path": "grown"})).unwrap_err();
     assert_eq!(error.code(), "tool_failed");
-    assert_eq!(
-        error.to_string(),
-        "`grown` is over the limit of 1048576 bytes"
-    );
+    assert_eq!(error.to_string(), "`grown` is over the limit of 1048576 bytes");
     assert!(stage.calls().iter().all(|(name, _)| name == "fs.read"));
 }
 
@@ -501,10 +475,7 @@ fn object_to_file_writes_a_text_a_field_or_json() {
     ];
     for (args, text) in [
         (json!({"id": "obj-1", "path": "out"}), "plain"),
-        (
-            json!({"id": "obj-2", "path": "out", "field": "text"}),
-            "field",
-        ),
+        (json!({"id": "obj-2", "path": "out", "field": "text"}), "field"),
         (json!({"id": "obj-3", "path": "out"}), "[\n  1\n]\n"),
     ] {
         let stage = World::with_objects(&objects).stage();
@@ -555,16 +526,10 @@ fn tree() -> World {
 fn survey_sums_up_what_it_may_read() {
     let stage = tree().stage();
     let result = run(&stage, "survey_folder", json!({"path": "src"})).unwrap();
-    assert_eq!(
-        result,
-        json!({"id": "obj-50", "files": 4, "lines": 4, "bytes": 19})
-    );
+    assert_eq!(result, json!({"id": "obj-50", "files": 4, "lines": 4, "bytes": 19}));
     let calls = stage.calls();
     let (name, create) = calls.last().unwrap();
-    assert_eq!(
-        (name.as_str(), &create["type"]),
-        ("object.create", &json!("survey"))
-    );
+    assert_eq!((name.as_str(), &create["type"]), ("object.create", &json!("survey")));
     assert_eq!(
         create["payload"],
         json!({
@@ -583,10 +548,8 @@ fn survey_sums_up_what_it_may_read() {
             "skipped": 5, "denied": 2, "left_out": 0,
         })
     );
-    let visited: Vec<_> = calls[..calls.len() - 1]
-        .iter()
-        .map(|(_, args)| args["path"].as_str().unwrap())
-        .collect();
+    let visited: Vec<_> =
+        calls[..calls.len() - 1].iter().map(|(_, args)| args["path"].as_str().unwrap()).collect();
     assert_eq!(
         visited,
         [
@@ -612,12 +575,7 @@ fn survey_takes_a_filter_a_limit_and_the_working_directory() {
     let result = run(&stage, "survey_folder", args).unwrap();
     assert_eq!(result["files"], 3);
     let stage = tree().stage();
-    run(
-        &stage,
-        "survey_folder",
-        json!({"path": "src/", "max_files": 1}),
-    )
-    .unwrap();
+    run(&stage, "survey_folder", json!({"path": "src/", "max_files": 1})).unwrap();
     let payload = stage.calls().last().unwrap().1["payload"].clone();
     assert_eq!(payload["files"], 1);
     assert_eq!(payload["largest"][0]["path"], "src/a.RS");
@@ -626,33 +584,21 @@ fn survey_takes_a_filter_a_limit_and_the_working_directory() {
     let stage = World::with_files(&[("a", "x"), ("cut/a", "y")]).stage();
     run(&stage, "survey_folder", json!({})).unwrap();
     let payload = stage.calls().last().unwrap().1["payload"].clone();
-    assert_eq!(
-        (&payload["folder"], &payload["files"]),
-        (&json!("."), &json!(2))
-    );
+    assert_eq!((&payload["folder"], &payload["files"]), (&json!("."), &json!(2)));
     assert_eq!(payload["left_out"], 1, "a listing that was cut");
 }
 
 #[test]
 fn survey_names_the_ten_largest() {
-    let texts: Vec<(String, String)> = (0..15)
-        .map(|n| (format!("f/{n:02}"), "x".repeat(n / 2)))
-        .collect();
-    let files: Vec<(&str, &str)> = texts
-        .iter()
-        .map(|(a, b)| (a.as_str(), b.as_str()))
-        .collect();
+    let texts: Vec<(String, String)> =
+        (0..15).map(|n| (format!("f/{n:02}"), "x".repeat(n / 2))).collect();
+    let files: Vec<(&str, &str)> = texts.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
     let stage = World::with_files(&files).stage();
     run(&stage, "survey_folder", json!({"path": "f"})).unwrap();
     let payload = stage.calls().last().unwrap().1["payload"].clone();
     let largest: Vec<_> = payload["largest"].as_array().unwrap().iter().collect();
-    let paths: Vec<_> = largest
-        .iter()
-        .map(|l| l["path"].as_str().unwrap())
-        .collect();
-    let expected = [
-        "f/14", "f/12", "f/13", "f/10", "f/11", "f/08", "f/09", "f/06", "f/07", "f/04",
-    ];
+    let paths: Vec<_> = largest.iter().map(|l| l["path"].as_str().unwrap()).collect();
+    let expected = ["f/14", "f/12", "f/13", "f/10", "f/11", "f/08", "f/09", "f/06", "f/07", "f/04"];
     assert_eq!(paths, expected);
 }
 
@@ -693,17 +639,9 @@ fn merge_names_its_type_and_passes_on_denials() {
     let objects = [(1, "a", json!(1)), (2, "b", json!(2))];
     let stage = World::with_objects(&objects).stage();
     run(&stage, "merge_objects", json!({"ids": ["obj-1", "obj-2"]})).unwrap();
-    run(
-        &stage,
-        "merge_objects",
-        json!({"ids": ["obj-1", "obj-2"], "type": "sum"}),
-    )
-    .unwrap();
-    let types: Vec<_> = stage
-        .calls()
-        .iter()
-        .filter_map(|(_, args)| args.get("type").cloned())
-        .collect();
+    run(&stage, "merge_objects", json!({"ids": ["obj-1", "obj-2"], "type": "sum"})).unwrap();
+    let types: Vec<_> =
+        stage.calls().iter().filter_map(|(_, args)| args.get("type").cloned()).collect();
     assert_eq!(types, ["merged", "sum"]);
     let stage = World::with_objects(&objects).stage();
     let args = json!({"ids": ["obj-1", "obj-9"]});
@@ -718,39 +656,20 @@ fn merge_names_its_type_and_passes_on_denials() {
 fn refuses(name: &str, args: Value, expected: &str) {
     let stage = Stage::new(|_, _| panic!("nothing may be called"));
     let error = run(&stage, name, args).unwrap_err();
-    assert_eq!(
-        (error.code(), error.to_string().as_str()),
-        ("bad_arguments", expected)
-    );
+    assert_eq!((error.code(), error.to_string().as_str()), ("bad_arguments", expected));
 }
 
 #[test]
 fn arguments_that_do_not_fit_are_refused_with_their_path() {
-    refuses(
-        "read_file",
-        json!({}),
-        "at `/`: \"path\" is a required property",
-    );
-    refuses(
-        "read_file",
-        json!({"path": 7}),
-        "at `/path`: 7 is not of type \"string\"",
-    );
-    refuses(
-        "run_command",
-        json!({"argv": ["a", 1]}),
-        "at `/argv/1`: 1 is not of type \"string\"",
-    );
+    refuses("read_file", json!({}), "at `/`: \"path\" is a required property");
+    refuses("read_file", json!({"path": 7}), "at `/path`: 7 is not of type \"string\"");
+    refuses("run_command", json!({"argv": ["a", 1]}), "at `/argv/1`: 1 is not of type \"string\"");
     refuses(
         "get_time",
         json!({"zone": 1}),
         "at `/`: Additional properties are not allowed ('zone' was unexpected)",
     );
-    refuses(
-        "get_time",
-        json!([]),
-        "at `/`: [] is not of type \"object\"",
-    );
+    refuses("get_time", json!([]), "at `/`: [] is not of type \"object\"");
     refuses(
         "request_permission",
         json!({"on": "fs", "rights": ["read"], "reason": ""}),
@@ -808,9 +727,6 @@ fn a_tool_that_runs_again_with_recorded_outcomes_makes_the_same_calls() {
     });
     let result = run(&first, "survey_folder", json!({"path": "src"}));
     let second = Stage::new(move |index, _| recorded.lock().unwrap()[index].clone());
-    assert_eq!(
-        run(&second, "survey_folder", json!({"path": "src"})),
-        result
-    );
+    assert_eq!(run(&second, "survey_folder", json!({"path": "src"})), result);
     assert_eq!(second.calls(), first.calls());
 }

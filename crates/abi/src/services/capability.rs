@@ -65,14 +65,7 @@ record! {
     }
 }
 
-opaque!(
-    Charge,
-    Explanation,
-    Capabilities,
-    Granted,
-    GrantedAll,
-    Revoked
-);
+opaque!(Charge, Explanation, Capabilities, Granted, GrantedAll, Revoked);
 
 service! {
     /// Capabilities: look, hand on, take back, explain.

@@ -68,10 +68,7 @@ pub type Outcome = Result<Reply, Error>;
 /// The table entry of the call named `service.method`.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static crate::CallInfo> {
-    SERVICES
-        .iter()
-        .flat_map(|service| service.calls)
-        .find(|call| call.name == name)
+    SERVICES.iter().flat_map(|service| service.calls).find(|call| call.name == name)
 }
 
 impl Syscall {

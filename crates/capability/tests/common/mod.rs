@@ -65,10 +65,7 @@ impl World {
         request: R,
     ) -> Result<R::Reply, Error> {
         let mut fake = Fake {
-            caller: Caller {
-                principal: caller,
-                admission: None,
-            },
+            caller: Caller { principal: caller, admission: None },
             now_ms: self.now_ms,
             op: OpId(0),
             events: Vec::new(),
@@ -90,14 +87,12 @@ impl World {
 
     pub(crate) fn host_grants(&mut self, to: u64, text: &str) -> Result<CapId, Error> {
         let (to, grant) = (Pid(to), grant(text));
-        self.call(host(), Grant { to, grant })
-            .map(|made| made.capability)
+        self.call(host(), Grant { to, grant }).map(|made| made.capability)
     }
 
     pub(crate) fn delegate(&mut self, from: u64, to: u64, text: &str) -> Result<CapId, Error> {
         let (to, grant) = (Pid(to), grant(text));
-        self.call(Principal::Process(Pid(from)), Delegate { to, grant })
-            .map(|made| made.capability)
+        self.call(Principal::Process(Pid(from)), Delegate { to, grant }).map(|made| made.capability)
     }
 
     pub(crate) fn derive(
@@ -119,10 +114,7 @@ impl World {
     }
 
     pub(crate) fn revoke(&mut self, caller: Principal, id: CapId) -> Result<Vec<CapId>, Error> {
-        let revoke = Revoke {
-            capability: id,
-            reason: None,
-        };
+        let revoke = Revoke { capability: id, reason: None };
         self.call(caller, revoke).map(|made| made.capabilities)
     }
 

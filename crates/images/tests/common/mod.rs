@@ -62,10 +62,7 @@ impl Context for Call<'_> {
             Syscall::Capability(capability::Call::Explain(explain)) => {
                 let effect = self.world.explains.get(&explain.on).copied();
                 Ok(capability::Reply::Explain(capability::Explanation {
-                    need: Need {
-                        right: explain.right,
-                        on: explain.on,
-                    },
+                    need: Need { right: explain.right, on: explain.on },
                     effect: effect.unwrap_or(Effect::Deny),
                     reason: None,
                     weighed: Vec::new(),
@@ -73,10 +70,7 @@ impl Context for Call<'_> {
                 })
                 .into())
             }
-            other => Err(Fault::Unsupported {
-                call: other.info().name.into(),
-            }
-            .into()),
+            other => Err(Fault::Unsupported { call: other.info().name.into() }.into()),
         }
     }
 }
@@ -117,14 +111,8 @@ impl<C: Component + Default> Kernel<C> {
             workspace: None,
             quantum: 1,
         });
-        let mut cx = Call {
-            world: &mut self.world,
-            caller: Caller {
-                principal,
-                admission,
-            },
-            op: OpId(op),
-        };
+        let mut cx =
+            Call { world: &mut self.world, caller: Caller { principal, admission }, op: OpId(op) };
         self.part.begin();
         let result = self.part.call(&mut cx, &call.into());
         match &result {
@@ -143,11 +131,7 @@ impl<C: Component + Default> Kernel<C> {
         }
         let mut fresh = C::default();
         self.journal.iter().for_each(|event| fresh.apply(event));
-        assert_eq!(
-            fresh.digest(),
-            self.part.digest(),
-            "the journal folds to the state"
-        );
+        assert_eq!(fresh.digest(), self.part.digest(), "the journal folds to the state");
         result
     }
 

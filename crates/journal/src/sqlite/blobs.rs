@@ -39,10 +39,7 @@ impl SqliteBlobs {
         let mut statement = database
             .prepare_cached("SELECT segment, \"offset\", length FROM blob WHERE digest = ?1")
             .map_err(error)?;
-        statement
-            .query_row([&digest.0[..]], |row| place(row, 0))
-            .optional()
-            .map_err(error)
+        statement.query_row([&digest.0[..]], |row| place(row, 0)).optional().map_err(error)
     }
 }
 
@@ -52,11 +49,7 @@ pub(super) fn place(row: &rusqlite::Row<'_>, first: usize) -> rusqlite::Result<P
         let value: i64 = row.get(column)?;
         u64::try_from(value).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, value))
     };
-    Ok(Place {
-        segment: row.get(first)?,
-        offset: count(first + 1)?,
-        length: count(first + 2)?,
-    })
+    Ok(Place { segment: row.get(first)?, offset: count(first + 1)?, length: count(first + 2)? })
 }
 
 impl Blobs for SqliteBlobs {

@@ -53,11 +53,7 @@ pub(super) struct Files {
 
 impl Files {
     pub(super) fn of(dir: &Path) -> Self {
-        Self {
-            dir: dir.into(),
-            database: dir.join("journal.db"),
-            segments: dir.join("segments"),
-        }
+        Self { dir: dir.into(), database: dir.join("journal.db"), segments: dir.join("segments") }
     }
 
     /// Makes the folders.
@@ -75,16 +71,10 @@ impl Files {
         }
         let log = self.dir.join("journal.db-wal");
         let left = fs::exists(&log).map_err(error)?
-            || fs::read_dir(&self.segments)
-                .map_err(error)?
-                .next()
-                .is_some();
+            || fs::read_dir(&self.segments).map_err(error)?.next().is_some();
         if left {
             let what = "it is gone, but its other files are here".into();
-            return Err(JournalError::Damaged {
-                path: self.database.clone(),
-                what,
-            });
+            return Err(JournalError::Damaged { path: self.database.clone(), what });
         }
         let draft = self.dir.join("journal.db.new");
         if fs::exists(&draft).map_err(error)? {
@@ -93,29 +83,14 @@ impl Files {
         let sql = |error| JournalError::sqlite("create the store", &draft, error);
         let database = Connection::open(&draft).map_err(sql)?;
         database.execute_batch(SCHEMA).map_err(sql)?;
-        database
-            .execute("INSERT INTO meta VALUES ('format', ?1)", [FORMAT])
-            .map_err(sql)?;
-        database
-            .pragma_update(None, "journal_mode", "wal")
-            .map_err(sql)?;
+        database.execute("INSERT INTO meta VALUES ('format', ?1)", [FORMAT]).map_err(sql)?;
+        database.pragma_update(None, "journal_mode", "wal").map_err(sql)?;
         database.close().map_err(|(_, error)| sql(error))?;
-        File::open(&draft)
-            .and_then(|file| file.sync_all())
-            .map_err(error)?;
+        File::open(&draft).and_then(|file| file.sync_all()).map_err(error)?;
         fs::rename(&draft, &self.database).map_err(error)?;
-        for folder in [Some(self.dir.as_path()), self.dir.parent()]
-            .into_iter()
-            .flatten()
-        {
-            let folder = if folder.as_os_str().is_empty() {
-                Path::new(".")
-            } else {
-                folder
-            };
-            File::open(folder)
-                .and_then(|folder| folder.sync_all())
-                .map_err(error)?;
+        for folder in [Some(self.dir.as_path()), self.dir.parent()].into_iter().flatten() {
+            let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+            File::open(folder).and_then(|folder| folder.sync_all()).map_err(error)?;
         }
         Ok(())
     }
@@ -124,12 +99,8 @@ impl Files {
     pub(super) fn connect(&self) -> Result<Connection, JournalError> {
         let sql = |error| JournalError::sqlite("open the store", &self.database, error);
         let database = self.open(OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        database
-            .pragma_update(None, "journal_mode", "wal")
-            .map_err(sql)?;
-        database
-            .pragma_update(None, "synchronous", "full")
-            .map_err(sql)?;
+        database.pragma_update(None, "journal_mode", "wal").map_err(sql)?;
+        database.pragma_update(None, "synchronous", "full").map_err(sql)?;
         Ok(database)
     }
 
@@ -150,28 +121,18 @@ impl Files {
     fn check_format(&self, database: &Connection) -> Result<(), JournalError> {
         let sql = |error| JournalError::sqlite("open the store", &self.database, error);
         let tables = "SELECT count(*) FROM sqlite_schema WHERE name = 'meta'";
-        let known: i64 = database
-            .query_row(tables, [], |row| row.get(0))
-            .map_err(sql)?;
+        let known: i64 = database.query_row(tables, [], |row| row.get(0)).map_err(sql)?;
         let format = "SELECT CAST(value AS TEXT) FROM meta WHERE key = 'format'";
         let found: Option<String> = if known == 0 {
             None
         } else {
-            database
-                .query_row(format, [], |row| row.get(0))
-                .optional()
-                .map_err(sql)?
-                .flatten()
+            database.query_row(format, [], |row| row.get(0)).optional().map_err(sql)?.flatten()
         };
         let found = found.unwrap_or_else(|| "none".into());
         if found == FORMAT.to_string() {
             return Ok(());
         }
-        Err(JournalError::Format {
-            path: self.dir.clone(),
-            found,
-            supported: FORMAT,
-        })
+        Err(JournalError::Format { path: self.dir.clone(), found, supported: FORMAT })
     }
 
     /// The tree over the records, continued from `known`, after checks that there is one record for
@@ -181,9 +142,7 @@ impl Files {
         let sql = |error| JournalError::sqlite("read the records", &self.database, error);
         let stored = self.stored_head(database)?;
         self.count(database, &stored)?;
-        let frontier = self
-            .frontier(database)?
-            .filter(|tree| tree.size() > known.size());
+        let frontier = self.frontier(database)?.filter(|tree| tree.size() > known.size());
         let mut tree = frontier.unwrap_or_else(|| known.clone());
         let leaves = "SELECT seq, leaf FROM record WHERE seq >= ?1 ORDER BY seq";
         let mut statement = database.prepare(leaves).map_err(sql)?;
@@ -209,11 +168,8 @@ impl Files {
     /// unique, so their number, the first and the last say it.
     fn count(&self, database: &Connection, stored: &Head) -> Result<(), JournalError> {
         let sql = |error| JournalError::sqlite("count the records", &self.database, error);
-        let number = |query| {
-            database
-                .query_row(query, [], |row| row.get::<_, Option<i64>>(0))
-                .map_err(sql)
-        };
+        let number =
+            |query| database.query_row(query, [], |row| row.get::<_, Option<i64>>(0)).map_err(sql);
         let count = number("SELECT count(*) FROM record")?.unwrap_or(0);
         let first = number("SELECT min(seq) FROM record")?.unwrap_or(0);
         let next = number("SELECT max(seq) FROM record")?.map_or(0, |last| last.saturating_add(1));
@@ -227,9 +183,7 @@ impl Files {
             return Err(JournalError::corrupt(at, Corruption::Inserted));
         }
         if count == next {
-            let what = Corruption::Truncated {
-                size: Some(stored.size),
-            };
+            let what = Corruption::Truncated { size: Some(stored.size) };
             return Err(JournalError::corrupt(unsigned(next), what));
         }
         let gap = "SELECT count(*) FROM (SELECT seq, row_number() OVER (ORDER BY seq) - 1 AS place \
@@ -246,21 +200,14 @@ impl Files {
                     ORDER BY size DESC LIMIT 1";
         let row = database
             .query_row(last, [], |row| {
-                Ok((
-                    row.get::<_, i64>(0)?,
-                    row.get::<_, Vec<u8>>(1)?,
-                    row.get::<_, Vec<u8>>(2)?,
-                ))
+                Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?, row.get::<_, Vec<u8>>(2)?))
             })
             .optional()
             .map_err(sql)?;
         let Some((size, peaks, root)) = row else {
             return Ok(None);
         };
-        let peaks = peaks
-            .chunks(32)
-            .map(TreeHash::from_slice)
-            .collect::<Option<Vec<_>>>();
+        let peaks = peaks.chunks(32).map(TreeHash::from_slice).collect::<Option<Vec<_>>>();
         let tree = u64::try_from(size).ok().zip(peaks);
         let tree = tree.and_then(|(size, peaks)| Tree::from_peaks(size, peaks));
         Ok(tree.filter(|tree| tree.root().0[..] == root))
@@ -271,9 +218,7 @@ impl Files {
         let sql = |error| JournalError::sqlite("read the head", &self.database, error);
         let last = "SELECT size, root FROM batch ORDER BY size DESC LIMIT 1";
         let row = database
-            .query_row(last, [], |row| {
-                Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?))
-            })
+            .query_row(last, [], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?)))
             .optional()
             .map_err(sql)?;
         let Some((size, root)) = row else {
@@ -291,25 +236,17 @@ impl Files {
         let sql = |error| JournalError::sqlite("read the blob index", &self.database, error);
         let value = |key: &str| {
             let query = "SELECT value FROM meta WHERE key = ?1";
-            database
-                .query_row(query, [key], |row| row.get::<_, i64>(0))
-                .optional()
-                .map_err(sql)
+            database.query_row(query, [key], |row| row.get::<_, i64>(0)).optional().map_err(sql)
         };
         let segment = value("segment")?.and_then(|segment| u32::try_from(segment).ok());
         let offset = value("segment_end")?.and_then(|offset| u64::try_from(offset).ok());
-        let end = segment
-            .zip(offset)
-            .map(|(segment, offset)| End { segment, offset });
+        let end = segment.zip(offset).map(|(segment, offset)| End { segment, offset });
         let end = end.ok_or_else(|| self.damaged("the end of its segments is not readable"))?;
         segments::check(&self.segments, &end)?;
         Ok(end)
     }
 
     fn damaged(&self, what: &str) -> JournalError {
-        JournalError::Damaged {
-            path: self.database.clone(),
-            what: what.into(),
-        }
+        JournalError::Damaged { path: self.database.clone(), what: what.into() }
     }
 }

@@ -32,17 +32,12 @@ impl Lock {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let holder = holder(&mut file);
-                return Err(JournalError::Locked {
-                    path: dir.into(),
-                    holder,
-                });
+                return Err(JournalError::Locked { path: dir.into(), holder });
             }
             Err(TryLockError::Error(source)) => return Err(error(source)),
         }
         // A full disk must not keep a store from being opened: the id is only shown.
-        let note = file
-            .set_len(0)
-            .and_then(|()| write!(file, "{}", std::process::id()));
+        let note = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
         if let Err(error) = note {
             tracing::debug!(%error, "the lock file does not name its holder");
         }

@@ -88,9 +88,7 @@ impl Waiting {
     fn records(&self) -> impl Iterator<Item = (&TreeHash, &[u8])> {
         let starts = std::iter::once(&0).chain(&self.ends);
         let ranges = starts.zip(&self.ends);
-        self.leaves
-            .iter()
-            .zip(ranges.map(|(start, end)| &self.bytes[*start..*end]))
+        self.leaves.iter().zip(ranges.map(|(start, end)| &self.bytes[*start..*end]))
     }
 
     fn push(&mut self, leaf: TreeHash, record: &[u8]) {
@@ -242,15 +240,9 @@ impl SqliteJournal {
         let size = row_id(self.stored);
         let end = (writer.committed.segment, row_id(writer.committed.offset));
         let transaction = immediate(&mut self.database).map_err(sql)?;
-        transaction
-            .execute("DELETE FROM record WHERE seq >= ?1", [size])
-            .map_err(sql)?;
-        transaction
-            .execute("DELETE FROM batch WHERE size > ?1", [size])
-            .map_err(sql)?;
-        transaction
-            .execute("DELETE FROM frontier WHERE size > ?1", [size])
-            .map_err(sql)?;
+        transaction.execute("DELETE FROM record WHERE seq >= ?1", [size]).map_err(sql)?;
+        transaction.execute("DELETE FROM batch WHERE size > ?1", [size]).map_err(sql)?;
+        transaction.execute("DELETE FROM frontier WHERE size > ?1", [size]).map_err(sql)?;
         let blobs = "DELETE FROM blob WHERE segment > ?1 OR (segment = ?1 AND \"offset\" >= ?2)";
         transaction.execute(blobs, end).map_err(sql)?;
         transaction.commit().map_err(sql)?;
@@ -269,9 +261,7 @@ impl SqliteJournal {
     ) -> Result<(), JournalError> {
         let path = &self.files.database;
         let Some(writer) = &mut self.writer else {
-            return Err(JournalError::ReadOnly {
-                path: self.files.dir.clone(),
-            });
+            return Err(JournalError::ReadOnly { path: self.files.dir.clone() });
         };
         let mut blobs = self.blobs.pending.lock().clone();
         blobs.extend(fresh);
@@ -282,20 +272,14 @@ impl SqliteJournal {
         let end = writer.segments.end();
         let step = || {
             let doing = "append to the journal";
-            writer
-                .faults
-                .step()
-                .map_err(|error| JournalError::io(doing, path, error))
+            writer.faults.step().map_err(|error| JournalError::io(doing, path, error))
         };
         let sql = |error| JournalError::sqlite("append to the journal", path, error);
         writer.suspect = true;
         step()?;
         let transaction = immediate(&mut self.database).map_err(sql)?;
         step()?;
-        let all = self
-            .waiting
-            .records()
-            .chain(records.iter().map(|(leaf, body)| (leaf, *body)));
+        let all = self.waiting.records().chain(records.iter().map(|(leaf, body)| (leaf, *body)));
         insert_records(&transaction, self.stored, all).map_err(sql)?;
         step()?;
         if head.size > self.stored {
@@ -342,10 +326,8 @@ impl SqliteJournal {
         let sql = |error| JournalError::sqlite("read the records", path, error);
         let mut checker = Checker::new(against)?;
         let stored = self.files.stored_head(&self.database)?;
-        let mut batches = self
-            .database
-            .prepare("SELECT size, root FROM batch ORDER BY size")
-            .map_err(sql)?;
+        let mut batches =
+            self.database.prepare("SELECT size, root FROM batch ORDER BY size").map_err(sql)?;
         let mut batches = batches.query([]).map_err(sql)?;
         let mut next = next_root(&mut batches, 0, path)?;
         let mut records = self
@@ -405,9 +387,7 @@ impl SqliteJournal {
 impl Journal for SqliteJournal {
     fn append(&mut self, batch: &Batch, sync: Sync) -> Result<Head, JournalError> {
         if self.writer.is_none() {
-            return Err(JournalError::ReadOnly {
-                path: self.files.dir.clone(),
-            });
+            return Err(JournalError::ReadOnly { path: self.files.dir.clone() });
         }
         admit(batch, &self.limits)?;
         self.repair()?;
@@ -455,9 +435,7 @@ impl Journal for SqliteJournal {
         let query = "SELECT seq, leaf, body FROM record WHERE seq >= ?1 AND seq < ?2 ORDER BY seq";
         let mut statement = self.database.prepare_cached(query).map_err(sql)?;
         let stored = until.min(self.stored);
-        let mut rows = statement
-            .query([row_id(from.0), row_id(stored)])
-            .map_err(sql)?;
+        let mut rows = statement.query([row_id(from.0), row_id(stored)]).map_err(sql)?;
         for at in from.0..stored {
             let error = |error| JournalError::row(at, path, error);
             let missing = || JournalError::corrupt(at, Corruption::Missing);
@@ -471,11 +449,7 @@ impl Journal for SqliteJournal {
             found.push((Seq(at), body));
         }
         let skip = usize::try_from(from.0.saturating_sub(self.stored)).unwrap_or(usize::MAX);
-        let waiting = self
-            .waiting
-            .records()
-            .skip(skip)
-            .map(|(_, body)| body.to_vec());
+        let waiting = self.waiting.records().skip(skip).map(|(_, body)| body.to_vec());
         found.extend((from.0.max(self.stored)..until).map(Seq).zip(waiting));
         Ok(found)
     }
@@ -576,8 +550,7 @@ fn next_root(
     let (size, root): (i64, Vec<u8>) = (row.get(0).map_err(error)?, row.get(1).map_err(error)?);
     let size = u64::try_from(size).ok().filter(|size| *size > after);
     let root = size.zip(TreeHash::from_slice(&root));
-    root.map(Some)
-        .ok_or_else(|| JournalError::corrupt(after, Corruption::Unreadable))
+    root.map(Some).ok_or_else(|| JournalError::corrupt(after, Corruption::Unreadable))
 }
 
 /// A count as SQLite stores it. 2^63 records or bytes cannot be reached.

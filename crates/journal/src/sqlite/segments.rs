@@ -68,11 +68,7 @@ fn header(digest: &Digest, length: u64) -> [u8; HEADER_BYTES as usize] {
 pub(super) fn check(folder: &Path, end: &End) -> Result<(), JournalError> {
     for segment in 1..=end.segment {
         let path = file_name(folder, segment);
-        let needed = if segment == end.segment {
-            end.offset
-        } else {
-            HEADER_BYTES
-        };
+        let needed = if segment == end.segment { end.offset } else { HEADER_BYTES };
         let length = match path.metadata() {
             Ok(metadata) => metadata.len(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
@@ -88,13 +84,7 @@ pub(super) fn check(folder: &Path, end: &End) -> Result<(), JournalError> {
 
 impl SegmentWriter {
     pub(super) fn new(folder: PathBuf, end: End, bytes_max: u64) -> Self {
-        Self {
-            folder,
-            end,
-            bytes_max,
-            file: None,
-            orphans: HashMap::new(),
-        }
+        Self { folder, end, bytes_max, file: None, orphans: HashMap::new() }
     }
 
     pub(super) fn end(&self) -> End {
@@ -116,10 +106,7 @@ impl SegmentWriter {
                 continue;
             }
             if self.end.offset > 0 && self.end.offset + entry_bytes(bytes) > self.bytes_max {
-                self.end = End {
-                    segment: self.end.segment + 1,
-                    offset: 0,
-                };
+                self.end = End { segment: self.end.segment + 1, offset: 0 };
                 self.file = None;
             }
             // Everything that fits in this segment goes out with one sync.
@@ -129,15 +116,7 @@ impl SegmentWriter {
                 fits && !self.orphans.contains_key(digest)
             }) {
                 let (offset, length) = (end.offset + HEADER_BYTES, bytes.len() as u64);
-                run.push((
-                    *digest,
-                    bytes,
-                    Place {
-                        segment: end.segment,
-                        offset,
-                        length,
-                    },
-                ));
+                run.push((*digest, bytes, Place { segment: end.segment, offset, length }));
                 end.offset = offset + length;
             }
             let path = file_name(&self.folder, self.end.segment);
@@ -188,12 +167,7 @@ impl SegmentWriter {
     /// Opens the segment of `end` and cuts off what stands behind it.
     fn open(&self, path: &Path) -> io::Result<File> {
         let mut options = OpenOptions::new();
-        let file = options
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)?;
+        let file = options.read(true).write(true).create(true).truncate(false).open(path)?;
         file.set_len(self.end.offset)?;
         if self.end.offset == 0 {
             file.sync_all()?;
@@ -216,19 +190,13 @@ pub(super) struct SegmentReader {
 
 impl SegmentReader {
     pub(super) fn new(folder: PathBuf) -> Self {
-        Self {
-            folder,
-            files: Mutex::new(HashMap::new()),
-        }
+        Self { folder, files: Mutex::new(HashMap::new()) }
     }
 
     /// The bytes at `place`, which must be those of `digest`.
     pub(super) fn get(&self, digest: &Digest, place: &Place) -> Result<Arc<[u8]>, JournalError> {
         let path = file_name(&self.folder, place.segment);
-        let damaged = |what| JournalError::CorruptBlob {
-            digest: *digest,
-            what,
-        };
+        let damaged = |what| JournalError::CorruptBlob { digest: *digest, what };
         let error = |error: io::Error| match error.kind() {
             io::ErrorKind::NotFound => damaged(BlobDamage::NoSegment),
             io::ErrorKind::UnexpectedEof => damaged(BlobDamage::Truncated),
@@ -248,8 +216,7 @@ impl SegmentReader {
         let mut found = [0; HEADER_BYTES as usize];
         let mut bytes = vec![0; length];
         file.read_exact_at(&mut found, start).map_err(error)?;
-        file.read_exact_at(&mut bytes, place.offset)
-            .map_err(error)?;
+        file.read_exact_at(&mut bytes, place.offset).map_err(error)?;
         if found != header(digest, place.length) || Digest::of(&bytes) != *digest {
             return Err(damaged(BlobDamage::Changed));
         }

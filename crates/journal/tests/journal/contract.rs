@@ -43,15 +43,9 @@ fn sqlite_keeps_the_contract() {
 }
 
 fn an_empty_journal_has_the_empty_root(journal: &mut dyn Journal) {
-    let empty = Head {
-        size: 0,
-        root: merkle::empty_root(),
-    };
+    let empty = Head { size: 0, root: merkle::empty_root() };
     assert_eq!(journal.head(), empty);
-    assert_eq!(
-        journal.append(&Batch::default(), Sync::Durable).unwrap(),
-        empty
-    );
+    assert_eq!(journal.append(&Batch::default(), Sync::Durable).unwrap(), empty);
     assert_eq!(journal.flush().unwrap(), empty);
     assert_eq!(journal.verify(Some(&empty)).unwrap(), empty);
     assert_eq!(journal.read(Seq(0), 10).unwrap(), []);
@@ -88,19 +82,9 @@ fn the_root_is_that_of_the_records(journal: &mut dyn Journal) {
     for (at, n) in [(0, 1), (1, 7), (8, 2), (10, 0), (10, 33)] {
         let batch = batch(at..at + n);
         leaves.extend(batch.records.iter().map(|record| merkle::leaf_hash(record)));
-        let sync = if n % 2 == 0 {
-            Sync::Lazy
-        } else {
-            Sync::Durable
-        };
+        let sync = if n % 2 == 0 { Sync::Lazy } else { Sync::Durable };
         let head = journal.append(&batch, sync).unwrap();
-        assert_eq!(
-            head,
-            Head {
-                size: leaves.len() as u64,
-                root: merkle::root_of(&leaves)
-            }
-        );
+        assert_eq!(head, Head { size: leaves.len() as u64, root: merkle::root_of(&leaves) });
     }
 }
 
@@ -121,11 +105,7 @@ fn reading_is_bounded(journal: &mut dyn Journal) {
 fn blobs_are_named_by_content(journal: &mut dyn Journal) {
     let (big, empty) = (vec![7; 5000], Vec::new());
     let mut batch = Batch::of([record(0)]);
-    let digests = [
-        batch.blob(big.clone()),
-        batch.blob(empty.clone()),
-        batch.blob(big.clone()),
-    ];
+    let digests = [batch.blob(big.clone()), batch.blob(empty.clone()), batch.blob(big.clone())];
     assert_eq!(digests[0], digests[2]);
     journal.append(&batch, Sync::Durable).unwrap();
     journal.append(&batch, Sync::Lazy).unwrap();
@@ -152,19 +132,13 @@ fn a_bad_batch_changes_nothing(journal: &mut dyn Journal) {
     let head = journal.append(&batch(0..2), Sync::Durable).unwrap();
     let wrong = Digest::of(b"other");
     let bytes: Arc<[u8]> = (*b"bytes").into();
-    let misnamed = Batch {
-        records: vec![record(2)],
-        blobs: vec![(wrong, bytes)],
-    };
+    let misnamed = Batch { records: vec![record(2)], blobs: vec![(wrong, bytes)] };
     let long = Batch::of([record(2), vec![0; Limits::default().record_bytes_max + 1]]);
     for sync in [Sync::Durable, Sync::Lazy] {
         let refused = journal.append(&misnamed, sync);
         assert!(matches!(refused, Err(JournalError::BadBlob { digest }) if digest == wrong));
         let refused = journal.append(&long, sync);
-        assert!(matches!(
-            refused,
-            Err(JournalError::TooLarge { what: "record", .. })
-        ));
+        assert!(matches!(refused, Err(JournalError::TooLarge { what: "record", .. })));
     }
     assert!(!journal.blobs().contains(&wrong).unwrap());
     assert_eq!(journal.head(), head);
@@ -173,31 +147,15 @@ fn a_bad_batch_changes_nothing(journal: &mut dyn Journal) {
 }
 
 fn a_head_kept_elsewhere_pins_the_records(journal: &mut dyn Journal) {
-    let heads: Vec<_> = (0..6)
-        .map(|n| journal.append(&batch(n..n + 1), Sync::Durable).unwrap())
-        .collect();
+    let heads: Vec<_> =
+        (0..6).map(|n| journal.append(&batch(n..n + 1), Sync::Durable).unwrap()).collect();
     for head in &heads {
         assert_eq!(journal.verify(Some(head)).unwrap(), heads[5]);
     }
-    let other = Head {
-        size: 3,
-        ..heads[4]
-    };
+    let other = Head { size: 3, ..heads[4] };
     let (seq, what) = corrupt(journal.verify(Some(&other)));
-    assert_eq!(
-        (seq, what),
-        (
-            3,
-            Corruption::HeadMismatch {
-                expected: other,
-                found: heads[2]
-            }
-        )
-    );
-    let longer = Head {
-        size: 9,
-        ..heads[5]
-    };
+    assert_eq!((seq, what), (3, Corruption::HeadMismatch { expected: other, found: heads[2] }));
+    let longer = Head { size: 9, ..heads[5] };
     let (seq, what) = corrupt(journal.verify(Some(&longer)));
     assert_eq!((seq, what), (6, Corruption::Truncated { size: Some(9) }));
 }

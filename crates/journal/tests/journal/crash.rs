@@ -72,16 +72,12 @@ fn a_torn_segment_tail_does_not_count() {
     let append = |journal: &mut SqliteJournal, byte: u8| {
         let mut batch = Batch::of([vec![byte]]);
         let digest = batch.blob(vec![byte; 3000]);
-        journal
-            .append(&batch, Sync::Durable)
-            .map(|_| digest)
-            .unwrap()
+        journal.append(&batch, Sync::Durable).map(|_| digest).unwrap()
     };
     let first = append(&mut SqliteJournal::open(dir.path()).unwrap(), 1);
     let segment = dir.path().join("segments/000001.seg");
     let mut file = fs::OpenOptions::new().append(true).open(&segment).unwrap();
-    file.write_all(&[b"LBLB".as_slice(), &[9; 7000]].concat())
-        .unwrap();
+    file.write_all(&[b"LBLB".as_slice(), &[9; 7000]].concat()).unwrap();
     fs::write(dir.path().join("segments/000002.seg"), [9; 100]).unwrap();
     let mut journal = SqliteJournal::open(dir.path()).unwrap();
     let second = append(&mut journal, 2);
@@ -96,11 +92,7 @@ fn a_torn_segment_tail_does_not_count() {
 #[test]
 fn whatever_step_fails_nothing_counts_and_the_journal_goes_on() {
     let dir = tempfile::tempdir().unwrap();
-    let limits = Limits {
-        segment_bytes_max: 4000,
-        lazy_bytes_max: 1500,
-        ..Limits::default()
-    };
+    let limits = Limits { segment_bytes_max: 4000, lazy_bytes_max: 1500, ..Limits::default() };
     let mut journal = SqliteJournal::open_with(dir.path(), limits).unwrap();
     let mut expected = Vec::new();
     let mut failures = 0;
@@ -109,34 +101,15 @@ fn whatever_step_fails_nothing_counts_and_the_journal_goes_on() {
         journal.append(&lazy, Sync::Lazy).unwrap();
         expected.extend(lazy.records);
         let mut next = batch(round..round + 2);
-        let digests = [
-            next.blob(vec![round as u8; 900]),
-            next.blob(vec![round as u8; 1200]),
-        ];
-        let sync = if round % 2 == 0 {
-            Sync::Durable
-        } else {
-            Sync::Lazy
-        };
+        let digests = [next.blob(vec![round as u8; 900]), next.blob(vec![round as u8; 1200])];
+        let sync = if round % 2 == 0 { Sync::Durable } else { Sync::Lazy };
         let before = journal.head();
         journal.fail_after(Some((round / 2 % 12) as u32));
         let result = journal.append(&next, sync);
         if let Err(error) = result {
             failures += 1;
-            assert!(
-                matches!(
-                    error,
-                    JournalError::Storage {
-                        out_of_space: true,
-                        ..
-                    }
-                ),
-                "{error}"
-            );
-            assert!(
-                error.to_string().contains("free space, then try again"),
-                "{error}"
-            );
+            assert!(matches!(error, JournalError::Storage { out_of_space: true, .. }), "{error}");
+            assert!(error.to_string().contains("free space, then try again"), "{error}");
             assert_eq!(journal.head(), before);
             assert_eq!(all(&journal), expected);
             assert!(!journal.blobs().contains(&digests[0]).unwrap());
@@ -150,32 +123,16 @@ fn whatever_step_fails_nothing_counts_and_the_journal_goes_on() {
         expected.extend(next.records);
         assert_eq!(all(&journal), expected);
         for digest in &digests {
-            assert!(
-                journal
-                    .blobs()
-                    .get(digest)
-                    .unwrap()
-                    .iter()
-                    .all(|byte| *byte == round as u8)
-            );
+            assert!(journal.blobs().get(digest).unwrap().iter().all(|byte| *byte == round as u8));
         }
     }
     assert!(failures >= 40, "only {failures} failures");
     let head = journal.flush().unwrap();
-    let leaves: Vec<_> = expected
-        .iter()
-        .map(|record| merkle::leaf_hash(record))
-        .collect();
+    let leaves: Vec<_> = expected.iter().map(|record| merkle::leaf_hash(record)).collect();
     assert_eq!(head.root, merkle::root_of(&leaves));
     assert_eq!(journal.verify(Some(&head)).unwrap(), head);
     drop(journal);
-    assert_eq!(
-        SqliteJournal::open(dir.path())
-            .unwrap()
-            .verify(Some(&head))
-            .unwrap(),
-        head
-    );
+    assert_eq!(SqliteJournal::open(dir.path()).unwrap().verify(Some(&head)).unwrap(), head);
 }
 
 /// A commit that was refused may be found in the database all the same: it still does not count.
@@ -202,11 +159,7 @@ fn what_a_failed_commit_left_is_removed() {
     assert_eq!(journal.blobs().get(&digest).unwrap().len(), 500);
     assert_eq!(journal.verify(None).unwrap(), head);
     let segment = fs::metadata(dir.path().join("segments/000001.seg")).unwrap();
-    assert_eq!(
-        segment.len(),
-        544,
-        "the second try finds the bytes of the first"
-    );
+    assert_eq!(segment.len(), 544, "the second try finds the bytes of the first");
     drop(journal);
     assert_eq!(SqliteJournal::open(dir.path()).unwrap().head(), head);
 }
@@ -222,24 +175,12 @@ fn a_full_database_is_out_of_space() {
     let lazy = journal.append(&batch(3..4), Sync::Lazy).unwrap();
     for _ in 0..3 {
         let error = journal.append(&big, Sync::Durable).unwrap_err();
-        assert!(
-            matches!(
-                error,
-                JournalError::Storage {
-                    out_of_space: true,
-                    ..
-                }
-            ),
-            "{error}"
-        );
+        assert!(matches!(error, JournalError::Storage { out_of_space: true, .. }), "{error}");
         assert_eq!((journal.head(), all(&journal)), (lazy, batch(0..4).records));
     }
     assert_eq!(after_crash(dir.path()).1.head(), head);
     journal.limit_pages(1 << 30).unwrap();
     assert_eq!(journal.append(&big, Sync::Durable).unwrap().size, 44);
-    assert_eq!(
-        journal.read(Seq(43), 1).unwrap(),
-        [(Seq(43), vec![39; 1000])]
-    );
+    assert_eq!(journal.read(Seq(43), 1).unwrap(), [(Seq(43), vec![39; 1000])]);
     journal.verify(None).unwrap();
 }

@@ -48,24 +48,15 @@ fn an_export_says_what_the_journal_holds() {
     assert_eq!(first, expected);
     assert_eq!(lines[10], json!({ "head": head }).to_string());
     let text = lines.join("\n") + "\n\n";
-    assert_eq!(
-        verify_export(&mut BufReader::new(text.as_bytes()), Some(&head)).unwrap(),
-        head
-    );
-    assert_eq!(
-        verify_export_events(&mut text.as_bytes(), None, &describe).unwrap(),
-        head
-    );
+    assert_eq!(verify_export(&mut BufReader::new(text.as_bytes()), Some(&head)).unwrap(), head);
+    assert_eq!(verify_export_events(&mut text.as_bytes(), None, &describe).unwrap(), head);
 }
 
 #[test]
 fn an_empty_journal_is_exported() {
     let mut out = Vec::new();
     let head = export(&MemoryJournal::new(), &mut out, &describe).unwrap();
-    assert_eq!(
-        verify_export(&mut out.as_slice(), Some(&head)).unwrap(),
-        head
-    );
+    assert_eq!(verify_export(&mut out.as_slice(), Some(&head)).unwrap(), head);
 }
 
 #[test]
@@ -77,16 +68,10 @@ fn a_changed_line_is_named() {
         verified(&lines, None)
     };
     assert_eq!(changed(4, "body", json!("00")), (4, Corruption::Changed));
-    assert_eq!(
-        changed(4, "leaf", json!(TreeHash([0; 32]))),
-        (4, Corruption::Changed)
-    );
+    assert_eq!(changed(4, "leaf", json!(TreeHash([0; 32]))), (4, Corruption::Changed));
     assert_eq!(changed(4, "body", json!("0")), (4, Corruption::Unreadable));
     assert_eq!(changed(4, "seq", json!(-1)), (4, Corruption::Unreadable));
-    assert_eq!(
-        changed(4, "seq", json!(u64::MAX)),
-        (4, Corruption::Unreadable)
-    );
+    assert_eq!(changed(4, "seq", json!(u64::MAX)), (4, Corruption::Unreadable));
     assert_eq!(changed(4, "seq", json!(2)), (4, Corruption::Inserted));
     let root = changed(4, "root", json!(TreeHash([0; 32])));
     assert_eq!(root, (4, Corruption::Rewritten { last: Seq(4) }));
@@ -94,10 +79,7 @@ fn a_changed_line_is_named() {
     let mut lines = good.clone();
     let leaf = json!(merkle::leaf_hash(b"x"));
     lines[6] = set(&set(&lines[6], "body", json!("78")), "leaf", leaf);
-    assert_eq!(
-        verified(&lines, None),
-        (6, Corruption::Rewritten { last: Seq(6) })
-    );
+    assert_eq!(verified(&lines, None), (6, Corruption::Rewritten { last: Seq(6) }));
     lines[2] = "no json".into();
     assert_eq!(verified(&lines, None), (2, Corruption::Unreadable));
 }
@@ -111,10 +93,7 @@ fn dropped_and_moved_lines_are_named() {
     for (at, line) in dropped.iter_mut().enumerate().take(9) {
         *line = set(line, "seq", json!(at));
     }
-    assert_eq!(
-        verified(&dropped, None),
-        (3, Corruption::Rewritten { last: Seq(3) })
-    );
+    assert_eq!(verified(&dropped, None), (3, Corruption::Rewritten { last: Seq(3) }));
 
     let mut swapped = good.clone();
     swapped.swap(2, 5);
@@ -122,10 +101,7 @@ fn dropped_and_moved_lines_are_named() {
     for at in [2, 5] {
         swapped[at] = set(&swapped[at], "seq", json!(at));
     }
-    assert_eq!(
-        verified(&swapped, None),
-        (2, Corruption::Rewritten { last: Seq(2) })
-    );
+    assert_eq!(verified(&swapped, None), (2, Corruption::Rewritten { last: Seq(2) }));
 
     let mut inserted = good.clone();
     inserted.insert(4, good[3].clone());
@@ -162,9 +138,7 @@ fn a_truncated_export_is_found() {
 fn a_forged_export_does_not_fit_a_head_kept_elsewhere() {
     let (_, head) = exported();
     let mut forged = MemoryJournal::new();
-    forged
-        .append(&Batch::of((0..11).map(|n| vec![n])), Sync::Durable)
-        .unwrap();
+    forged.append(&Batch::of((0..11).map(|n| vec![n])), Sync::Durable).unwrap();
     let mut out = Vec::new();
     export(&forged, &mut out, &describe).unwrap();
     let (seq, what) = corrupt(verify_export(&mut out.as_slice(), Some(&head)));

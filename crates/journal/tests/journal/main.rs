@@ -65,10 +65,7 @@ fn copy_store(from: &Path, to: &Path) {
 
 /// Changes a closed store as somebody with an SQL shell would.
 fn tamper(dir: &Path, sql: &str) {
-    Connection::open(dir.join("journal.db"))
-        .unwrap()
-        .execute_batch(sql)
-        .unwrap();
+    Connection::open(dir.join("journal.db")).unwrap().execute_batch(sql).unwrap();
 }
 
 /// The position and kind of corruption that a result tells.

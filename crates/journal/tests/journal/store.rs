@@ -17,10 +17,7 @@ fn a_store_is_found_again_as_it_was() {
     drop(journal); // A clean close loses nothing, and leaves one file for SQL readers to open.
     assert!(!store.join("journal.db-wal").exists());
     let journal = SqliteJournal::open(&store).unwrap();
-    assert_eq!(
-        (journal.head(), all(&journal)),
-        (head, batch(0..20).records)
-    );
+    assert_eq!((journal.head(), all(&journal)), (head, batch(0..20).records));
     assert_eq!(journal.verify(Some(&head)).unwrap(), head);
 }
 
@@ -30,9 +27,7 @@ fn a_long_store_is_found_again_as_it_was() {
     let dir = tempfile::tempdir().unwrap();
     let mut journal = SqliteJournal::open(dir.path()).unwrap();
     for group in 0..30 {
-        let head = journal
-            .append(&batch(group * 999..(group + 1) * 999), Sync::Durable)
-            .unwrap();
+        let head = journal.append(&batch(group * 999..(group + 1) * 999), Sync::Durable).unwrap();
         if group % 7 == 0 {
             drop(journal);
             journal = SqliteJournal::open(dir.path()).unwrap();
@@ -43,10 +38,7 @@ fn a_long_store_is_found_again_as_it_was() {
     assert_eq!(journal.verify(Some(&head)).unwrap(), head);
     drop(journal);
     // The kept frontier is a cache: a store works without it, and a wrong one is not believed.
-    for sql in [
-        "UPDATE frontier SET peaks = zeroblob(length(peaks))",
-        "DELETE FROM frontier",
-    ] {
+    for sql in ["UPDATE frontier SET peaks = zeroblob(length(peaks))", "DELETE FROM frontier"] {
         tamper(dir.path(), sql);
         assert_eq!(SqliteJournal::open(dir.path()).unwrap().head(), head);
     }
@@ -63,12 +55,7 @@ fn a_store_has_one_writer() {
             if path == dir.path() && *holder == pid),
         "{error}"
     );
-    assert!(
-        error
-            .to_string()
-            .contains(&format!("in use by process {pid}: stop")),
-        "{error}"
-    );
+    assert!(error.to_string().contains(&format!("in use by process {pid}: stop")), "{error}");
     drop(journal);
     SqliteJournal::open(dir.path()).unwrap();
 }
@@ -84,10 +71,7 @@ fn the_lock_dies_with_its_process() {
         .spawn()
         .unwrap();
     while !ready.exists() {
-        assert!(
-            child.try_wait().unwrap().is_none(),
-            "the holder ended early"
-        );
+        assert!(child.try_wait().unwrap().is_none(), "the holder ended early");
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
     let error = SqliteJournal::open(dir.path()).unwrap_err();
@@ -130,10 +114,7 @@ fn a_reader_sees_what_is_committed() {
     let mut reader = SqliteJournal::open_read_only(dir.path()).unwrap();
     assert_eq!((reader.head(), all(&reader)), (head, batch(0..2).records));
     assert_eq!(*reader.blobs().get(&digest).unwrap(), *b"payload");
-    assert!(matches!(
-        reader.append(&batch(0..1), Sync::Lazy),
-        Err(JournalError::ReadOnly { .. })
-    ));
+    assert!(matches!(reader.append(&batch(0..1), Sync::Lazy), Err(JournalError::ReadOnly { .. })));
 
     // It stands still until it is told to move on; verify looks at the store as it is now.
     let later = journal.append(&batch(3..5), Sync::Durable).unwrap();
@@ -142,10 +123,7 @@ fn a_reader_sees_what_is_committed() {
     assert_eq!(reader.refresh().unwrap(), later);
     assert_eq!(all(&reader), batch(0..5).records);
     drop(journal);
-    assert_eq!(
-        SqliteJournal::open_read_only(dir.path()).unwrap().head(),
-        later
-    );
+    assert_eq!(SqliteJournal::open_read_only(dir.path()).unwrap().head(), later);
 }
 
 #[test]
@@ -153,24 +131,15 @@ fn an_unknown_format_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     filled(dir.path(), 3, true);
     let refused = |found: &str| {
-        for opened in [
-            SqliteJournal::open(dir.path()),
-            SqliteJournal::open_read_only(dir.path()),
-        ] {
+        for opened in [SqliteJournal::open(dir.path()), SqliteJournal::open_read_only(dir.path())] {
             let error = opened.unwrap_err().to_string();
             let both = format!("has format {found}, and this program reads format {FORMAT}");
             assert!(error.contains(&both), "{error}");
         }
     };
-    tamper(
-        dir.path(),
-        "UPDATE meta SET value = 99 WHERE key = 'format'",
-    );
+    tamper(dir.path(), "UPDATE meta SET value = 99 WHERE key = 'format'");
     refused("99");
-    tamper(
-        dir.path(),
-        "UPDATE meta SET value = x'c3' WHERE key = 'format'",
-    );
+    tamper(dir.path(), "UPDATE meta SET value = x'c3' WHERE key = 'format'");
     SqliteJournal::open(dir.path()).unwrap_err();
     tamper(dir.path(), "DELETE FROM meta WHERE key = 'format'");
     refused("none");
@@ -193,14 +162,8 @@ fn a_store_that_is_not_whole_is_refused() {
         error
     };
     let is_damaged = |error| matches!(error, JournalError::Damaged { .. });
-    assert!(is_damaged(damage(&|dir| fs::remove_file(
-        dir.join("journal.db")
-    )
-    .unwrap())));
-    assert!(is_damaged(damage(&|dir| fs::remove_file(
-        dir.join("segments/000001.seg")
-    )
-    .unwrap())));
+    assert!(is_damaged(damage(&|dir| fs::remove_file(dir.join("journal.db")).unwrap())));
+    assert!(is_damaged(damage(&|dir| fs::remove_file(dir.join("segments/000001.seg")).unwrap())));
     assert!(is_damaged(damage(&|dir| {
         fs::OpenOptions::new()
             .write(true)
@@ -208,41 +171,19 @@ fn a_store_that_is_not_whole_is_refused() {
             .and_then(|file| file.set_len(4000))
             .unwrap();
     })));
-    assert!(is_damaged(damage(&|dir| fs::write(
-        dir.join("journal.db"),
-        [b'?'; 9000]
-    )
-    .unwrap())));
+    assert!(is_damaged(damage(&|dir| fs::write(dir.join("journal.db"), [b'?'; 9000]).unwrap())));
     let emptied = damage(&|dir| fs::write(dir.join("journal.db"), "").unwrap());
     assert!(matches!(emptied, JournalError::Format { .. }), "{emptied}");
     let of = |sql: &str| corrupt::<()>(Err(damage(&|dir| tamper(dir, sql))));
     let truncated = Corruption::Truncated { size: Some(5) };
     assert_eq!(of("DELETE FROM record WHERE seq >= 3"), (3, truncated));
-    assert_eq!(
-        of("DELETE FROM record WHERE seq IN (1, 3)"),
-        (1, Corruption::Missing)
-    );
-    assert_eq!(
-        of("DELETE FROM record WHERE seq = 0"),
-        (0, Corruption::Missing)
-    );
-    assert_eq!(
-        of("INSERT INTO record VALUES (5, zeroblob(32), x'')"),
-        (5, Corruption::Inserted)
-    );
-    assert_eq!(
-        of("INSERT INTO record VALUES (-1, zeroblob(32), x'')"),
-        (0, Corruption::Inserted)
-    );
-    assert_eq!(
-        of("UPDATE record SET leaf = 'text' WHERE seq = 2"),
-        (2, Corruption::Unreadable)
-    );
+    assert_eq!(of("DELETE FROM record WHERE seq IN (1, 3)"), (1, Corruption::Missing));
+    assert_eq!(of("DELETE FROM record WHERE seq = 0"), (0, Corruption::Missing));
+    assert_eq!(of("INSERT INTO record VALUES (5, zeroblob(32), x'')"), (5, Corruption::Inserted));
+    assert_eq!(of("INSERT INTO record VALUES (-1, zeroblob(32), x'')"), (0, Corruption::Inserted));
+    assert_eq!(of("UPDATE record SET leaf = 'text' WHERE seq = 2"), (2, Corruption::Unreadable));
     let other_leaf = of("UPDATE record SET leaf = zeroblob(32) WHERE seq = 2");
-    assert!(
-        matches!(other_leaf, (5, Corruption::HeadMismatch { .. })),
-        "{other_leaf:?}"
-    );
+    assert!(matches!(other_leaf, (5, Corruption::HeadMismatch { .. })), "{other_leaf:?}");
 }
 
 /// A store whose creation was cut short is created, not refused.

@@ -45,10 +45,7 @@ fn a_changed_record_is_named() {
         assert_eq!(verified(each, text, false), (5, Corruption::Unreadable));
         let swapped_bodies = "UPDATE record SET body = (SELECT body FROM record WHERE seq = 9)
             WHERE seq = 8";
-        assert_eq!(
-            verified(each, swapped_bodies, false),
-            (8, Corruption::Changed)
-        );
+        assert_eq!(verified(each, swapped_bodies, false), (8, Corruption::Changed));
     }
 }
 
@@ -83,10 +80,7 @@ fn an_inserted_record_is_named() {
 fn a_truncated_tail_is_found() {
     let truncated = (7, Corruption::Truncated { size: Some(10) });
     for against in [true, false] {
-        assert_eq!(
-            verified(true, "DELETE FROM record WHERE seq >= 7", against),
-            truncated
-        );
+        assert_eq!(verified(true, "DELETE FROM record WHERE seq >= 7", against), truncated);
         // With the head row fixed the head kept elsewhere finds it; an open journal has one.
         let both = "DELETE FROM record WHERE seq >= 7; DELETE FROM batch WHERE size > 7";
         assert_eq!(verified(true, both, against), truncated);
@@ -100,9 +94,7 @@ fn a_forged_store_does_not_fit_a_head_kept_elsewhere() {
     let head = filled(dir.path(), 10, true);
     let forged = tempfile::tempdir().unwrap();
     let mut journal = SqliteJournal::open(forged.path()).unwrap();
-    journal
-        .append(&Batch::of((0..12).map(|n| vec![n])), Sync::Durable)
-        .unwrap();
+    journal.append(&Batch::of((0..12).map(|n| vec![n])), Sync::Durable).unwrap();
     journal.verify(None).unwrap();
     let (seq, what) = corrupt(journal.verify(Some(&head)));
     assert_eq!(seq, 10);
@@ -179,24 +171,10 @@ fn a_damaged_blob_is_named() {
     };
     assert_eq!(damage(&flip(44 + 2500)), BlobDamage::Changed);
     assert_eq!(damage(&flip(10)), BlobDamage::Changed);
-    assert_eq!(
-        damage(&|dir| fs::write(segment(dir), "").unwrap()),
-        BlobDamage::Truncated
-    );
-    assert_eq!(
-        damage(&|dir| fs::remove_file(segment(dir)).unwrap()),
-        BlobDamage::NoSegment
-    );
-    for sql in [
-        "offset\" = 5",
-        "length\" = 1 << 60",
-        "offset\" = 9223372036854775807",
-    ] {
+    assert_eq!(damage(&|dir| fs::write(segment(dir), "").unwrap()), BlobDamage::Truncated);
+    assert_eq!(damage(&|dir| fs::remove_file(segment(dir)).unwrap()), BlobDamage::NoSegment);
+    for sql in ["offset\" = 5", "length\" = 1 << 60", "offset\" = 9223372036854775807"] {
         let update = format!("UPDATE blob SET \"{sql}");
-        assert_eq!(
-            damage(&|dir| tamper(dir, &update)),
-            BlobDamage::Truncated,
-            "{sql}"
-        );
+        assert_eq!(damage(&|dir| tamper(dir, &update)), BlobDamage::Truncated, "{sql}");
     }
 }

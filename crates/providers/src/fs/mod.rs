@@ -71,13 +71,7 @@ impl FsProvider {
 
     fn build(mounts: BTreeMap<String, PathBuf>, walk: Walk) -> Self {
         let locks = Mutex::default();
-        Self {
-            shared: Arc::new(Shared {
-                mounts,
-                walk,
-                locks,
-            }),
-        }
+        Self { shared: Arc::new(Shared { mounts, walk, locks }) }
     }
 }
 
@@ -111,9 +105,7 @@ impl Provider for FsProvider {
         let shared = Arc::clone(&self.shared);
         Box::pin(async move {
             let work = move || shared.reconcile(&order);
-            tokio::task::spawn_blocking(work)
-                .await
-                .unwrap_or(Reconciled::Unknown)
+            tokio::task::spawn_blocking(work).await.unwrap_or(Reconciled::Unknown)
         })
     }
 }
@@ -191,13 +183,7 @@ impl Shared {
             tracing::warn!(op = %order.op, %error, "a mount's folder does not open");
             Stop::Failed(no_mount("is not there: the host's folder is missing"))
         })?;
-        Ok(Task {
-            op: order.op,
-            path,
-            mount,
-            names,
-            abandoned,
-        })
+        Ok(Task { op: order.op, path, mount, names, abandoned })
     }
 
     /// Runs `work` while nothing else here changes the same mount, however its folder is named.
@@ -224,10 +210,7 @@ impl Shared {
 
 /// Whether a call changes something.
 fn changes(call: &fs::Call) -> bool {
-    matches!(
-        call,
-        fs::Call::Write(_) | fs::Call::Mkdir(_) | fs::Call::Delete(_)
-    )
+    matches!(call, fs::Call::Write(_) | fs::Call::Mkdir(_) | fs::Call::Delete(_))
 }
 
 fn path_of(call: &fs::Call, order: &Order) -> FsPath {
@@ -251,11 +234,7 @@ fn refuse<'a>(order: &Order, call: &fs::Call, path: &'a FsPath) -> Result<Vec<&'
         return Err(Stop::Refused(NotPermitted.because(why)));
     }
     let makes = matches!(call, fs::Call::Write(_) | fs::Call::Mkdir(_));
-    if makes
-        && names
-            .iter()
-            .any(|name| write::is_temporary(name.as_bytes()))
-    {
+    if makes && names.iter().any(|name| write::is_temporary(name.as_bytes())) {
         let why = format!("`{path}` has a name that is kept for unfinished writes");
         return Err(Stop::Refused(NotPermitted.because(why)));
     }

@@ -95,10 +95,9 @@ impl Task<'_> {
         match why {
             Unreached::Link => self.outside(),
             Unreached::Missing => self.fail(FailureKind::NotFound, "is not there"),
-            Unreached::NotAFolder => self.fail(
-                FailureKind::NotFound,
-                "is not there: a part of it is no folder",
-            ),
+            Unreached::NotAFolder => {
+                self.fail(FailureKind::NotFound, "is not there: a part of it is no folder")
+            }
             Unreached::Io(error) => self.stop_io("walk to a folder", error),
         }
     }
@@ -108,10 +107,7 @@ impl Task<'_> {
         let Some((name, above)) = self.names.split_last() else {
             return Ok(None);
         };
-        let folder = self
-            .mount
-            .folder(above)
-            .map_err(|why| self.unreached(&why))?;
+        let folder = self.mount.folder(above).map_err(|why| self.unreached(&why))?;
         Ok(Some((folder, name)))
     }
 
@@ -149,9 +145,7 @@ impl Task<'_> {
     /// outcome open.
     pub(super) fn settle(&self, folder: &Dir) -> Result<(), Stop> {
         mount::sync(folder).map_err(|errno| {
-            Stop::Unknown(format!(
-                "the change was made, but its folder did not sync: {errno}"
-            ))
+            Stop::Unknown(format!("the change was made, but its folder did not sync: {errno}"))
         })
     }
 }
@@ -167,10 +161,7 @@ fn read(task: &Task<'_>, call: &fs::Read) -> Result<FileText, Stop> {
     let Some((folder, name)) = task.parent()? else {
         return Err(task.fail(FailureKind::NotAFile, "is a folder"));
     };
-    let max = call
-        .max_bytes
-        .unwrap_or(READ_BYTES_DEFAULT)
-        .min(FILE_BYTES_MAX);
+    let max = call.max_bytes.unwrap_or(READ_BYTES_DEFAULT).min(FILE_BYTES_MAX);
     let file = task.open_file(&folder, name)?;
     let mut bytes = read_up_to(&file, max).map_err(|error| task.stop_io("read a file", &error))?;
     let truncated = bytes.len() > max as usize;
@@ -185,12 +176,7 @@ fn read(task: &Task<'_>, call: &fs::Read) -> Result<FileText, Stop> {
     let text = String::from_utf8(bytes).map_err(|_| not_text())?;
     let digest = Digest::of(text.as_bytes());
     let bytes = text.len() as u64;
-    Ok(FileText {
-        text: Text::from(text),
-        bytes,
-        truncated,
-        digest,
-    })
+    Ok(FileText { text: Text::from(text), bytes, truncated, digest })
 }
 
 fn list(task: &Task<'_>, call: &fs::List) -> Result<Listing, Stop> {
@@ -240,10 +226,7 @@ fn mkdir(task: &Task<'_>, call: &fs::Mkdir) -> Result<Made, Stop> {
     } else if let Some((folder, name)) = task.parent()? {
         created = make(task, &folder, name)?;
     }
-    Ok(Made {
-        path: task.path.clone(),
-        created,
-    })
+    Ok(Made { path: task.path.clone(), created })
 }
 
 /// Makes one folder; tells whether it is new.
@@ -265,18 +248,12 @@ fn delete(task: &Task<'_>, call: &fs::Delete) -> Result<Removed, Stop> {
         Stop::Failed(libos_abi::Error::Fs(failure))
             if failure.kind == FailureKind::NotFound && call.missing_ok == Some(true) =>
         {
-            Ok(Removed {
-                path: task.path.clone(),
-                removed: false,
-            })
+            Ok(Removed { path: task.path.clone(), removed: false })
         }
         stop => Err(stop),
     };
     match remove(task) {
-        Ok(()) => Ok(Removed {
-            path,
-            removed: true,
-        }),
+        Ok(()) => Ok(Removed { path, removed: true }),
         Err(stop) => missing(stop),
     }
 }
@@ -323,31 +300,17 @@ fn metadata(found: &Stat) -> Metadata {
         FileType::Symlink => FileKind::Symlink,
         _ => FileKind::Other,
     };
-    let bytes = if kind == FileKind::File {
-        u64::try_from(found.st_size).unwrap_or(0)
-    } else {
-        0
-    };
+    let bytes = if kind == FileKind::File { u64::try_from(found.st_size).unwrap_or(0) } else { 0 };
     let millis = i128::from(found.st_mtime) * 1_000 + i128::from(found.st_mtime_nsec / 1_000_000);
     let modified_at_ms = u64::try_from(millis).unwrap_or(0);
-    Metadata {
-        kind,
-        bytes,
-        modified_at_ms,
-    }
+    Metadata { kind, bytes, modified_at_ms }
 }
 
 /// Whether a removal happened: nothing is there any more.
 pub(super) fn reconcile_delete(task: &Task<'_>) -> Result<Reconciled, Stop> {
     let happened = || {
         let path = task.path.clone();
-        Reconciled::Happened(
-            fs::Reply::Delete(Removed {
-                path,
-                removed: true,
-            })
-            .into(),
-        )
+        Reconciled::Happened(fs::Reply::Delete(Removed { path, removed: true }).into())
     };
     let (folder, name) = match task.parent() {
         Ok(Some(target)) => target,

@@ -36,41 +36,22 @@ fn at(path: &str) -> FsPath {
     FsPath::from(&*format!("workspace/{path}"))
 }
 fn read(path: &str) -> Read {
-    Read {
-        path: at(path),
-        max_bytes: None,
-    }
+    Read { path: at(path), max_bytes: None }
 }
 fn write(path: &str, text: &str) -> Write {
-    Write {
-        path: at(path),
-        text: Text::from(text),
-        overwrite: None,
-    }
+    Write { path: at(path), text: Text::from(text), overwrite: None }
 }
 fn write_new(path: &str, text: &str) -> Write {
-    Write {
-        overwrite: Some(false),
-        ..write(path, text)
-    }
+    Write { overwrite: Some(false), ..write(path, text) }
 }
 fn list(path: &str) -> List {
-    List {
-        path: Folder(Some(at(path))),
-        limit: None,
-    }
+    List { path: Folder(Some(at(path))), limit: None }
 }
 fn mkdir(path: &str) -> Mkdir {
-    Mkdir {
-        path: at(path),
-        parents: None,
-    }
+    Mkdir { path: at(path), parents: None }
 }
 fn delete(path: &str) -> Delete {
-    Delete {
-        path: at(path),
-        missing_ok: None,
-    }
+    Delete { path: at(path), missing_ok: None }
 }
 fn stat(path: &str) -> Stat {
     Stat { path: at(path) }
@@ -79,10 +60,7 @@ fn stat(path: &str) -> Stat {
 /// The code of what a call ends in.
 macro_rules! code {
     ($provider:expr, $dir:expr, $call:expr) => {
-        call(&$provider, $dir.path(), $call)
-            .await
-            .map(|_| ())
-            .unwrap_err()
+        call(&$provider, $dir.path(), $call).await.map(|_| ()).unwrap_err()
     };
 }
 macro_rules! done {
@@ -104,65 +82,27 @@ async fn a_file_is_written_read_listed_and_removed() {
         assert!(!done!(files, dir, mkdir("a/b/..x")).path.0.is_empty());
         let made = done!(files, dir, write("a/b/c.txt", "héllo"));
         assert!(made.created);
-        assert_eq!(
-            (made.bytes, made.digest),
-            (6, Digest::of("héllo".as_bytes()))
-        );
+        assert_eq!((made.bytes, made.digest), (6, Digest::of("héllo".as_bytes())));
         assert!(!done!(files, dir, write("a/b/c.txt", "two")).created);
         let text = done!(files, dir, read("a/b/c.txt"));
-        assert_eq!(
-            (text.text.as_str(), text.bytes, text.truncated),
-            (Some("two"), 3, false)
-        );
+        assert_eq!((text.text.as_str(), text.bytes, text.truncated), (Some("two"), 3, false));
         assert_eq!(text.digest, Digest::of(b"two"));
         let listing = done!(files, dir, list("a/b"));
-        let names: Vec<_> = listing
-            .entries
-            .iter()
-            .map(|e| (&*e.name, e.kind, e.bytes))
-            .collect();
-        assert_eq!(
-            names,
-            [("..x", FileKind::Dir, 0), ("c.txt", FileKind::File, 3)]
-        );
+        let names: Vec<_> = listing.entries.iter().map(|e| (&*e.name, e.kind, e.bytes)).collect();
+        assert_eq!(names, [("..x", FileKind::Dir, 0), ("c.txt", FileKind::File, 3)]);
         let found = done!(files, dir, stat("a/b/c.txt"));
         assert_eq!((found.kind, found.bytes), (FileKind::File, 3));
         assert!(found.modified_at_ms > 1_600_000_000_000);
         assert!(done!(files, dir, delete("a/b/c.txt")).removed);
         assert_eq!(code!(files, dir, delete("a/b/c.txt")), "not_found");
         let missing_ok = Some(true);
-        assert!(
-            !done!(
-                files,
-                dir,
-                Delete {
-                    missing_ok,
-                    ..delete("a/b/c.txt")
-                }
-            )
-            .removed
-        );
-        assert!(
-            !done!(
-                files,
-                dir,
-                Delete {
-                    missing_ok,
-                    ..delete("no/such")
-                }
-            )
-            .removed
-        );
+        assert!(!done!(files, dir, Delete { missing_ok, ..delete("a/b/c.txt") }).removed);
+        assert!(!done!(files, dir, Delete { missing_ok, ..delete("no/such") }).removed);
         assert!(done!(files, dir, delete("a/b/..x")).removed);
         assert!(done!(files, dir, delete("a/b")).removed);
-        let root = Stat {
-            path: FsPath::from("workspace"),
-        };
+        let root = Stat { path: FsPath::from("workspace") };
         assert_eq!(done!(files, dir, root).kind, FileKind::Dir);
-        let cwd = List {
-            path: Folder(None),
-            limit: None,
-        };
+        let cwd = List { path: Folder(None), limit: None };
         assert_eq!(done!(files, dir, cwd).entries.len(), 1);
     }
 }
@@ -182,81 +122,25 @@ async fn every_failure_has_its_code() {
         assert_eq!(code!(files, dir, read("file/none")), "not_found");
         assert_eq!(code!(files, dir, read("full")), "not_a_file");
         let root = || FsPath::from("workspace");
-        assert_eq!(
-            code!(
-                files,
-                dir,
-                Read {
-                    path: root(),
-                    max_bytes: None
-                }
-            ),
-            "not_a_file"
-        );
+        assert_eq!(code!(files, dir, Read { path: root(), max_bytes: None }), "not_a_file");
         assert_eq!(code!(files, dir, read("bytes")), "not_text");
         assert_eq!(code!(files, dir, read("half")), "not_text");
         assert_eq!(code!(files, dir, write("none/f", "")), "not_found");
         assert_eq!(code!(files, dir, write("file/f", "")), "not_found");
         assert_eq!(code!(files, dir, write("full", "")), "not_a_file");
-        assert_eq!(
-            code!(
-                files,
-                dir,
-                Write {
-                    path: root(),
-                    ..write("", "")
-                }
-            ),
-            "-not_a_file"
-        );
+        assert_eq!(code!(files, dir, Write { path: root(), ..write("", "") }), "-not_a_file");
         assert_eq!(code!(files, dir, write_new("file", "")), "exists");
-        assert_eq!(
-            code!(files, dir, write("f", &"x".repeat(1_048_577))),
-            "-too_large"
-        );
-        let text = Text::Blob {
-            digest: Digest::of(b""),
-            bytes: 9,
-        };
-        assert_eq!(
-            code!(
-                files,
-                dir,
-                Write {
-                    text,
-                    ..write("f", "")
-                }
-            ),
-            "-provider_failed"
-        );
+        assert_eq!(code!(files, dir, write("f", &"x".repeat(1_048_577))), "-too_large");
+        let text = Text::Blob { digest: Digest::of(b""), bytes: 9 };
+        assert_eq!(code!(files, dir, Write { text, ..write("f", "") }), "-provider_failed");
         assert_eq!(code!(files, dir, list("file")), "not_a_folder");
         assert_eq!(code!(files, dir, list("none")), "not_found");
         assert_eq!(code!(files, dir, mkdir("file")), "exists");
         assert_eq!(code!(files, dir, mkdir("file/deep")), "exists");
         let parents = Some(false);
-        assert_eq!(
-            code!(
-                files,
-                dir,
-                Mkdir {
-                    parents,
-                    ..mkdir("n/n")
-                }
-            ),
-            "not_found"
-        );
+        assert_eq!(code!(files, dir, Mkdir { parents, ..mkdir("n/n") }), "not_found");
         assert_eq!(code!(files, dir, delete("full")), "not_empty");
-        assert_eq!(
-            code!(
-                files,
-                dir,
-                Delete {
-                    path: root(),
-                    missing_ok: None
-                }
-            ),
-            "-bad_target"
-        );
+        assert_eq!(code!(files, dir, Delete { path: root(), missing_ok: None }), "-bad_target");
         assert_eq!(code!(files, dir, stat("none")), "not_found");
         assert_eq!(code!(files, dir, stat("file/none")), "not_found");
         for git in [".git/HEAD", ".git/new", "full/.GIT/x"] {
@@ -265,27 +149,12 @@ async fn every_failure_has_its_code() {
         assert_eq!(code!(files, dir, delete(".git/HEAD")), "-not_permitted");
         assert_eq!(code!(files, dir, mkdir(".git/hooks")), "-not_permitted");
         assert_eq!(done!(files, dir, read(".git/HEAD")).bytes, 3);
-        assert_eq!(
-            code!(files, dir, write(".libos-op-9.tmp", "")),
-            "-not_permitted"
-        );
+        assert_eq!(code!(files, dir, write(".libos-op-9.tmp", "")), "-not_permitted");
         assert_eq!(code!(files, dir, read("../x")), "-outside_mount");
         assert_eq!(code!(files, dir, read("a//b")), "-outside_mount");
-        assert_eq!(
-            code!(
-                files,
-                dir,
-                Stat {
-                    path: FsPath::from("other/x")
-                }
-            ),
-            "-bad_target"
-        );
+        assert_eq!(code!(files, dir, Stat { path: FsPath::from("other/x") }), "-bad_target");
         let gone = dir.path().join("gone");
-        assert_eq!(
-            call(&files, &gone, read("x")).await.unwrap_err(),
-            "bad_target"
-        );
+        assert_eq!(call(&files, &gone, read("x")).await.unwrap_err(), "bad_target");
     }
 }
 
@@ -304,64 +173,28 @@ async fn no_symbolic_link_is_followed() {
         link(Path::new("nowhere"), "dangling");
         link(Path::new("/proc/self/root"), "magic");
         link(Path::new("loop"), "loop");
-        for name in [
-            "file-out", "file-in", "dangling", "loop", "dir-in", "dir-out", "magic",
-        ] {
+        for name in ["file-out", "file-in", "dangling", "loop", "dir-in", "dir-out", "magic"] {
             assert_eq!(code!(files, dir, read(name)), "outside_mount", "{name}");
-            assert_eq!(
-                code!(files, dir, write(name, "x")),
-                "outside_mount",
-                "{name}"
-            );
-            assert_eq!(
-                code!(files, dir, write_new(name, "x")),
-                "outside_mount",
-                "{name}"
-            );
+            assert_eq!(code!(files, dir, write(name, "x")), "outside_mount", "{name}");
+            assert_eq!(code!(files, dir, write_new(name, "x")), "outside_mount", "{name}");
             assert_eq!(code!(files, dir, delete(name)), "outside_mount", "{name}");
             assert_eq!(code!(files, dir, mkdir(name)), "outside_mount", "{name}");
             assert_eq!(code!(files, dir, list(name)), "outside_mount", "{name}");
             assert_eq!(done!(files, dir, stat(name)).kind, FileKind::Symlink);
         }
-        for name in [
-            "dir-in/f",
-            "dir-out/secret",
-            "magic/etc/passwd",
-            "dir-out/a/b",
-            "loop/x",
-        ] {
+        for name in ["dir-in/f", "dir-out/secret", "magic/etc/passwd", "dir-out/a/b", "loop/x"] {
             assert_eq!(code!(files, dir, read(name)), "outside_mount", "{name}");
-            assert_eq!(
-                code!(files, dir, write(name, "x")),
-                "outside_mount",
-                "{name}"
-            );
+            assert_eq!(code!(files, dir, write(name, "x")), "outside_mount", "{name}");
             assert_eq!(code!(files, dir, delete(name)), "outside_mount", "{name}");
             assert_eq!(code!(files, dir, mkdir(name)), "outside_mount", "{name}");
             assert_eq!(code!(files, dir, stat(name)), "outside_mount", "{name}");
             assert_eq!(code!(files, dir, list(name)), "outside_mount", "{name}");
         }
-        let listing = done!(
-            files,
-            dir,
-            List {
-                path: Folder(None),
-                limit: None
-            }
-        );
-        let links = listing
-            .entries
-            .iter()
-            .filter(|entry| entry.kind == FileKind::Symlink);
+        let listing = done!(files, dir, List { path: Folder(None), limit: None });
+        let links = listing.entries.iter().filter(|entry| entry.kind == FileKind::Symlink);
         assert_eq!(links.count(), 7);
-        assert_eq!(
-            host::read_to_string(other.path().join("secret")).unwrap(),
-            "secret"
-        );
-        assert_eq!(
-            host::read_to_string(dir.path().join("real/f")).unwrap(),
-            "inside"
-        );
+        assert_eq!(host::read_to_string(other.path().join("secret")).unwrap(), "secret");
+        assert_eq!(host::read_to_string(dir.path().join("real/f")).unwrap(), "inside");
         assert_eq!(host::read_dir(other.path()).unwrap().count(), 1);
     }
 }
@@ -436,12 +269,8 @@ async fn a_racing_swap_never_reaches_the_outside() {
                 }
             }
             for outcome in [
-                call(&files, dir.path(), write("d/f", "new"))
-                    .await
-                    .map(drop),
-                call(&files, dir.path(), write("d/g", "new"))
-                    .await
-                    .map(drop),
+                call(&files, dir.path(), write("d/f", "new")).await.map(drop),
+                call(&files, dir.path(), write("d/g", "new")).await.map(drop),
                 call(&files, dir.path(), mkdir("d/h")).await.map(drop),
                 call(&files, dir.path(), delete("d/g")).await.map(drop),
             ] {
@@ -452,14 +281,8 @@ async fn a_racing_swap_never_reaches_the_outside() {
         }
         stop.store(true, Ordering::Relaxed);
         swapper.join().unwrap();
-        assert!(
-            inside > 0 && refused > 0,
-            "the race was run: {inside} {refused}"
-        );
-        assert_eq!(
-            host::read_to_string(other.path().join("f")).unwrap(),
-            "secret"
-        );
+        assert!(inside > 0 && refused > 0, "the race was run: {inside} {refused}");
+        assert_eq!(host::read_to_string(other.path().join("f")).unwrap(), "secret");
         assert_eq!(host::read_dir(other.path()).unwrap().count(), 1);
     }
 }
@@ -502,10 +325,7 @@ async fn the_mode_of_a_replaced_file_is_kept() {
     for mode in [0o755, 0o640] {
         host::set_permissions(&script, Permissions::from_mode(mode)).unwrap();
         done!(files, dir, write("run.sh", "b"));
-        assert_eq!(
-            host::metadata(&script).unwrap().permissions().mode() & 0o7777,
-            mode
-        );
+        assert_eq!(host::metadata(&script).unwrap().permissions().mode() & 0o7777, mode);
     }
 }
 
@@ -513,83 +333,32 @@ async fn the_mode_of_a_replaced_file_is_kept() {
 async fn long_files_are_cut_at_a_character() {
     let (files, dir) = (FsProvider::new(), folder());
     host::write(dir.path().join("e"), "é".repeat(600_000)).unwrap();
-    let text = done!(
-        files,
-        dir,
-        Read {
-            max_bytes: Some(5),
-            ..read("e")
-        }
-    );
-    assert_eq!(
-        (text.text.as_str(), text.bytes, text.truncated),
-        (Some("éé"), 4, true)
-    );
+    let text = done!(files, dir, Read { max_bytes: Some(5), ..read("e") });
+    assert_eq!((text.text.as_str(), text.bytes, text.truncated), (Some("éé"), 4, true));
     assert_eq!(text.digest, Digest::of("éé".as_bytes()));
     assert_eq!(done!(files, dir, read("e")).bytes, 65_536);
-    let text = done!(
-        files,
-        dir,
-        Read {
-            max_bytes: Some(u32::MAX),
-            ..read("e")
-        }
-    );
+    let text = done!(files, dir, Read { max_bytes: Some(u32::MAX), ..read("e") });
     assert_eq!((text.bytes, text.truncated), (1_048_576, true));
-    let text = done!(
-        files,
-        dir,
-        Read {
-            max_bytes: Some(0),
-            ..read("e")
-        }
-    );
+    let text = done!(files, dir, Read { max_bytes: Some(0), ..read("e") });
     assert_eq!((text.bytes, text.truncated), (0, true));
     host::write(dir.path().join("exact"), "abc").unwrap();
-    let text = done!(
-        files,
-        dir,
-        Read {
-            max_bytes: Some(3),
-            ..read("exact")
-        }
-    );
+    let text = done!(files, dir, Read { max_bytes: Some(3), ..read("exact") });
     assert!(!text.truncated);
     let sparse = host::File::create(dir.path().join("sparse")).unwrap();
     sparse.set_len(1 << 40).unwrap();
     assert_eq!(done!(files, dir, read("sparse")).bytes, 65_536);
-    assert_eq!(
-        done!(files, dir, write("max", &"x".repeat(1_048_576))).bytes,
-        1_048_576
-    );
+    assert_eq!(done!(files, dir, write("max", &"x".repeat(1_048_576))).bytes, 1_048_576);
 }
 
 #[tokio::test]
 async fn odd_names_are_names() {
     let (files, dir) = (FsProvider::new(), folder());
-    let names = [
-        "new\nline",
-        "*",
-        "a:b",
-        "ünï",
-        " ",
-        "-rf",
-        "a\\b",
-        "%2e%2e",
-        "...",
-    ];
+    let names = ["new\nline", "*", "a:b", "ünï", " ", "-rf", "a\\b", "%2e%2e", "..."];
     for name in names {
         done!(files, dir, write(name, name));
         assert_eq!(done!(files, dir, read(name)).text.as_str(), Some(name));
     }
-    let listing = done!(
-        files,
-        dir,
-        List {
-            path: Folder(None),
-            limit: None
-        }
-    );
+    let listing = done!(files, dir, List { path: Folder(None), limit: None });
     let mut sorted = names;
     sorted.sort_unstable();
     assert!(listing.entries.iter().map(|entry| &*entry.name).eq(sorted));
@@ -597,20 +366,8 @@ async fn odd_names_are_names() {
     let odd = [odd.as_encoded_bytes(), b"\xff"].concat();
     let odd = <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(&odd).to_owned();
     host::write(dir.path().join(odd), "").unwrap();
-    let listing = done!(
-        files,
-        dir,
-        List {
-            path: Folder(None),
-            limit: None
-        }
-    );
-    assert!(
-        listing
-            .entries
-            .iter()
-            .any(|entry| entry.name == "x\u{fffd}")
-    );
+    let listing = done!(files, dir, List { path: Folder(None), limit: None });
+    assert!(listing.entries.iter().any(|entry| entry.name == "x\u{fffd}"));
 }
 
 #[tokio::test]
@@ -620,10 +377,7 @@ async fn a_listing_is_limited_to_its_first_names() {
         host::write(dir.path().join(format!("{number:04}")), "").unwrap();
     }
     host::write(dir.path().join(".libos-op-3.tmp"), "").unwrap();
-    let some = |limit| List {
-        path: Folder(None),
-        limit,
-    };
+    let some = |limit| List { path: Folder(None), limit };
     let listing = done!(files, dir, some(None));
     assert_eq!((listing.entries.len(), listing.truncated), (1_024, true));
     assert_eq!(listing.entries[1_023].name, "1023");
@@ -663,16 +417,10 @@ async fn a_crashed_write_is_told_by_its_content() {
     let leftover = dir.path().join(".libos-op-7.tmp");
     host::write(&leftover, "half").unwrap();
     let path = dir.path();
-    assert_eq!(
-        ask(&files, path, write("f", "text")).await,
-        Reconciled::DidNotHappen
-    );
+    assert_eq!(ask(&files, path, write("f", "text")).await, Reconciled::DidNotHappen);
     assert!(!leftover.exists());
     host::write(path.join("f"), "other").unwrap();
-    assert_eq!(
-        ask(&files, path, write("f", "text")).await,
-        Reconciled::DidNotHappen
-    );
+    assert_eq!(ask(&files, path, write("f", "text")).await, Reconciled::DidNotHappen);
     host::write(path.join("f"), "text").unwrap();
     for (call, created) in [(write("f", "text"), false), (write_new("f", "text"), true)] {
         let Reconciled::Happened(Reply::Fs(libos_abi::fs::Reply::Write(written))) =
@@ -680,53 +428,26 @@ async fn a_crashed_write_is_told_by_its_content() {
         else {
             panic!("it happened");
         };
-        assert_eq!(
-            (written.created, written.digest),
-            (created, Digest::of(b"text"))
-        );
+        assert_eq!((written.created, written.digest), (created, Digest::of(b"text")));
     }
     // As the rename that replaces nothing leaves it where it is done with two names.
     host::hard_link(path.join("f"), &leftover).unwrap();
-    assert!(matches!(
-        ask(&files, path, write("f", "text")).await,
-        Reconciled::Happened(_)
-    ));
+    assert!(matches!(ask(&files, path, write("f", "text")).await, Reconciled::Happened(_)));
     symlink("f", path.join("l")).unwrap();
-    assert_eq!(
-        ask(&files, path, write("l", "text")).await,
-        Reconciled::DidNotHappen
-    );
-    assert_eq!(
-        ask(&files, path, write("no/f", "text")).await,
-        Reconciled::DidNotHappen
-    );
-    assert_eq!(
-        ask(&files, &path.join("gone"), write("f", "")).await,
-        Reconciled::Unknown
-    );
-    assert_eq!(
-        ask(&files, path, mkdir("d")).await,
-        Reconciled::DidNotHappen
-    );
+    assert_eq!(ask(&files, path, write("l", "text")).await, Reconciled::DidNotHappen);
+    assert_eq!(ask(&files, path, write("no/f", "text")).await, Reconciled::DidNotHappen);
+    assert_eq!(ask(&files, &path.join("gone"), write("f", "")).await, Reconciled::Unknown);
+    assert_eq!(ask(&files, path, mkdir("d")).await, Reconciled::DidNotHappen);
 }
 
 #[tokio::test]
 async fn a_crashed_removal_is_told_by_what_is_there() {
     let (files, dir) = (FsProvider::new(), folder());
     let path = dir.path();
-    assert!(matches!(
-        ask(&files, path, delete("f")).await,
-        Reconciled::Happened(_)
-    ));
-    assert!(matches!(
-        ask(&files, path, delete("no/f")).await,
-        Reconciled::Happened(_)
-    ));
+    assert!(matches!(ask(&files, path, delete("f")).await, Reconciled::Happened(_)));
+    assert!(matches!(ask(&files, path, delete("no/f")).await, Reconciled::Happened(_)));
     host::write(path.join("f"), "").unwrap();
-    assert_eq!(
-        ask(&files, path, delete("f")).await,
-        Reconciled::DidNotHappen
-    );
+    assert_eq!(ask(&files, path, delete("f")).await, Reconciled::DidNotHappen);
 }
 
 #[tokio::test]
@@ -735,14 +456,7 @@ async fn further_mounts_have_their_own_folders() {
     host::write(docs.path().join("f"), "docs").unwrap();
     let mounts = BTreeMap::from([("docs".to_owned(), PathBuf::from(docs.path()))]);
     let files = FsProvider::with_mounts(mounts);
-    let text = done!(
-        files,
-        dir,
-        Read {
-            path: FsPath::from("docs/f"),
-            max_bytes: None
-        }
-    );
+    let text = done!(files, dir, Read { path: FsPath::from("docs/f"), max_bytes: None });
     assert_eq!(text.text.as_str(), Some("docs"));
     assert_eq!(code!(files, dir, read("f")), "not_found");
     let mut order = order(dir.path(), read("f"));

@@ -42,10 +42,7 @@ pub(super) fn refuse(op: OpId, call: &fs::Write, is_root: bool) -> Result<(), St
         return Err(Stop::Refused(provider_failed(op, "blob.missing")));
     };
     if text.len() > FILE_BYTES_MAX as usize {
-        let why = format!(
-            "the text has {} bytes; {FILE_BYTES_MAX} at the most",
-            text.len()
-        );
+        let why = format!("the text has {} bytes; {FILE_BYTES_MAX} at the most", text.len());
         return Err(Stop::Refused(FailureKind::TooLarge.because(why)));
     }
     if is_root {
@@ -58,12 +55,7 @@ pub(super) fn refuse(op: OpId, call: &fs::Write, is_root: bool) -> Result<(), St
 /// The reply to a write that happened.
 fn written(call: &fs::Write, created: bool) -> Written {
     let (bytes, digest) = (call.text.bytes(), call.text.digest());
-    Written {
-        path: call.path.clone(),
-        bytes,
-        created,
-        digest,
-    }
+    Written { path: call.path.clone(), bytes, created, digest }
 }
 
 /// Writes a file as a whole.
@@ -94,10 +86,7 @@ pub(super) fn write(task: &Task<'_>, call: &fs::Write) -> Result<Written, Stop> 
 }
 
 fn exists(task: &Task<'_>) -> Stop {
-    task.fail(
-        FailureKind::Exists,
-        "is there already and overwrite is false",
-    )
+    task.fail(FailureKind::Exists, "is there already and overwrite is false")
 }
 
 /// An unfinished write; dropping it removes it.
@@ -118,20 +107,13 @@ impl<'a> Temporary<'a> {
         let mode = Mode::from_raw_mode(if old.is_some() { 0o600 } else { 0o666 });
         let file = rustix::fs::openat(folder, &*name, flags, mode)
             .map_err(|errno| task.stop("make a temporary file", errno))?;
-        Ok(Self {
-            folder,
-            name,
-            file: file.into(),
-            op: task.op,
-            placed: false,
-        })
+        Ok(Self { folder, name, file: file.into(), op: task.op, placed: false })
     }
 
     /// Writes the content, takes over the old file's owner and mode, and syncs.
     fn fill(&self, task: &Task<'_>, content: &[u8], old: Option<&Stat>) -> Result<(), Stop> {
         let mut file = &self.file;
-        file.write_all(content)
-            .map_err(|error| task.stop_io("write a file", &error))?;
+        file.write_all(content).map_err(|error| task.stop_io("write a file", &error))?;
         if let Some(old) = old {
             let new = rustix::fs::fstat(file).map_err(|errno| task.stop("look", errno))?;
             if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid) {
@@ -143,8 +125,7 @@ impl<'a> Temporary<'a> {
             rustix::fs::fchmod(file, Mode::from_raw_mode(old.st_mode & 0o777))
                 .map_err(|errno| task.stop("keep a file's mode", errno))?;
         }
-        file.sync_all()
-            .map_err(|error| task.stop_io("sync a file", &error))
+        file.sync_all().map_err(|error| task.stop_io("sync a file", &error))
     }
 
     /// Renames it to `name`.

@@ -15,12 +15,7 @@ pub(super) struct Capture {
 
 impl Capture {
     pub(super) fn new(max: usize) -> Self {
-        Self {
-            kept: Vec::new(),
-            max,
-            cut: false,
-            ended: false,
-        }
+        Self { kept: Vec::new(), max, cut: false, ended: false }
     }
 
     /// Reads to the end.

@@ -84,9 +84,7 @@ impl Spawner {
         }
         let (jobs, queue) = mpsc::channel::<Job>();
         let work = move || queue.into_iter().for_each(|job| job());
-        std::thread::Builder::new()
-            .name("libos-spawner".into())
-            .spawn(work)?;
+        std::thread::Builder::new().name("libos-spawner".into()).spawn(work)?;
         *slot = Some(jobs.clone());
         Ok(jobs)
     }
@@ -119,15 +117,7 @@ struct Alive {
 
 impl Running {
     fn start(plan: Plan, spawner: mpsc::Sender<Job>) -> io::Result<Self> {
-        let Plan {
-            op,
-            program,
-            argv,
-            cwd,
-            environment,
-            temporary,
-            reads,
-        } = plan;
+        let Plan { op, program, argv, cwd, environment, temporary, reads } = plan;
         let mut command = Command::new(program);
         if let Some((name, arguments)) = argv.split_first() {
             command.arg0(name).args(arguments);
@@ -149,10 +139,7 @@ impl Running {
         // SAFETY: between fork and exec only async-signal-safe work is allowed. `prepare` makes
         // four system calls through rustix, which calls the kernel directly; it neither allocates
         // nor locks (errors are made from a number), and what it uses it owns.
-        #[allow(
-            unsafe_code,
-            reason = "std offers the moment between fork and exec this way only"
-        )]
+        #[allow(unsafe_code, reason = "std offers the moment between fork and exec this way only")]
         unsafe {
             command.pre_exec(prepare);
         }
@@ -161,18 +148,8 @@ impl Running {
         let guard = guard(&child, &temporary).inspect_err(|error| {
             tracing::warn!(%op, %error, "a program runs without its guard");
         });
-        let alive = Alive {
-            op,
-            child,
-            guard: guard.ok(),
-            temporary,
-            _spawner: spawner,
-        };
-        Ok(Self {
-            op,
-            since,
-            alive: Some(alive),
-        })
+        let alive = Alive { op, child, guard: guard.ok(), temporary, _spawner: spawner };
+        Ok(Self { op, since, alive: Some(alive) })
     }
 
     pub(super) fn op(&self) -> OpId {
@@ -189,10 +166,7 @@ impl Running {
         let process = rustix::process::pidfd_open(alive.pid(), PidfdFlags::empty())?;
         // SAFETY: the descriptor must stay open and the same while it is registered. An `OwnedFd`
         // is just that, and the `AsyncFd` owns it.
-        #[allow(
-            unsafe_code,
-            reason = "tokio's safe constructors are deprecated as unsound"
-        )]
+        #[allow(unsafe_code, reason = "tokio's safe constructors are deprecated as unsound")]
         let registered = unsafe { AsyncFd::register(process) };
         Ok(registered?)
     }
@@ -230,10 +204,7 @@ impl Drop for Running {
             }
         };
         // The rest takes a moment, and this may be a thread of the runtime.
-        if let Err(error) = std::thread::Builder::new()
-            .name("libos-reaper".into())
-            .spawn(reap)
-        {
+        if let Err(error) = std::thread::Builder::new().name("libos-reaper".into()).spawn(reap) {
             tracing::warn!(%op, %error, "an abandoned program stays unreaped");
         }
     }
@@ -308,10 +279,7 @@ fn sweep_once(mark: &[u8]) -> io::Result<usize> {
     let mut count = 0;
     for entry in std::fs::read_dir("/proc")? {
         let name = entry?.file_name();
-        let Some(pid) = name
-            .to_str()
-            .and_then(|name| name.parse().ok())
-            .and_then(Pid::from_raw)
+        let Some(pid) = name.to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw)
         else {
             continue;
         };
@@ -324,19 +292,13 @@ fn sweep_once(mark: &[u8]) -> io::Result<usize> {
         else {
             continue;
         };
-        if !environment
-            .split(|byte| *byte == 0)
-            .any(|variable| variable == mark)
-        {
+        if !environment.split(|byte| *byte == 0).any(|variable| variable == mark) {
             continue;
         }
         if rustix::process::pidfd_send_signal(&process, Signal::KILL).is_ok() {
             count += 1;
             let gone = &mut [PollFd::new(&process, PollFlags::IN)];
-            let patience = Timespec {
-                tv_sec: 0,
-                tv_nsec: 200_000_000,
-            };
+            let patience = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
             rustix::event::poll(gone, Some(&patience))?;
         }
     }

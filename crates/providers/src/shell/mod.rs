@@ -93,10 +93,7 @@ impl ShellProvider {
     /// A provider with its own spawning thread, which ends after the provider and its last run.
     #[must_use]
     pub fn new(config: ShellConfig) -> Self {
-        Self {
-            config: Arc::new(config),
-            spawner: Spawner::default(),
-        }
+        Self { config: Arc::new(config), spawner: Spawner::default() }
     }
 }
 
@@ -128,9 +125,7 @@ async fn run(order: Order, config: Arc<ShellConfig>, spawner: Spawner) -> Result
         Some(Text::Inline(text)) => Some(Arc::clone(text)),
         Some(Text::Blob { .. }) => return Err(Stop::Refused(provider_failed(op, "blob.missing"))),
     };
-    let limit = call
-        .timeout_ms
-        .map_or(TIMEOUT_DEFAULT, |millis| Duration::from_millis(millis.0));
+    let limit = call.timeout_ms.map_or(TIMEOUT_DEFAULT, |millis| Duration::from_millis(millis.0));
     let limit = limit.min(TIMEOUT_MAX);
     let name = call.argv.first().cloned().unwrap_or_default();
 
@@ -162,11 +157,7 @@ async fn conduct(
     let (status, timed_out, wall);
     {
         let mut streams = pin!(async {
-            tokio::join!(
-                out.drain(pipes.stdout),
-                err.drain(pipes.stderr),
-                feed(pipes.stdin, stdin)
-            )
+            tokio::join!(out.drain(pipes.stdout), err.drain(pipes.stderr), feed(pipes.stdin, stdin))
         });
         let mut deadline = pin!(sleep(limit));
         let mut drained = None;
@@ -199,10 +190,7 @@ async fn conduct(
         }
     }
     if timed_out {
-        let why = format!(
-            "`{name}` ran longer than {} ms and was ended",
-            limit.as_millis()
-        );
+        let why = format!("`{name}` ran longer than {} ms and was ended", limit.as_millis());
         return Err(Stop::Failed(FailureKind::TimedOut.because(why)));
     }
     let (stdout, cut_out) = out.into_text();
@@ -251,15 +239,7 @@ fn plan(order: &Order, config: &ShellConfig, reads: bool) -> Result<Plan, Stop> 
         (child::MARK.into(), temporary.path().into()),
     ]);
     let argv = call.argv.clone();
-    Ok(Plan {
-        op: order.op,
-        program,
-        argv,
-        cwd,
-        environment,
-        temporary,
-        reads,
-    })
+    Ok(Plan { op: order.op, program, argv, cwd, environment, temporary, reads })
 }
 
 /// Refuses argument lists that name no program; gives the program's name.
@@ -289,10 +269,7 @@ fn folders(order: &Order, path: &FsPath) -> Result<(PathBuf, std::os::fd::OwnedF
         return Err(bad("is not in the workspace, where programs run"));
     }
     let names = mount::names(below).ok_or_else(|| outside(path))?;
-    let folder = order
-        .workspace
-        .as_deref()
-        .ok_or_else(|| bad("has no folder on this host"))?;
+    let folder = order.workspace.as_deref().ok_or_else(|| bad("has no folder on this host"))?;
     let missing = |error: std::io::Error| {
         tracing::warn!(op = %order.op, %error, "the workspace does not open");
         bad("is not there: the host's folder is missing")

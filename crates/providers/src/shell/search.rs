@@ -34,11 +34,7 @@ pub fn toolchain_environment() -> BTreeMap<OsString, OsString> {
     let mut environment = BTreeMap::new();
     let home = std::env::var_os("HOME").map(PathBuf::from);
     for (name, below) in [("CARGO_HOME", ".cargo"), ("RUSTUP_HOME", ".rustup")] {
-        let default = || {
-            home.as_ref()
-                .map(|home| home.join(below))
-                .filter(|path| path.is_dir())
-        };
+        let default = || home.as_ref().map(|home| home.join(below)).filter(|path| path.is_dir());
         let value = std::env::var_os(name).or_else(|| default().map(PathBuf::into_os_string));
         environment.extend(value.map(|value| (name.into(), value)));
     }

@@ -69,17 +69,8 @@ async fn all_end(file: &Path) {
 
 async fn lines(file: &Path, count: usize) {
     let since = Instant::now();
-    while host::read_to_string(file)
-        .unwrap_or_default()
-        .lines()
-        .count()
-        < count
-    {
-        assert!(
-            since.elapsed() < PATIENCE,
-            "{} has too few lines",
-            file.display()
-        );
+    while host::read_to_string(file).unwrap_or_default().lines().count() < count {
+        assert!(since.elapsed() < PATIENCE, "{} has too few lines", file.display());
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
@@ -93,9 +84,7 @@ const FAMILY: &str = "echo $$ >> pids; sleep 1000 & echo $! >> pids; \
 #[tokio::test]
 async fn programs_end_with_a_code_or_a_signal() {
     let (shell, dir) = (shell(), folder());
-    let ended = call(&shell, dir.path(), sh("echo out; echo err >&2; exit 3"))
-        .await
-        .unwrap();
+    let ended = call(&shell, dir.path(), sh("echo out; echo err >&2; exit 3")).await.unwrap();
     assert_eq!((ended.exit_code, ended.signal), (Some(3), None));
     assert_eq!(
         (out(&ended), ended.stderr.as_str(), ended.truncated),
@@ -103,12 +92,7 @@ async fn programs_end_with_a_code_or_a_signal() {
     );
     let ended = call(&shell, dir.path(), sh("kill -9 $$")).await.unwrap();
     assert_eq!((ended.exit_code, ended.signal), (None, Some(9)));
-    let ended = call(
-        &shell,
-        dir.path(),
-        run(&["printf", "%s|", "a b", "$HOME", "*", ""]),
-    )
-    .await;
+    let ended = call(&shell, dir.path(), run(&["printf", "%s|", "a b", "$HOME", "*", ""])).await;
     assert_eq!(out(&ended.unwrap()), "a b|$HOME|*||");
     let unknown = shell.reconcile(order(dir.path(), sh("true"))).await;
     assert_eq!(unknown, Reconciled::Unknown);
@@ -116,10 +100,7 @@ async fn programs_end_with_a_code_or_a_signal() {
 
 #[tokio::test]
 async fn output_is_cut_and_never_holds_a_program_up() {
-    let config = ShellConfig {
-        output_bytes_max: 1_001,
-        ..ShellConfig::from_host()
-    };
+    let config = ShellConfig { output_bytes_max: 1_001, ..ShellConfig::from_host() };
     let (shell, dir) = (ShellProvider::new(config), folder());
     let chatty = "i=0; while [ $i -lt 40000 ]; do echo éééééééééé; echo 1234 >&2; i=$((i+1)); done";
     let ended = call(&shell, dir.path(), sh(chatty)).await.unwrap();
@@ -129,19 +110,14 @@ async fn output_is_cut_and_never_holds_a_program_up() {
     assert_eq!(out(&ended).len(), 1_001);
     assert!(!out(&ended).contains('\u{fffd}'));
     assert_eq!(ended.stderr.bytes(), 1_001);
-    let ended = call(&shell, dir.path(), sh(r"printf 'a\377b'"))
-        .await
-        .unwrap();
+    let ended = call(&shell, dir.path(), sh(r"printf 'a\377b'")).await.unwrap();
     assert_eq!((out(&ended), ended.truncated), ("a\u{fffd}b", false));
 }
 
 #[tokio::test]
 async fn a_timeout_ends_all_that_was_started() {
     let (shell, dir) = (shell(), folder());
-    let family = Run {
-        timeout_ms: Some(Millis(2_000)),
-        ..sh(FAMILY)
-    };
+    let family = Run { timeout_ms: Some(Millis(2_000)), ..sh(FAMILY) };
     assert_eq!(code(&shell, dir.path(), family).await, "timed_out");
     all_end(&dir.path().join("pids")).await;
 }
@@ -174,10 +150,8 @@ async fn the_environment_is_scrubbed() {
     let shell = ShellProvider::new(config);
     let script = r#"env; echo kept > "$TMPDIR/f" && ls -ld "$TMPDIR""#;
     let ended = call(&shell, dir.path(), run(&["env"])).await.unwrap();
-    let variables: BTreeMap<_, _> = out(&ended)
-        .lines()
-        .filter_map(|line| line.split_once('='))
-        .collect();
+    let variables: BTreeMap<_, _> =
+        out(&ended).lines().filter_map(|line| line.split_once('=')).collect();
     let names: Vec<_> = variables.keys().copied().collect();
     assert_eq!(names, ["EXTRA", "HOME", "LANG", "PATH", "TERM", "TMPDIR"]);
     let real = dir.path().canonicalize().unwrap();
@@ -185,17 +159,10 @@ async fn the_environment_is_scrubbed() {
     assert_eq!((variables["LANG"], variables["TERM"]), ("C.UTF-8", "dumb"));
     let ended = call(&shell, dir.path(), sh(script)).await.unwrap();
     assert!(out(&ended).contains("drwx------"), "{}", out(&ended));
-    let temporary = out(&ended)
-        .lines()
-        .find_map(|line| line.strip_prefix("TMPDIR="))
-        .unwrap();
+    let temporary = out(&ended).lines().find_map(|line| line.strip_prefix("TMPDIR=")).unwrap();
     assert!(!Path::new(temporary).exists());
     let known = ["CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN"];
-    assert!(
-        toolchain_environment()
-            .keys()
-            .all(|name| known.iter().any(|known| name == known))
-    );
+    assert!(toolchain_environment().keys().all(|name| known.iter().any(|known| name == known)));
 }
 
 #[tokio::test]
@@ -204,14 +171,8 @@ async fn standard_input_is_the_text_or_nothing() {
     let ended = call(&shell, dir.path(), run(&["cat"])).await.unwrap();
     assert_eq!((ended.exit_code, out(&ended)), (Some(0), ""));
     let text = "é\n".repeat(60_000);
-    let given = |argv: &[&str]| Run {
-        stdin: Some(Text::from(&*text)),
-        ..run(argv)
-    };
-    assert_eq!(
-        out(&call(&shell, dir.path(), given(&["cat"])).await.unwrap()),
-        text
-    );
+    let given = |argv: &[&str]| Run { stdin: Some(Text::from(&*text)), ..run(argv) };
+    assert_eq!(out(&call(&shell, dir.path(), given(&["cat"])).await.unwrap()), text);
     // It need not be read.
     let ended = call(&shell, dir.path(), given(&["true"])).await.unwrap();
     assert_eq!(ended.exit_code, Some(0));
@@ -220,17 +181,11 @@ async fn standard_input_is_the_text_or_nothing() {
 #[tokio::test]
 async fn refusals_come_before_anything_begins() {
     let (shell, dir) = (shell(), folder());
-    let at = |cwd: &str| Run {
-        cwd: Folder(Some(FsPath::from(cwd))),
-        ..run(&["true"])
-    };
+    let at = |cwd: &str| Run { cwd: Folder(Some(FsPath::from(cwd))), ..run(&["true"]) };
     host::write(dir.path().join("file"), "").unwrap();
     host::create_dir(dir.path().join("real")).unwrap();
     symlink("real", dir.path().join("link")).unwrap();
-    let blob = Text::Blob {
-        digest: libos_abi::Digest::of(b""),
-        bytes: 1,
-    };
+    let blob = Text::Blob { digest: libos_abi::Digest::of(b""), bytes: 1 };
     let long = "x".repeat(200_000);
     for (run, expected) in [
         (run(&[]), "-bad_arguments"),
@@ -246,24 +201,11 @@ async fn refusals_come_before_anything_begins() {
         (at("docs"), "-bad_folder"),
         (at("workspace/link"), "-outside_mount"),
         (at("workspace/../x"), "-outside_mount"),
-        (
-            Run {
-                stdin: Some(blob),
-                ..run(&["cat"])
-            },
-            "-provider_failed",
-        ),
+        (Run { stdin: Some(blob), ..run(&["cat"]) }, "-provider_failed"),
     ] {
-        assert_eq!(
-            code(&shell, dir.path(), run.clone()).await,
-            expected,
-            "{run:?}"
-        );
+        assert_eq!(code(&shell, dir.path(), run.clone()).await, expected, "{run:?}");
     }
-    assert_eq!(
-        code(&shell, &dir.path().join("gone"), run(&["true"])).await,
-        "-bad_folder"
-    );
+    assert_eq!(code(&shell, &dir.path().join("gone"), run(&["true"])).await, "-bad_folder");
 }
 
 #[tokio::test]
@@ -273,10 +215,7 @@ async fn the_working_directory_is_the_calls_or_the_processes() {
     let real = dir.path().canonicalize().unwrap();
     let ended = call(&shell, dir.path(), run(&["pwd"])).await.unwrap();
     assert_eq!(Path::new(out(&ended).trim()), real);
-    let below = Run {
-        cwd: Folder(Some(FsPath::from("workspace/a/b"))),
-        ..run(&["pwd"])
-    };
+    let below = Run { cwd: Folder(Some(FsPath::from("workspace/a/b"))), ..run(&["pwd"]) };
     let ended = call(&shell, dir.path(), below).await.unwrap();
     assert_eq!(Path::new(out(&ended).trim()), real.join("a/b"));
 }
@@ -296,47 +235,21 @@ async fn no_program_comes_from_the_workspace() {
     symlink(&bin, tools.path().join("linked")).unwrap();
     symlink(bin.join("evil"), tools.path().join("linked-evil")).unwrap();
     program(&tools.path().join("plain"), "#!/bin/sh\n", 0o644);
-    program(
-        &tools.path().join("lost"),
-        "#!/no/such/interpreter\n",
-        0o755,
-    );
+    program(&tools.path().join("lost"), "#!/no/such/interpreter\n", 0o755);
     let mut config = ShellConfig::from_host();
-    let inside = [
-        bin,
-        tools.path().join("linked"),
-        PathBuf::from("bin"),
-        tools.path().into(),
-    ];
+    let inside = [bin, tools.path().join("linked"), PathBuf::from("bin"), tools.path().into()];
     config.search_path.splice(0..0, inside);
     let shell = ShellProvider::new(config);
     for name in ["evil", "linked-evil", "lost"] {
-        assert_eq!(
-            code(&shell, dir.path(), run(&[name])).await,
-            "-not_found",
-            "{name}"
-        );
+        assert_eq!(code(&shell, dir.path(), run(&[name])).await, "-not_found", "{name}");
     }
-    assert_eq!(
-        code(&shell, dir.path(), run(&["plain"])).await,
-        "-not_permitted"
-    );
+    assert_eq!(code(&shell, dir.path(), run(&["plain"])).await, "-not_permitted");
     let ended = call(&shell, dir.path(), run(&["env"])).await.unwrap();
-    let path = out(&ended)
-        .lines()
-        .find_map(|line| line.strip_prefix("PATH="))
-        .unwrap();
+    let path = out(&ended).lines().find_map(|line| line.strip_prefix("PATH=")).unwrap();
     let workspace = dir.path().to_str().unwrap();
     assert!(std::env::split_paths(path).all(|folder| folder.is_absolute()));
-    assert!(
-        !path.contains(workspace) && !path.contains("linked"),
-        "{path}"
-    );
-    assert!(
-        default_search_path()
-            .iter()
-            .all(|folder| folder.is_absolute())
-    );
+    assert!(!path.contains(workspace) && !path.contains("linked"), "{path}");
+    assert!(default_search_path().iter().all(|folder| folder.is_absolute()));
 }
 
 /// Programs live on though the runtime's threads come and go: the thread that forked them stays.

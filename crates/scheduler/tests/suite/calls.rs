@@ -13,18 +13,11 @@ use crate::rig::{
 };
 
 fn budget(syscalls: Option<u64>, wall: Option<u64>, children: Option<u64>) -> Budget {
-    Budget {
-        syscalls,
-        wall: wall.map(Millis),
-        children,
-    }
+    Budget { syscalls, wall: wall.map(Millis), children }
 }
 
 fn grant(on: &str) -> GrantSpec {
-    GrantSpec::allow(
-        on.parse::<Pattern>().unwrap(),
-        [Right::Read].into_iter().collect(),
-    )
+    GrantSpec::allow(on.parse::<Pattern>().unwrap(), [Right::Read].into_iter().collect())
 }
 
 fn issues(rig: &Rig) -> Vec<(Pid, String, String, u8)> {
@@ -53,16 +46,10 @@ fn launch_makes_a_root_with_its_grants() {
         }
     }
     let info = rig.info(Pid(1));
-    assert_eq!(
-        (info.parent, info.root, info.state),
-        (None, Pid(1), ProcessState::Runnable)
-    );
+    assert_eq!((info.parent, info.root, info.state), (None, Pid(1), ProcessState::Runnable));
     assert_eq!(info.cwd.to_string(), "workspace");
     assert_eq!(info.workspace.as_deref(), Some("/home/user/project"));
-    assert_eq!(
-        (info.planner.as_str(), info.started_at_ms),
-        ("script", 1_000)
-    );
+    assert_eq!((info.planner.as_str(), info.started_at_ms), ("script", 1_000));
     rig.check_fold();
 }
 
@@ -77,33 +64,20 @@ fn a_launch_or_spawn_that_fails_changes_nothing() {
     let mut unknown = spawn(Budget::default());
     unknown.image = Some("nowhere".into());
     assert_eq!(code(&rig.call(Some(root), unknown)), "unknown_image");
-    assert_eq!(
-        code(&rig.call(HOST, spawn(Budget::default()))),
-        "bad_message"
-    );
-    assert_eq!(
-        code(&rig.call(Some(Pid(9)), spawn(Budget::default()))),
-        "no_process"
-    );
+    assert_eq!(code(&rig.call(HOST, spawn(Budget::default()))), "bad_message");
+    assert_eq!(code(&rig.call(Some(Pid(9)), spawn(Budget::default()))), "no_process");
     let mut granted = launch(Budget::default());
     granted.grants = vec![grant("clock:now"), grant("clock:sleep")];
     rig.kernel.refuse_in = Some(2);
     assert_eq!(code(&rig.call(HOST, granted)), "bad_grant");
     for nth in 1..=3 {
         rig.kernel.refuse_in = Some(nth);
-        assert_eq!(
-            code(&rig.call(Some(root), spawn(Budget::default()))),
-            "bad_grant"
-        );
+        assert_eq!(code(&rig.call(Some(root), spawn(Budget::default()))), "bad_grant");
     }
     assert_eq!((rig.scheduler.digest(), rig.journal.len()), before);
     assert_eq!(rig.next(), Some(root));
     assert_eq!(rig.next(), None);
-    assert_eq!(
-        rig.launch(Budget::default()),
-        Pid(2),
-        "an id of an undone transaction is free"
-    );
+    assert_eq!(rig.launch(Budget::default()), Pid(2), "an id of an undone transaction is free");
 }
 
 #[test]
@@ -125,13 +99,8 @@ fn spawn_inherits_and_lets_parent_and_child_write_to_each_other() {
     assert_eq!((info.parent, info.root), (Some(root), root));
     assert_eq!(info.cwd.to_string(), "workspace/src");
     assert_eq!(info.workspace.as_deref(), Some("/home/user/project"));
-    let seen = rig
-        .call(Some(root), process::Inspect { pid: made.pid })
-        .unwrap();
-    assert_eq!(
-        seen.workspace, None,
-        "the host's folder is the host's to see"
-    );
+    let seen = rig.call(Some(root), process::Inspect { pid: made.pid }).unwrap();
+    assert_eq!(seen.workspace, None, "the host's folder is the host's to see");
     rig.check_fold();
 }
 
@@ -171,11 +140,7 @@ fn a_childs_budget_is_within_what_is_left() {
         assert_eq!(code(&rig.call(Some(root), spawn(asked))), expected);
     }
     let child = Pid(3);
-    assert_eq!(
-        rig.info(child).budget,
-        Budget::default(),
-        "no limit is inherited"
-    );
+    assert_eq!(rig.info(child).budget, Budget::default(), "no limit is inherited");
     rig.spawn(child, budget(Some(1_000), None, None));
     let Fault::OverBudget { what, limit } = fault(rig.call(Some(child), spawn(Budget::default())))
     else {
@@ -193,22 +158,13 @@ fn children_and_levels_are_limited() {
     for _ in 1..64 {
         pid = rig.spawn(pid, Budget::default());
     }
-    assert_eq!(
-        code(&rig.call(Some(pid), spawn(Budget::default()))),
-        "limit"
-    );
+    assert_eq!(code(&rig.call(Some(pid), spawn(Budget::default()))), "limit");
     for _ in 1..1_024 {
         rig.spawn(root, Budget::default());
     }
-    assert_eq!(
-        code(&rig.call(Some(root), spawn(Budget::default()))),
-        "limit"
-    );
+    assert_eq!(code(&rig.call(Some(root), spawn(Budget::default()))), "limit");
     rig.call(Some(pid), exit()).unwrap();
-    assert_eq!(
-        code(&rig.call(Some(root), spawn(Budget::default()))),
-        "limit"
-    );
+    assert_eq!(code(&rig.call(Some(root), spawn(Budget::default()))), "limit");
     rig.call(Some(Pid(2)), exit()).unwrap();
     assert_eq!(code(&rig.call(Some(root), spawn(Budget::default()))), "ok");
 }
@@ -219,42 +175,24 @@ fn wait_tells_how_a_child_ended() {
     let root = rig.launch(Budget::default());
     let child = rig.spawn(root, Budget::default());
     let other = rig.spawn(child, Budget::default());
-    assert_eq!(
-        code(&rig.call(Some(root), wait(other, None))),
-        "not_a_child"
-    );
+    assert_eq!(code(&rig.call(Some(root), wait(other, None))), "not_a_child");
     assert_eq!(code(&rig.call(Some(root), wait(root, None))), "not_a_child");
-    assert_eq!(
-        code(&rig.call(Some(root), wait(Pid(99), None))),
-        "not_a_child"
-    );
+    assert_eq!(code(&rig.call(Some(root), wait(Pid(99), None))), "not_a_child");
     assert_eq!(code(&rig.call(HOST, wait(Pid(99), None))), "not_a_child");
     assert_eq!(code(&rig.call(HOST, wait(other, None))), "wait");
-    assert_eq!(
-        code(&rig.call(Some(root), wait(child, Some(0)))),
-        "timed_out"
-    );
+    assert_eq!(code(&rig.call(Some(root), wait(child, Some(0)))), "timed_out");
     assert_eq!(
         rig.call(Some(root), wait(child, None)),
-        Err(Stop::Wait(Wait {
-            on: WaitOn::Child(child),
-            until_ms: None
-        }))
+        Err(Stop::Wait(Wait { on: WaitOn::Child(child), until_ms: None }))
     );
     assert_eq!(
         rig.call(Some(root), wait(child, Some(50))),
-        Err(Stop::Wait(Wait {
-            on: WaitOn::Child(child),
-            until_ms: Some(1_050)
-        }))
+        Err(Stop::Wait(Wait { on: WaitOn::Child(child), until_ms: Some(1_050) }))
     );
     rig.kernel.now_ms = 1_049;
     assert_eq!(code(&rig.again(Some(root), wait(child, Some(50)))), "wait");
     rig.kernel.now_ms = 1_050;
-    assert_eq!(
-        code(&rig.again(Some(root), wait(child, Some(50)))),
-        "timed_out"
-    );
+    assert_eq!(code(&rig.again(Some(root), wait(child, Some(50)))), "timed_out");
 
     rig.kernel.asked.clear();
     let call = process::Exit {
@@ -263,10 +201,7 @@ fn wait_tells_how_a_child_ended() {
         failed: None,
         code: None,
     };
-    assert_eq!(
-        rig.call(Some(child), call).unwrap().state,
-        ProcessState::Exited
-    );
+    assert_eq!(rig.call(Some(child), call).unwrap().state, ProcessState::Exited);
     let rights = "read+materialize+link+diff";
     let shared = issues(&rig);
     assert_eq!(shared.len(), 1);
@@ -275,10 +210,7 @@ fn wait_tells_how_a_child_ended() {
     assert_eq!(sorted(given), sorted(rights));
     for _ in 0..2 {
         let ending = rig.call(Some(root), wait(child, Some(0))).unwrap();
-        assert_eq!(
-            (ending.state, ending.result),
-            (ProcessState::Exited, Some(ObjectId(7)))
-        );
+        assert_eq!((ending.state, ending.result), (ProcessState::Exited, Some(ObjectId(7))));
         assert_eq!(ending.message.as_deref(), Some("done"));
     }
     assert_eq!(issues(&rig).len(), 1, "the result is handed over once");
@@ -306,10 +238,7 @@ fn exit_ends_well_or_badly() {
     let mut failed = exit();
     failed.failed = Some(true);
     failed.code = Some("denied".into());
-    assert_eq!(
-        rig.call(Some(root), failed).unwrap().state,
-        ProcessState::Failed
-    );
+    assert_eq!(rig.call(Some(root), failed).unwrap().state, ProcessState::Failed);
     assert_eq!(code(&rig.call(Some(root), exit())), "no_process");
 
     rig.kernel.asked.clear();
@@ -319,10 +248,7 @@ fn exit_ends_well_or_badly() {
     assert_eq!(issues(&rig), [], "nobody is left to hand the result to");
     let info = rig.info(root);
     let ending = info.ending.unwrap();
-    assert_eq!(
-        (ending.code.as_deref(), ending.at_ms),
-        (Some("denied"), 1_000)
-    );
+    assert_eq!((ending.code.as_deref(), ending.at_ms), (Some("denied"), 1_000));
     assert_eq!(info.goal, Text::from("find the answer"));
     rig.check_fold();
 }
@@ -337,18 +263,10 @@ fn terminate_ends_the_subtree_deepest_first() {
     let orphan = rig.spawn(gone, Budget::default());
     let beside = rig.spawn(root, Budget::default());
     rig.call(Some(gone), exit()).unwrap();
-    assert_eq!(
-        code(&rig.call(Some(root), signal(left, Signal::Terminate))),
-        "not_a_child"
-    );
-    assert_eq!(
-        code(&rig.call(HOST, signal(Pid(99), Signal::Terminate))),
-        "not_a_child"
-    );
+    assert_eq!(code(&rig.call(Some(root), signal(left, Signal::Terminate))), "not_a_child");
+    assert_eq!(code(&rig.call(HOST, signal(Pid(99), Signal::Terminate))), "not_a_child");
     let before = rig.journal.len();
-    let reply = rig
-        .call(Some(root), signal(target, Signal::Terminate))
-        .unwrap();
+    let reply = rig.call(Some(root), signal(target, Signal::Terminate)).unwrap();
     assert_eq!(reply.state, ProcessState::Killed);
     let ended: Vec<(Pid, Option<String>)> = rig.journal[before..]
         .iter()
@@ -358,21 +276,11 @@ fn terminate_ends_the_subtree_deepest_first() {
         })
         .collect();
     let above = Some("p2, above it, was ended".to_owned());
-    assert_eq!(
-        ended,
-        [
-            (orphan, above.clone()),
-            (left, above),
-            (target, Some("because".into()))
-        ]
-    );
+    assert_eq!(ended, [(orphan, above.clone()), (left, above), (target, Some("because".into()))]);
     for pid in [root, beside] {
         assert_eq!(rig.state(pid), ProcessState::Runnable);
     }
-    assert_eq!(
-        code(&rig.call(HOST, signal(target, Signal::Terminate))),
-        "already_ended"
-    );
+    assert_eq!(code(&rig.call(HOST, signal(target, Signal::Terminate))), "already_ended");
     let mut long = signal(beside, Signal::Pause);
     long.reason = Some("x".repeat(40_000));
     assert_eq!(code(&rig.call(HOST, long)), "limit");
@@ -387,10 +295,7 @@ fn a_pause_remembers_what_it_held() {
     // Running: the run is over.
     let run = rig.run(child);
     rig.call(Some(root), signal(child, Signal::Pause)).unwrap();
-    assert_eq!(
-        fault(rig.call(HOST, process::Admit { pid: child, run })),
-        Fault::StaleRun
-    );
+    assert_eq!(fault(rig.call(HOST, process::Admit { pid: child, run })), Fault::StaleRun);
     rig.call(Some(root), signal(child, Signal::Resume)).unwrap();
     assert_eq!(rig.run(child), run + 1);
     // Waiting: it goes back to its wait.
@@ -399,10 +304,7 @@ fn a_pause_remembers_what_it_held() {
     rig.call(Some(root), signal(child, Signal::Pause)).unwrap();
     assert_eq!(rig.info(child).wait, None);
     rig.call(Some(root), signal(child, Signal::Resume)).unwrap();
-    assert_eq!(
-        (rig.state(child), rig.info(child).wait),
-        (ProcessState::Waiting, held)
-    );
+    assert_eq!((rig.state(child), rig.info(child).wait), (ProcessState::Waiting, held));
     // Waiting, and the wait ends meanwhile: it runs once it is resumed, not before.
     rig.call(HOST, signal(child, Signal::Pause)).unwrap();
     let reply = rig.call(HOST, process::Ready { pid: child }).unwrap();
@@ -411,25 +313,16 @@ fn a_pause_remembers_what_it_held() {
     rig.call(HOST, process::Ready { pid: child }).unwrap();
     assert_eq!(rig.journal.len(), before, "a wait ends once");
     while rig.next().is_some() {}
-    assert_eq!(
-        code(&rig.call(Some(root), signal(child, Signal::Resume))),
-        "held_by_host"
-    );
+    assert_eq!(code(&rig.call(Some(root), signal(child, Signal::Resume))), "held_by_host");
     // A parent's pause over the host's does not weaken it.
     rig.call(Some(root), signal(child, Signal::Pause)).unwrap();
-    assert_eq!(
-        code(&rig.call(Some(root), signal(child, Signal::Resume))),
-        "held_by_host"
-    );
+    assert_eq!(code(&rig.call(Some(root), signal(child, Signal::Resume))), "held_by_host");
     rig.call(HOST, signal(child, Signal::Resume)).unwrap();
     assert_eq!(rig.next(), Some(child));
     // The host's over a parent's takes it over.
     rig.call(Some(root), signal(child, Signal::Pause)).unwrap();
     rig.call(HOST, signal(child, Signal::Pause)).unwrap();
-    assert_eq!(
-        code(&rig.call(Some(root), signal(child, Signal::Resume))),
-        "held_by_host"
-    );
+    assert_eq!(code(&rig.call(Some(root), signal(child, Signal::Resume))), "held_by_host");
     rig.check_fold();
 }
 
@@ -466,14 +359,10 @@ fn chdir_moves() {
     let mut rig = Rig::default();
     let root = rig.launch(Budget::default());
     let path = libos_abi::FsPath::from("workspace/docs");
-    rig.call(Some(root), process::Chdir { path: path.clone() })
-        .unwrap();
+    rig.call(Some(root), process::Chdir { path: path.clone() }).unwrap();
     assert_eq!(rig.call(Some(root), process::GetCwd {}).unwrap().path, path);
     assert_eq!(code(&rig.call(HOST, process::GetCwd {})), "bad_message");
-    assert_eq!(
-        code(&rig.call(HOST, process::Chdir { path })),
-        "bad_message"
-    );
+    assert_eq!(code(&rig.call(HOST, process::Chdir { path })), "bad_message");
     rig.check_fold();
 }
 
@@ -486,17 +375,11 @@ fn commit_ends_the_quantum() {
     assert_eq!(code(&rig.call(Some(root), call.clone())), "stale_run");
     assert_eq!(code(&rig.call(HOST, call.clone())), "bad_message");
     let order = rig.call(HOST, process::Next {}).unwrap().unwrap();
-    assert_eq!(
-        (order.run, order.quantum, order.state),
-        (1, 0, Text::default())
-    );
+    assert_eq!((order.run, order.quantum, order.state), (1, 0, Text::default()));
     assert_eq!(order.planner, planner_of("script"));
     rig.call(Some(root), call).unwrap();
     let order = rig.call(HOST, process::Next {}).unwrap().unwrap();
-    assert_eq!(
-        (order.run, order.quantum, order.state),
-        (2, 1, Text::from("kept"))
-    );
+    assert_eq!((order.run, order.quantum, order.state), (2, 1, Text::from("kept")));
     rig.check_fold();
 }
 
@@ -505,17 +388,10 @@ fn stale_runs_are_fenced() {
     let mut rig = Rig::default();
     let pid = rig.launch(Budget::default());
     let admit = |run| process::Admit { pid, run };
-    assert_eq!(
-        fault(rig.call(HOST, admit(0))),
-        Fault::StaleRun,
-        "it does not run yet"
-    );
+    assert_eq!(fault(rig.call(HOST, admit(0))), Fault::StaleRun, "it does not run yet");
     let first = rig.run(pid);
     let admission = rig.call(HOST, admit(first)).unwrap();
-    assert_eq!(
-        (admission.root, admission.ancestors, admission.quantum),
-        (pid, vec![], 0)
-    );
+    assert_eq!((admission.root, admission.ancestors, admission.quantum), (pid, vec![], 0));
     assert_eq!(admission.workspace.as_deref(), Some("/home/user/project"));
     assert_eq!(fault(rig.call(HOST, admit(first + 1))), Fault::StaleRun);
     rig.block(pid);
@@ -523,18 +399,11 @@ fn stale_runs_are_fenced() {
     rig.call(HOST, process::Ready { pid }).unwrap();
     assert_eq!(fault(rig.call(HOST, admit(first))), Fault::StaleRun);
     let second = rig.run(pid);
-    assert_eq!(
-        fault(rig.call(HOST, admit(first))),
-        Fault::StaleRun,
-        "the old run is over"
-    );
+    assert_eq!(fault(rig.call(HOST, admit(first))), Fault::StaleRun, "the old run is over");
     assert_eq!(code(&rig.call(HOST, admit(second))), "ok");
     rig.call(Some(pid), exit()).unwrap();
     assert_eq!(fault(rig.call(HOST, admit(second))), Fault::NoProcess);
-    let unknown = process::Admit {
-        pid: Pid(9),
-        run: 0,
-    };
+    let unknown = process::Admit { pid: Pid(9), run: 0 };
     assert_eq!(fault(rig.call(HOST, unknown)), Fault::NoProcess);
 }
 
@@ -548,13 +417,9 @@ fn budgets_stop_calls_at_every_level() {
         let admission = rig.call(HOST, process::Admit { pid, run }).unwrap();
         assert_eq!(admission.ancestors.len(), usize::from(pid == child));
     }
-    let Fault::OverBudget { what, limit } = fault(rig.call(
-        HOST,
-        process::Admit {
-            pid: child,
-            run: child_run,
-        },
-    )) else {
+    let Fault::OverBudget { what, limit } =
+        fault(rig.call(HOST, process::Admit { pid: child, run: child_run }))
+    else {
         panic!("the root's budget is used up");
     };
     assert_eq!((what.as_str(), limit), ("system-call (syscalls) of p1", 3));
@@ -566,16 +431,9 @@ fn budgets_stop_calls_at_every_level() {
     let before = rig.journal.len();
     rig.kernel.now_ms += 100;
     rig.call(HOST, process::Admit { pid: timed, run }).unwrap();
-    assert_eq!(
-        rig.journal.len(),
-        before,
-        "calls are counted where a budget counts them only"
-    );
+    assert_eq!(rig.journal.len(), before, "calls are counted where a budget counts them only");
     rig.kernel.now_ms += 1;
-    assert_eq!(
-        code(&rig.call(HOST, process::Admit { pid: timed, run })),
-        "over_budget"
-    );
+    assert_eq!(code(&rig.call(HOST, process::Admit { pid: timed, run })), "over_budget");
     rig.check_fold();
 }
 
@@ -589,13 +447,7 @@ fn recover_puts_the_running_back_in_the_order_of_ids() {
     rig.block(pids[1]);
     rig.call(HOST, signal(pids[2], Signal::Pause)).unwrap();
     rig.call(Some(pids[3]), exit()).unwrap();
-    rig.call(
-        Some(pids[5]),
-        process::Commit {
-            state: Text::default(),
-        },
-    )
-    .unwrap();
+    rig.call(Some(pids[5]), process::Commit { state: Text::default() }).unwrap();
     let journal = rig.journal.clone();
     let mut rig = Rig::default();
     journal.iter().for_each(|event| rig.scheduler.apply(event));
@@ -619,10 +471,7 @@ fn messages_arrive_once_and_in_order() {
     assert_eq!(code(&rig.call(Some(b), receive(Some(0)))), "timed_out");
     assert_eq!(
         rig.call(Some(b), receive(Some(50))),
-        Err(Stop::Wait(Wait {
-            on: WaitOn::Message(b),
-            until_ms: Some(1_050)
-        }))
+        Err(Stop::Wait(Wait { on: WaitOn::Message(b), until_ms: Some(1_050) }))
     );
     rig.call(Some(a), send(b, "one")).unwrap();
     let mut tagged = send(b, "two");
@@ -639,20 +488,14 @@ fn messages_arrive_once_and_in_order() {
     assert_eq!(code(&rig.call(Some(b), only.clone())), "timed_out");
     only.from = None;
     let got = rig.call(Some(b), only).unwrap();
-    assert_eq!(
-        (got.messages[0].from, got.messages[0].sent_at_ms),
-        (None, 1_000)
-    );
+    assert_eq!((got.messages[0].from, got.messages[0].sent_at_ms), (None, 1_000));
     assert_eq!(bodies(got), ["two"]);
     let mut one = receive(Some(0));
     one.limit = Some(1);
     assert_eq!(bodies(rig.call(Some(b), one.clone()).unwrap()), ["one"]);
     // Served again after its deadline, with a message there, it takes the message.
     rig.kernel.now_ms = 5_000;
-    assert_eq!(
-        bodies(rig.again(Some(b), receive(Some(50))).unwrap()),
-        ["three"]
-    );
+    assert_eq!(bodies(rig.again(Some(b), receive(Some(50))).unwrap()), ["three"]);
     assert_eq!(code(&rig.again(Some(b), receive(Some(0)))), "timed_out");
     one.limit = Some(0);
     assert_eq!(code(&rig.call(Some(b), one)), "bad_message");
@@ -677,10 +520,7 @@ fn mailboxes_and_messages_are_limited() {
     }
     assert_eq!(code(&rig.call(Some(a), send(b, "x"))), "mailbox_full");
     assert_eq!(code(&rig.call(HOST, send(b, "x"))), "mailbox_full");
-    assert_eq!(
-        rig.call(Some(b), receive(None)).unwrap().messages.len(),
-        100
-    );
+    assert_eq!(rig.call(Some(b), receive(None)).unwrap().messages.len(), 100);
     rig.call(Some(a), send(b, "x")).unwrap();
     let mut all = receive(None);
     all.limit = Some(5_000);
@@ -688,10 +528,7 @@ fn mailboxes_and_messages_are_limited() {
     rig.call(Some(a), send(b, "x")).unwrap();
     rig.call(Some(b), exit()).unwrap();
     assert_eq!(code(&rig.call(Some(a), send(b, "x"))), "receiver_ended");
-    assert_eq!(
-        code(&rig.call(Some(a), send(Pid(99), "x"))),
-        "receiver_ended"
-    );
+    assert_eq!(code(&rig.call(Some(a), send(Pid(99), "x"))), "receiver_ended");
     assert_eq!(code(&rig.call(Some(b), send(a, "x"))), "no_process");
     assert_eq!(code(&rig.call(Some(b), receive(None))), "no_process");
     rig.check_fold();
@@ -702,10 +539,7 @@ fn a_sleep_is_a_deadline() {
     let mut rig = Rig::default();
     let pid = rig.launch(Budget::default());
     let now = rig.call(Some(pid), clock::GetNow {}).unwrap();
-    assert_eq!(
-        (now.unix_ms, now.iso8601.as_str()),
-        (1_000, "1970-01-01T00:00:01.000Z")
-    );
+    assert_eq!((now.unix_ms, now.iso8601.as_str()), (1_000, "1970-01-01T00:00:01.000Z"));
     let sleep = |ms| clock::Sleep { ms: Millis(ms) };
     let month = 30 * 24 * 3_600_000;
     assert_eq!(code(&rig.call(Some(pid), sleep(month + 1))), "too_long");
@@ -713,10 +547,7 @@ fn a_sleep_is_a_deadline() {
     assert_eq!(rig.call(Some(pid), sleep(0)).unwrap().elapsed_ms, 0);
     assert_eq!(
         rig.call(Some(pid), sleep(20)),
-        Err(Stop::Wait(Wait {
-            on: WaitOn::Time,
-            until_ms: Some(1_020)
-        }))
+        Err(Stop::Wait(Wait { on: WaitOn::Time, until_ms: Some(1_020) }))
     );
     rig.kernel.now_ms = 1_023;
     let slept = rig.again(Some(pid), sleep(20)).unwrap();
@@ -726,8 +557,5 @@ fn a_sleep_is_a_deadline() {
 #[test]
 fn other_services_calls_are_not_served() {
     let mut rig = Rig::default();
-    assert_eq!(
-        code(&rig.call(HOST, libos_abi::image::List {})),
-        "unsupported"
-    );
+    assert_eq!(code(&rig.call(HOST, libos_abi::image::List {})), "unsupported");
 }

@@ -1,9 +1,6 @@
 //! Figures, printed on demand:
 //! `cargo test --release -p libos-scheduler -- --ignored --nocapture`.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "a measurement reads the clock and its own size"
-)]
+#![expect(clippy::disallowed_methods, reason = "a measurement reads the clock and its own size")]
 
 use std::time::Instant;
 
@@ -31,10 +28,7 @@ fn timed(name: &str, count: usize, mut each: impl FnMut(usize)) {
 
 /// A quiet rig with `count` processes below roots that have 1,000 each.
 fn populated(count: usize) -> (Rig, Vec<Pid>) {
-    let mut rig = Rig {
-        record: false,
-        ..Rig::default()
-    };
+    let mut rig = Rig { record: false, ..Rig::default() };
     rig.kernel.keep = false;
     let mut pids = Vec::with_capacity(count);
     let mut root = Pid(0);
@@ -52,10 +46,7 @@ fn populated(count: usize) -> (Rig, Vec<Pid>) {
 #[test]
 #[ignore = "prints figures"]
 fn figures() {
-    let wait = || Wait {
-        on: WaitOn::Time,
-        until_ms: Some(u64::MAX),
-    };
+    let wait = || Wait { on: WaitOn::Time, until_ms: Some(u64::MAX) };
     for count in [1_000, 100_000] {
         println!("{count} processes, each call in a transaction of its own:");
         let (mut rig, pids) = populated(count);
@@ -80,19 +71,11 @@ fn figures() {
         while rig.call(HOST, Next {}).unwrap().is_some() {}
         timed("admit", count, |index| {
             let run = 3;
-            rig.call(
-                HOST,
-                libos_abi::process::Admit {
-                    pid: pids[index],
-                    run,
-                },
-            )
-            .unwrap();
+            rig.call(HOST, libos_abi::process::Admit { pid: pids[index], run }).unwrap();
         });
         let lone: Vec<Pid> = (0..calls).map(|_| rig.launch(Budget::default())).collect();
         timed("spawn", calls, |index| {
-            rig.call(Some(lone[index]), spawn(Budget::default()))
-                .unwrap();
+            rig.call(Some(lone[index]), spawn(Budget::default())).unwrap();
         });
         timed("exit", calls, |index| {
             rig.call(Some(lone[index]), crate::rig::exit()).unwrap();
@@ -102,20 +85,10 @@ fn figures() {
     let (mut rig, pids) = populated(1_000_000);
     while rig.next().is_some() {}
     for pid in &pids {
-        rig.call(
-            HOST,
-            Block {
-                pid: *pid,
-                wait: wait(),
-            },
-        )
-        .unwrap();
+        rig.call(HOST, Block { pid: *pid, wait: wait() }).unwrap();
     }
     let bytes = (resident_bytes() - before) / pids.len() as u64;
-    println!(
-        "{bytes} bytes for each of {} parked processes, queue included",
-        pids.len()
-    );
+    println!("{bytes} bytes for each of {} parked processes, queue included", pids.len());
     let start = Instant::now();
     assert_ne!(rig.scheduler.digest(), Scheduler::default().digest());
     println!("digest of them {} ms", start.elapsed().as_millis());

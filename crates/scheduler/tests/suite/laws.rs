@@ -51,30 +51,16 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn perform(rig: &mut Rig, step: &Step) -> Result<(), Stop> {
-    let wait = Wait {
-        on: WaitOn::Time,
-        until_ms: None,
-    };
+    let wait = Wait { on: WaitOn::Time, until_ms: None };
     match step.clone() {
         Step::Launch => rig.serve(HOST, launch(Budget::default())).map(drop),
-        Step::Spawn(pid) => rig
-            .serve(Some(Pid(pid)), spawn(Budget::default()))
-            .map(drop),
+        Step::Spawn(pid) => rig.serve(Some(Pid(pid)), spawn(Budget::default())).map(drop),
         Step::Next => rig.serve(HOST, process::Next {}).map(drop),
-        Step::Block(pid) => rig
-            .serve(
-                HOST,
-                process::Block {
-                    pid: Pid(pid),
-                    wait,
-                },
-            )
-            .map(drop),
+        Step::Block(pid) => rig.serve(HOST, process::Block { pid: Pid(pid), wait }).map(drop),
         Step::Ready(pid) => rig.serve(HOST, process::Ready { pid: Pid(pid) }).map(drop),
         Step::Commit(pid) => {
             let state = Text::from("kept");
-            rig.serve(Some(Pid(pid)), process::Commit { state })
-                .map(drop)
+            rig.serve(Some(Pid(pid)), process::Commit { state }).map(drop)
         }
         Step::Signal(pid, what, by_host) => {
             let by = if by_host { HOST } else { Some(Pid(1)) };
@@ -106,10 +92,7 @@ fn check_queue(rig: &mut Rig) {
 }
 
 fn undo() -> Stop {
-    Fault::StoreUnavailable {
-        what: "undone".into(),
-    }
-    .into()
+    Fault::StoreUnavailable { what: "undone".into() }.into()
 }
 
 proptest! {
@@ -292,10 +275,8 @@ impl Policy for LastFirst {
 
 #[test]
 fn the_policy_orders_and_nothing_else() {
-    let mut rig = Rig {
-        scheduler: Scheduler::new(Box::new(LastFirst::default())),
-        ..Rig::default()
-    };
+    let mut rig =
+        Rig { scheduler: Scheduler::new(Box::new(LastFirst::default())), ..Rig::default() };
     let pids: Vec<Pid> = (0..4).map(|_| rig.launch(Budget::default())).collect();
     rig.call(HOST, signal(pids[3], Signal::Pause)).unwrap();
     for pid in [pids[2], pids[1], pids[0]] {

@@ -13,17 +13,8 @@ use crate::rig::{HOST, Rig, code, exit, receive, send, signal, spawn, wait};
 
 const PARENT: Pid = Pid(1);
 const CHILD: Pid = Pid(2);
-const STATES: [&str; 9] = [
-    "runnable",
-    "running",
-    "waiting",
-    "paused",
-    "held",
-    "held_wait",
-    "exited",
-    "failed",
-    "killed",
-];
+const STATES: [&str; 9] =
+    ["runnable", "running", "waiting", "paused", "held", "held_wait", "exited", "failed", "killed"];
 
 /// A parent, and a child in that state. The queue holds hints that no longer hold.
 fn rig_in(state: &str) -> Rig {
@@ -37,10 +28,7 @@ fn rig_in(state: &str) -> Rig {
         rig.block(CHILD);
     }
     match state {
-        "paused" => drop(
-            rig.call(Some(PARENT), signal(CHILD, Signal::Pause))
-                .unwrap(),
-        ),
+        "paused" => drop(rig.call(Some(PARENT), signal(CHILD, Signal::Pause)).unwrap()),
         "held" | "held_wait" => drop(rig.call(HOST, signal(CHILD, Signal::Pause)).unwrap()),
         "exited" => drop(rig.call(Some(CHILD), exit()).unwrap()),
         "failed" => {
@@ -59,25 +47,12 @@ fn outcome(state: &str, call: &str) -> String {
     let mut rig = rig_in(state);
     let (before, digest) = (rig.state(CHILD), rig.scheduler.digest());
     let run = u64::from(state != "runnable");
-    let wait_for = Wait {
-        on: WaitOn::Time,
-        until_ms: None,
-    };
+    let wait_for = Wait { on: WaitOn::Time, until_ms: None };
     let result = match call {
-        "own commit" => code(&rig.call(
-            Some(CHILD),
-            process::Commit {
-                state: Text::from("k"),
-            },
-        )),
+        "own commit" => code(&rig.call(Some(CHILD), process::Commit { state: Text::from("k") })),
         "own exit" => code(&rig.call(Some(CHILD), exit())),
         "own spawn" => code(&rig.call(Some(CHILD), spawn(Budget::default()))),
-        "own chdir" => code(&rig.call(
-            Some(CHILD),
-            process::Chdir {
-                path: "workspace".into(),
-            },
-        )),
+        "own chdir" => code(&rig.call(Some(CHILD), process::Chdir { path: "workspace".into() })),
         "own cwd" => code(&rig.call(Some(CHILD), process::GetCwd {})),
         "own list" => code(&rig.call(Some(CHILD), process::List {})),
         "own send" => code(&rig.call(Some(CHILD), send(PARENT, "x"))),
@@ -91,13 +66,7 @@ fn outcome(state: &str, call: &str) -> String {
         "host pause" => code(&rig.call(HOST, signal(CHILD, Signal::Pause))),
         "host resume" => code(&rig.call(HOST, signal(CHILD, Signal::Resume))),
         "kernel admit" => code(&rig.call(HOST, process::Admit { pid: CHILD, run })),
-        "kernel block" => code(&rig.call(
-            HOST,
-            process::Block {
-                pid: CHILD,
-                wait: wait_for,
-            },
-        )),
+        "kernel block" => code(&rig.call(HOST, process::Block { pid: CHILD, wait: wait_for })),
         "kernel ready" => code(&rig.call(HOST, process::Ready { pid: CHILD })),
         "kernel recover" => code(&rig.call(HOST, process::Recover {})),
         "kernel next" => {
@@ -115,28 +84,17 @@ fn outcome(state: &str, call: &str) -> String {
     rig.check_fold();
     let after = rig.state(CHILD);
     if !matches!(result, "ok" | "wait" | "ran" | "idle") {
-        assert_eq!(
-            digest,
-            rig.scheduler.digest(),
-            "{call} on {state} changed something"
-        );
+        assert_eq!(digest, rig.scheduler.digest(), "{call} on {state} changed something");
     }
     if before.is_terminal() {
         assert_eq!(before, after, "{call} on {state}");
     }
-    if before == after {
-        result.to_owned()
-    } else {
-        format!("{result}>{after:?}").to_lowercase()
-    }
+    if before == after { result.to_owned() } else { format!("{result}>{after:?}").to_lowercase() }
 }
 
 #[test]
 fn every_state_with_every_call() {
-    let calls = EXPECTED
-        .lines()
-        .filter_map(|line| line.split_once(':'))
-        .map(|(call, _)| call);
+    let calls = EXPECTED.lines().filter_map(|line| line.split_once(':')).map(|(call, _)| call);
     let mut table = String::new();
     for call in calls {
         let cells = STATES.map(|state| outcome(state, call)).join(" ");
@@ -157,10 +115,7 @@ fn no_event_changes_a_process_that_has_ended() {
             code: None,
             at_ms: 1,
         };
-        let wait = Wait {
-            on: WaitOn::Time,
-            until_ms: None,
-        };
+        let wait = Wait { on: WaitOn::Time, until_ms: None };
         let pid = CHILD;
         let spawned = ProcessEvent::Spawned {
             pid,
@@ -175,19 +130,13 @@ fn no_event_changes_a_process_that_has_ended() {
         };
         let forged = [
             ProcessEvent::Started { pid, run: 9 },
-            ProcessEvent::Committed {
-                pid,
-                state: Text::from("forged"),
-            },
+            ProcessEvent::Committed { pid, state: Text::from("forged") },
             ProcessEvent::Blocked { pid, wait },
             ProcessEvent::Readied { pid },
             ProcessEvent::Paused { pid, by_host: true },
             ProcessEvent::Resumed { pid },
             ProcessEvent::Ended { pid, ending },
-            ProcessEvent::Moved {
-                pid,
-                cwd: "workspace/x".into(),
-            },
+            ProcessEvent::Moved { pid, cwd: "workspace/x".into() },
             ProcessEvent::Received { pid, ids: vec![] },
             spawned,
         ];

@@ -102,10 +102,7 @@ impl Default for Rig {
             kernel: Kernel {
                 now_ms: 1_000,
                 started_ms: 1_000,
-                caller: Caller {
-                    principal: Principal::Host("test".into()),
-                    admission: None,
-                },
+                caller: Caller { principal: Principal::Host("test".into()), admission: None },
                 images: images.into_iter().map(|i| (i.name.clone(), i)).collect(),
                 refuse_in: None,
                 keep: true,
@@ -120,10 +117,7 @@ impl Default for Rig {
 }
 
 pub(crate) fn planner_of(kind: &str) -> PlannerSpec {
-    PlannerSpec {
-        kind: kind.into(),
-        program: Text::from("program"),
-    }
+    PlannerSpec { kind: kind.into(), program: Text::from("program") }
 }
 
 /// The host.
@@ -194,10 +188,7 @@ impl Rig {
     }
 
     pub(crate) fn block(&mut self, pid: Pid) {
-        let wait = Wait {
-            on: WaitOn::Time,
-            until_ms: Some(9_999),
-        };
+        let wait = Wait { on: WaitOn::Time, until_ms: Some(9_999) };
         let reply = self.call(HOST, process::Block { pid, wait }).unwrap();
         assert_eq!(reply.state, ProcessState::Waiting);
     }
@@ -251,45 +242,23 @@ pub(crate) fn spawn(budget: Budget) -> process::Spawn {
 }
 
 pub(crate) fn exit() -> process::Exit {
-    process::Exit {
-        result: None,
-        message: None,
-        failed: None,
-        code: None,
-    }
+    process::Exit { result: None, message: None, failed: None, code: None }
 }
 
 pub(crate) fn signal(pid: Pid, signal: process::Signal) -> process::SendSignal {
-    process::SendSignal {
-        pid,
-        signal,
-        reason: Some("because".into()),
-    }
+    process::SendSignal { pid, signal, reason: Some("because".into()) }
 }
 
 pub(crate) fn send(to: Pid, body: &str) -> message::Send {
-    message::Send {
-        to,
-        body: Text::from(body),
-        subject: None,
-        payload: None::<Json>,
-    }
+    message::Send { to, body: Text::from(body), subject: None, payload: None::<Json> }
 }
 
 pub(crate) fn receive(timeout_ms: Option<u64>) -> message::Receive {
-    message::Receive {
-        from: None,
-        subject: None,
-        limit: None,
-        timeout_ms: timeout_ms.map(Millis),
-    }
+    message::Receive { from: None, subject: None, limit: None, timeout_ms: timeout_ms.map(Millis) }
 }
 
 pub(crate) fn wait(pid: Pid, timeout_ms: Option<u64>) -> process::WaitChild {
-    process::WaitChild {
-        pid,
-        timeout_ms: timeout_ms.map(Millis),
-    }
+    process::WaitChild { pid, timeout_ms: timeout_ms.map(Millis) }
 }
 
 pub(crate) fn fault<T: std::fmt::Debug>(result: Result<T, Stop>) -> Fault {
