@@ -46,11 +46,13 @@ pub struct Limits {
     /// How long a record may wait to be written while nothing needs it on disk, in milliseconds:
     /// bounds what watchers lag behind and what a crash makes the host do again.
     pub lazy_flush_ms: u64,
+    /// The same while messages keep coming, in milliseconds: ten commits a second cost little.
+    pub busy_flush_ms: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { running_max: 256, batch_messages_max: 1024, lazy_flush_ms: 10 }
+        Self { running_max: 256, batch_messages_max: 1024, lazy_flush_ms: 10, busy_flush_ms: 100 }
     }
 }
 
@@ -121,7 +123,7 @@ impl Builder {
                 Arc::new(libos_providers::ShellProvider::new(
                     libos_providers::ShellConfig::from_host(),
                 )),
-                Arc::new(libos_tools::ToolProvider::default()),
+                Arc::new(libos_tools::ToolProvider),
             ],
             planners: libos_planner::standard(),
             clock: Arc::new(SystemClock),
@@ -321,10 +323,11 @@ impl Runtime {
 
 impl Drop for Runtime {
     fn drop(&mut self) {
-        if self.thread.is_some() && !std::thread::panicking() {
-            if let Err(error) = self.stop() {
-                tracing::error!(%error, "the store failed while the runtime stopped");
-            }
+        if self.thread.is_some()
+            && !std::thread::panicking()
+            && let Err(error) = self.stop()
+        {
+            tracing::error!(%error, "the store failed while the runtime stopped");
         }
     }
 }

@@ -79,8 +79,8 @@ pub(crate) struct Core {
     watchers: Vec<mpsc::UnboundedSender<News>>,
     /// News whose records are not on disk yet.
     held: Vec<News>,
-    /// Whether records wait to be written.
-    lazy: bool,
+    /// Since when records wait to be written, in milliseconds since the epoch.
+    lazy_since_ms: Option<u64>,
     idle_told: bool,
     run_processes: bool,
 }
@@ -105,7 +105,7 @@ impl Core {
             last_ticket: 0,
             watchers: Vec::new(),
             held: Vec::new(),
-            lazy: false,
+            lazy_since_ms: None,
             idle_told: false,
             run_processes: false,
         }
@@ -168,7 +168,7 @@ impl Core {
         if let Ok(message) = self.messages.try_recv() {
             return Ok(Some(message));
         }
-        if self.lazy {
+        if self.lazy_since_ms.is_some() {
             match self.messages.recv_timeout(Duration::from_millis(self.limits.lazy_flush_ms)) {
                 Ok(message) => return Ok(Some(message)),
                 Err(RecvTimeoutError::Timeout) => {
@@ -231,14 +231,19 @@ impl Core {
             if !records.is_empty() || !blobs.is_empty() {
                 let records = records.iter().map(wire::encode).collect();
                 self.journal.append(&Batch { records, blobs }, sync)?;
-                self.lazy = sync == Sync::Lazy;
+                let since = self.lazy_since_ms.unwrap_or_else(|| self.clock.now_ms());
+                self.lazy_since_ms = (sync == Sync::Lazy).then_some(since);
             }
             for output in released {
                 self.release(output);
             }
-            if !self.lazy {
+            if self.lazy_since_ms.is_none() {
                 self.tell_held();
             }
+        }
+        let lags = |since| self.clock.now_ms().saturating_sub(since) > self.limits.busy_flush_ms;
+        if self.lazy_since_ms.is_some_and(lags) {
+            self.flush()?;
         }
         Ok(())
     }
@@ -271,7 +276,7 @@ impl Core {
 
     fn flush(&mut self) -> Result<Head, JournalError> {
         let head = self.journal.flush()?;
-        self.lazy = false;
+        self.lazy_since_ms = None;
         self.tell_held();
         Ok(head)
     }
