@@ -7,7 +7,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
-use libos_abi::{Fault, OpId, Outcome, Pid, Syscall, wire};
+use libos_abi::{Fault, OpId, Outcome, Syscall, wire};
 use libos_broker::{Input, Kernel, Notice, Output, Outputs, Part, Submission, Submitter, Ticket};
 use libos_journal::{Batch, Blobs, Head, Journal, JournalError, Sync};
 use libos_port::{EffectOutcome, Reconciled};
@@ -256,22 +256,17 @@ impl Core {
                     drop(reply.send(outcome));
                 }
             }
+            Output::Forget(ticket) => drop(self.tickets.remove(&ticket)),
             Output::Effect(order) if order.call.info().service == "audit" => {
                 let outcome = audit::perform(self.journal.as_ref(), &order.call);
                 self.runner.finished(order.op, outcome);
             }
             Output::Effect(order) => self.runner.perform(*order),
             Output::Start(start) => self.runner.start(*start),
-            Output::Stop(pid) => self.stop(pid),
+            Output::Stop(pid) => self.runner.stop(pid),
             Output::Cancel(op) => self.runner.cancel(op),
             Output::Notice(notice) => self.held.push(News::Notice(notice)),
         }
-    }
-
-    fn stop(&mut self, pid: Pid) {
-        self.runner.stop(pid);
-        // Replies of a dropped run go nowhere.
-        self.tickets.retain(|_, reply| !reply.is_closed());
     }
 
     fn flush(&mut self) -> Result<Head, JournalError> {

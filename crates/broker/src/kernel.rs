@@ -566,7 +566,7 @@ impl Kernel {
         }
         let open: Vec<OpId> = self.ops.open_of(pid).map(|(id, _)| id).collect();
         for id in open {
-            self.tickets.remove(&id);
+            tx.outputs.extend(self.tickets.remove(&id).map(Output::Forget));
             if self.ops.ops.get(&id).is_some_and(Op::is_tool_call) {
                 self.in_flight.remove(&id);
             }
@@ -716,7 +716,7 @@ impl Kernel {
                 OpState::Admitted => {}
                 _ => {
                     self.in_flight.remove(&id);
-                    self.tickets.remove(&id);
+                    tx.outputs.extend(self.tickets.remove(&id).map(Output::Forget));
                     if op.reserved {
                         self.kernel_call(tx, capability::Settle { op: id, give_back: true });
                     }

@@ -48,7 +48,7 @@ fn list(path: &str) -> List {
     List { path: Folder(Some(at(path))), limit: None }
 }
 fn mkdir(path: &str) -> Mkdir {
-    Mkdir { path: at(path), parents: None }
+    Mkdir { path: at(path), parents: Some(true) }
 }
 fn delete(path: &str) -> Delete {
     Delete { path: at(path), missing_ok: None }
