@@ -42,13 +42,13 @@ fn ls(host: &Host, args: &AuditLsArgs) -> Result<Exit, Failure> {
         }
         shown += 1;
         if host.json {
-            println!("{}", serde_json::to_string(operation).unwrap_or_default());
+            show::json(&operation);
         } else {
-            println!("{}", line(operation));
+            say!("{}", line(operation));
         }
     }
     if shown == 0 && !host.json {
-        println!("No operation fits.");
+        say!("No operation fits.");
     }
     Ok(Exit::Done)
 }
@@ -90,19 +90,19 @@ fn show_op(host: &Host, op: OpId) -> Result<Exit, Failure> {
         return Err(Failure::new(Exit::Failed, "not_found", message));
     };
     if host.json {
-        println!("{}", serde_json::to_string(operation).unwrap_or_default());
+        show::json(&operation);
         return Ok(Exit::Done);
     }
-    println!("{}", line(operation));
-    println!("\narguments");
-    println!("{}", serde_json::to_string_pretty(&operation.args).unwrap_or_default());
-    println!("\nrecords");
+    say!("{}", line(operation));
+    say!("\narguments");
+    say!("{}", serde_json::to_string_pretty(&operation.args).unwrap_or_default());
+    say!("\nrecords");
     let last = operation.settled.unwrap_or(Seq(u64::MAX));
     agent_libos::audit::scan(&journal, operation.admitted, |seq, record| {
         for event in &record.events {
             let is_its = matches!(event, Event::Op(event) if event.op() == op);
             if is_its {
-                println!("{seq} {} {}", show::clock(record.at_ms), describe(event));
+                say!("{seq} {} {}", show::clock(record.at_ms), describe(event));
             }
         }
         seq < last
@@ -122,13 +122,13 @@ fn verify(host: &Host, head: Option<&str>, exported: Option<&Path>) -> Result<Ex
         None => host.journal()?.verify(against.as_ref())?,
     };
     if host.json {
-        println!("{}", serde_json::json!({ "verified": true, "head": head.to_string() }));
+        say!("{}", serde_json::json!({ "verified": true, "head": head.to_string() }));
     } else {
-        println!("{} records, none changed, dropped, reordered or cut off.", head.size);
+        say!("{} records, none changed, dropped, reordered or cut off.", head.size);
         if against.is_none() {
-            println!("Keep this head elsewhere: it proves the end is there, too.");
+            say!("Keep this head elsewhere: it proves the end is there, too.");
         }
-        println!("head {head}");
+        say!("head {head}");
     }
     Ok(Exit::Done)
 }
@@ -157,8 +157,8 @@ fn export_to(host: &Host, output: Option<&Path>) -> Result<Exit, Failure> {
             export(&journal, &mut file, &describe_record)?;
             file.flush()?;
             if !host.json {
-                println!("Wrote {} records to {}.", journal.head().size, path.display());
-                println!(
+                say!("Wrote {} records to {}.", journal.head().size, path.display());
+                say!(
                     "Check it anywhere: libos audit verify --export {} --head {}",
                     path.display(),
                     journal.head()

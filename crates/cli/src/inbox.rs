@@ -22,13 +22,13 @@ pub(crate) async fn inbox(host: &Host, all: bool) -> Result<Exit, Failure> {
     let requests = access.port.call(human::List { all: Some(all) }).await?.requests;
     if host.json {
         for request in &requests {
-            println!("{}", serde_json::to_string(request).unwrap_or_default());
+            show::json(&request);
         }
     } else if requests.is_empty() {
-        println!("Nothing waits for you.");
+        say!("Nothing waits for you.");
     } else {
         for request in &requests {
-            println!("{}", card(access.port.as_ref(), request).await);
+            say!("{}", card(access.port.as_ref(), request).await);
         }
     }
     access.close()?;
@@ -98,10 +98,10 @@ async fn decide(
     access.close()?;
     let request = decided?;
     if host.json {
-        println!("{}", serde_json::to_string(&request).unwrap_or_default());
+        show::json(&request);
     } else {
-        println!("{}", verdict(&request));
-        println!("If no `libos run` or `libos resume` is under way, go on with `libos resume`.");
+        say!("{}", verdict(&request));
+        say!("If no `libos run` or `libos resume` is under way, go on with `libos resume`.");
     }
     Ok(Exit::Done)
 }

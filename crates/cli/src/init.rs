@@ -46,16 +46,16 @@ pub(crate) fn init(host: &Host, args: &InitArgs) -> Result<Exit, Failure> {
     std::fs::write(&args.task, TASK)?;
     std::fs::write(&plan, PLAN)?;
     if host.json {
-        println!(
+        say!(
             "{}",
             serde_json::json!({
                 "store": host.store, "task": args.task, "plan": plan,
             })
         );
     } else {
-        println!("The store is {}.", host.store.display());
-        println!("{} is a task to start from, {} its plan.", args.task.display(), plan.display());
-        println!("Next: libos run {}", args.task.display());
+        say!("The store is {}.", host.store.display());
+        say!("{} is a task to start from, {} its plan.", args.task.display(), plan.display());
+        say!("Next: libos run {}", args.task.display());
     }
     Ok(Exit::Done)
 }

@@ -1,7 +1,39 @@
 //! Words and tables for people.
 
+use std::io::Write as _;
+
 use agent_libos::abi::{CapabilityInfo, process::ProcessState};
 use serde_json::Value;
+
+/// Prints to standard output; a reader that has gone away ends the command quietly, as it would
+/// any other tool in a pipe.
+pub(crate) fn out(text: std::fmt::Arguments<'_>) {
+    if let Err(error) = std::io::stdout().lock().write_fmt(text) {
+        let code = if error.kind() == std::io::ErrorKind::BrokenPipe { 0 } else { 1 };
+        std::process::exit(code);
+    }
+}
+
+/// Prints a line to standard output.
+macro_rules! say {
+    () => { $crate::show::out(format_args!("\n")) };
+    ($format:literal $($rest:tt)*) => {
+        $crate::show::out(format_args!("{}\n", format_args!($format $($rest)*)))
+    };
+}
+
+/// Prints to standard output as it is.
+macro_rules! put {
+    ($($all:tt)*) => { $crate::show::out(format_args!($($all)*)) };
+}
+
+/// Prints a value as one line of JSON.
+pub(crate) fn json(value: &impl serde::Serialize) {
+    match serde_json::to_string(value) {
+        Ok(line) => say!("{line}"),
+        Err(error) => eprintln!("libos: a value does not print as JSON: {error}"),
+    }
+}
 
 /// A table with aligned columns; the last column is as long as it is.
 pub(crate) fn table(headers: &[&str], rows: &[Vec<String>]) -> String {
