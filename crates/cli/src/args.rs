@@ -100,7 +100,7 @@ pub(crate) struct InitArgs {
 #[command(after_help = "Examples:
   libos run task.toml
   libos run task.toml --approvals approvals.toml --json
-  libos run task.toml --wait        # answer from another terminal: libos inbox; libos approve req-1")]
+  libos run task.toml --wait        # answer from another terminal with libos approve")]
 pub(crate) struct RunArgs {
     /// The task file; see docs/task.schema.json.
     pub(crate) task: PathBuf,

@@ -31,7 +31,7 @@ script = "plan.jsonl"
 "#;
 
 const PLAN: &str = r#"{"call":"fs.list","args":{},"save":"here"}
-{"call":"fs.write","args":{"path":"listing.txt","text":"the first entry is ${here.entries.0.name}\n"}}
+{"call":"fs.write","args":{"path":"listing.txt","text":"first: ${here.entries.0.name}\n"}}
 "#;
 
 pub(crate) fn init(host: &Host, args: &InitArgs) -> Result<Exit, Failure> {

@@ -385,7 +385,8 @@ impl<'a> Driver<'a> {
         } else {
             let ids: Vec<String> = pending.iter().map(|request| request.id.to_string()).collect();
             eprintln!(
-                "Waiting for you: {}. See `libos inbox`, answer with `libos approve {}`, then `libos resume`.",
+                "Waiting for you: {}. See `libos inbox`, answer with `libos approve {}`, then \
+                 `libos resume`.",
                 ids.join(", "),
                 ids[0]
             );
