@@ -53,7 +53,7 @@ pub fn scan(
         from = Seq(last.0 + 1);
         for (seq, body) in page {
             let record =
-                wire::decode(&body).map_err(|source| AuditError::Record { seq, source })?;
+                wire::decode_record(&body).map_err(|source| AuditError::Record { seq, source })?;
             if !each(seq, record) {
                 return Ok(());
             }

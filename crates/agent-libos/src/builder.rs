@@ -7,7 +7,7 @@ use std::{
 };
 
 use crossbeam_channel::Sender;
-use libos_abi::{Fault, Outcome, Record, Seq, Syscall, wire};
+use libos_abi::{Fault, Outcome, Seq, Syscall, wire};
 use libos_broker::{ComposeError, Kernel, Parts, Submitter};
 use libos_journal::{Blobs, Head, Journal, JournalError, MemoryJournal, SqliteJournal};
 use libos_port::{Authority, BoxFuture, Component, Planner, Port, Provider};
@@ -273,8 +273,8 @@ fn fold(journal: &dyn Journal, kernel: &mut Kernel) -> Result<(), StartError> {
         };
         from = Seq(last.0 + 1);
         for (seq, body) in &page {
-            let record: Record =
-                wire::decode(body).map_err(|source| StartError::Record { seq: *seq, source })?;
+            let record = wire::decode_record(body)
+                .map_err(|source| StartError::Record { seq: *seq, source })?;
             kernel.replay(&record);
         }
     }

@@ -7,9 +7,9 @@ use std::{
 };
 
 use agent_libos::{
-    abi::{Event, OpId, Principal, Record, Seq, event::Verdict, wire},
+    abi::{Event, OpId, Principal, Seq, event::Verdict, wire},
     audit::{Decision, Operation, Trail, describe},
-    journal::{Head, Journal, SqliteJournal, export, verify_export},
+    journal::{Head, Journal, SqliteJournal, export, verify_export_events},
 };
 
 use crate::{
@@ -117,12 +117,12 @@ fn verify(host: &Host, head: Option<&str>, exported: Option<&Path>) -> Result<Ex
             let mut input = BufReader::new(File::open(path).map_err(|error| {
                 Failure::new(Exit::Usage, "invalid_file", format!("{}: {error}", path.display()))
             })?);
-            verify_export(&mut input, against.as_ref())?
+            verify_export_events(&mut input, against.as_ref(), &describe_record)?
         }
         None => host.journal()?.verify(against.as_ref())?,
     };
     if host.json {
-        say!("{}", serde_json::json!({ "verified": true, "head": head.to_string() }));
+        show::json(&serde_json::json!({ "verified": true, "head": head.to_string() }));
     } else {
         say!("{} records, none changed, dropped, reordered or cut off.", head.size);
         if against.is_none() {
@@ -131,6 +131,17 @@ fn verify(host: &Host, head: Option<&str>, exported: Option<&Path>) -> Result<Ex
         say!("head {head}");
     }
     Ok(Exit::Done)
+}
+
+/// A record as an export shows it.
+fn describe_record(_: Seq, body: &[u8]) -> serde_json::Value {
+    match wire::decode_record(body) {
+        Ok(record) => serde_json::json!({
+            "at_ms": record.at_ms,
+            "events": record.events.iter().map(describe).collect::<Vec<_>>(),
+        }),
+        Err(error) => serde_json::json!({ "undecoded": error.to_string() }),
+    }
 }
 
 fn parse_head(text: &str) -> Result<Head, Failure> {
@@ -144,13 +155,6 @@ fn parse_head(text: &str) -> Result<Head, Failure> {
 
 fn export_to(host: &Host, output: Option<&Path>) -> Result<Exit, Failure> {
     let journal: SqliteJournal = host.journal()?;
-    let describe_record = |_: Seq, body: &[u8]| match wire::decode::<Record>(body) {
-        Ok(record) => serde_json::json!({
-            "at_ms": record.at_ms,
-            "events": record.events.iter().map(describe).collect::<Vec<_>>(),
-        }),
-        Err(error) => serde_json::json!({ "undecoded": error.to_string() }),
-    };
     match output {
         Some(path) => {
             let mut file = BufWriter::new(File::create(path)?);

@@ -30,7 +30,7 @@ pub(crate) async fn run(host: &Host, command: CapCommand) -> Result<Exit, Failur
             let to = args.pid;
             let granted = port.call(capability::Grant { to, grant: spec(args) }).await?;
             if host.json {
-                say!("{}", serde_json::json!({ "capability": granted.capability }));
+                show::json(&serde_json::json!({ "capability": granted.capability }));
             } else {
                 say!("{} is now {to}'s.", granted.capability);
             }
@@ -38,7 +38,7 @@ pub(crate) async fn run(host: &Host, command: CapCommand) -> Result<Exit, Failur
         CapCommand::Revoke { capability, reason } => {
             let revoked = port.call(capability::Revoke { capability, reason }).await?.capabilities;
             if host.json {
-                say!("{}", serde_json::json!({ "revoked": revoked }));
+                show::json(&serde_json::json!({ "revoked": revoked }));
             } else {
                 let names: Vec<String> = revoked.iter().map(ToString::to_string).collect();
                 say!("Taken back: {}.", names.join(", "));

@@ -17,6 +17,9 @@ use crate::{
     show,
 };
 
+/// The largest file whose change a card shows: the largest that a call can write.
+const SHOWN_BYTES_MAX: u64 = 1 << 20;
+
 pub(crate) async fn inbox(host: &Host, all: bool) -> Result<Exit, Failure> {
     let access = host.access().await?;
     let requests = access.port.call(human::List { all: Some(all) }).await?.requests;
@@ -197,8 +200,17 @@ async fn write_diff(
     }
     let path = args["path"].as_str()?.split_once('/')?.1;
     let info = port.call(process::Inspect { pid }).await.ok()?;
-    let file = std::path::Path::new(&info.workspace?).join(path);
-    let is_plain = std::fs::symlink_metadata(&file).is_ok_and(|found| found.is_file());
+    let workspace = std::path::PathBuf::from(info.workspace?).canonicalize().ok()?;
+    let file = workspace.join(path);
+    // A link on the way would show a file that the write does not touch.
+    if file.parent()?.canonicalize().ok()? != file.parent()? {
+        return None;
+    }
+    let is_plain = std::fs::symlink_metadata(&file)
+        .is_ok_and(|found| found.is_file() && found.len() <= SHOWN_BYTES_MAX);
+    if !is_plain && file.exists() {
+        return None;
+    }
     let old = if is_plain { std::fs::read_to_string(&file).ok()? } else { String::new() };
     let new = args["text"].as_str()?;
     let from = if is_plain { path } else { "(no file)" };

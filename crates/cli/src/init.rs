@@ -6,6 +6,7 @@ use crate::{
     args::InitArgs,
     exit::{Exit, Failure},
     host::Host,
+    show,
 };
 
 const TASK: &str = r#"# A task for `libos run`. Every key is described in docs/task.schema.json.
@@ -46,12 +47,9 @@ pub(crate) fn init(host: &Host, args: &InitArgs) -> Result<Exit, Failure> {
     std::fs::write(&args.task, TASK)?;
     std::fs::write(&plan, PLAN)?;
     if host.json {
-        say!(
-            "{}",
-            serde_json::json!({
-                "store": host.store, "task": args.task, "plan": plan,
-            })
-        );
+        show::json(&serde_json::json!({
+            "store": host.store, "task": args.task, "plan": plan,
+        }));
     } else {
         say!("The store is {}.", host.store.display());
         say!("{} is a task to start from, {} its plan.", args.task.display(), plan.display());

@@ -58,7 +58,7 @@ fn main() -> ExitCode {
             if json {
                 say!("{}", failure.json());
             } else {
-                eprintln!("libos: {failure}");
+                tell!("libos: {failure}");
             }
             failure.exit.into()
         }

@@ -68,7 +68,7 @@ pub(crate) async fn inspect(host: &Host, pid: Pid) -> Result<Exit, Failure> {
     let capabilities = access.port.call(list).await?.capabilities;
     access.close()?;
     if host.json {
-        say!("{}", serde_json::json!({ "process": info, "capabilities": capabilities }));
+        show::json(&serde_json::json!({ "process": info, "capabilities": capabilities }));
         return Ok(Exit::Done);
     }
     let line = |name: &str, value: &str| say!("{name:10} {value}");

@@ -197,7 +197,7 @@ impl<'a> Driver<'a> {
 
     fn interrupted(&self) -> Exit {
         if !self.host.json {
-            eprintln!("Stopped. Nothing is lost: go on with `libos resume`.");
+            tell!("Stopped. Nothing is lost: go on with `libos resume`.");
         }
         Exit::Failed
     }
@@ -216,12 +216,14 @@ impl<'a> Driver<'a> {
             Notice::Output { pid, message } => {
                 if !self.host.json {
                     let pid = pid.map(|pid| pid.to_string()).unwrap_or_default();
-                    say!("{pid} says: {}", message.as_str().unwrap_or_default());
+                    let message = message.as_str().unwrap_or_default().replace('\n', "\n    ");
+                    say!("{pid} says: {message}");
                 }
             }
             Notice::Ended { pid, ending } => {
                 if !self.host.json {
-                    let said = ending.message.as_deref().map(|said| format!(": {said}"));
+                    let said =
+                        ending.message.as_deref().map(|said| format!(": {}", show::cut(said, 300)));
                     say!("{pid} {}{}", show::state(ending.state), said.unwrap_or_default());
                 }
                 if self.open.remove(&pid) {
@@ -260,7 +262,7 @@ impl<'a> Driver<'a> {
             show::json(&line);
         } else {
             let args = show::brief(&arguments(call), 70);
-            let error = outcome.as_ref().err().map(|error| format!(": {error}"));
+            let error = outcome.as_ref().err().map(|error| show::cut(&format!(": {error}"), 300));
             let (pid, error) = (pid.to_string(), error.unwrap_or_default());
             say!("{pid:<5}{step:>3} {word:<7} {name} {args}{error}");
         }
@@ -279,7 +281,7 @@ impl<'a> Driver<'a> {
         if self.host.json {
             show::json(&RequestLine { request: &request });
         } else {
-            eprintln!("{}", inbox::card(port, &request).await);
+            tell!("{}", inbox::card(port, &request).await);
         }
         self.asked.insert(id, request);
         self.prompt();
@@ -292,7 +294,7 @@ impl<'a> Driver<'a> {
             Ok(_) => Ok(()),
             // Somebody else was faster, or the process ended: their word counts.
             Err(error) if error.code() == "already_decided" => {
-                eprintln!("libos: {error}");
+                tell!("libos: {error}");
                 Ok(())
             }
             Err(error) => Err(error.into()),
@@ -314,7 +316,7 @@ impl<'a> Driver<'a> {
         };
         eprint!("{id}: {choices}? ");
         if let Err(error) = io::stderr().flush() {
-            eprintln!("libos: {error}");
+            tell!("libos: {error}");
         }
         self.prompted = Some(*id);
         self.typed.get_or_insert_with(read_lines);
@@ -360,7 +362,7 @@ impl<'a> Driver<'a> {
             waiting.iter().filter(|process| !process.state.is_terminal()).collect();
         self.asked.retain(|id, _| pending.iter().any(|request| request.id == *id));
         if self.prompted.is_some_and(|id| !self.asked.contains_key(&id)) {
-            eprintln!("(answered elsewhere)");
+            tell!("(answered elsewhere)");
             self.prompted = None;
         }
         // News may be older than what has happened since.
@@ -379,12 +381,12 @@ impl<'a> Driver<'a> {
         } else if pending.is_empty() {
             for process in &waiting {
                 let wait = process.wait.as_ref().map(crate::process::waits_for);
-                eprintln!("{} waits for {}", process.pid, wait.unwrap_or_default());
+                tell!("{} waits for {}", process.pid, wait.unwrap_or_default());
             }
-            eprintln!("Nothing here can happen by itself. It stays resumable: `libos resume`.");
+            tell!("Nothing here can happen by itself. It stays resumable: `libos resume`.");
         } else {
             let ids: Vec<String> = pending.iter().map(|request| request.id.to_string()).collect();
-            eprintln!(
+            tell!(
                 "Waiting for you: {}. See `libos inbox`, answer with `libos approve {}`, then \
                  `libos resume`.",
                 ids.join(", "),
