@@ -260,12 +260,12 @@ fn a_budget_holds_for_all_below_a_process() {
 
 #[test]
 fn a_process_over_its_time_is_told_so_and_ends() {
-    let head = format!("[budget]\nwall = \"100ms\"\n\n{}", allow("read", "clock:*"));
+    let head = format!("[budget]\nwall = \"1500ms\"\n\n{}", allow("read", "clock:*"));
     let lab = Lab::with(
         &head,
         &[
             expect("clock.now", json!({}), "ok"),
-            call("clock.sleep", json!({ "ms": 150 })),
+            call("clock.sleep", json!({ "ms": 1600 })),
             expect("clock.now", json!({}), "over_budget"),
         ],
     );
