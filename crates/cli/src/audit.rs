@@ -8,7 +8,7 @@ use std::{
 
 use agent_libos::{
     abi::{Event, OpId, Principal, Seq, event::Verdict, wire},
-    audit::{Decision, Operation, Trail, describe},
+    audit::{Decision, Judgement, Operation, Trail, describe},
     journal::{Head, Journal, SqliteJournal, export, verify_export_events},
 };
 
@@ -67,7 +67,11 @@ fn line(operation: &Operation) -> String {
         text.push_str(&format!("       {}\n", decision_line(decision)));
     }
     text.push_str(&format!("       => {}", operation.ended.unwrap_or("open")));
-    if let (Some(error), true) = (&operation.error, operation.ended != Some("denied")) {
+    // A refusal was told by its decision.
+    let told = operation.decisions.last().is_some_and(|decision| {
+        matches!(decision.verdict, Judgement::Refused(_) | Judgement::Verdict(Verdict::Denied(_)))
+    });
+    if let (Some(error), false) = (&operation.error, told) {
         text.push_str(&format!(": {error}"));
     }
     text
@@ -75,9 +79,10 @@ fn line(operation: &Operation) -> String {
 
 fn decision_line(decision: &Decision) -> String {
     let word = match &decision.verdict {
-        Verdict::Allowed(_) => "allowed",
-        Verdict::Asked { .. } => "asked",
-        Verdict::Denied(_) => "denied",
+        Judgement::Verdict(Verdict::Allowed(_)) => "allowed",
+        Judgement::Verdict(Verdict::Asked { .. }) => "asked",
+        Judgement::Verdict(Verdict::Denied(_)) => "denied",
+        Judgement::Refused(_) => "refused",
     };
     format!("{word}: {}", decision.because.join("; "))
 }

@@ -356,8 +356,9 @@ impl<'a> Driver<'a> {
     /// Nothing can happen by itself any more: either a human is to answer, or nothing ever will.
     async fn idle(&mut self) -> Result<Option<Exit>, Failure> {
         let port: &dyn Port = &self.port;
-        let pending = port.call(human::List { all: None }).await?.requests;
+        // In this order: what a process waits for is then in the list of what is pending.
         let waiting = port.call(process::List {}).await?.processes;
+        let pending = port.call(human::List { all: None }).await?.requests;
         let waiting: Vec<&ProcessInfo> =
             waiting.iter().filter(|process| !process.state.is_terminal()).collect();
         self.asked.retain(|id, _| pending.iter().any(|request| request.id == *id));
@@ -365,11 +366,14 @@ impl<'a> Driver<'a> {
             tell!("(answered elsewhere)");
             self.prompted = None;
         }
-        // News may be older than what has happened since.
-        let stale = waiting.iter().any(|process| {
-            matches!(process.state, ProcessState::Runnable | ProcessState::Running)
-                || process.wait.as_ref().is_some_and(|wait| wait.until_ms.is_some())
-        });
+        // News may be older than what has happened since: a request that is still on its way to
+        // us may fit a rule, and a process that runs again may end.
+        let unseen = pending.iter().any(|request| !self.asked.contains_key(&request.id));
+        let stale = unseen
+            || waiting.iter().any(|process| {
+                matches!(process.state, ProcessState::Runnable | ProcessState::Running)
+                    || process.wait.as_ref().is_some_and(|wait| wait.until_ms.is_some())
+            });
         if waiting.is_empty() || stale || self.wait || (self.inline && !pending.is_empty()) {
             self.prompt();
             return Ok(None);
