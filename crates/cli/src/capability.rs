@@ -20,7 +20,8 @@ pub(crate) async fn run(host: &Host, command: CapCommand) -> Result<Exit, Failur
                     println!("{}", serde_json::to_string(cap).unwrap_or_default());
                 }
             } else if list.is_empty() {
-                println!("No capability in force.");
+                let of = if all { "of a living process" } else { "in force" };
+                println!("No capability {of}; `libos audit ls` tells of those there were.");
             } else {
                 let rows: Vec<_> = list.iter().map(show::capability_row).collect();
                 print!("{}", show::table(&show::CAPABILITY_HEADERS, &rows));
