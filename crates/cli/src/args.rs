@@ -272,7 +272,7 @@ pub(crate) struct AuditLsArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
-    /// The folder to make the project in; it must not exist.
+    /// The folder to make the project and its store in; it must not exist.
     #[arg(long, default_value = "libos-demo")]
     pub(crate) dir: PathBuf,
 }

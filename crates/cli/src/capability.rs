@@ -20,7 +20,8 @@ pub(crate) async fn run(host: &Host, command: CapCommand) -> Result<Exit, Failur
                     show::json(&cap);
                 }
             } else if list.is_empty() {
-                say!("No capability in force.");
+                let of = if all { "of a living process" } else { "in force" };
+                say!("No capability {of}; `libos audit ls` tells of those there were.");
             } else {
                 let rows: Vec<_> = list.iter().map(show::capability_row).collect();
                 put!("{}", show::table(&show::CAPABILITY_HEADERS, &rows));

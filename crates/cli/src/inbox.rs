@@ -213,6 +213,9 @@ async fn write_diff(
     }
     let old = if is_plain { std::fs::read_to_string(&file).ok()? } else { String::new() };
     let new = args["text"].as_str()?;
+    if is_plain && old == new {
+        return Some("none: the file reads so already".into());
+    }
     let from = if is_plain { path } else { "(no file)" };
     Some(TextDiff::from_lines(old.as_str(), new).unified_diff().header(from, path).to_string())
 }
