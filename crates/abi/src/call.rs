@@ -110,6 +110,8 @@ pub struct CallInfo {
     pub args: &'static [ArgInfo],
     /// The failures of its service it can end in.
     pub fails: &'static [&'static str],
+    /// Its reply's type as written in the table.
+    pub reply: &'static str,
     /// The JSON schema of its arguments.
     pub args_schema: fn() -> Schema,
     /// The JSON schema of its reply.
@@ -269,6 +271,7 @@ macro_rules! service {
                         rust: stringify!($type),
                     }),*],
                     fails: &[$(Failure::code_of(FailureKind::$fails)),*],
+                    reply: stringify!($reply),
                     args_schema: || schemars::schema_for!($Call),
                     reply_schema: || schemars::schema_for!($reply),
                 };
