@@ -140,6 +140,11 @@ fn keeps_call(call: &Value, after: &Value, found: &mut Vec<String>) {
             found.push(format!("{what} has another place"));
         }
     }
+    let required = |call: &'_ Value| list(&call["args_schema"]["required"]).to_vec();
+    let before = required(call);
+    for name in required(after).iter().filter(|name| !before.contains(name)) {
+        found.push(format!("{what} now requires {name}: a new argument must be optional"));
+    }
     for code in list(&call["fails"]).iter().filter(|code| !list(&after["fails"]).contains(code)) {
         found.push(format!("{what} no longer names the failure {code}"));
     }
@@ -300,6 +305,10 @@ mod tests {
         changed(
             |new| new["services"][8]["calls"][0]["args"].as_array_mut().expect("a list").reverse(),
             "argument `path` of `fs.read` has another place",
+        );
+        changed(
+            |new| push(&mut new["services"][8]["calls"][0]["args_schema"]["required"], json!("x")),
+            "call `fs.read` now requires \"x\"",
         );
         let bytes = "/calls/0/reply_schema/properties/bytes/type";
         changed(

@@ -85,6 +85,19 @@ pub struct ArgInfo {
     pub doc: &'static str,
     /// Its type as written in the table.
     pub rust: &'static str,
+    /// Whether it may be left out.
+    pub optional: bool,
+}
+
+/// The schema of a call's arguments, in which those that may be left out are not required,
+/// whatever their type's schema says of itself.
+pub(crate) fn args_schema(mut schema: Schema, args: &[ArgInfo]) -> Schema {
+    let is_optional =
+        |name: &serde_json::Value| args.iter().any(|arg| arg.optional && name == arg.name);
+    if let Some(required) = schema.get_mut("required").and_then(|it| it.as_array_mut()) {
+        required.retain(|name| !is_optional(name));
+    }
+    schema
 }
 
 /// Everything a table says of one call.
@@ -269,10 +282,14 @@ macro_rules! service {
                         arg: <$type as $crate::Field>::TYPE,
                         doc: concat!($($adoc, "\n"),*),
                         rust: stringify!($type),
+                        optional: <$type as $crate::Field>::OPTIONAL,
                     }),*],
                     fails: &[$(Failure::code_of(FailureKind::$fails)),*],
                     reply: stringify!($reply),
-                    args_schema: || schemars::schema_for!($Call),
+                    args_schema: || $crate::call::args_schema(
+                        schemars::schema_for!($Call),
+                        <$Call as $crate::Request>::INFO.args,
+                    ),
                     reply_schema: || schemars::schema_for!($reply),
                 };
                 fn reply(reply: $crate::Reply) -> Option<$reply> {

@@ -465,14 +465,27 @@ impl fmt::Display for Right {
 }
 
 /// A set of rights; a list of names in documents.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Encode, Decode)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Encode)]
 pub struct Rights(u16);
+
+impl<C> Decode<C> for Rights {
+    fn decode<D: Decoder<Context = C>>(d: &mut D) -> Result<Self, DecodeError> {
+        let bits = Decode::decode(d)?;
+        Self::of_bits(bits).ok_or(DecodeError::Other("there is no such right"))
+    }
+}
+
+bincode::impl_borrow_decode!(Rights);
 
 impl Rights {
     /// Every right.
     #[must_use]
     pub fn all() -> Self {
         Right::ALL.into_iter().collect()
+    }
+
+    fn of_bits(bits: u16) -> Option<Self> {
+        (bits >> Right::ALL.len() == 0).then_some(Self(bits))
     }
 
     /// Whether `right` is in it.
@@ -531,7 +544,8 @@ impl<'de> Deserialize<'de> for Rights {
         if d.is_human_readable() {
             Ok(Vec::<Right>::deserialize(d)?.into_iter().collect())
         } else {
-            u16::deserialize(d).map(Self)
+            let bits = u16::deserialize(d)?;
+            Self::of_bits(bits).ok_or_else(|| D::Error::custom("there is no such right"))
         }
     }
 }

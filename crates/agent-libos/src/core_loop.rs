@@ -7,7 +7,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
-use libos_abi::{Fault, OpId, Outcome, Pid, Syscall, wire};
+use libos_abi::{Digest, Fault, OpId, Outcome, Pid, Syscall, wire};
 use libos_broker::{Input, Kernel, Notice, Output, Outputs, Part, Submission, Submitter, Ticket};
 use libos_journal::{Batch, Blobs, Head, Journal, JournalError, Sync};
 use libos_port::{EffectOutcome, Reconciled};
@@ -21,6 +21,7 @@ pub(crate) enum Message {
     Finished { op: OpId, outcome: EffectOutcome },
     Reconciled { op: OpId, result: Reconciled },
     Watch(mpsc::UnboundedSender<News>),
+    Digest(oneshot::Sender<Digest>),
     Shutdown,
 }
 
@@ -206,6 +207,11 @@ impl Core {
             Message::Watch(sender) => {
                 self.watchers.push(sender);
                 self.idle_told = false;
+                return;
+            }
+            Message::Digest(reply) => {
+                // Who no longer wants to know has gone away.
+                drop(reply.send(self.kernel.digest()));
                 return;
             }
             Message::Shutdown => return,

@@ -183,14 +183,11 @@ fn write_args(page: &mut String, call: &CallInfo, schema: &Value) -> fmt::Result
     if call.args.is_empty() {
         return writeln!(page, "It takes no arguments.\n");
     }
-    let fields = schema::fields(schema);
     writeln!(page, "| argument | type | | meaning |\n| --- | --- | --- | --- |")?;
     for arg in call.args {
         let name = plain(arg.name);
-        let field = fields.iter().find(|field| field.name == name);
-        let optional = field.is_some_and(|field| field.optional) || arg.rust == "Folder";
         let type_name = type_name(&schema["properties"][name]).replace(" or null", "");
-        let word = if optional { "optional" } else { "" };
+        let word = if arg.optional { "optional" } else { "" };
         writeln!(page, "| `{name}` | {type_name} | {word} | {} |", one_line(arg.doc))?;
     }
     writeln!(page)
@@ -209,7 +206,7 @@ fn write_reply(page: &mut String, schema: &Value) -> fmt::Result {
 
 fn write_fields(page: &mut String, title: &str, fields: &[schema::Field]) -> fmt::Result {
     writeln!(page, "| {title} | type | meaning |\n| --- | --- | --- |")?;
-    for schema::Field { name, type_name, doc, .. } in fields {
+    for schema::Field { name, type_name, doc } in fields {
         writeln!(page, "| `{name}` | {type_name} | {doc} |")?;
     }
     writeln!(page)

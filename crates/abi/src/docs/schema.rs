@@ -7,20 +7,16 @@ pub(super) struct Field {
     pub(super) name: String,
     pub(super) type_name: String,
     pub(super) doc: String,
-    pub(super) optional: bool,
 }
 
-/// The fields of an object's schema.
+/// The fields of an object's schema, in the order of their names.
 pub(super) fn fields(schema: &Value) -> Vec<Field> {
-    let required = schema["required"].as_array();
-    let required = |name: &str| required.is_some_and(|all| all.iter().any(|it| it == name));
     let properties = schema["properties"].as_object().into_iter().flatten();
     properties
         .map(|(name, property)| Field {
             name: name.clone(),
             type_name: type_name(property),
             doc: doc(property),
-            optional: !required(name),
         })
         .collect()
 }
