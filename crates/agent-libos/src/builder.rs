@@ -313,8 +313,9 @@ impl Runtime {
         Watch::new(receiver, Arc::clone(&self.blobs))
     }
 
-    /// A digest of the whole kernel state, between two calls. [`replay_digest`] of the journal as
-    /// it is then gives the same: this is how replay is verified.
+    /// A digest of the whole kernel state once everything so far is in the journal.
+    /// [`replay_digest`] of the journal as it is at that moment gives the same: this is how replay
+    /// is verified.
     ///
     /// # Errors
     /// [`Fault::StoreUnavailable`] when the core has stopped.

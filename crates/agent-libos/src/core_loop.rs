@@ -78,6 +78,8 @@ pub(crate) struct Core {
     tickets: HashMap<Ticket, oneshot::Sender<Outcome>>,
     last_ticket: u64,
     watchers: Vec<mpsc::UnboundedSender<News>>,
+    /// Who wants a digest of the state as it is in the journal next.
+    digests: Vec<oneshot::Sender<Digest>>,
     /// News whose records are not on disk yet.
     held: Vec<News>,
     /// Whether records wait to be written.
@@ -105,6 +107,7 @@ impl Core {
             tickets: HashMap::new(),
             last_ticket: 0,
             watchers: Vec::new(),
+            digests: Vec::new(),
             held: Vec::new(),
             lazy: false,
             idle_told: false,
@@ -142,6 +145,7 @@ impl Core {
         loop {
             self.fill(&mut out);
             self.let_out(std::mem::take(&mut out))?;
+            self.tell_digest();
             let first = match self.receive()? {
                 Some(message) => message,
                 None => {
@@ -210,13 +214,25 @@ impl Core {
                 return;
             }
             Message::Digest(reply) => {
-                // Who no longer wants to know has gone away.
-                drop(reply.send(self.kernel.digest()));
+                self.digests.push(reply);
                 return;
             }
             Message::Shutdown => return,
         };
         self.kernel.step(now_ms, input, out);
+    }
+
+    /// Tells the digest while the journal holds exactly what the kernel has seen.
+    fn tell_digest(&mut self) {
+        if self.digests.is_empty() {
+            return;
+        }
+        let digest = self.kernel.digest();
+        for reply in self.digests.drain(..) {
+            if reply.send(digest).is_err() {
+                tracing::debug!("whoever asked for the digest has gone away");
+            }
+        }
     }
 
     fn fill(&mut self, out: &mut Outputs) {
