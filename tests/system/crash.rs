@@ -281,12 +281,12 @@ fn killed_at_ten_moments_it_ends_as_if_nothing_had_happened() {
 
 #[test]
 fn killed_again_and_again_it_ends_as_if_nothing_had_happened() {
-    storm(0x5eed_0002, 5, 4, false);
+    storm(0x5eed_0002, 4, 4, false);
 }
 
 #[test]
 fn killed_while_it_starts_it_ends_as_if_nothing_had_happened() {
-    storm(0x5eed_0003, 4, 6, true);
+    storm(0x5eed_0003, 3, 6, true);
 }
 
 /// A program that may have run is never run again, and everyone is told that nobody knows.

@@ -117,7 +117,6 @@ impl Builder {
                 Box::new(libos_images::Images::default()),
             ],
             providers: vec![
-                Arc::new(libos_providers::FsProvider::default()),
                 Arc::new(libos_providers::ShellProvider::new(
                     libos_providers::ShellConfig::from_host(),
                 )),
@@ -223,20 +222,30 @@ impl Builder {
         self,
         watchers: Vec<tokio::sync::mpsc::UnboundedSender<crate::News>>,
     ) -> Result<Runtime, StartError> {
+        // An agent must not reach the store it is recorded in, even if it lies in its workspace.
+        let mut kept = Vec::new();
         let journal: Box<dyn Journal> = match self.store {
             Store::Memory => Box::new(MemoryJournal::new()),
-            Store::Folder(folder) => Box::new(SqliteJournal::open(&folder)?),
+            Store::Folder(folder) => {
+                let journal = SqliteJournal::open(&folder)?;
+                kept.push(std::path::absolute(&folder).unwrap_or(folder));
+                Box::new(journal)
+            }
             Store::Given(journal) => journal,
         };
+        let mut providers = self.providers;
+        if !providers.iter().any(|provider| provider.serves().contains(&"fs")) {
+            providers.push(Arc::new(libos_providers::FsProvider::keeping_out_of(kept)));
+        }
         let mut provided: Vec<&'static str> =
-            self.providers.iter().flat_map(|provider| provider.serves()).copied().collect();
+            providers.iter().flat_map(|provider| provider.serves()).copied().collect();
         provided.push("audit");
         let parts = Parts::new(self.authority, self.components)?;
         let mut kernel = Kernel::new(parts, provided);
         fold(journal.as_ref(), &mut kernel)?;
         let blobs = journal.blobs();
         let (inbox, messages) = crossbeam_channel::unbounded();
-        let runner = Runner::new(inbox.clone(), Arc::clone(&blobs), self.providers, self.planners);
+        let runner = Runner::new(inbox.clone(), Arc::clone(&blobs), providers, self.planners);
         let mut core = Core::new(kernel, journal, messages, runner, self.clock, self.limits);
         core.watch(watchers);
         let run_processes = self.run_processes;

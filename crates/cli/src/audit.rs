@@ -9,7 +9,7 @@ use std::{
 use agent_libos::{
     abi::{Event, OpId, Principal, Record, Seq, event::Verdict, wire},
     audit::{Decision, Judgement, Operation, Trail, describe},
-    journal::{Head, Journal, SqliteJournal, export, verify_export},
+    journal::{Head, Journal, SqliteJournal, export, verify_export_events},
 };
 
 use crate::{
@@ -122,7 +122,7 @@ fn verify(host: &Host, head: Option<&str>, exported: Option<&Path>) -> Result<Ex
             let mut input = BufReader::new(File::open(path).map_err(|error| {
                 Failure::new(Exit::Usage, "invalid_file", format!("{}: {error}", path.display()))
             })?);
-            verify_export(&mut input, against.as_ref())?
+            verify_export_events(&mut input, against.as_ref(), &describe_record)?
         }
         None => host.journal()?.verify(against.as_ref())?,
     };
@@ -149,13 +149,6 @@ fn parse_head(text: &str) -> Result<Head, Failure> {
 
 fn export_to(host: &Host, output: Option<&Path>) -> Result<Exit, Failure> {
     let journal: SqliteJournal = host.journal()?;
-    let describe_record = |_: Seq, body: &[u8]| match wire::decode::<Record>(body) {
-        Ok(record) => serde_json::json!({
-            "at_ms": record.at_ms,
-            "events": record.events.iter().map(describe).collect::<Vec<_>>(),
-        }),
-        Err(error) => serde_json::json!({ "undecoded": error.to_string() }),
-    };
     match output {
         Some(path) => {
             let mut file = BufWriter::new(File::create(path)?);
@@ -175,4 +168,15 @@ fn export_to(host: &Host, output: Option<&Path>) -> Result<Exit, Failure> {
         }
     }
     Ok(Exit::Done)
+}
+
+/// A record as an export shows it.
+fn describe_record(_: Seq, body: &[u8]) -> serde_json::Value {
+    match wire::decode::<Record>(body) {
+        Ok(record) => serde_json::json!({
+            "at_ms": record.at_ms,
+            "events": record.events.iter().map(describe).collect::<Vec<_>>(),
+        }),
+        Err(error) => serde_json::json!({ "undecoded": error.to_string() }),
+    }
 }

@@ -4,7 +4,8 @@
 //! is atomic: a reader sees the old content or the new. Calls that change a mount run one after the
 //! other. A regular file with a second name (hard link) is neither read nor written, since the
 //! other name may be outside the mount; special files are never opened; what belongs to git
-//! (`.git`) may be read and never changed.
+//! (`.git`) may be read and never changed. What the host keeps to itself, such as a store that lies
+//! in the workspace, is neither read nor changed.
 
 pub(crate) mod mount;
 mod ops;
@@ -14,7 +15,7 @@ mod write;
 
 use std::{
     collections::BTreeMap,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
@@ -51,6 +52,8 @@ type Locks = BTreeMap<(u64, u64), Weak<Mutex<()>>>;
 #[derive(Debug, Default)]
 struct Shared {
     mounts: BTreeMap<String, PathBuf>,
+    /// Host folders that no call reaches into, wherever a mount lies.
+    kept: Vec<PathBuf>,
     walk: Walk,
     locks: Mutex<Locks>,
 }
@@ -69,9 +72,15 @@ impl FsProvider {
         Self::build(mounts, Walk::default())
     }
 
+    /// A provider of the one mount `workspace` that reaches into none of these host folders, even
+    /// where they lie in the workspace.
+    #[must_use]
+    pub fn keeping_out_of(kept: Vec<PathBuf>) -> Self {
+        Self { shared: Arc::new(Shared { kept, ..Shared::default() }) }
+    }
+
     fn build(mounts: BTreeMap<String, PathBuf>, walk: Walk) -> Self {
-        let locks = Mutex::default();
-        Self { shared: Arc::new(Shared { mounts, walk, locks }) }
+        Self { shared: Arc::new(Shared { mounts, walk, ..Shared::default() }) }
     }
 }
 
@@ -183,7 +192,24 @@ impl Shared {
             tracing::warn!(op = %order.op, %error, "a mount's folder does not open");
             Stop::Failed(no_mount("is not there: the host's folder is missing"))
         })?;
+        self.keep_out(&folder, path, &names)?;
         Ok(Task { op: order.op, path, mount, names, abandoned })
+    }
+
+    /// Refuses a path into a folder that is kept. No link is followed on the way, so the names
+    /// alone tell where it leads.
+    fn keep_out(&self, folder: &Path, path: &FsPath, names: &[&str]) -> Result<(), Stop> {
+        if self.kept.is_empty() {
+            return Ok(());
+        }
+        let host = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+        let host = names.iter().fold(host, |host, name| host.join(name));
+        let is_kept = |kept: &PathBuf| kept.canonicalize().is_ok_and(|kept| host.starts_with(kept));
+        if self.kept.iter().any(is_kept) {
+            let why = format!("`{path}` is kept by the host");
+            return Err(Stop::Refused(fs::FailureKind::NotPermitted.because(why)));
+        }
+        Ok(())
     }
 
     /// Runs `work` while nothing else here changes the same mount, however its folder is named.
