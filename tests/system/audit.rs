@@ -1,5 +1,7 @@
 //! What was tampered with is found: in the store, and in an export that left it.
 #![allow(
+    clippy::panic,
+    clippy::unwrap_used,
     clippy::disallowed_methods,
     clippy::disallowed_types,
     reason = "tests drive the real binary"

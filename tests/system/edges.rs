@@ -1,5 +1,7 @@
 //! Where it could break: empty plans, odd texts, large payloads, a store inside the workspace.
 #![allow(
+    clippy::panic,
+    clippy::unwrap_used,
     clippy::disallowed_methods,
     clippy::disallowed_types,
     reason = "tests drive the real binary"

@@ -1,5 +1,7 @@
 //! The examples and the demo do what they say, run by the real binary as a person would run them.
 #![allow(
+    clippy::panic,
+    clippy::unwrap_used,
     clippy::disallowed_methods,
     clippy::disallowed_types,
     reason = "tests drive the real binary"

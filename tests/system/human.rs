@@ -1,5 +1,7 @@
 //! The human's part: cards, scopes, races, approvals files, questions, permissions, exit codes.
 #![allow(
+    clippy::panic,
+    clippy::unwrap_used,
     clippy::disallowed_methods,
     clippy::disallowed_types,
     reason = "tests drive the real binary"

@@ -1,6 +1,8 @@
 //! What a plan may and may not do: every refusal has its code, the job is done all the same, and
 //! the audit says of each decision why it was made.
 #![allow(
+    clippy::panic,
+    clippy::unwrap_used,
     clippy::disallowed_methods,
     clippy::disallowed_types,
     reason = "tests drive the real binary"

@@ -435,7 +435,10 @@ macro_rules! service {
             ) -> Result<Self, bincode::error::DecodeError> {
                 match number {
                     $($number => Ok(Self::$Call(bincode::Decode::decode(d)?)),)*
-                    _ => Err($crate::call::unknown(concat!("call of ", stringify!($service)), number)),
+                    _ => Err($crate::call::unknown(
+                        concat!("call of ", stringify!($service)),
+                        number,
+                    )),
                 }
             }
         }
@@ -462,7 +465,10 @@ macro_rules! service {
             ) -> Result<Self, bincode::error::DecodeError> {
                 match number {
                     $($number => Ok(Self::$Call(bincode::Decode::decode(d)?)),)*
-                    _ => Err($crate::call::unknown(concat!("reply of ", stringify!($service)), number)),
+                    _ => Err($crate::call::unknown(
+                        concat!("reply of ", stringify!($service)),
+                        number,
+                    )),
                 }
             }
         }

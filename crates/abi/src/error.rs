@@ -204,19 +204,25 @@ macro_rules! fault_codes {
 }
 
 fault_codes! {
-    1 Denied "denied" "Authority was missing. Not retried: ask for the grant that the denial names.";
+    1 Denied "denied"
+        "Authority was missing. Not retried: ask for the grant that the denial names.";
     2 OverBudget "over_budget" "A budget of the process or of one above it is used up.";
-    3 UnknownOutcome "unknown_outcome" "Nobody can know whether the effect happened. It is never repeated by itself.";
-    4 Diverged "diverged" "The process ran its quantum again and made another call than the one recorded.";
+    3 UnknownOutcome "unknown_outcome"
+        "Nobody can know whether the effect happened. It is never repeated by itself.";
+    4 Diverged "diverged"
+        "The process ran its quantum again and made another call than the one recorded.";
     5 BadMessage "bad_message" "The message is malformed: nothing was done.";
     6 NoProcess "no_process" "The process has ended, or was never there.";
     7 StaleRun "stale_run" "A run of the process that has been superseded.";
     8 Cancelled "cancelled" "The call was given up because its process ended or was interrupted.";
     9 StoreUnavailable "store_unavailable" "The store takes no record: nothing was done.";
     10 Unsupported "unsupported" "No part that serves this call is composed in.";
-    11 ProviderFailed "provider_failed" "The host failed in a way that is no business of the process.";
+    11 ProviderFailed "provider_failed"
+        "The host failed in a way that is no business of the process.";
     12 Limit "limit" "A kernel limit was reached; see the limits table.";
-    13 OutsideMount "outside_mount" "A path that leads out of its mount: by `..`, as an absolute path, through a symbolic link or a hard link.";
+    13 OutsideMount "outside_mount"
+        "A path that leads out of its mount: by `..`, as an absolute path, through a \
+         symbolic link or a hard link.";
 }
 
 impl Fault {

@@ -381,3 +381,83 @@ async fn time_is_what_the_embedders_clock_says() {
     assert_eq!(ending.message.as_deref(), Some("2026-11-22T21:08:28.000Z 3600000"));
     assert_eq!(ending.at_ms, 1_795_381_708_000 + 3_600_000);
 }
+
+/// Waits until a human is asked.
+async fn asked(stage: &mut Stage) -> RequestId {
+    loop {
+        if let News::Notice(Notice::Asked(id)) = stage.news().await {
+            return id;
+        }
+    }
+}
+
+/// What could not be read back is not written: a process cannot make its store unreadable.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_too_large_for_a_record_is_refused_and_the_journal_can_be_read() {
+    let journal = Shared::default();
+    let builder = Builder::new().journal(Box::new(journal.clone())).provider(Arc::new(FakeShell));
+    let mut stage = Stage::start(builder);
+    let plan = script(&[
+        json!({ "call": "shell.run", "args": { "argv": ["x", "y".repeat(5 << 20)] },
+            "expect": "limit" }),
+        json!({ "call": "object.create", "args": { "type": "t", "payload": {},
+            "name": "n".repeat(3 << 20), "namespace": "m" }, "expect": "limit" }),
+        json!({ "call": "object.create",
+            "args": { "type": "t", "payload": "large payloads are stored ".repeat(10_000) },
+            "expect": "ok" }),
+    ]);
+    let ending = stage.run(launch("script", &plan, json!([]))).await;
+    assert_eq!(ending.state, ProcessState::Exited, "{ending:?}");
+    let live = stage.runtime.digest().await.unwrap();
+    stage.runtime.shutdown().unwrap();
+    assert_eq!(replay_digest(&journal).unwrap(), live);
+}
+
+/// A call that was approved, and then waits for something else, is not asked about again.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_approved_call_that_waits_is_asked_about_once() {
+    let mut stage = Stage::start(Builder::new());
+    let plan = script(&[json!({ "call": "clock.sleep", "args": { "ms": 50 }, "expect": "ok" })]);
+    let allowed = json!([{ "on": "clock:sleep", "rights": ["read"], "effect": "ask" }]);
+    let pid = stage.host().call(launch("script", &plan, allowed)).await.unwrap().pid;
+    let request = asked(&mut stage).await;
+    let decision = human::Decision::Approve { scope: Scope::Once };
+    stage.host().call(human::Decide { request, decision }).await.unwrap();
+    let ending = stage.ending_of(pid).await;
+    assert_eq!(ending.state, ProcessState::Exited, "{ending:?}");
+    let all = stage.host().call(human::List { all: Some(true) }).await.unwrap().requests;
+    assert_eq!(all.len(), 1, "{all:?}");
+}
+
+/// What a person approves while the process is held happens when it is released, not before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_held_process_does_nothing_until_it_is_released() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut stage = Stage::start(Builder::new());
+    let plan = script(&[json!({ "call": "fs.write", "args": { "path": "f", "text": "x" },
+        "expect": "ok" })]);
+    let allowed = json!([{ "on": "fs:workspace/*", "rights": ["write"], "effect": "ask" }]);
+    let workspace = Some(folder.path().to_str().unwrap().to_owned());
+    let launch = Launch { workspace, ..launch("script", &plan, allowed) };
+    let pid = stage.host().call(launch).await.unwrap().pid;
+    let request = asked(&mut stage).await;
+    let signal = |signal| process::SendSignal { pid, signal, reason: None };
+    stage.host().call(signal(process::Signal::Pause)).await.unwrap();
+    let decision = human::Decision::Approve { scope: Scope::Once };
+    stage.host().call(human::Decide { request, decision }).await.unwrap();
+    while stage.news().await != News::Idle {}
+    assert!(!folder.path().join("f").exists(), "it is held");
+    stage.host().call(signal(process::Signal::Resume)).await.unwrap();
+    assert_eq!(stage.ending_of(pid).await.state, ProcessState::Exited);
+    assert!(folder.path().join("f").exists());
+}
+
+/// A process cannot leave as its result what a human would have to be asked about.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_exit_never_waits_for_a_human() {
+    let mut stage = Stage::start(Builder::new());
+    let plan = script(&[json!({ "exit": { "result": "obj-7" } })]);
+    let allowed = json!([{ "on": "object:obj-7", "rights": ["read"], "effect": "ask" }]);
+    let ending = stage.run(launch("script", &plan, allowed)).await;
+    assert_eq!((ending.state, ending.code.as_deref()), (ProcessState::Failed, Some("denied")));
+}
