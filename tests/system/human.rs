@@ -114,8 +114,9 @@ fn an_approval_of_a_process_is_not_its_childs_unless_of_the_subtree() {
 
 #[test]
 fn of_two_who_approve_at_once_one_is_told_it_was_decided() {
+    let head = [ask("write", "fs:workspace/*"), allow("read", "clock:*")].concat();
     for round in 0..5 {
-        let lab = Lab::with(&ask("write", "fs:workspace/*"), &[write("a.txt", "x")]);
+        let lab = Lab::with(&head, &[write("a.txt", "x"), sleep(400)]);
         let mut live = lab.start(&["--json", "run", "task.toml", "--wait"]);
         let request = id(&live.until_asked());
         let args = ["--json", "approve", request.as_str()];

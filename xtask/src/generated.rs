@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 #[derive(Debug)]
 pub(crate) struct Generated {
     /// Its path below the root of the repository.
-    pub(crate) path: &'static str,
+    pub(crate) path: String,
     /// Its whole text.
     pub(crate) text: String,
     /// The command that writes it.
@@ -21,7 +21,7 @@ pub(crate) struct Generated {
 impl Generated {
     /// Writes the file, with the folders above it.
     pub(crate) fn write(&self, root: &Path) -> Result<()> {
-        let path = root.join(self.path);
+        let path = root.join(&self.path);
         let folder = path.parent().expect("a path below the root has a parent");
         fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
         fs::write(&path, &self.text).with_context(|| format!("write {}", self.path))
@@ -29,7 +29,7 @@ impl Generated {
 
     /// Fails when the file is missing or differs, naming the first line that does.
     pub(crate) fn check(&self, root: &Path) -> Result<()> {
-        let committed = match fs::read_to_string(root.join(self.path)) {
+        let committed = match fs::read_to_string(root.join(&self.path)) {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 bail!("{} is missing: run `{}`", self.path, self.command)
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     fn generated(text: &str) -> Generated {
-        Generated { path: "docs/a.txt", text: text.to_owned(), command: "cargo xtask a" }
+        Generated { path: "docs/a.txt".to_owned(), text: text.to_owned(), command: "cargo xtask a" }
     }
 
     #[test]

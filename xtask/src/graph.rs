@@ -26,7 +26,7 @@ const HEAD: &str = "\
 pub(crate) fn generated(root: &Path) -> Result<Generated> {
     let graph = Graph::read(&root.join("Cargo.toml"))?;
     let text = format!("{HEAD}\n{}", render(&graph));
-    Ok(Generated { path: "docs/graph.txt", text, command: "cargo xtask graph" })
+    Ok(Generated { path: "docs/graph.txt".to_owned(), text, command: "cargo xtask graph" })
 }
 
 /// The edges, sorted, then the external crates of each crate, sorted.

@@ -11,6 +11,7 @@
     reason = "a developer's tool: it reads the repository, runs cargo and talks to a terminal"
 )]
 
+mod abi;
 mod generated;
 mod graph;
 mod layers;
@@ -39,7 +40,7 @@ struct Cli {
 enum Task {
     /// Run everything a change must pass; the tests come last
     Ci,
-    /// Run the fast part of `ci`: format, layers, graph, licences, clippy
+    /// Run the fast part of `ci`: format, layers, graph, abi, licences, clippy
     Check,
     /// Run all tests: doc tests first, the test runner's summary last
     Test,
@@ -47,6 +48,12 @@ enum Task {
     Layers(Target),
     /// Hold the licence and source of every external package to deny.toml
     Licences(Target),
+    /// Write docs/abi.md and the frozen description of the ABI, which only ever grows
+    Abi {
+        /// Write nothing; fail when a file is stale or something is gone from the ABI
+        #[arg(long)]
+        check: bool,
+    },
     /// Write docs/graph.txt
     Graph {
         /// Write nothing; fail when the file is stale
@@ -87,6 +94,8 @@ fn run(task: Task) -> Result<()> {
         Task::Test => steps::test(&root),
         Task::Layers(target) => layers::run(&target.manifest()),
         Task::Licences(target) => licences::run(&target.manifest(), &root),
+        Task::Abi { check: true } => abi::check(&root),
+        Task::Abi { check: false } => abi::write(&root),
         Task::Graph { check: true } => graph::generated(&root)?.check(&root),
         Task::Graph { check: false } => graph::generated(&root)?.write(&root),
     }

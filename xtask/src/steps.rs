@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::{graph, layers, licences};
+use crate::{abi, graph, layers, licences};
 
 /// One step, known by the command that runs it alone.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +38,7 @@ const CLIPPY: Step =
     cargo(&["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]);
 const LAYERS: Step = own(&["xtask", "layers"], |root| layers::run(&root.join("Cargo.toml")));
 const GRAPH: Step = own(&["xtask", "graph", "--check"], |root| graph::generated(root)?.check(root));
+const ABI: Step = own(&["xtask", "abi", "--check"], abi::check);
 const LICENCES: Step =
     own(&["xtask", "licences"], |root| licences::run(&root.join("Cargo.toml"), root));
 const DOCS: Step = Step {
@@ -52,13 +53,13 @@ const CARGO_TEST: Step = cargo(&["test", "--locked", "--workspace", "--tests"]);
 
 /// What is worth running before every commit: no tests, no documentation.
 pub(crate) fn check(root: &Path) -> Result<()> {
-    run(root, &[FORMAT, LAYERS, GRAPH, LICENCES, CLIPPY])
+    run(root, &[FORMAT, LAYERS, GRAPH, ABI, LICENCES, CLIPPY])
 }
 
 /// Everything a change must pass.
 pub(crate) fn ci(root: &Path) -> Result<()> {
     let tests = if has_nextest() { NEXTEST_CI } else { CARGO_TEST };
-    run(root, &[FORMAT, CLIPPY, LAYERS, GRAPH, LICENCES, DOCS, DOC_TESTS, tests])
+    run(root, &[FORMAT, CLIPPY, LAYERS, GRAPH, ABI, LICENCES, DOCS, DOC_TESTS, tests])
 }
 
 /// All tests of the workspace.

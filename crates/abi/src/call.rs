@@ -85,6 +85,19 @@ pub struct ArgInfo {
     pub doc: &'static str,
     /// Its type as written in the table.
     pub rust: &'static str,
+    /// Whether it may be left out.
+    pub optional: bool,
+}
+
+/// The schema of a call's arguments, in which those that may be left out are not required,
+/// whatever their type's schema says of itself.
+pub(crate) fn args_schema(mut schema: Schema, args: &[ArgInfo]) -> Schema {
+    let is_optional =
+        |name: &serde_json::Value| args.iter().any(|arg| arg.optional && name == arg.name);
+    if let Some(required) = schema.get_mut("required").and_then(|it| it.as_array_mut()) {
+        required.retain(|name| !is_optional(name));
+    }
+    schema
 }
 
 /// Everything a table says of one call.
@@ -110,6 +123,8 @@ pub struct CallInfo {
     pub args: &'static [ArgInfo],
     /// The failures of its service it can end in.
     pub fails: &'static [&'static str],
+    /// Its reply's type as written in the table.
+    pub reply: &'static str,
     /// The JSON schema of its arguments.
     pub args_schema: fn() -> Schema,
     /// The JSON schema of its reply.
@@ -267,9 +282,14 @@ macro_rules! service {
                         arg: <$type as $crate::Field>::TYPE,
                         doc: concat!($($adoc, "\n"),*),
                         rust: stringify!($type),
+                        optional: <$type as $crate::Field>::OPTIONAL,
                     }),*],
                     fails: &[$(Failure::code_of(FailureKind::$fails)),*],
-                    args_schema: || schemars::schema_for!($Call),
+                    reply: stringify!($reply),
+                    args_schema: || $crate::call::args_schema(
+                        schemars::schema_for!($Call),
+                        <$Call as $crate::Request>::INFO.args,
+                    ),
                     reply_schema: || schemars::schema_for!($reply),
                 };
                 fn reply(reply: $crate::Reply) -> Option<$reply> {

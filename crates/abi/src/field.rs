@@ -18,6 +18,9 @@ pub trait Field: Sized {
     /// What conditions see of a list of it.
     const LIST: ArgType = ArgType::Opaque;
 
+    /// Whether it may be left out.
+    const OPTIONAL: bool = false;
+
     /// Its value for conditions.
     fn view(&self) -> ArgView<'_> {
         ArgView::Opaque
@@ -138,6 +141,7 @@ impl Field for Millis {
 
 impl<T: Field> Field for Option<T> {
     const TYPE: ArgType = T::TYPE;
+    const OPTIONAL: bool = true;
     fn view(&self) -> ArgView<'_> {
         self.as_ref().map_or(ArgView::None, T::view)
     }
@@ -271,6 +275,7 @@ impl Folder {
 
 impl Field for Folder {
     const TYPE: ArgType = ArgType::Text;
+    const OPTIONAL: bool = true;
     fn view(&self) -> ArgView<'_> {
         self.0.as_ref().map_or(ArgView::None, Field::view)
     }

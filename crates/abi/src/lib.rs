@@ -14,9 +14,13 @@
 //! ```
 #![forbid(unsafe_code)]
 
+/// The version of the calls, replies, errors and events, and of every frame that carries them.
+pub const ABI_VERSION: u16 = 1;
+
 mod call;
 mod data;
 mod digest;
+pub mod docs;
 mod error;
 pub mod event;
 mod field;
@@ -24,6 +28,7 @@ mod grant;
 mod ids;
 mod resource;
 pub mod services;
+mod state;
 pub mod wire;
 
 pub use call::{
@@ -45,3 +50,4 @@ pub use services::{
     Error, Outcome, Reply, SERVICES, Syscall, audit, capability, clock, find, fs, human, image,
     message, namespace, object, process, shell, tool,
 };
+pub use state::state_digest;

@@ -15,7 +15,7 @@
 
 use std::{borrow::Cow, fmt, str::FromStr, sync::Arc};
 
-use bincode::{Decode, Encode};
+use bincode::{Decode, Encode, de::Decoder, error::DecodeError};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
@@ -32,7 +32,7 @@ pub struct BadResource {
 }
 
 /// The canonical name of one protected thing.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Encode)]
 pub struct Resource(Arc<str>);
 
 impl Resource {
@@ -93,7 +93,7 @@ impl FromStr for Resource {
 }
 
 /// Which resources a grant speaks of.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Encode)]
 pub struct Pattern(Arc<str>);
 
 /// The form of a [`Pattern`], with the text before its star.
@@ -202,6 +202,65 @@ impl FromStr for Pattern {
     }
 }
 
+impl<C> Decode<C> for Resource {
+    /// Takes what a demand can make: also names that nobody could write, such as `shell:` for an
+    /// empty argument list.
+    fn decode<D: Decoder<Context = C>>(d: &mut D) -> Result<Self, DecodeError> {
+        let text: String = Decode::decode(d)?;
+        match is_made(&text) {
+            true => Ok(Self(text.into())),
+            false => Err(undecoded(&text, "resource")),
+        }
+    }
+}
+
+bincode::impl_borrow_decode!(Resource);
+
+impl<C> Decode<C> for Pattern {
+    /// Takes canonical patterns, and the exact pattern of any resource.
+    fn decode<D: Decoder<Context = C>>(d: &mut D) -> Result<Self, DecodeError> {
+        let text: String = Decode::decode(d)?;
+        let written = || text.parse::<Self>().is_ok_and(|pattern| pattern.as_str() == text);
+        match is_made(&text) || written() {
+            true => Ok(Self(text.into())),
+            false => Err(undecoded(&text, "pattern")),
+        }
+    }
+}
+
+bincode::impl_borrow_decode!(Pattern);
+
+fn undecoded(text: &str, what: &'static str) -> DecodeError {
+    DecodeError::OtherString(bad(text, what, "it is not in canonical form").to_string())
+}
+
+/// Whether [`Resource::named`], [`Resource::id`] or [`Resource::file`] can have made a text: a
+/// kind, then nothing but unreserved characters, separators and percent-encoded bytes that had to
+/// be encoded.
+fn is_made(text: &str) -> bool {
+    let Some((kind, body)) = text.split_once(':') else {
+        return false;
+    };
+    let hex = |byte: u8| char::from(byte).to_digit(16).filter(|_| !byte.is_ascii_lowercase());
+    let mut rest = body.as_bytes();
+    loop {
+        rest = match rest {
+            [] => return is_kind(kind),
+            [b'%', high, low, after @ ..] => match (hex(*high), hex(*low)) {
+                (Some(high), Some(low)) if !unreserved((high * 16 + low) as u8) => after,
+                _ => return false,
+            },
+            [byte, after @ ..] if unreserved(*byte) || b"/:".contains(byte) => after,
+            _ => return false,
+        };
+    }
+}
+
+fn is_kind(word: &str) -> bool {
+    word.starts_with(|c: char| c.is_ascii_lowercase())
+        && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+}
+
 fn bad(text: &str, what: &'static str, why: &'static str) -> BadResource {
     BadResource { text: text.chars().take(200).collect(), what, why }
 }
@@ -214,9 +273,7 @@ fn canonical(text: &str, what: &'static str) -> Result<String, BadResource> {
     let Some((kind, body)) = text.split_once(':') else {
         return Err(bad(text, what, "it has no kind; write `kind:name`, as in `fs:workspace/*`"));
     };
-    let is_word = kind.starts_with(|c: char| c.is_ascii_lowercase())
-        && kind.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
-    if !is_word {
+    if !is_kind(kind) {
         return Err(bad(text, what, "its kind is no lower-case word"));
     }
     let mut out = String::with_capacity(text.len());
@@ -408,14 +465,27 @@ impl fmt::Display for Right {
 }
 
 /// A set of rights; a list of names in documents.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Encode, Decode)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Encode)]
 pub struct Rights(u16);
+
+impl<C> Decode<C> for Rights {
+    fn decode<D: Decoder<Context = C>>(d: &mut D) -> Result<Self, DecodeError> {
+        let bits = Decode::decode(d)?;
+        Self::of_bits(bits).ok_or(DecodeError::Other("there is no such right"))
+    }
+}
+
+bincode::impl_borrow_decode!(Rights);
 
 impl Rights {
     /// Every right.
     #[must_use]
     pub fn all() -> Self {
         Right::ALL.into_iter().collect()
+    }
+
+    fn of_bits(bits: u16) -> Option<Self> {
+        (bits >> Right::ALL.len() == 0).then_some(Self(bits))
     }
 
     /// Whether `right` is in it.
@@ -474,7 +544,8 @@ impl<'de> Deserialize<'de> for Rights {
         if d.is_human_readable() {
             Ok(Vec::<Right>::deserialize(d)?.into_iter().collect())
         } else {
-            u16::deserialize(d).map(Self)
+            let bits = u16::deserialize(d)?;
+            Self::of_bits(bits).ok_or_else(|| D::Error::custom("there is no such right"))
         }
     }
 }

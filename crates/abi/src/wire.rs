@@ -3,10 +3,10 @@
 //! Everything that is hashed, journaled or framed goes through here. Decoding is bounded
 //! ([`FRAME_BYTES_MAX`]) and total: bytes left over are an error, never ignored. The format is
 //! bincode's legacy configuration (fixed-width little-endian integers), which other
-//! implementations can read; golden bytes in the tests keep it from moving.
+//! implementations can read; golden bytes in the tests keep it from moving. State that is only
+//! ever hashed goes through [`crate::state_digest`] instead.
 
 use bincode::{Decode, Encode, config};
-use serde::Serialize;
 
 /// The most bytes one encoded value may take: a file of 1 MiB (the largest text one call may
 /// carry) with room for its envelope and escaping.
@@ -48,16 +48,6 @@ pub fn encode<T: Encode>(value: &T) -> Vec<u8> {
     let mut out = Vec::with_capacity(64);
     encode_into(value, &mut out);
     out
-}
-
-/// The encoding of a value known through serde only (component state, for hashing).
-///
-/// # Panics
-/// Never for kernel state: it holds no type that serde cannot write to bincode.
-#[must_use]
-pub fn encode_serde<T: Serialize>(value: &T) -> Vec<u8> {
-    bincode::serde::encode_to_vec(value, config::legacy())
-        .expect("kernel state holds only types that encode totally")
 }
 
 /// The most bytes one record of the journal may take: a transaction may end many processes.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use crossbeam_channel::Sender;
-use libos_abi::{Fault, Outcome, Seq, Syscall, wire};
+use libos_abi::{Digest, Fault, Outcome, Seq, Syscall, wire};
 use libos_broker::{ComposeError, Kernel, Parts, Submitter};
 use libos_journal::{Blobs, Head, Journal, JournalError, MemoryJournal, SqliteJournal};
 use libos_port::{Authority, BoxFuture, Component, Planner, Port, Provider};
@@ -280,6 +280,19 @@ fn fold(journal: &dyn Journal, kernel: &mut Kernel) -> Result<(), StartError> {
     }
 }
 
+/// The digest of the kernel state that a journal folds to, with the standard parts. It changes
+/// nothing and runs nothing.
+///
+/// # Errors
+/// [`StartError`] when the journal cannot be read or holds a record of another version.
+pub fn replay_digest(journal: &dyn Journal) -> Result<Digest, StartError> {
+    let Builder { authority, components, .. } = Builder::new();
+    // What providers serve is no state.
+    let mut kernel = Kernel::new(Parts::new(authority, components)?, []);
+    fold(journal, &mut kernel)?;
+    Ok(kernel.digest())
+}
+
 /// A runtime that has been started. Dropping it stops the core as [`shutdown`](Self::shutdown)
 /// does, without telling how that went.
 pub struct Runtime {
@@ -312,6 +325,18 @@ impl Runtime {
         // A core that has ended closes the channel, which is what the watcher then sees.
         drop(self.inbox.send(Message::Watch(sender)));
         Watch::new(receiver, Arc::clone(&self.blobs))
+    }
+
+    /// A digest of the whole kernel state once everything so far is in the journal.
+    /// [`replay_digest`] of the journal as it is at that moment gives the same: this is how replay
+    /// is verified.
+    ///
+    /// # Errors
+    /// [`Fault::StoreUnavailable`] when the core has stopped.
+    pub async fn digest(&self) -> Result<Digest, Fault> {
+        let (reply, digest) = oneshot::channel();
+        self.inbox.send(Message::Digest(reply)).map_err(|_| gone())?;
+        digest.await.map_err(|_| gone())
     }
 
     /// Stops the core: runs and effects under way are dropped, everything recorded is on disk.
@@ -367,6 +392,10 @@ impl Port for HostPort {
     }
 }
 
+fn gone() -> Fault {
+    Fault::StoreUnavailable { what: "the runtime has stopped".into() }
+}
+
 /// Submits a call to the core and waits for what it ends in.
 pub(crate) async fn submit(
     inbox: &Sender<Message>,
@@ -375,7 +404,6 @@ pub(crate) async fn submit(
     call: Syscall,
 ) -> Outcome {
     let (reply, outcome) = oneshot::channel();
-    let gone = || Fault::StoreUnavailable { what: "the runtime has stopped".into() };
     inbox.send(Message::Submit { from, call, reply }).map_err(|_| gone())?;
     let outcome = outcome.await.map_err(|_| gone())?;
     hydrate::outcome(blobs.as_ref(), outcome)

@@ -22,8 +22,7 @@ use tokio::{
 
 use crate::HostPort;
 
-/// The version of the frames and of everything in them.
-pub const ABI_VERSION: u16 = 1;
+pub use libos_abi::ABI_VERSION;
 
 const MAGIC: [u8; 4] = *b"LIBO";
 const SOCKET: &str = "control.sock";

@@ -7,7 +7,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
-use libos_abi::{Fault, OpId, Outcome, Syscall, wire};
+use libos_abi::{Digest, Fault, OpId, Outcome, Syscall, wire};
 use libos_broker::{Input, Kernel, Notice, Output, Outputs, Part, Submission, Submitter, Ticket};
 use libos_journal::{Batch, Blobs, Head, Journal, JournalError, Sync};
 use libos_port::{EffectOutcome, Reconciled};
@@ -21,6 +21,7 @@ pub(crate) enum Message {
     Finished { op: OpId, outcome: EffectOutcome },
     Reconciled { op: OpId, result: Reconciled },
     Watch(mpsc::UnboundedSender<News>),
+    Digest(oneshot::Sender<Digest>),
     Shutdown,
 }
 
@@ -77,6 +78,8 @@ pub(crate) struct Core {
     tickets: HashMap<Ticket, oneshot::Sender<Outcome>>,
     last_ticket: u64,
     watchers: Vec<mpsc::UnboundedSender<News>>,
+    /// Who wants a digest of the state as it is in the journal next.
+    digests: Vec<oneshot::Sender<Digest>>,
     /// News whose records are not on disk yet.
     held: Vec<News>,
     /// Since when records wait to be written, in milliseconds since the epoch.
@@ -104,6 +107,7 @@ impl Core {
             tickets: HashMap::new(),
             last_ticket: 0,
             watchers: Vec::new(),
+            digests: Vec::new(),
             held: Vec::new(),
             lazy_since_ms: None,
             idle_told: false,
@@ -141,6 +145,7 @@ impl Core {
         loop {
             self.fill(&mut out);
             self.let_out(std::mem::take(&mut out))?;
+            self.tell_digest();
             let first = match self.receive()? {
                 Some(message) => message,
                 None => {
@@ -208,9 +213,26 @@ impl Core {
                 self.idle_told = false;
                 return;
             }
+            Message::Digest(reply) => {
+                self.digests.push(reply);
+                return;
+            }
             Message::Shutdown => return,
         };
         self.kernel.step(now_ms, input, out);
+    }
+
+    /// Tells the digest while the journal holds exactly what the kernel has seen.
+    fn tell_digest(&mut self) {
+        if self.digests.is_empty() {
+            return;
+        }
+        let digest = self.kernel.digest();
+        for reply in self.digests.drain(..) {
+            if reply.send(digest).is_err() {
+                tracing::debug!("whoever asked for the digest has gone away");
+            }
+        }
     }
 
     fn fill(&mut self, out: &mut Outputs) {

@@ -32,7 +32,9 @@ mod hydrate;
 mod runner;
 pub mod task;
 
-pub use builder::{Builder, Clock, HostPort, Limits, Runtime, StartError, SystemClock};
+pub use builder::{
+    Builder, Clock, HostPort, Limits, Runtime, StartError, SystemClock, replay_digest,
+};
 pub use core_loop::{News, Watch};
 pub use libos_abi as abi;
 pub use libos_broker as broker;

@@ -180,3 +180,14 @@ fn export_to(host: &Host, output: Option<&Path>) -> Result<Exit, Failure> {
     }
     Ok(Exit::Done)
 }
+
+/// A record as an export shows it.
+fn describe_record(_: Seq, body: &[u8]) -> serde_json::Value {
+    match wire::decode::<Record>(body) {
+        Ok(record) => serde_json::json!({
+            "at_ms": record.at_ms,
+            "events": record.events.iter().map(describe).collect::<Vec<_>>(),
+        }),
+        Err(error) => serde_json::json!({ "undecoded": error.to_string() }),
+    }
+}

@@ -97,8 +97,16 @@ async fn decide(
     request: RequestId,
     decision: Decision,
 ) -> Result<Exit, Failure> {
-    let decided = access.port.call(human::Decide { request, decision }).await;
+    let decide = human::Decide { request, decision };
+    let mut decided = access.port.call(decide.clone()).await;
     access.close()?;
+    if decided.as_ref().is_err_and(|error| error.code() == "store_unavailable") {
+        // The runtime that held the store ended just now. Saying it again is safe: a request is
+        // answered exactly once.
+        let access = host.access().await?;
+        decided = access.port.call(decide).await;
+        access.close()?;
+    }
     let request = decided?;
     if host.json {
         show::json(&request);

@@ -49,7 +49,6 @@ use libos_abi::{
     Syscall,
     capability::Charge,
     process::{Admission, Wait},
-    wire,
 };
 use serde::Serialize;
 
@@ -215,7 +214,7 @@ impl<S: Fold> Versioned<S> {
     /// See [`Component::digest`].
     #[must_use]
     pub fn digest(&self) -> Digest {
-        Digest::of(&wire::encode_serde(&self.now))
+        libos_abi::state_digest(&self.now)
     }
 }
 

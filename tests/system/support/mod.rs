@@ -4,14 +4,10 @@
 use std::{
     collections::BTreeMap,
     fs,
-    io::{BufRead, BufReader, Read, Write},
+    io::{BufRead, BufReader, Read},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-        mpsc,
-    },
+    sync::mpsc,
     thread,
     time::{Duration, Instant},
 };
@@ -198,7 +194,6 @@ pub(crate) struct Live {
     lines: mpsc::Receiver<String>,
     out: String,
     err: Option<thread::JoinHandle<String>>,
-    timed_out: Arc<AtomicBool>,
 }
 
 impl Live {
@@ -218,13 +213,7 @@ impl Live {
             drop(stderr.read_to_end(&mut bytes));
             String::from_utf8_lossy(&bytes).into_owned()
         });
-        Self {
-            child,
-            lines,
-            out: String::new(),
-            err: Some(err),
-            timed_out: Arc::new(AtomicBool::new(false)),
-        }
+        Self { child, lines, out: String::new(), err: Some(err) }
     }
 
     /// Reads JSON lines until one fits, and gives that one.
@@ -298,7 +287,6 @@ impl Live {
 
 impl Drop for Live {
     fn drop(&mut self) {
-        self.timed_out.store(true, Ordering::Relaxed);
         drop(self.child.kill());
         drop(self.child.wait());
     }
@@ -400,9 +388,4 @@ impl Seeded {
     pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.next() % end.max(1)
     }
-}
-
-/// Says something to the terminal of a test that is looked at.
-pub(crate) fn say(text: &str) {
-    drop(writeln!(std::io::stderr(), "{text}"));
 }

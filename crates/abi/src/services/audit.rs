@@ -4,6 +4,7 @@ use crate::{Json, Pid, Resource, call::service};
 
 record! {
     /// One event of the journal, in words.
+    #[schemars(rename = "AuditEntry")]
     pub struct Entry {
         /// The record's position.
         pub seq: u64,
