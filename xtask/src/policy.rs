@@ -204,8 +204,8 @@ pub(crate) const CRATES: &[CrateRule] = &[
     ])),
 
     place("libos-providers", Provider, Only(&[
-        "cap-fs-ext", "cap-std", "libc", "rustix", "serde", "serde_json", "thiserror", "tokio",
-        "tracing",
+        "cap-fs-ext", "cap-std", "libc", "rustix", "serde", "serde_json", "tempfile",
+        "thiserror", "tokio", "tracing",
     ])),
     place("libos-sandbox", Provider, Only(&[
         "serde", "serde_json", "thiserror", "tokio", "tracing", "wasmtime", "wasmtime-wizer",
@@ -223,8 +223,8 @@ pub(crate) const CRATES: &[CrateRule] = &[
     place("libos-planner", UserLand, Only(&["serde", "serde_json", "thiserror"])),
 
     place("agent-libos", Composition, Only(&[
-        "crossbeam-channel", "parking_lot", "serde", "serde_json", "thiserror", "tokio", "toml",
-        "tracing",
+        "crossbeam-channel", "parking_lot", "regex", "schemars", "serde", "serde_json", "thiserror",
+        "tokio", "toml", "tracing",
     ])),
 
     place("libos-cli", Face, Only(&[

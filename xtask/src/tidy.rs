@@ -31,6 +31,8 @@ struct Rule {
     name: &'static str,
     /// The extensions it reads; none means every file.
     extensions: &'static [&'static str],
+    /// Whether it reads tests too, which hold tables and data.
+    in_tests: bool,
     /// The lines that break it, counted from one.
     broken_lines: fn(&str) -> Vec<usize>,
 }
@@ -39,11 +41,13 @@ const RULES: &[Rule] = &[
     Rule {
         name: "a line has at most 100 columns, unless it holds a URL or a literal",
         extensions: &["rs"],
+        in_tests: false,
         broken_lines: |text| lines_where(text, is_overlong),
     },
     Rule {
         name: "a file opens with `//!`: what it owns and what it must never do",
         extensions: &["rs"],
+        in_tests: true,
         broken_lines: |text| {
             if text.starts_with("//! ") { vec![] } else { vec![1] }
         },
@@ -51,21 +55,25 @@ const RULES: &[Rule] = &[
     Rule {
         name: "no placeholder or debugging aid is committed",
         extensions: &["rs"],
+        in_tests: true,
         broken_lines: |text| lines_where(text, |line| LEFTOVERS.iter().any(|it| line.contains(it))),
     },
     Rule {
         name: "no line ends in white space",
         extensions: &["md", "rs", "toml"],
+        in_tests: true,
         broken_lines: |text| lines_where(text, |line| line != line.trim_end()),
     },
     Rule {
         name: "text stands on its own: it names no issue numbers",
         extensions: &["md", "rs"],
+        in_tests: true,
         broken_lines: |text| lines_where(text, names_an_issue),
     },
     Rule {
         name: "a file has at most 1 MiB",
         extensions: &[],
+        in_tests: true,
         broken_lines: |text| {
             if text.len() <= FILE_BYTES_MAX { vec![] } else { vec![1] }
         },
@@ -103,6 +111,11 @@ fn names_an_issue(line: &str) -> bool {
 
 /// Whether a rule reads a file.
 fn reads(rule: &Rule, path: &Path) -> bool {
+    let is_test = path.components().any(|part| part.as_os_str() == "tests")
+        || path.file_name().is_some_and(|name| name == "tests.rs");
+    if is_test && !rule.in_tests {
+        return false;
+    }
     let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or("");
     rule.extensions.is_empty() || rule.extensions.contains(&extension)
 }

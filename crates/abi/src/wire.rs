@@ -50,14 +50,32 @@ pub fn encode<T: Encode>(value: &T) -> Vec<u8> {
     out
 }
 
+/// The most bytes one record of the journal may take: a transaction may end many processes.
+pub const RECORD_BYTES_MAX: usize = 16 << 20;
+
+/// Reads a record of the journal.
+///
+/// # Errors
+/// [`WireError`] when the bytes are cut off, too many, malformed or over [`RECORD_BYTES_MAX`].
+pub fn decode_record(bytes: &[u8]) -> Result<crate::Record, WireError> {
+    let config = config::legacy().with_limit::<RECORD_BYTES_MAX>();
+    exactly(bytes, bincode::decode_from_slice(bytes, config))
+}
+
 /// Reads one value that fills `bytes` exactly.
 ///
 /// # Errors
 /// [`WireError`] when the bytes are cut off, too many, malformed or claim a length over
 /// [`FRAME_BYTES_MAX`].
 pub fn decode<T: Decode<()>>(bytes: &[u8]) -> Result<T, WireError> {
-    let (value, used) = bincode::decode_from_slice(bytes, CONFIG)
-        .map_err(|error| WireError::new(error.to_string()))?;
+    exactly(bytes, bincode::decode_from_slice(bytes, CONFIG))
+}
+
+fn exactly<T>(
+    bytes: &[u8],
+    decoded: Result<(T, usize), bincode::error::DecodeError>,
+) -> Result<T, WireError> {
+    let (value, used) = decoded.map_err(|error| WireError::new(error.to_string()))?;
     match bytes.len() - used {
         0 => Ok(value),
         rest => Err(WireError::new(format!("{rest} bytes are left over"))),

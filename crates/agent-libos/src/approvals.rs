@@ -27,13 +27,13 @@ pub struct ApprovalsFile {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
-    /// Fits calls and permissions about these resources.
+    /// Fits calls (`approve`), permissions (`permit`) or both (`deny`) about these resources.
     pub on: Option<Pattern>,
     /// Fits questions whose text this regular expression finds.
     pub question: Option<String>,
     /// Fits only where nothing but these rights is needed; any right if absent.
     pub rights: Option<Rights>,
-    /// Approve or deny.
+    /// Approve a call, permit what a process asks for, or deny either.
     pub answer: Option<Word>,
     /// The answer to a question.
     pub text: Option<String>,
@@ -47,9 +47,11 @@ pub struct Rule {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Word {
-    /// Yes.
+    /// Yes, to one exact call.
     Approve,
-    /// No.
+    /// Yes, to a standing permission.
+    Permit,
+    /// No, to either.
     Deny,
 }
 
@@ -113,11 +115,9 @@ impl Approvals {
                 (Some(Word::Deny), _) => {
                     Decision::Deny { reason: Some("the approvals file says so".into()) }
                 }
-                (_, Ask::Approval(_)) => Decision::Approve { scope: scope(rule) },
-                (_, Ask::Permission { .. }) => Decision::Permit { policy: Policy::Always },
-                (_, Ask::Question { .. }) => {
-                    Decision::Answer { text: rule.text.clone().unwrap_or_default().into() }
-                }
+                (Some(Word::Approve), Ask::Approval(_)) => Decision::Approve { scope: scope(rule) },
+                (Some(Word::Permit), _) => Decision::Permit { policy: Policy::Always },
+                _ => Decision::Answer { text: rule.text.clone().unwrap_or_default().into() },
             },
         )
     }
@@ -135,7 +135,15 @@ fn check(rule: Rule) -> Result<(Rule, Option<Regex>), String> {
     if rule.text.is_some() && rule.question.is_none() {
         return Err("`text` answers a question; write `answer` for a resource".into());
     }
-    if rule.question.is_some() && rule.answer == Some(Word::Approve) {
+    if rule.answer == Some(Word::Permit) {
+        if rule.rights.is_none() {
+            return Err("a rule that permits names the `rights` it permits".into());
+        }
+        if rule.scope.is_some() || rule.until.is_some() {
+            return Err("a permission stands until it is revoked; it takes no scope".into());
+        }
+    }
+    if rule.question.is_some() && matches!(rule.answer, Some(Word::Approve | Word::Permit)) {
         return Err("a question is answered with `text`, or with `answer = \"deny\"`".into());
     }
     if rule.scope.is_some() && rule.until.is_some() {
@@ -153,10 +161,12 @@ fn fits(rule: &Rule, regex: Option<&Regex>, ask: &Ask) -> bool {
     let all = Rights::all();
     let rights = rule.rights.unwrap_or(all);
     match (ask, &rule.on, regex) {
-        (Ask::Approval(approval), Some(on), _) => {
+        (Ask::Approval(approval), Some(on), _) if rule.answer != Some(Word::Permit) => {
             approval.needs.iter().all(|need| on.matches(&need.on) && rights.contains(need.right))
         }
-        (Ask::Permission { on: asked, rights: wanted, .. }, Some(on), _) => {
+        (Ask::Permission { on: asked, rights: wanted, .. }, Some(on), _)
+            if rule.answer != Some(Word::Approve) =>
+        {
             on.covers(asked) && rights.covers(*wanted)
         }
         (Ask::Question { question, .. }, None, Some(regex)) => {

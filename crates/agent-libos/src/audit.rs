@@ -53,7 +53,7 @@ pub fn scan(
         from = Seq(last.0 + 1);
         for (seq, body) in page {
             let record =
-                wire::decode(&body).map_err(|source| AuditError::Record { seq, source })?;
+                wire::decode_record(&body).map_err(|source| AuditError::Record { seq, source })?;
             if !each(seq, record) {
                 return Ok(());
             }
@@ -99,9 +99,21 @@ pub struct Decision {
     /// The record.
     pub seq: Seq,
     /// What was decided.
-    pub verdict: Verdict,
+    pub verdict: Judgement,
     /// Why: where each deciding capability came from, or who answered the request.
     pub because: Vec<String>,
+}
+
+/// What was decided about an operation.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Judgement {
+    /// Refused with this code before any authority was weighed: a path that leads out of its
+    /// mount, a budget that is used up.
+    Refused(&'static str),
+    /// What authority came to.
+    #[serde(untagged)]
+    Verdict(Verdict),
 }
 
 /// Everything the journal says of operations, grants and requests.
@@ -171,7 +183,8 @@ impl Trail {
             OpEvent::Decided { op, verdict } => {
                 let because = self.because(*op, verdict);
                 if let Some(operation) = self.operations.get_mut(op) {
-                    operation.decisions.push(Decision { seq, verdict: verdict.clone(), because });
+                    let verdict = Judgement::Verdict(verdict.clone());
+                    operation.decisions.push(Decision { seq, verdict, because });
                 }
             }
             OpEvent::Dispatched { op } => {
@@ -186,6 +199,14 @@ impl Trail {
                     operation.ended = Some(outcome.as_ref().map_or_else(Error::code, |_| "ok"));
                     operation.error = outcome.as_ref().err().map(ToString::to_string);
                     operation.outcome = Some(outcome.clone());
+                    operation.decisions.extend(outcome.as_ref().err().and_then(|error| {
+                        let verdict = late_refusal(&operation.decisions, error)?;
+                        let because = match &verdict {
+                            Judgement::Verdict(Verdict::Denied(denial)) => denial.to_string(),
+                            _ => error.to_string(),
+                        };
+                        Some(Decision { seq, verdict, because: vec![because] })
+                    }));
                 }
             }
         }
@@ -249,6 +270,19 @@ impl Trail {
             at = made.parent;
         }
         text
+    }
+}
+
+/// The decision that an error stands for where no event of its own says it: the call was refused
+/// before its authority was weighed, or by the component that served it.
+fn late_refusal(decisions: &[Decision], error: &Error) -> Option<Judgement> {
+    match (decisions.last(), error) {
+        (Some(Decision { verdict: Judgement::Verdict(Verdict::Denied(_)), .. }), _) => None,
+        (_, Error::Fault(Fault::Denied { denial })) => {
+            Some(Judgement::Verdict(Verdict::Denied(denial.clone())))
+        }
+        (None, error) => Some(Judgement::Refused(error.code())),
+        (Some(_), _) => None,
     }
 }
 

@@ -7,10 +7,11 @@ use std::{
 };
 
 use crossbeam_channel::Sender;
-use libos_abi::{Digest, Fault, Outcome, Record, Seq, Syscall, wire};
+use libos_abi::{Digest, Fault, Outcome, Seq, Syscall, wire};
 use libos_broker::{ComposeError, Kernel, Parts, Submitter};
 use libos_journal::{Blobs, Head, Journal, JournalError, MemoryJournal, SqliteJournal};
 use libos_port::{Authority, BoxFuture, Component, Planner, Port, Provider};
+use libos_providers::{FsProvider, ShellConfig, ShellProvider};
 use tokio::sync::oneshot;
 
 use crate::{
@@ -46,11 +47,13 @@ pub struct Limits {
     /// How long a record may wait to be written while nothing needs it on disk, in milliseconds:
     /// bounds what watchers lag behind and what a crash makes the host do again.
     pub lazy_flush_ms: u64,
+    /// The same while messages keep coming, in milliseconds: ten commits a second cost little.
+    pub busy_flush_ms: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { running_max: 256, batch_messages_max: 1024, lazy_flush_ms: 10 }
+        Self { running_max: 256, batch_messages_max: 1024, lazy_flush_ms: 10, busy_flush_ms: 100 }
     }
 }
 
@@ -116,13 +119,7 @@ impl Builder {
                 Box::new(libos_human::Humans::default()),
                 Box::new(libos_images::Images::default()),
             ],
-            providers: vec![
-                Arc::new(libos_providers::FsProvider::default()),
-                Arc::new(libos_providers::ShellProvider::new(
-                    libos_providers::ShellConfig::from_host(),
-                )),
-                Arc::new(libos_tools::ToolProvider),
-            ],
+            providers: Vec::new(),
             planners: libos_planner::standard(),
             clock: Arc::new(SystemClock),
             limits: Limits::default(),
@@ -223,20 +220,37 @@ impl Builder {
         self,
         watchers: Vec<tokio::sync::mpsc::UnboundedSender<crate::News>>,
     ) -> Result<Runtime, StartError> {
+        let mut files = FsProvider::new();
         let journal: Box<dyn Journal> = match self.store {
             Store::Memory => Box::new(MemoryJournal::new()),
-            Store::Folder(folder) => Box::new(SqliteJournal::open(&folder)?),
+            Store::Folder(folder) => {
+                let journal = SqliteJournal::open(&folder)?;
+                // A workspace may hold the store; its processes do not see it.
+                files = files.keep_out_of(folder);
+                Box::new(journal)
+            }
             Store::Given(journal) => journal,
         };
+        let mut providers = self.providers;
+        for standard in [
+            Arc::new(files) as Arc<dyn Provider>,
+            Arc::new(ShellProvider::new(ShellConfig::from_host())),
+            Arc::new(libos_tools::ToolProvider),
+        ] {
+            let is_served = |service| providers.iter().any(|p| p.serves().contains(service));
+            if !standard.serves().iter().any(is_served) {
+                providers.push(standard);
+            }
+        }
         let mut provided: Vec<&'static str> =
-            self.providers.iter().flat_map(|provider| provider.serves()).copied().collect();
+            providers.iter().flat_map(|provider| provider.serves()).copied().collect();
         provided.push("audit");
         let parts = Parts::new(self.authority, self.components)?;
         let mut kernel = Kernel::new(parts, provided);
         fold(journal.as_ref(), &mut kernel)?;
         let blobs = journal.blobs();
         let (inbox, messages) = crossbeam_channel::unbounded();
-        let runner = Runner::new(inbox.clone(), Arc::clone(&blobs), self.providers, self.planners);
+        let runner = Runner::new(inbox.clone(), Arc::clone(&blobs), providers, self.planners);
         let mut core = Core::new(kernel, journal, messages, runner, self.clock, self.limits);
         core.watch(watchers);
         let run_processes = self.run_processes;
@@ -259,8 +273,8 @@ fn fold(journal: &dyn Journal, kernel: &mut Kernel) -> Result<(), StartError> {
         };
         from = Seq(last.0 + 1);
         for (seq, body) in &page {
-            let record: Record =
-                wire::decode(body).map_err(|source| StartError::Record { seq: *seq, source })?;
+            let record = wire::decode_record(body)
+                .map_err(|source| StartError::Record { seq: *seq, source })?;
             kernel.replay(&record);
         }
     }

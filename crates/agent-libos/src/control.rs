@@ -27,6 +27,12 @@ pub use libos_abi::ABI_VERSION;
 const MAGIC: [u8; 4] = *b"LIBO";
 const SOCKET: &str = "control.sock";
 
+/// How long the server waits when it cannot take a connection.
+const RETRY: std::time::Duration = std::time::Duration::from_millis(100);
+
+/// How many ancestors of a host process are looked at; deeper is no operator's terminal.
+const ANCESTORS_MAX: usize = 4096;
+
 /// Serves the control socket of a store until dropped.
 pub struct ControlServer {
     task: tokio::task::JoinHandle<()>,
@@ -60,12 +66,16 @@ pub fn serve(store: &Path, port: HostPort) -> io::Result<ControlServer> {
     let task = tokio::spawn(async move {
         loop {
             match listener.accept().await {
+                Ok((stream, _)) if is_started_here(&stream) => {
+                    tracing::warn!("a program that a process runs asked to be the host's operator");
+                }
                 Ok((stream, _)) => {
                     tokio::spawn(connection(stream, port.clone()));
                 }
                 Err(error) => {
+                    // Out of descriptors, most likely: others must end first.
                     tracing::warn!(%error, "the control socket takes no connection");
-                    return;
+                    tokio::time::sleep(RETRY).await;
                 }
             }
         }
@@ -80,6 +90,29 @@ fn short_path(store: &Path) -> io::Result<(std::fs::File, PathBuf)> {
     let folder = std::fs::OpenOptions::new().read(true).custom_flags(O_PATH).open(store)?;
     let short = PathBuf::from(format!("/proc/self/fd/{}/{SOCKET}", folder.as_raw_fd()));
     Ok((folder, short))
+}
+
+/// Whether the other end was started, directly or not, by this runtime: then it is a program that
+/// a process runs, and no operator. A program that has cut all ties to its starter is not known
+/// by this; only the operating system's confinement keeps such a one away.
+fn is_started_here(stream: &UnixStream) -> bool {
+    let us = std::process::id().cast_signed();
+    let mut pid = stream.peer_cred().ok().and_then(|peer| peer.pid());
+    for _ in 0..ANCESTORS_MAX {
+        match pid {
+            Some(pid) if pid == us => return true,
+            Some(1) | None => return false,
+            Some(at) => pid = parent_of(at),
+        }
+    }
+    true
+}
+
+/// The parent of a host process, from `/proc`.
+fn parent_of(pid: i32) -> Option<i32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in parentheses may hold anything; the state and the parent follow the last one.
+    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
 }
 
 async fn connection(mut stream: UnixStream, port: HostPort) {

@@ -7,7 +7,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
-use libos_abi::{Digest, Fault, OpId, Outcome, Pid, Syscall, wire};
+use libos_abi::{Digest, Fault, OpId, Outcome, Syscall, wire};
 use libos_broker::{Input, Kernel, Notice, Output, Outputs, Part, Submission, Submitter, Ticket};
 use libos_journal::{Batch, Blobs, Head, Journal, JournalError, Sync};
 use libos_port::{EffectOutcome, Reconciled};
@@ -82,8 +82,8 @@ pub(crate) struct Core {
     digests: Vec<oneshot::Sender<Digest>>,
     /// News whose records are not on disk yet.
     held: Vec<News>,
-    /// Whether records wait to be written.
-    lazy: bool,
+    /// Since when records wait to be written, in milliseconds since the epoch.
+    lazy_since_ms: Option<u64>,
     idle_told: bool,
     run_processes: bool,
 }
@@ -109,7 +109,7 @@ impl Core {
             watchers: Vec::new(),
             digests: Vec::new(),
             held: Vec::new(),
-            lazy: false,
+            lazy_since_ms: None,
             idle_told: false,
             run_processes: false,
         }
@@ -173,7 +173,7 @@ impl Core {
         if let Ok(message) = self.messages.try_recv() {
             return Ok(Some(message));
         }
-        if self.lazy {
+        if self.lazy_since_ms.is_some() {
             match self.messages.recv_timeout(Duration::from_millis(self.limits.lazy_flush_ms)) {
                 Ok(message) => return Ok(Some(message)),
                 Err(RecvTimeoutError::Timeout) => {
@@ -253,14 +253,19 @@ impl Core {
             if !records.is_empty() || !blobs.is_empty() {
                 let records = records.iter().map(wire::encode).collect();
                 self.journal.append(&Batch { records, blobs }, sync)?;
-                self.lazy = sync == Sync::Lazy;
+                let since = self.lazy_since_ms.unwrap_or_else(|| self.clock.now_ms());
+                self.lazy_since_ms = (sync == Sync::Lazy).then_some(since);
             }
             for output in released {
                 self.release(output);
             }
-            if !self.lazy {
+            if self.lazy_since_ms.is_none() {
                 self.tell_held();
             }
+        }
+        let lags = |since| self.clock.now_ms().saturating_sub(since) > self.limits.busy_flush_ms;
+        if self.lazy_since_ms.is_some_and(lags) {
+            self.flush()?;
         }
         Ok(())
     }
@@ -273,27 +278,22 @@ impl Core {
                     drop(reply.send(outcome));
                 }
             }
+            Output::Forget(ticket) => drop(self.tickets.remove(&ticket)),
             Output::Effect(order) if order.call.info().service == "audit" => {
                 let outcome = audit::perform(self.journal.as_ref(), &order.call);
                 self.runner.finished(order.op, outcome);
             }
             Output::Effect(order) => self.runner.perform(*order),
             Output::Start(start) => self.runner.start(*start),
-            Output::Stop(pid) => self.stop(pid),
+            Output::Stop(pid) => self.runner.stop(pid),
             Output::Cancel(op) => self.runner.cancel(op),
             Output::Notice(notice) => self.held.push(News::Notice(notice)),
         }
     }
 
-    fn stop(&mut self, pid: Pid) {
-        self.runner.stop(pid);
-        // Replies of a dropped run go nowhere.
-        self.tickets.retain(|_, reply| !reply.is_closed());
-    }
-
     fn flush(&mut self) -> Result<Head, JournalError> {
         let head = self.journal.flush()?;
-        self.lazy = false;
+        self.lazy_since_ms = None;
         self.tell_held();
         Ok(head)
     }

@@ -21,6 +21,13 @@ use crate::{
     parts::{Frame, Parts},
 };
 
+/// The most bytes a call may take besides its payloads, so that every record fits the journal:
+/// an argument list of the size that operating systems allow.
+pub const CALL_BYTES_MAX: usize = 256 << 10;
+
+/// The most bytes a reply may take besides its payloads, for the same reason.
+pub const REPLY_BYTES_MAX: usize = 2 << 20;
+
 /// Something that reaches the core.
 #[derive(Debug)]
 pub enum Input {
@@ -381,6 +388,15 @@ impl Kernel {
                 self.settle(tx, id, Err(Fault::Denied { denial }.into()), true);
                 Ok(())
             }
+            // The call that closes a quantum has nobody to wait: what would have to be asked about
+            // is not allowed.
+            Authorized::Ask { needs, .. } if self.is_bookkeeping(id) => {
+                let denial = Denial { need: needs.into_iter().next(), reason: DenyReason::NoGrant };
+                let verdict = Verdict::Denied(denial.clone());
+                self.emit(tx, OpEvent::Decided { op: id, verdict });
+                self.settle(tx, id, Err(Fault::Denied { denial }.into()), true);
+                Ok(())
+            }
             Authorized::Ask { by, needs } => match refusal {
                 Some(error) => {
                     self.settle(tx, id, Err(error), true);
@@ -400,6 +416,10 @@ impl Kernel {
                 self.serve(tx, id, &call)
             }
         }
+    }
+
+    fn is_bookkeeping(&self, id: OpId) -> bool {
+        self.ops.ops.get(&id).is_some_and(|op| op.caller.pid().is_some() && op.step.index == 0)
     }
 
     fn authorize(&mut self, tx: &Tx, id: OpId, call: &Arc<Syscall>) -> Authorized {
@@ -566,7 +586,7 @@ impl Kernel {
         }
         let open: Vec<OpId> = self.ops.open_of(pid).map(|(id, _)| id).collect();
         for id in open {
-            self.tickets.remove(&id);
+            tx.outputs.extend(self.tickets.remove(&id).map(Output::Forget));
             if self.ops.ops.get(&id).is_some_and(Op::is_tool_call) {
                 self.in_flight.remove(&id);
             }
@@ -614,7 +634,10 @@ impl Kernel {
         let Some(op) = self.ops.ops.get(&id).filter(|op| op.is_blocked()).cloned() else {
             return;
         };
-        if matches!(op.state, OpState::Approving { decision: None, .. }) {
+        // A process that is held does nothing, whatever was answered meanwhile: it is woken again
+        // when it is released.
+        let is_held = op.caller.pid().is_some_and(|pid| self.ops.is_held(pid));
+        if is_held || matches!(op.state, OpState::Approving { decision: None, .. }) {
             return;
         }
         let old_wait = op.wait();
@@ -686,6 +709,10 @@ impl Kernel {
         if let Ok(reply) = &mut outcome {
             let blobs = &mut tx.blobs;
             reply.texts(&mut |text| blobs.extend(text.spill()));
+            if wire::encode(reply).len() > REPLY_BYTES_MAX {
+                let what = "bytes in one reply; ask for less at a time".into();
+                outcome = Err(Fault::Limit { what, limit: REPLY_BYTES_MAX as u64 }.into());
+            }
         }
         if op.reserved {
             self.kernel_call(tx, capability::Settle { op: id, give_back });
@@ -716,7 +743,7 @@ impl Kernel {
                 OpState::Admitted => {}
                 _ => {
                     self.in_flight.remove(&id);
-                    self.tickets.remove(&id);
+                    tx.outputs.extend(self.tickets.remove(&id).map(Output::Forget));
                     if op.reserved {
                         self.kernel_call(tx, capability::Settle { op: id, give_back: true });
                     }
@@ -868,6 +895,10 @@ impl Kernel {
                 self.watch(*op, wait);
             }
             Event::Process(ProcessEvent::Ended { pid, .. }) => self.wake(&WaitOn::Child(*pid)),
+            Event::Process(ProcessEvent::Resumed { pid }) => {
+                let blocked = self.ops.open_of(*pid).filter(|(_, op)| op.is_blocked());
+                self.woken.extend(blocked.map(|(id, _)| id));
+            }
             Event::Process(ProcessEvent::Sent(message)) => {
                 self.wake(&WaitOn::Message(message.to));
             }
@@ -881,8 +912,9 @@ impl Kernel {
 
 /// Whether the host's operator only looked at kernel state.
 fn is_look_by_host(tx: &Tx) -> bool {
+    let is_whole = matches!(tx.events.first(), Some(Event::Op(OpEvent::Admitted { .. })));
     tx.caller.is_host()
-        && !tx.events.is_empty()
+        && is_whole
         && tx.events.iter().all(|event| match event {
             Event::Op(OpEvent::Admitted { .. } | OpEvent::Decided { .. }) => true,
             Event::Op(OpEvent::Settled { outcome, .. }) => outcome.is_ok(),
@@ -925,7 +957,12 @@ fn prepare(submission: Submission) -> Result<Prepared, Fault> {
             "a call carries its payloads itself; it cannot refer to stored ones",
         ));
     }
-    let digest = call.digest().0;
+    let encoded = wire::encode(&call);
+    if encoded.len() > CALL_BYTES_MAX {
+        let what = "bytes in one call besides its payloads".into();
+        return Err(Fault::Limit { what, limit: CALL_BYTES_MAX as u64 });
+    }
+    let digest = Digest::of(&encoded).0;
     let fingerprint = digest[..8].iter().fold(0, |all, byte| all << 8 | u64::from(*byte));
     Ok(Prepared { ticket, from, call, fingerprint, blobs })
 }

@@ -18,6 +18,6 @@ mod ops;
 mod output;
 mod parts;
 
-pub use kernel::{Input, Kernel, Submission, Submitter};
+pub use kernel::{CALL_BYTES_MAX, Input, Kernel, REPLY_BYTES_MAX, Submission, Submitter};
 pub use output::{EffectOrder, Mode, Notice, Output, Outputs, Part, Start, Ticket};
 pub use parts::{ComposeError, Parts};

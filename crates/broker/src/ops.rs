@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use imbl::OrdMap;
+use imbl::{OrdMap, OrdSet};
 use libos_abi::{
     Digest, EffectClass, Event, OpId, Outcome, Pid, Principal, RequestId, Syscall,
     event::{CapabilityEvent, HumanEvent, OpEvent, ProcessEvent, Step, Verdict},
@@ -85,6 +85,8 @@ pub(crate) struct Ops {
     pub(crate) memos: OrdMap<Pid, Memo>,
     /// The operation behind each pending approval.
     approvals: OrdMap<RequestId, OpId>,
+    /// Processes that a signal holds.
+    held: OrdSet<Pid>,
 }
 
 impl Ops {
@@ -103,12 +105,26 @@ impl Ops {
             .filter(|(_, op)| !matches!(op.state, OpState::Done(_)))
     }
 
+    /// Whether a signal holds a process.
+    pub(crate) fn is_held(&self, pid: Pid) -> bool {
+        self.held.contains(&pid)
+    }
+
     /// Applies any event: those of operations, and those of others that bear on them.
     pub(crate) fn apply(&mut self, at_ms: u64, event: &Event) {
         match event {
             Event::Op(event) => self.apply_op(at_ms, event),
             Event::Process(ProcessEvent::Committed { pid, .. }) => self.forget(*pid, true),
-            Event::Process(ProcessEvent::Ended { pid, .. }) => self.forget(*pid, false),
+            Event::Process(ProcessEvent::Ended { pid, .. }) => {
+                self.held.remove(pid);
+                self.forget(*pid, false);
+            }
+            Event::Process(ProcessEvent::Paused { pid, .. }) => {
+                self.held.insert(*pid);
+            }
+            Event::Process(ProcessEvent::Resumed { pid }) => {
+                self.held.remove(pid);
+            }
             Event::Capability(CapabilityEvent::Reserved { op, .. }) => {
                 self.change(*op, |op| op.reserved = true);
             }
@@ -157,7 +173,7 @@ impl Ops {
             OpEvent::Dispatched { op } => self.change(*op, |op| op.state = OpState::Dispatched),
             OpEvent::Blocked { op, wait } => {
                 self.change(*op, |op| {
-                    if !matches!(op.state, OpState::Approving { .. }) {
+                    if !matches!(op.state, OpState::Approving { decision: None, .. }) {
                         op.state = OpState::Waiting(wait.clone());
                     }
                 });
@@ -234,6 +250,7 @@ impl Ops {
             wire::encode_into(&(*pid, memo.steps_before), &mut bytes);
             memo.steps.iter().for_each(|step| wire::encode_into(&step, &mut bytes));
         }
+        self.held.iter().for_each(|pid| wire::encode_into(pid, &mut bytes));
         Digest::of(&bytes)
     }
 }

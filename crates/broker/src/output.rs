@@ -63,6 +63,8 @@ impl Outputs {
 pub enum Output {
     /// Answer a caller.
     Reply(Ticket, Outcome),
+    /// Forget a caller: its run is over, and it will not be answered.
+    Forget(Ticket),
     /// Perform or reconcile an effect.
     Effect(Box<EffectOrder>),
     /// Start a run of a process.

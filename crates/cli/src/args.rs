@@ -100,7 +100,7 @@ pub(crate) struct InitArgs {
 #[command(after_help = "Examples:
   libos run task.toml
   libos run task.toml --approvals approvals.toml --json
-  libos run task.toml --wait        # answer from another terminal: libos inbox; libos approve req-1")]
+  libos run task.toml --wait        # answer from another terminal with libos approve")]
 pub(crate) struct RunArgs {
     /// The task file; see docs/task.schema.json.
     pub(crate) task: PathBuf,
@@ -272,7 +272,7 @@ pub(crate) struct AuditLsArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
-    /// The folder to make the project in; it must not exist.
+    /// The folder to make the project and its store in; it must not exist.
     #[arg(long, default_value = "libos-demo")]
     pub(crate) dir: PathBuf,
 }

@@ -7,9 +7,9 @@ use std::{
 };
 
 use agent_libos::{
-    abi::{Event, OpId, Principal, Record, Seq, event::Verdict, wire},
-    audit::{Decision, Operation, Trail, describe},
-    journal::{Head, Journal, SqliteJournal, export, verify_export},
+    abi::{Event, OpId, Principal, Seq, event::Verdict, wire},
+    audit::{Decision, Judgement, Operation, Trail, describe},
+    journal::{Head, Journal, SqliteJournal, export, verify_export_events},
 };
 
 use crate::{
@@ -42,13 +42,13 @@ fn ls(host: &Host, args: &AuditLsArgs) -> Result<Exit, Failure> {
         }
         shown += 1;
         if host.json {
-            println!("{}", serde_json::to_string(operation).unwrap_or_default());
+            show::json(&operation);
         } else {
-            println!("{}", line(operation));
+            say!("{}", line(operation));
         }
     }
     if shown == 0 && !host.json {
-        println!("No operation fits.");
+        say!("No operation fits.");
     }
     Ok(Exit::Done)
 }
@@ -67,7 +67,11 @@ fn line(operation: &Operation) -> String {
         text.push_str(&format!("       {}\n", decision_line(decision)));
     }
     text.push_str(&format!("       => {}", operation.ended.unwrap_or("open")));
-    if let (Some(error), true) = (&operation.error, operation.ended != Some("denied")) {
+    // A refusal was told by its decision.
+    let told = operation.decisions.last().is_some_and(|decision| {
+        matches!(decision.verdict, Judgement::Refused(_) | Judgement::Verdict(Verdict::Denied(_)))
+    });
+    if let (Some(error), false) = (&operation.error, told) {
         text.push_str(&format!(": {error}"));
     }
     text
@@ -75,9 +79,10 @@ fn line(operation: &Operation) -> String {
 
 fn decision_line(decision: &Decision) -> String {
     let word = match &decision.verdict {
-        Verdict::Allowed(_) => "allowed",
-        Verdict::Asked { .. } => "asked",
-        Verdict::Denied(_) => "denied",
+        Judgement::Verdict(Verdict::Allowed(_)) => "allowed",
+        Judgement::Verdict(Verdict::Asked { .. }) => "asked",
+        Judgement::Verdict(Verdict::Denied(_)) => "denied",
+        Judgement::Refused(_) => "refused",
     };
     format!("{word}: {}", decision.because.join("; "))
 }
@@ -90,19 +95,19 @@ fn show_op(host: &Host, op: OpId) -> Result<Exit, Failure> {
         return Err(Failure::new(Exit::Failed, "not_found", message));
     };
     if host.json {
-        println!("{}", serde_json::to_string(operation).unwrap_or_default());
+        show::json(&operation);
         return Ok(Exit::Done);
     }
-    println!("{}", line(operation));
-    println!("\narguments");
-    println!("{}", serde_json::to_string_pretty(&operation.args).unwrap_or_default());
-    println!("\nrecords");
+    say!("{}", line(operation));
+    say!("\narguments");
+    say!("{}", serde_json::to_string_pretty(&operation.args).unwrap_or_default());
+    say!("\nrecords");
     let last = operation.settled.unwrap_or(Seq(u64::MAX));
     agent_libos::audit::scan(&journal, operation.admitted, |seq, record| {
         for event in &record.events {
             let is_its = matches!(event, Event::Op(event) if event.op() == op);
             if is_its {
-                println!("{seq} {} {}", show::clock(record.at_ms), describe(event));
+                say!("{seq} {} {}", show::clock(record.at_ms), describe(event));
             }
         }
         seq < last
@@ -117,20 +122,31 @@ fn verify(host: &Host, head: Option<&str>, exported: Option<&Path>) -> Result<Ex
             let mut input = BufReader::new(File::open(path).map_err(|error| {
                 Failure::new(Exit::Usage, "invalid_file", format!("{}: {error}", path.display()))
             })?);
-            verify_export(&mut input, against.as_ref())?
+            verify_export_events(&mut input, against.as_ref(), &describe_record)?
         }
         None => host.journal()?.verify(against.as_ref())?,
     };
     if host.json {
-        println!("{}", serde_json::json!({ "verified": true, "head": head.to_string() }));
+        show::json(&serde_json::json!({ "verified": true, "head": head.to_string() }));
     } else {
-        println!("{} records, none changed, dropped, reordered or cut off.", head.size);
+        say!("{} records, none changed, dropped, reordered or cut off.", head.size);
         if against.is_none() {
-            println!("Keep this head elsewhere: it proves the end is there, too.");
+            say!("Keep this head elsewhere: it proves the end is there, too.");
         }
-        println!("head {head}");
+        say!("head {head}");
     }
     Ok(Exit::Done)
+}
+
+/// A record as an export shows it.
+fn describe_record(_: Seq, body: &[u8]) -> serde_json::Value {
+    match wire::decode_record(body) {
+        Ok(record) => serde_json::json!({
+            "at_ms": record.at_ms,
+            "events": record.events.iter().map(describe).collect::<Vec<_>>(),
+        }),
+        Err(error) => serde_json::json!({ "undecoded": error.to_string() }),
+    }
 }
 
 fn parse_head(text: &str) -> Result<Head, Failure> {
@@ -144,21 +160,14 @@ fn parse_head(text: &str) -> Result<Head, Failure> {
 
 fn export_to(host: &Host, output: Option<&Path>) -> Result<Exit, Failure> {
     let journal: SqliteJournal = host.journal()?;
-    let describe_record = |_: Seq, body: &[u8]| match wire::decode::<Record>(body) {
-        Ok(record) => serde_json::json!({
-            "at_ms": record.at_ms,
-            "events": record.events.iter().map(describe).collect::<Vec<_>>(),
-        }),
-        Err(error) => serde_json::json!({ "undecoded": error.to_string() }),
-    };
     match output {
         Some(path) => {
             let mut file = BufWriter::new(File::create(path)?);
             export(&journal, &mut file, &describe_record)?;
             file.flush()?;
             if !host.json {
-                println!("Wrote {} records to {}.", journal.head().size, path.display());
-                println!(
+                say!("Wrote {} records to {}.", journal.head().size, path.display());
+                say!(
                     "Check it anywhere: libos audit verify --export {} --head {}",
                     path.display(),
                     journal.head()

@@ -17,42 +17,43 @@ pub(crate) async fn run(host: &Host, command: CapCommand) -> Result<Exit, Failur
             let list = port.call(capability::List { pid, all: Some(all) }).await?.capabilities;
             if host.json {
                 for cap in &list {
-                    println!("{}", serde_json::to_string(cap).unwrap_or_default());
+                    show::json(&cap);
                 }
             } else if list.is_empty() {
-                println!("No capability in force.");
+                let of = if all { "of a living process" } else { "in force" };
+                say!("No capability {of}; `libos audit ls` tells of those there were.");
             } else {
                 let rows: Vec<_> = list.iter().map(show::capability_row).collect();
-                print!("{}", show::table(&show::CAPABILITY_HEADERS, &rows));
+                put!("{}", show::table(&show::CAPABILITY_HEADERS, &rows));
             }
         }
         CapCommand::Grant(args) => {
             let to = args.pid;
             let granted = port.call(capability::Grant { to, grant: spec(args) }).await?;
             if host.json {
-                println!("{}", serde_json::json!({ "capability": granted.capability }));
+                show::json(&serde_json::json!({ "capability": granted.capability }));
             } else {
-                println!("{} is now {to}'s.", granted.capability);
+                say!("{} is now {to}'s.", granted.capability);
             }
         }
         CapCommand::Revoke { capability, reason } => {
             let revoked = port.call(capability::Revoke { capability, reason }).await?.capabilities;
             if host.json {
-                println!("{}", serde_json::json!({ "revoked": revoked }));
+                show::json(&serde_json::json!({ "revoked": revoked }));
             } else {
                 let names: Vec<String> = revoked.iter().map(ToString::to_string).collect();
-                println!("Taken back: {}.", names.join(", "));
+                say!("Taken back: {}.", names.join(", "));
             }
         }
         CapCommand::Why { pid, right, on } => {
             let why = port.call(capability::Explain { pid: Some(pid), right, on }).await?;
             if host.json {
-                println!("{}", serde_json::to_string(&why).unwrap_or_default());
+                show::json(&why);
             } else {
-                println!("{}", why.text);
+                say!("{}", why.text);
                 if !why.weighed.is_empty() {
                     let rows: Vec<_> = why.weighed.iter().map(show::capability_row).collect();
-                    print!("\n{}", show::table(&show::CAPABILITY_HEADERS, &rows));
+                    put!("\n{}", show::table(&show::CAPABILITY_HEADERS, &rows));
                 }
             }
         }

@@ -1,10 +1,25 @@
 //! The operator's way into a store: through the runtime that holds it, or by opening it.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use agent_libos::{Builder, Runtime, control::RemotePort, journal::SqliteJournal, port::Port};
+use agent_libos::{
+    Builder, Runtime, StartError,
+    control::RemotePort,
+    journal::{JournalError, SqliteJournal},
+    port::Port,
+};
 
 use crate::exit::{Exit, Failure};
+
+/// How long a command waits for a store that is held by one who does not answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long it waits between two tries.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// What every command knows.
 pub(crate) struct Host {
@@ -47,11 +62,27 @@ impl Host {
     /// Talks to the runtime that holds the store, or opens it for this command alone.
     pub(crate) async fn access(&self) -> Result<Access, Failure> {
         self.must_exist()?;
-        if let Some(port) = RemotePort::find(&self.store, &self.operator).await {
-            return Ok(Access { port: Arc::new(port), runtime: None });
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(port) = RemotePort::find(&self.store, &self.operator).await {
+                return Ok(Access { port: Arc::new(port), runtime: None });
+            }
+            match Builder::new().store(&self.store).host_calls_only().start() {
+                Ok(runtime) => {
+                    return Ok(Access {
+                        port: runtime.port(&self.operator),
+                        runtime: Some(runtime),
+                    });
+                }
+                // A runtime that begins or ends, or another command like this one.
+                Err(StartError::Journal(JournalError::Locked { .. }))
+                    if Instant::now() < deadline =>
+                {
+                    tokio::time::sleep(PAUSE).await;
+                }
+                Err(error) => return Err(error.into()),
+            }
         }
-        let runtime = Builder::new().store(&self.store).host_calls_only().start()?;
-        Ok(Access { port: runtime.port(&self.operator), runtime: Some(runtime) })
     }
 
     /// The journal for reading, whoever holds the store.

@@ -1,7 +1,5 @@
 //! `libos inbox`, `approve`, `deny` and `answer`.
 
-use std::fmt::Write as _;
-
 use agent_libos::{
     abi::{
         Pid, RequestId, Scope,
@@ -19,18 +17,21 @@ use crate::{
     show,
 };
 
+/// The largest file whose change a card shows: the largest that a call can write.
+const SHOWN_BYTES_MAX: u64 = 1 << 20;
+
 pub(crate) async fn inbox(host: &Host, all: bool) -> Result<Exit, Failure> {
     let access = host.access().await?;
     let requests = access.port.call(human::List { all: Some(all) }).await?.requests;
     if host.json {
         for request in &requests {
-            println!("{}", serde_json::to_string(request).unwrap_or_default());
+            show::json(&request);
         }
     } else if requests.is_empty() {
-        println!("Nothing waits for you.");
+        say!("Nothing waits for you.");
     } else {
         for request in &requests {
-            println!("{}", card(access.port.as_ref(), request).await);
+            say!("{}", card(access.port.as_ref(), request).await);
         }
     }
     access.close()?;
@@ -100,10 +101,10 @@ async fn decide(
     access.close()?;
     let request = decided?;
     if host.json {
-        println!("{}", serde_json::to_string(&request).unwrap_or_default());
+        show::json(&request);
     } else {
-        println!("{}", verdict(&request));
-        println!("If no `libos run` or `libos resume` is under way, go on with `libos resume`.");
+        say!("{}", verdict(&request));
+        say!("If no `libos run` or `libos resume` is under way, go on with `libos resume`.");
     }
     Ok(Exit::Done)
 }
@@ -199,10 +200,22 @@ async fn write_diff(
     }
     let path = args["path"].as_str()?.split_once('/')?.1;
     let info = port.call(process::Inspect { pid }).await.ok()?;
-    let file = std::path::Path::new(&info.workspace?).join(path);
-    let is_plain = std::fs::symlink_metadata(&file).is_ok_and(|found| found.is_file());
+    let workspace = std::path::PathBuf::from(info.workspace?).canonicalize().ok()?;
+    let file = workspace.join(path);
+    // A link on the way would show a file that the write does not touch.
+    if file.parent()?.canonicalize().ok()? != file.parent()? {
+        return None;
+    }
+    let is_plain = std::fs::symlink_metadata(&file)
+        .is_ok_and(|found| found.is_file() && found.len() <= SHOWN_BYTES_MAX);
+    if !is_plain && file.exists() {
+        return None;
+    }
     let old = if is_plain { std::fs::read_to_string(&file).ok()? } else { String::new() };
     let new = args["text"].as_str()?;
+    if is_plain && old == new {
+        return Some("none: the file reads so already".into());
+    }
     let from = if is_plain { path } else { "(no file)" };
     Some(TextDiff::from_lines(old.as_str(), new).unified_diff().header(from, path).to_string())
 }
@@ -210,9 +223,8 @@ async fn write_diff(
 fn put(text: &mut String, name: &str, value: &str) {
     let mut lines = value.lines();
     let first = lines.next().unwrap_or_default();
-    // Writing to a String cannot fail.
-    let _: std::fmt::Result = write!(text, "\n{name:>11}  {first}");
+    text.push_str(&format!("\n{name:>11}  {first}"));
     for line in lines {
-        let _: std::fmt::Result = write!(text, "\n{:>11}  {line}", "");
+        text.push_str(&format!("\n{:>11}  {line}", ""));
     }
 }

@@ -6,6 +6,7 @@ use crate::{
     args::InitArgs,
     exit::{Exit, Failure},
     host::Host,
+    show,
 };
 
 const TASK: &str = r#"# A task for `libos run`. Every key is described in docs/task.schema.json.
@@ -31,7 +32,7 @@ script = "plan.jsonl"
 "#;
 
 const PLAN: &str = r#"{"call":"fs.list","args":{},"save":"here"}
-{"call":"fs.write","args":{"path":"listing.txt","text":"the first entry is ${here.entries.0.name}\n"}}
+{"call":"fs.write","args":{"path":"listing.txt","text":"first: ${here.entries.0.name}\n"}}
 "#;
 
 pub(crate) fn init(host: &Host, args: &InitArgs) -> Result<Exit, Failure> {
@@ -46,16 +47,13 @@ pub(crate) fn init(host: &Host, args: &InitArgs) -> Result<Exit, Failure> {
     std::fs::write(&args.task, TASK)?;
     std::fs::write(&plan, PLAN)?;
     if host.json {
-        println!(
-            "{}",
-            serde_json::json!({
-                "store": host.store, "task": args.task, "plan": plan,
-            })
-        );
+        show::json(&serde_json::json!({
+            "store": host.store, "task": args.task, "plan": plan,
+        }));
     } else {
-        println!("The store is {}.", host.store.display());
-        println!("{} is a task to start from, {} its plan.", args.task.display(), plan.display());
-        println!("Next: libos run {}", args.task.display());
+        say!("The store is {}.", host.store.display());
+        say!("{} is a task to start from, {} its plan.", args.task.display(), plan.display());
+        say!("Next: libos run {}", args.task.display());
     }
     Ok(Exit::Done)
 }

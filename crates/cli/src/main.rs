@@ -8,6 +8,9 @@
     reason = "the face talks to the terminal and reads the files a user names"
 )]
 
+#[macro_use]
+mod show;
+
 mod args;
 mod audit;
 mod capability;
@@ -19,7 +22,6 @@ mod init;
 mod object;
 mod process;
 mod run;
-mod show;
 
 use std::process::ExitCode;
 
@@ -54,9 +56,9 @@ fn main() -> ExitCode {
         Ok(exit) => exit.into(),
         Err(failure) => {
             if json {
-                println!("{}", failure.json());
+                say!("{}", failure.json());
             } else {
-                eprintln!("libos: {failure}");
+                tell!("libos: {failure}");
             }
             failure.exit.into()
         }

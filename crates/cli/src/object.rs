@@ -16,24 +16,24 @@ pub(crate) async fn run(host: &Host, command: ObjectCommand) -> Result<Exit, Fai
             let objects = access.port.call(object::List { r#type: kind }).await?.objects;
             if host.json {
                 for object in &objects {
-                    println!("{}", serde_json::to_string(object).unwrap_or_default());
+                    show::json(&object);
                 }
             } else if objects.is_empty() {
-                println!("No object yet.");
+                say!("No object yet.");
             } else {
                 let rows: Vec<_> = objects.iter().map(row).collect();
                 let headers = ["OBJECT", "TYPE", "VERSION", "BYTES", "OWNER", "DIGEST", "NAME"];
-                print!("{}", show::table(&headers, &rows));
+                put!("{}", show::table(&headers, &rows));
             }
         }
         ObjectCommand::Show { object: id } => {
             let object = access.port.call(object::Read { id }).await?;
             if host.json {
-                println!("{}", serde_json::to_string(&object).unwrap_or_default());
+                show::json(&object);
             } else {
-                println!("{} {} version {}", object.id, object.r#type, object.version);
+                say!("{} {} version {}", object.id, object.r#type, object.version);
                 let payload = object.payload.value().unwrap_or_default();
-                println!("{}", serde_json::to_string_pretty(&payload).unwrap_or_default());
+                say!("{}", serde_json::to_string_pretty(&payload).unwrap_or_default());
             }
         }
     }

@@ -17,12 +17,12 @@ pub(crate) async fn ps(host: &Host) -> Result<Exit, Failure> {
     access.close()?;
     if host.json {
         for process in &processes {
-            println!("{}", serde_json::to_string(process).unwrap_or_default());
+            show::json(&process);
         }
         return Ok(Exit::Done);
     }
     if processes.is_empty() {
-        println!("No process yet. Launch one with `libos run TASK.toml`.");
+        say!("No process yet. Launch one with `libos run TASK.toml`.");
         return Ok(Exit::Done);
     }
     let mut rows = Vec::new();
@@ -30,7 +30,7 @@ pub(crate) async fn ps(host: &Host) -> Result<Exit, Failure> {
         tree(&processes, root, 0, &mut rows);
     }
     let headers = ["PROCESS", "STATE", "IMAGE", "CALLS", "WAITS FOR", "GOAL"];
-    print!("{}", show::table(&headers, &rows));
+    put!("{}", show::table(&headers, &rows));
     Ok(Exit::Done)
 }
 
@@ -68,10 +68,10 @@ pub(crate) async fn inspect(host: &Host, pid: Pid) -> Result<Exit, Failure> {
     let capabilities = access.port.call(list).await?.capabilities;
     access.close()?;
     if host.json {
-        println!("{}", serde_json::json!({ "process": info, "capabilities": capabilities }));
+        show::json(&serde_json::json!({ "process": info, "capabilities": capabilities }));
         return Ok(Exit::Done);
     }
-    let line = |name: &str, value: &str| println!("{name:10} {value}");
+    let line = |name: &str, value: &str| say!("{name:10} {value}");
     line("process", &info.pid.to_string());
     line("state", show::state(info.state));
     if let Some(wait) = &info.wait {
@@ -95,9 +95,9 @@ pub(crate) async fn inspect(host: &Host, pid: Pid) -> Result<Exit, Failure> {
             line("result", &result.to_string());
         }
     }
-    println!();
+    say!();
     let rows: Vec<_> = capabilities.iter().map(show::capability_row).collect();
-    print!("{}", show::table(&show::CAPABILITY_HEADERS, &rows));
+    put!("{}", show::table(&show::CAPABILITY_HEADERS, &rows));
     Ok(Exit::Done)
 }
 

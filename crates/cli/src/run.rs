@@ -20,7 +20,7 @@ use agent_libos::{
     port::Port,
     task,
 };
-use serde_json::json;
+use serde::Serialize;
 use tokio::sync::mpsc;
 
 use crate::{
@@ -72,6 +72,45 @@ pub(crate) async fn resume(host: &Host, args: &AnswerArgs) -> Result<Exit, Failu
 
 fn load_approvals(args: &AnswerArgs) -> Result<Approvals, Failure> {
     Ok(args.approvals.as_deref().map(Approvals::load).transpose()?.unwrap_or_default())
+}
+
+/// A step as `--json` prints it.
+#[derive(Serialize)]
+struct StepLine {
+    pid: Pid,
+    step: u32,
+    call: &'static str,
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<ErrorLine>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reply: Option<serde_json::Value>,
+}
+
+#[derive(Serialize)]
+struct ErrorLine {
+    code: &'static str,
+    message: String,
+}
+
+impl ErrorLine {
+    fn of(error: &Error) -> Self {
+        Self { code: error.code(), message: error.to_string() }
+    }
+}
+
+#[derive(Serialize)]
+struct RequestLine<'a> {
+    request: &'a Request,
+}
+
+/// The last line.
+#[derive(Serialize)]
+struct DoneLine {
+    done: bool,
+    pid: Option<Pid>,
+    status: &'static str,
+    exit: u8,
 }
 
 /// Watches a runtime until its tasks have ended or nothing can go on without a human.
@@ -158,7 +197,7 @@ impl<'a> Driver<'a> {
 
     fn interrupted(&self) -> Exit {
         if !self.host.json {
-            eprintln!("Stopped. Nothing is lost: go on with `libos resume`.");
+            tell!("Stopped. Nothing is lost: go on with `libos resume`.");
         }
         Exit::Failed
     }
@@ -170,20 +209,22 @@ impl<'a> Driver<'a> {
                 if !self.host.json {
                     let from = parent.map(|parent| format!(" (child of {parent})"));
                     let goal = show::cut(goal.as_str().unwrap_or_default(), 80);
-                    println!("{pid}{}: {goal}", from.unwrap_or_default());
+                    say!("{pid}{}: {goal}", from.unwrap_or_default());
                 }
             }
             Notice::Asked(request) => self.asked(request).await?,
             Notice::Output { pid, message } => {
                 if !self.host.json {
                     let pid = pid.map(|pid| pid.to_string()).unwrap_or_default();
-                    println!("{pid} says: {}", message.as_str().unwrap_or_default());
+                    let message = message.as_str().unwrap_or_default().replace('\n', "\n    ");
+                    say!("{pid} says: {message}");
                 }
             }
             Notice::Ended { pid, ending } => {
                 if !self.host.json {
-                    let said = ending.message.as_deref().map(|said| format!(": {said}"));
-                    println!("{pid} {}{}", show::state(ending.state), said.unwrap_or_default());
+                    let said =
+                        ending.message.as_deref().map(|said| format!(": {}", show::cut(said, 300)));
+                    say!("{pid} {}{}", show::state(ending.state), said.unwrap_or_default());
                 }
                 if self.open.remove(&pid) {
                     self.last_ended = Some((pid, ending));
@@ -210,23 +251,20 @@ impl<'a> Driver<'a> {
             },
         };
         if self.host.json {
-            let mut line = json!({ "pid": pid, "step": step, "call": name, "outcome": word });
-            match outcome {
-                Ok(reply) => line["reply"] = reply.json().unwrap_or_default(),
-                Err(error) => {
-                    line["error"] = json!({ "code": error.code(), "message": error.to_string() });
-                }
-            }
-            println!("{line}");
+            let line = StepLine {
+                pid,
+                step,
+                call: name,
+                outcome: word,
+                error: outcome.as_ref().err().map(ErrorLine::of),
+                reply: outcome.as_ref().ok().map(|reply| reply.json().unwrap_or_default()),
+            };
+            show::json(&line);
         } else {
             let args = show::brief(&arguments(call), 70);
-            let error = outcome.as_ref().err().map(|error| format!(": {error}"));
-            let call = format!("{name} {args}");
-            println!(
-                "{:<5}{step:>3} {word:<7} {call}{}",
-                pid.to_string(),
-                error.unwrap_or_default()
-            );
+            let error = outcome.as_ref().err().map(|error| show::cut(&format!(": {error}"), 300));
+            let (pid, error) = (pid.to_string(), error.unwrap_or_default());
+            say!("{pid:<5}{step:>3} {word:<7} {name} {args}{error}");
         }
     }
 
@@ -241,9 +279,9 @@ impl<'a> Driver<'a> {
             return self.decide(id, decision).await;
         }
         if self.host.json {
-            println!("{}", json!({ "request": request }));
+            show::json(&RequestLine { request: &request });
         } else {
-            eprintln!("{}", inbox::card(port, &request).await);
+            tell!("{}", inbox::card(port, &request).await);
         }
         self.asked.insert(id, request);
         self.prompt();
@@ -256,7 +294,7 @@ impl<'a> Driver<'a> {
             Ok(_) => Ok(()),
             // Somebody else was faster, or the process ended: their word counts.
             Err(error) if error.code() == "already_decided" => {
-                eprintln!("libos: {error}");
+                tell!("libos: {error}");
                 Ok(())
             }
             Err(error) => Err(error.into()),
@@ -278,7 +316,7 @@ impl<'a> Driver<'a> {
         };
         eprint!("{id}: {choices}? ");
         if let Err(error) = io::stderr().flush() {
-            eprintln!("libos: {error}");
+            tell!("libos: {error}");
         }
         self.prompted = Some(*id);
         self.typed.get_or_insert_with(read_lines);
@@ -318,20 +356,24 @@ impl<'a> Driver<'a> {
     /// Nothing can happen by itself any more: either a human is to answer, or nothing ever will.
     async fn idle(&mut self) -> Result<Option<Exit>, Failure> {
         let port: &dyn Port = &self.port;
-        let pending = port.call(human::List { all: None }).await?.requests;
+        // In this order: what a process waits for is then in the list of what is pending.
         let waiting = port.call(process::List {}).await?.processes;
+        let pending = port.call(human::List { all: None }).await?.requests;
         let waiting: Vec<&ProcessInfo> =
             waiting.iter().filter(|process| !process.state.is_terminal()).collect();
         self.asked.retain(|id, _| pending.iter().any(|request| request.id == *id));
         if self.prompted.is_some_and(|id| !self.asked.contains_key(&id)) {
-            eprintln!("(answered elsewhere)");
+            tell!("(answered elsewhere)");
             self.prompted = None;
         }
-        // News may be older than what has happened since.
-        let stale = waiting.iter().any(|process| {
-            matches!(process.state, ProcessState::Runnable | ProcessState::Running)
-                || process.wait.as_ref().is_some_and(|wait| wait.until_ms.is_some())
-        });
+        // News may be older than what has happened since: a request that is still on its way to
+        // us may fit a rule, and a process that runs again may end.
+        let unseen = pending.iter().any(|request| !self.asked.contains_key(&request.id));
+        let stale = unseen
+            || waiting.iter().any(|process| {
+                matches!(process.state, ProcessState::Runnable | ProcessState::Running)
+                    || process.wait.as_ref().is_some_and(|wait| wait.until_ms.is_some())
+            });
         if waiting.is_empty() || stale || self.wait || (self.inline && !pending.is_empty()) {
             self.prompt();
             return Ok(None);
@@ -339,17 +381,18 @@ impl<'a> Driver<'a> {
         let pid = self.open.first().copied().unwrap_or_default();
         if self.host.json {
             let exit = Exit::Waiting as u8;
-            println!("{}", json!({ "done": false, "pid": pid, "status": "waiting", "exit": exit }));
+            show::json(&DoneLine { done: false, pid: Some(pid), status: "waiting", exit });
         } else if pending.is_empty() {
             for process in &waiting {
                 let wait = process.wait.as_ref().map(crate::process::waits_for);
-                eprintln!("{} waits for {}", process.pid, wait.unwrap_or_default());
+                tell!("{} waits for {}", process.pid, wait.unwrap_or_default());
             }
-            eprintln!("Nothing here can happen by itself. It stays resumable: `libos resume`.");
+            tell!("Nothing here can happen by itself. It stays resumable: `libos resume`.");
         } else {
             let ids: Vec<String> = pending.iter().map(|request| request.id.to_string()).collect();
-            eprintln!(
-                "Waiting for you: {}. See `libos inbox`, answer with `libos approve {}`, then `libos resume`.",
+            tell!(
+                "Waiting for you: {}. See `libos inbox`, answer with `libos approve {}`, then \
+                 `libos resume`.",
                 ids.join(", "),
                 ids[0]
             );
@@ -361,9 +404,9 @@ impl<'a> Driver<'a> {
     fn ended(&self) -> Exit {
         let Some((pid, ending)) = &self.last_ended else {
             if self.host.json {
-                println!("{}", json!({ "done": true, "pid": null, "status": "idle", "exit": 0 }));
+                show::json(&DoneLine { done: true, pid: None, status: "idle", exit: 0 });
             } else {
-                println!("Nothing is left to go on with.");
+                say!("Nothing is left to go on with.");
             }
             return Exit::Done;
         };
@@ -374,12 +417,10 @@ impl<'a> Driver<'a> {
         };
         let status = show::state(ending.state);
         if self.host.json {
-            println!(
-                "{}",
-                json!({ "done": true, "pid": pid, "status": status, "exit": exit as u8 })
-            );
+            let (pid, exit) = (Some(*pid), exit as u8);
+            show::json(&DoneLine { done: true, pid, status, exit });
         } else {
-            println!("Done: {pid} {status}. `libos audit ls` tells who allowed what.");
+            say!("Done: {pid} {status}. `libos audit ls` tells who allowed what.");
         }
         exit
     }

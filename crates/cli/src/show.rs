@@ -1,7 +1,63 @@
 //! Words and tables for people.
 
+use std::io::Write as _;
+
 use agent_libos::abi::{CapabilityInfo, process::ProcessState};
 use serde_json::Value;
+
+/// Prints to standard output; a reader that has gone away ends the command quietly, as it would
+/// any other tool in a pipe.
+pub(crate) fn out(text: std::fmt::Arguments<'_>) {
+    raw(&plain(&text.to_string()));
+}
+
+/// Text as a terminal may show it: what would move the cursor, colour, hide or reorder text is
+/// written out. Agents write most of what is shown here.
+pub(crate) fn plain(text: &str) -> String {
+    let is_active = |c: char| {
+        (c.is_control() && c != '\n')
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}')
+            || matches!(c, '\u{2060}'..='\u{2069}' | '\u{feff}')
+    };
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_active(c) { shown.extend(c.escape_unicode()) } else { shown.push(c) }
+    }
+    shown
+}
+
+fn raw(text: &str) {
+    if let Err(error) = std::io::stdout().lock().write_all(text.as_bytes()) {
+        let code = if error.kind() == std::io::ErrorKind::BrokenPipe { 0 } else { 1 };
+        std::process::exit(code);
+    }
+}
+
+/// Prints a line to standard output.
+macro_rules! say {
+    () => { $crate::show::out(format_args!("\n")) };
+    ($format:literal $($rest:tt)*) => {
+        $crate::show::out(format_args!("{}\n", format_args!($format $($rest)*)))
+    };
+}
+
+/// Prints a line to standard error.
+macro_rules! tell {
+    ($($all:tt)*) => { eprintln!("{}", $crate::show::plain(&format!($($all)*))) };
+}
+
+/// Prints to standard output without ending the line.
+macro_rules! put {
+    ($($all:tt)*) => { $crate::show::out(format_args!($($all)*)) };
+}
+
+/// Prints a value as one line of JSON.
+pub(crate) fn json(value: &impl serde::Serialize) {
+    match serde_json::to_string(value) {
+        Ok(line) => raw(&(line + "\n")),
+        Err(error) => eprintln!("libos: a value does not print as JSON: {error}"),
+    }
+}
 
 /// A table with aligned columns; the last column is as long as it is.
 pub(crate) fn table(headers: &[&str], rows: &[Vec<String>]) -> String {

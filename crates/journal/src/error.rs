@@ -138,8 +138,8 @@ pub enum JournalError {
 
 /// How the records differ from what was appended.
 ///
-/// `Changed`, `Missing`, `Inserted` and `OutOfOrder` name the record itself. Where somebody made the
-/// rows agree again, only a root can tell: `Rewritten` names the first record that no good root
+/// `Changed`, `Missing`, `Inserted` and `OutOfOrder` name the record itself. Where somebody made
+/// the rows agree again, only a root can tell: `Rewritten` names the first record that no good root
 /// covers, `HeadMismatch` the head that does not fit. A store keeps one root per commit, an export
 /// one per record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

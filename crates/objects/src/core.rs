@@ -129,7 +129,7 @@ impl Memory {
         self.objects
             .get(&id)
             .map(AsRef::as_ref)
-            .ok_or_else(|| FailureKind::NotFound.because(format!("{id} was removed")))
+            .ok_or_else(|| FailureKind::NotFound.because(format!("there is no {id}")))
     }
 
     /// Whether the object is there.

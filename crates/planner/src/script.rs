@@ -24,7 +24,7 @@ pub const QUANTUM_STEPS_MAX: usize = 64;
 /// | --- | --- |
 /// | `{"call":"fs.read","args":{"path":"a.txt"},"save":"a"}` | a system call |
 /// | `{"tool":"read_file","args":{"path":"a.txt"}}` | a tool: the system call `tool.call` |
-/// | `{"spawn":{"goal":"..","program":"..","grants":[..]},"save":"w"}` | a child that runs a script |
+/// | `{"spawn":{"goal":"..","program":"..","grants":[..]},"save":"w"}` | a child with a script |
 /// | `{"exit":{"result":"${o.id}","message":"..","failed":false}}` | ends the plan |
 ///
 /// - `save` keeps the reply under a name: `"${a.text}"` in a later step becomes that value with its

@@ -32,7 +32,7 @@ pub const LIMITS: Limits = Limits {
     children_live_max: 1_024,
     depth_max: 64,
     mailbox_messages_max: 1_024,
-    receive_messages_max: 1_000,
+    receive_messages_max: 100,
     receive_messages_default: 100,
     subject_bytes_max: 512,
     body_bytes_max: 32 << 10,

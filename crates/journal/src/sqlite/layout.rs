@@ -5,6 +5,7 @@
 
 use std::{
     fs::{self, File},
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -56,9 +57,13 @@ impl Files {
         Self { dir: dir.into(), database: dir.join("journal.db"), segments: dir.join("segments") }
     }
 
-    /// Makes the folders.
+    /// Makes the folders. Only their owner may enter: a journal holds what agents read and wrote.
     pub(super) fn create_folders(&self) -> Result<(), JournalError> {
-        fs::create_dir_all(&self.segments)
+        let mut folders = fs::DirBuilder::new();
+        folders
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.segments)
             .map_err(|error| JournalError::io("create the store", &self.dir, error))
     }
 

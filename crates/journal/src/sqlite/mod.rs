@@ -108,9 +108,10 @@ impl Waiting {
 impl SqliteJournal {
     /// Opens the store in the folder `dir` for writing, and makes it if there is none.
     ///
-    /// Checks that there is a record for each position and that the tree kept with the last commits,
-    /// continued by the leaves after it, gives the stored head. Whether old records are still what
-    /// they were is for [`Journal::read`] (each record) and [`Journal::verify`] (everything) to say.
+    /// Checks that there is a record for each position and that the tree kept with the last
+    /// commits, continued by the leaves after it, gives the stored head. Whether old records are
+    /// still what they were is for [`Journal::read`] (each record) and [`Journal::verify`]
+    /// (everything) to say.
     ///
     /// # Errors
     /// [`JournalError::Locked`] while another opener writes, [`JournalError::Format`],

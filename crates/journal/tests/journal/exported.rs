@@ -46,7 +46,8 @@ fn an_export_says_what_the_journal_holds() {
         "event": { "at": 0, "text": "record 0" },
     });
     assert_eq!(first, expected);
-    assert_eq!(lines[10], json!({ "head": head }).to_string());
+    let last: Value = serde_json::from_str(&lines[10]).unwrap();
+    assert_eq!(last, json!({ "head": head }));
     let text = lines.join("\n") + "\n\n";
     assert_eq!(verify_export(&mut BufReader::new(text.as_bytes()), Some(&head)).unwrap(), head);
     assert_eq!(verify_export_events(&mut text.as_bytes(), None, &describe).unwrap(), head);

@@ -14,7 +14,8 @@ mod write;
 
 use std::{
     collections::BTreeMap,
-    path::PathBuf,
+    ffi::OsString,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
@@ -51,6 +52,8 @@ type Locks = BTreeMap<(u64, u64), Weak<Mutex<()>>>;
 #[derive(Debug, Default)]
 struct Shared {
     mounts: BTreeMap<String, PathBuf>,
+    /// The host's own folders, canonical: never looked at, wherever a mount holds them.
+    kept_out: Vec<PathBuf>,
     walk: Walk,
     locks: Mutex<Locks>,
 }
@@ -71,7 +74,19 @@ impl FsProvider {
 
     fn build(mounts: BTreeMap<String, PathBuf>, walk: Walk) -> Self {
         let locks = Mutex::default();
-        Self { shared: Arc::new(Shared { mounts, walk, locks }) }
+        Self { shared: Arc::new(Shared { mounts, kept_out: Vec::new(), walk, locks }) }
+    }
+
+    /// The same provider, which keeps calls out of a folder of the host's own, such as the store:
+    /// a mount may hold it, but nothing in it can be read, changed or listed.
+    #[must_use]
+    pub fn keep_out_of(self, folder: PathBuf) -> Self {
+        let Shared { mounts, kept_out, walk, .. } = &*self.shared;
+        let mut kept_out = kept_out.clone();
+        kept_out.push(folder.canonicalize().unwrap_or(folder));
+        let shared =
+            Shared { mounts: mounts.clone(), kept_out, walk: *walk, locks: Mutex::default() };
+        Self { shared: Arc::new(shared) }
     }
 }
 
@@ -183,7 +198,24 @@ impl Shared {
             tracing::warn!(op = %order.op, %error, "a mount's folder does not open");
             Stop::Failed(no_mount("is not there: the host's folder is missing"))
         })?;
-        Ok(Task { op: order.op, path, mount, names, abandoned })
+        let hidden = self.hidden(&folder, path, &names)?;
+        Ok(Task { op: order.op, path, mount, names, hidden, abandoned })
+    }
+
+    /// The names in the target that are kept out of. Decided on names: no call follows a link, so
+    /// below the mount a folder has one name.
+    fn hidden(&self, folder: &Path, path: &FsPath, names: &[&str]) -> Result<Vec<OsString>, Stop> {
+        if self.kept_out.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut target = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+        target.extend(names);
+        if self.kept_out.iter().any(|kept| target.starts_with(kept)) {
+            let why = format!("`{path}` belongs to the host");
+            return Err(Stop::Refused(fs::FailureKind::NotPermitted.because(why)));
+        }
+        let inside = self.kept_out.iter().filter(|kept| kept.parent() == Some(&target));
+        Ok(inside.filter_map(|kept| kept.file_name()).map(OsString::from).collect())
     }
 
     /// Runs `work` while nothing else here changes the same mount, however its folder is named.

@@ -41,6 +41,8 @@ pub(super) struct Task<'a> {
     pub(super) mount: Mount,
     /// The names below the mount.
     pub(super) names: Vec<&'a str>,
+    /// Names in the target that do not exist for a process.
+    pub(super) hidden: Vec<std::ffi::OsString>,
     /// Whether nobody waits for it any more.
     pub(super) abandoned: &'a AtomicBool,
 }
@@ -191,7 +193,8 @@ fn list(task: &Task<'_>, call: &fs::List) -> Result<Listing, Stop> {
     for entry in rustix::fs::Dir::read_from(&folder).map_err(stop)? {
         let entry = entry.map_err(stop)?;
         let name = entry.file_name().to_bytes();
-        if matches!(name, b"." | b"..") || write::is_temporary(name) {
+        let is_hidden = task.hidden.iter().any(|hidden| hidden.as_encoded_bytes() == name);
+        if matches!(name, b"." | b"..") || write::is_temporary(name) || is_hidden {
             continue;
         }
         first.insert(name.to_vec());

@@ -48,7 +48,7 @@ fn list(path: &str) -> List {
     List { path: Folder(Some(at(path))), limit: None }
 }
 fn mkdir(path: &str) -> Mkdir {
-    Mkdir { path: at(path), parents: None }
+    Mkdir { path: at(path), parents: Some(true) }
 }
 fn delete(path: &str) -> Delete {
     Delete { path: at(path), missing_ok: None }
@@ -465,4 +465,27 @@ async fn further_mounts_have_their_own_folders() {
         panic!("there is no workspace");
     };
     assert_eq!(error.code(), "bad_target");
+}
+
+#[tokio::test]
+async fn the_hosts_own_folder_is_kept_out_of() {
+    for walk in WALKS {
+        let dir = folder();
+        host::create_dir_all(dir.path().join("sub/store/in")).unwrap();
+        host::write(dir.path().join("sub/store/f"), "records").unwrap();
+        host::write(dir.path().join("sub/storeroom"), "mine").unwrap();
+        let files = provider(walk).keep_out_of(dir.path().join("sub/store"));
+        for path in ["sub/store", "sub/store/f", "sub/store/none", "sub/store/in"] {
+            assert_eq!(code!(files, dir, read(path)), "-not_permitted");
+            assert_eq!(code!(files, dir, write(path, "x")), "-not_permitted");
+            assert_eq!(code!(files, dir, list(path)), "-not_permitted");
+            assert_eq!(code!(files, dir, stat(path)), "-not_permitted");
+            assert_eq!(code!(files, dir, delete(path)), "-not_permitted");
+            assert_eq!(code!(files, dir, mkdir(path)), "-not_permitted");
+        }
+        let names = done!(files, dir, list("sub")).entries;
+        assert_eq!(names.iter().map(|e| e.name.as_str()).collect::<Vec<_>>(), ["storeroom"]);
+        assert_eq!(done!(files, dir, read("sub/storeroom")).text.as_str(), Some("mine"));
+        assert_eq!(code!(files, dir, delete("sub")), "not_empty");
+    }
 }

@@ -388,7 +388,8 @@ fn stale_runs_are_fenced() {
     let mut rig = Rig::default();
     let pid = rig.launch(Budget::default());
     let admit = |run| process::Admit { pid, run };
-    assert_eq!(fault(rig.call(HOST, admit(0))), Fault::StaleRun, "it does not run yet");
+    assert_eq!(fault(rig.call(HOST, admit(1))), Fault::StaleRun, "it does not run yet");
+    assert_eq!(code(&rig.call(HOST, admit(0))), "ok", "an operation that was admitted before");
     let first = rig.run(pid);
     let admission = rig.call(HOST, admit(first)).unwrap();
     assert_eq!((admission.root, admission.ancestors, admission.quantum), (pid, vec![], 0));

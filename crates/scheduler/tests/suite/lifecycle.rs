@@ -166,7 +166,7 @@ parent inspect: ok ok ok ok ok ok ok ok ok
 parent send: ok ok ok ok ok ok receiver_ended receiver_ended receiver_ended
 host pause: ok>paused ok>paused ok>paused ok ok ok already_ended already_ended already_ended
 host resume: ok ok ok ok>runnable ok>runnable ok>waiting already_ended already_ended already_ended
-kernel admit: stale_run ok stale_run stale_run stale_run stale_run no_process no_process no_process
+kernel admit: ok ok stale_run stale_run stale_run stale_run no_process no_process no_process
 kernel block: ok ok>waiting ok ok ok ok ok ok ok
 kernel ready: ok ok ok>runnable ok ok ok ok ok ok
 kernel next: ran>running idle idle idle idle idle idle idle idle
