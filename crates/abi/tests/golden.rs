@@ -212,6 +212,7 @@ fn survive(bytes: &[u8]) {
     one::<Error>(bytes);
     one::<Event>(bytes);
     one::<Record>(bytes);
+    assert_eq!(wire::decode_record(bytes).ok(), wire::decode::<Record>(bytes).ok());
     if let Ok(call) = wire::decode::<Syscall>(bytes) {
         // A caller from outside gets as far as this before anything looks at its rights.
         let _: (&str, libos_abi::Demand) = (call.info().name, call.demand());
