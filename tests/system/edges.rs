@@ -2,6 +2,8 @@
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
+    clippy::panic,
+    clippy::unwrap_used,
     reason = "tests drive the real binary"
 )]
 

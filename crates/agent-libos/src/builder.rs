@@ -120,7 +120,7 @@ impl Builder {
                 Arc::new(libos_providers::ShellProvider::new(
                     libos_providers::ShellConfig::from_host(),
                 )),
-                Arc::new(libos_tools::ToolProvider::default()),
+                Arc::new(libos_tools::ToolProvider),
             ],
             planners: libos_planner::standard(),
             clock: Arc::new(SystemClock),
@@ -330,10 +330,11 @@ impl Runtime {
 
 impl Drop for Runtime {
     fn drop(&mut self) {
-        if self.thread.is_some() && !std::thread::panicking() {
-            if let Err(error) = self.stop() {
-                tracing::error!(%error, "the store failed while the runtime stopped");
-            }
+        if self.thread.is_some()
+            && !std::thread::panicking()
+            && let Err(error) = self.stop()
+        {
+            tracing::error!(%error, "the store failed while the runtime stopped");
         }
     }
 }

@@ -1,7 +1,5 @@
 //! `libos inbox`, `approve`, `deny` and `answer`.
 
-use std::fmt::Write as _;
-
 use agent_libos::{
     abi::{
         Pid, RequestId, Scope,
@@ -210,9 +208,8 @@ async fn write_diff(
 fn put(text: &mut String, name: &str, value: &str) {
     let mut lines = value.lines();
     let first = lines.next().unwrap_or_default();
-    // Writing to a String cannot fail.
-    let _: std::fmt::Result = write!(text, "\n{name:>11}  {first}");
+    text.push_str(&format!("\n{name:>11}  {first}"));
     for line in lines {
-        let _: std::fmt::Result = write!(text, "\n{:>11}  {line}", "");
+        text.push_str(&format!("\n{:>11}  {line}", ""));
     }
 }
