@@ -5,8 +5,6 @@
     clippy::unwrap_used,
     clippy::disallowed_methods,
     clippy::disallowed_types,
-    clippy::panic,
-    clippy::unwrap_used,
     reason = "tests drive the real binary"
 )]
 

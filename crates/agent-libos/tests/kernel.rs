@@ -1,5 +1,6 @@
 //! The runtime as an embedder composes it: replay, and parts of the embedder's own.
 #![allow(
+    clippy::panic,
     clippy::unwrap_used,
     clippy::disallowed_methods,
     reason = "helpers of tests panic like the tests"
@@ -117,10 +118,10 @@ impl Stage {
 
     async fn ending_of(&mut self, pid: Pid) -> Ending {
         loop {
-            if let News::Notice(Notice::Ended { pid: ended, ending }) = self.news().await {
-                if ended == pid {
-                    return ending;
-                }
+            if let News::Notice(Notice::Ended { pid: ended, ending }) = self.news().await
+                && ended == pid
+            {
+                return ending;
             }
         }
     }
