@@ -38,7 +38,6 @@ macro_rules! calls {
 
 const HASH: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 
-#[expect(clippy::too_many_lines, reason = "a table")]
 pub(crate) fn calls() -> Vec<Sample> {
     let grant = json!({
         "effect": "ask", "on": "fs:workspace/src/*", "rights": ["read", "write"], "uses": 3,
@@ -271,7 +270,6 @@ fn blob() -> Text {
     Text::Blob { digest: Digest::of(b"large"), bytes: 5000 }
 }
 
-#[expect(clippy::too_many_lines, reason = "a table")]
 pub(crate) fn events() -> Vec<Event> {
     let (pid, op, at_ms) = (Pid(2), OpId(6), 1_795_381_708_000);
     let wait = Wait { on: WaitOn::Human(RequestId(4)), until_ms: Some(9) };
