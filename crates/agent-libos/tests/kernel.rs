@@ -462,3 +462,21 @@ async fn an_exit_never_waits_for_a_human() {
     let ending = stage.run(launch("script", &plan, allowed)).await;
     assert_eq!((ending.state, ending.code.as_deref()), (ProcessState::Failed, Some("denied")));
 }
+
+/// The kernel's own calls are for nobody else, whoever asks.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_makes_a_call_of_the_kernel() {
+    let mut stage = Stage::start(Builder::new());
+    let calls = [
+        json!({ "call": "capability.issue", "args": { "to": "p1", "origin": "kernel",
+            "grant": { "on": "fs:workspace/*", "rights": ["read"] } }, "expect": "denied" }),
+        json!({ "call": "process.recover", "args": {}, "expect": "denied" }),
+        json!({ "call": "human.decide", "args": { "request": "req-1",
+            "decision": { "approve": { "scope": "once" } } }, "expect": "denied" }),
+    ];
+    let allowed = json!([{ "on": "capability:*", "rights": ["admin", "grant"] }]);
+    let ending = stage.run(launch("script", &script(&calls), allowed)).await;
+    assert_eq!(ending.state, ProcessState::Exited, "{ending:?}");
+    let error = stage.host().call(process::Recover {}).await.unwrap_err();
+    assert_eq!(error.code(), "denied");
+}
