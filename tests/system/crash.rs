@@ -1,9 +1,9 @@
 //! `kill -9` at any moment, `libos resume`, and nothing is lost, done twice or forgotten.
 #![allow(
-    clippy::panic,
-    clippy::unwrap_used,
     clippy::disallowed_methods,
     clippy::disallowed_types,
+    clippy::panic,
+    clippy::unwrap_used,
     reason = "tests drive the real binary"
 )]
 
@@ -196,7 +196,7 @@ fn undisturbed() -> (End, Duration) {
 struct Killed {
     lab: Lab,
     heads: Vec<String>,
-    pending: Option<String>,
+    pending: Option<Value>,
 }
 
 impl Killed {
@@ -214,8 +214,7 @@ impl Killed {
         let ended = live.has_ended();
         let ran = live.kill();
         if let Some(asked) = ran.lines().iter().find(|line| line["request"].is_object()) {
-            let digest = asked["request"]["ask"]["approval"]["digest"].as_str();
-            self.pending = digest.map(str::to_owned);
+            self.pending = Some(asked["request"]["ask"]["approval"]["digest"].clone());
         }
         self.check();
         ended.then_some(ran.code)
@@ -233,7 +232,7 @@ impl Killed {
         self.heads.push(self.lab.head());
         if let Some(digest) = &self.pending {
             let inbox = self.lab.inbox();
-            let waits = inbox.iter().any(|r| r["ask"]["approval"]["digest"] == **digest);
+            let waits = inbox.iter().any(|r| r["ask"]["approval"]["digest"] == *digest);
             assert!(waits, "the approval that was asked for waits: {inbox:?}");
         }
     }
