@@ -3,7 +3,8 @@
 //! The program leads its own session and group. It is ended as a group; what left the group is
 //! found in `/proc` by the mark it inherited in its environment, the path of its private temporary
 //! folder, which no other process has. If the host dies the kernel ends the program itself, and a
-//! guard, a shell that reads from a pipe of the host until that ends, ends the rest of its group.
+//! guard, a shell that reads from a pipe of the host until that ends, ends all that has the mark.
+//! The guard starts before the program, so that there is no moment without one.
 
 use std::{
     collections::BTreeMap,
@@ -33,8 +34,24 @@ use tokio::{
 
 /// The variable that marks all that a run started.
 pub(super) const MARK: &str = "TMPDIR";
-/// What the guard runs; its arguments are the group and the temporary folder.
-const GUARD: &str = r#"trap '' HUP INT TERM; read -r _; kill -s KILL -- "-$1"; rm -rf -- "$2""#;
+/// What the guard runs; its argument is the temporary folder.
+const GUARD: &str = r#"
+trap '' HUP INT TERM
+read -r _
+sweeps=0
+while [ "$sweeps" -lt 16 ]; do
+  found=
+  for environ in /proc/[0-9]*/environ; do
+    if grep -qsaF -- "TMPDIR=$1" "$environ"; then
+      pid=${environ#/proc/}
+      kill -s KILL "${pid%/environ}" && found=1
+    fi
+  done
+  [ -n "$found" ] || break
+  sweeps=$((sweeps + 1))
+done
+rm -rf -- "$1"
+"#;
 /// How often `/proc` is searched at the most for processes that got away.
 const SWEEPS_MAX: usize = 16;
 
@@ -108,7 +125,7 @@ pub(super) struct Running {
 struct Alive {
     op: OpId,
     child: Child,
-    /// Ends the group if the host dies.
+    /// Ends all that the program started if the host dies.
     guard: Option<Child>,
     temporary: TempDir,
     /// Keeps the spawning thread, and so the program.
@@ -143,12 +160,22 @@ impl Running {
         unsafe {
             command.pre_exec(prepare);
         }
-        let since = Instant::now();
-        let child = command.spawn()?;
-        let guard = guard(&child, &temporary).inspect_err(|error| {
+        let guard = guard(&temporary).inspect_err(|error| {
             tracing::warn!(%op, %error, "a program runs without its guard");
         });
-        let alive = Alive { op, child, guard: guard.ok(), temporary, _spawner: spawner };
+        let mut guard = guard.ok();
+        let since = Instant::now();
+        let child = match command.spawn() {
+            Ok(child) => child,
+            Err(error) => {
+                if let Some(guard) = &mut guard {
+                    guard.kill()?;
+                    guard.wait()?;
+                }
+                return Err(error);
+            }
+        };
+        let alive = Alive { op, child, guard, temporary, _spawner: spawner };
         Ok(Self { op, since, alive: Some(alive) })
     }
 
@@ -227,7 +254,6 @@ impl Alive {
     fn end(mut self) -> io::Result<ExitStatus> {
         self.kill_group();
         self.sweep();
-        // The guard goes first: it knows a number that belongs to the group until it is reaped.
         if let Some(guard) = &mut self.guard {
             guard.kill()?;
             guard.wait()?;
@@ -260,9 +286,9 @@ impl Alive {
 }
 
 /// Starts the guard of a program.
-fn guard(child: &Child, temporary: &TempDir) -> io::Result<Child> {
+fn guard(temporary: &TempDir) -> io::Result<Child> {
     Command::new("/bin/sh")
-        .args(["-c", GUARD, "libos-guard", &child.id().to_string()])
+        .args(["-c", GUARD, "libos-guard"])
         .arg(temporary.path())
         .env_clear()
         .env("PATH", "/usr/bin:/bin")
