@@ -114,7 +114,7 @@ pub enum Fault {
         denial: Denial,
     },
     /// A budget of the process or of one above it is used up.
-    #[error("the {what} budget of {limit} is used up")]
+    #[error("the budget of {limit} {what} is used up")]
     OverBudget {
         /// Which budget.
         what: String,

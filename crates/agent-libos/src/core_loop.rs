@@ -248,8 +248,10 @@ impl Core {
             if part.is_empty() {
                 continue;
             }
-            self.idle_told = false;
             let Part { records, blobs, released } = part;
+            // A mere look leaves everything as it was: who looks because nothing moves would be
+            // told so for ever.
+            self.idle_told &= records.is_empty();
             if !records.is_empty() || !blobs.is_empty() {
                 let records = records.iter().map(wire::encode).collect();
                 self.journal.append(&Batch { records, blobs }, sync)?;

@@ -480,3 +480,16 @@ async fn nobody_makes_a_call_of_the_kernel() {
     let error = stage.host().call(process::Recover {}).await.unwrap_err();
     assert_eq!(error.code(), "denied");
 }
+
+/// Who looks because nothing moves is not told again that nothing moves.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_is_no_news() {
+    let mut stage = Stage::start(Builder::new());
+    while stage.news().await != News::Idle {}
+    for _ in 0..3 {
+        stage.host().call(process::List {}).await.unwrap();
+    }
+    // Any call that changes something comes after all that the looks could have brought.
+    stage.host().call(launch("none", "", json!([]))).await.unwrap();
+    assert!(matches!(stage.news().await, News::Notice(Notice::Spawned { .. })));
+}

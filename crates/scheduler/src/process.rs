@@ -19,8 +19,8 @@ use crate::{
     deadline,
 };
 
-const SYSCALLS: &str = "system-call (syscalls)";
-const WALL: &str = "time (wall, in ms)";
+const SYSCALLS: &str = "system calls";
+const WALL: &str = "milliseconds";
 const CHILDREN: &str = "children";
 
 fn over(budget: &str, pid: Pid, limit: u64) -> Fault {

@@ -423,7 +423,7 @@ fn budgets_stop_calls_at_every_level() {
     else {
         panic!("the root's budget is used up");
     };
-    assert_eq!((what.as_str(), limit), ("system-call (syscalls) of p1", 3));
+    assert_eq!((what.as_str(), limit), ("system calls of p1", 3));
     assert_eq!(rig.info(root).usage.syscalls, 3);
     assert_eq!(rig.info(child).usage.syscalls, 2);
 
