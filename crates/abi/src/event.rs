@@ -75,9 +75,9 @@ impl std::fmt::Display for Principal {
 }
 
 /// Where an operation stands in its process's quantum.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Encode, Decode, Serialize, Deserialize)]
+// The steps under one operation stand together, in the order of submission.
+#[derive(PartialOrd, Ord)]
 pub struct Step {
     /// The operation it is numbered under: the call of the tool that made it.
     pub parent: Option<OpId>,

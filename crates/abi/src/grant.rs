@@ -145,10 +145,9 @@ pub struct Condition {
 }
 
 /// A value an argument is compared with.
-#[derive(
-    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Encode, Decode, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
+#[derive(PartialOrd, Ord)]
 pub enum Value {
     /// True or false.
     Bool(bool),
