@@ -383,18 +383,14 @@ impl Kernel {
         let call = Arc::clone(&self.ops.ops[&id].call);
         match self.authorize(tx, id, &call) {
             Authorized::No(denial) => {
-                let verdict = Verdict::Denied(denial.clone());
-                self.emit(tx, OpEvent::Decided { op: id, verdict });
-                self.settle(tx, id, Err(Fault::Denied { denial }.into()), true);
+                self.deny(tx, id, denial);
                 Ok(())
             }
             // The call that closes a quantum has nobody to wait: what would have to be asked about
             // is not allowed.
             Authorized::Ask { needs, .. } if self.is_bookkeeping(id) => {
-                let denial = Denial { need: needs.into_iter().next(), reason: DenyReason::NoGrant };
-                let verdict = Verdict::Denied(denial.clone());
-                self.emit(tx, OpEvent::Decided { op: id, verdict });
-                self.settle(tx, id, Err(Fault::Denied { denial }.into()), true);
+                let need = needs.into_iter().next();
+                self.deny(tx, id, Denial { need, reason: DenyReason::NoGrant });
                 Ok(())
             }
             Authorized::Ask { by, needs } => match refusal {
@@ -416,6 +412,13 @@ impl Kernel {
                 self.serve(tx, id, &call)
             }
         }
+    }
+
+    /// Records a denial as a decision and as what the operation ended in; nothing is spent.
+    fn deny(&mut self, tx: &mut Tx, id: OpId, denial: Denial) {
+        let verdict = Verdict::Denied(denial.clone());
+        self.emit(tx, OpEvent::Decided { op: id, verdict });
+        self.settle(tx, id, Err(Fault::Denied { denial }.into()), true);
     }
 
     fn is_bookkeeping(&self, id: OpId) -> bool {
@@ -647,10 +650,7 @@ impl Kernel {
         }
         let result = match &op.state {
             OpState::Approving { decision: Some(human::Decision::Deny { .. }), .. } => {
-                let denial = Denial { need: None, reason: DenyReason::Human };
-                let verdict = Verdict::Denied(denial.clone());
-                self.emit(&mut tx, OpEvent::Decided { op: id, verdict });
-                self.settle(&mut tx, id, Err(Fault::Denied { denial }.into()), true);
+                self.deny(&mut tx, id, Denial { need: None, reason: DenyReason::Human });
                 Ok(())
             }
             OpState::Approving { .. } => self.decide_and_serve(&mut tx, id, None),
