@@ -177,7 +177,7 @@ const fn place(package: &'static str, layer: Layer, externals: Externals) -> Cra
 #[rustfmt::skip]
 pub(crate) const CRATES: &[CrateRule] = &[
     place("libos-abi", Language, Only(&[
-        "bincode", "blake3", "schemars", "serde", "serde_json", "thiserror",
+        "bincode", "blake3", "schemars", "serde", "serde_json", "smallvec", "smol_str", "thiserror",
     ])),
     place("libos-port", Endpoint, Only(&["serde", "thiserror", "tracing"])),
 

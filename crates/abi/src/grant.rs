@@ -100,6 +100,36 @@ impl GrantSpec {
     }
 }
 
+/// What bounds a process and all below it, whatever they are granted. A part that is absent bounds
+/// nothing; one that is there and empty admits nothing. A child is bound by its own manifest and
+/// by all above it, so bounds only ever get tighter.
+#[derive(
+    Debug, Clone, PartialEq, Eq, Default, Encode, Decode, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// What may be granted, by the host or by a human's answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authority: Option<Vec<Bound>>,
+    /// The calls that may be made, as `fs.read`, or as `fs.*` for a whole service. Calls that
+    /// demand no right are not bounded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calls: Option<Vec<String>>,
+    /// What its processes may ask a human for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requestable: Option<Vec<Bound>>,
+}
+
+/// Rights over resources, as a bound.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Bound {
+    /// The resources.
+    pub on: Pattern,
+    /// The rights.
+    pub rights: Rights,
+}
+
 /// Conditions by argument name.
 #[derive(
     Debug, Clone, PartialEq, Eq, Default, Encode, Decode, Serialize, Deserialize, JsonSchema,

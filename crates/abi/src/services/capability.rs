@@ -1,8 +1,8 @@
 //! Capabilities: look, hand on, take back, explain.
 
 use crate::{
-    Binding, CapId, CapabilityInfo, DenyReason, Effect, GrantSpec, Need, OpId, Origin, Pid,
-    Resource, Right, call::service, field::opaque,
+    Binding, CapId, CapabilityInfo, DenyReason, Effect, GrantSpec, Manifest, Need, OpId, Origin,
+    Pattern, Pid, Resource, Right, Rights, call::service, field::opaque,
 };
 
 record! {
@@ -78,6 +78,8 @@ service! {
         2 "bad_grant" BadGrant;
         /// The process to receive it is not a child of the caller, or has ended.
         3 "not_a_child" NotAChild;
+        /// The manifest of the task, or of a process above, does not foresee it.
+        4 "outside_manifest" OutsideManifest;
     }
 
     /// Lists the caller's capabilities (of the host: a process's, or all).
@@ -122,7 +124,7 @@ service! {
         /// What.
         grant: GrantSpec,
     } -> Granted
-    { demand: [host]; effect: State; fails: [BadGrant]; }
+    { demand: [host]; effect: State; fails: [BadGrant OutsideManifest]; }
 
     /// Explains what would be decided, and why.
     6 explain Explain {
@@ -158,7 +160,7 @@ service! {
         /// For an approval: what it is tied to.
         binding: Option<Binding>,
     } -> Granted
-    { demand: [kernel]; effect: State; fails: [BadGrant]; }
+    { demand: [kernel]; effect: State; fails: [BadGrant OutsideManifest]; }
 
     /// Sets aside what an operation takes from finite capabilities.
     34 reserve Reserve {
@@ -184,4 +186,39 @@ service! {
         subject: Pid,
     } -> ()
     { demand: [kernel]; effect: State; fails: []; }
+
+    /// Bounds a process that was just made: by its own manifest, and by those that bind its
+    /// parent.
+    37 bound Bound {
+        /// The process.
+        pid: Pid,
+        /// Its parent.
+        parent: Option<Pid>,
+        /// Its own manifest.
+        manifest: Option<Manifest>,
+    } -> ()
+    { demand: [kernel]; effect: State; fails: [BadGrant]; }
+
+    /// Whether a process may ask a human for this at all.
+    38 requestable Requestable {
+        /// The process.
+        pid: Pid,
+        /// For these resources.
+        on: Pattern,
+        /// These rights.
+        rights: Rights,
+    } -> ()
+    { demand: [kernel]; effect: State; fails: [OutsideManifest]; }
+
+    /// Gives up what a process does not keep when it goes on as another image. Denials, questions
+    /// and what the kernel gave it stay.
+    39 keep Keep {
+        /// The process.
+        subject: Pid,
+        /// What it keeps.
+        keep: Vec<CapId>,
+        /// Whether it keeps the authority over its own memory.
+        memory: bool,
+    } -> Revoked
+    { demand: [kernel]; effect: State; fails: [NotFound]; }
 }
