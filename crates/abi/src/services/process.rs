@@ -574,7 +574,7 @@ service! {
         /// The code of the error it failed with, as in `denied`.
         code: Option<String>,
     } -> StateReply
-    { demand: [Read on object by |c| c.result.map(|id| Resource::id("object", id))];
+    { demand: [Read on object by |c| c.result.map(Resource::object)];
       effect: State; fails: []; }
 
     /// Holds, releases, cancels or ends a child (of the host: any process).
