@@ -6,8 +6,8 @@ use std::{
 };
 
 use libos_abi::{
-    CapId, Demand, Denial, DenyReason, Digest, Error, Fault, Few, Json, Need, OpId, Pid,
-    Principal, Record, Syscall, Text, capability,
+    CapId, Demand, Denial, DenyReason, Digest, Error, Fault, Few, Json, Need, OpId, Pid, Principal,
+    Record, Syscall, Text, capability,
     event::{OpEvent, Step, Verdict},
     human, message,
     process::{self, Usage, Wait, WaitOn},

@@ -13,10 +13,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use libos_abi::{
-    CallInfo, Digest, Event, Few, OpId, Outcome, Pid, Principal, RequestId, Syscall,
+    CallInfo, Digest, Event, Fault, Few, OpId, Outcome, Pid, Principal, RequestId, Syscall,
     event::{CapabilityEvent, HumanEvent, OpEvent, ProcessEvent, Step, SubscriberEvent},
     human::{Ask, Asker, Decision},
-    process::{Wait, WaitOn},
+    process::{BudgetKind, Wait, WaitOn},
     wire,
 };
 use rustc_hash::FxHashMap;
@@ -31,11 +31,27 @@ pub(crate) enum OpState {
     /// Just admitted; never seen between transactions.
     Admitted,
     /// The broker asked a human about it: to approve the call, or to raise a limit.
-    Asking { request: RequestId, extension: bool, decision: Option<Decision> },
+    Asking { request: RequestId, over: Option<Over>, decision: Option<Decision> },
     /// It waits for something else.
     Waiting(Wait),
     /// Its effect may be under way.
     Dispatched,
+}
+
+/// A limit that a call would pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Over {
+    of: Pid,
+    kind: BudgetKind,
+    limit: u64,
+}
+
+impl Over {
+    /// What a call ends in that may not pass it.
+    pub(crate) fn fault(self) -> Fault {
+        let Self { of, kind, limit } = self;
+        Fault::OverBudget { of, kind, limit }
+    }
 }
 
 /// One open operation.
@@ -132,8 +148,10 @@ impl Memo {
 /// A request to a human that is not answered yet.
 #[derive(Debug, Clone, PartialEq)]
 struct Asked {
-    /// Whether the broker asked, and about a limit; otherwise the call itself did.
-    by_broker: Option<bool>,
+    /// Whether the broker asked about the call, and not the call itself.
+    by_broker: bool,
+    /// The limit that it is about.
+    over: Option<Over>,
     askers: Few<Asker>,
 }
 
@@ -349,11 +367,9 @@ impl Ops {
                 let state = match (&wait.on, self.get(op).map(|op| &op.state)) {
                     (WaitOn::Human(_), Some(OpState::Asking { decision: None, .. })) => return,
                     (WaitOn::Human(request), _) => match self.requests.get(request) {
-                        Some(Asked { by_broker: Some(extension), .. }) => OpState::Asking {
-                            request: *request,
-                            extension: *extension,
-                            decision: None,
-                        },
+                        Some(Asked { by_broker: true, over, .. }) => {
+                            OpState::Asking { request: *request, over: *over, decision: None }
+                        }
                         _ => OpState::Waiting(wait),
                     },
                     _ => OpState::Waiting(wait),
@@ -441,14 +457,16 @@ impl Ops {
     fn apply_human(&mut self, event: &HumanEvent) {
         match event {
             HumanEvent::Opened(request) => {
-                let by_broker = match request.ask {
-                    Ask::Approval(_) => Some(false),
-                    Ask::Extension { .. } => Some(true),
-                    Ask::Question { .. } | Ask::Permission { .. } => None,
+                let (by_broker, over) = match request.ask {
+                    Ask::Approval(_) => (true, None),
+                    Ask::Extension { of, kind, limit, .. } => {
+                        (true, Some(Over { of, kind, limit }))
+                    }
+                    Ask::Question { .. } | Ask::Permission { .. } => (false, None),
                 };
                 let asker = Asker { pid: request.pid, op: request.op };
                 let askers = std::iter::once(asker).chain(request.joined.iter().copied());
-                let asked = Asked { by_broker, askers: askers.collect() };
+                let asked = Asked { by_broker, over, askers: askers.collect() };
                 self.set_asked(request.id, Some(asked));
             }
             HumanEvent::Joined { request, asker } => self.change_asked(*request, |asked| {
@@ -481,14 +499,13 @@ impl Ops {
     fn answered(&mut self, request: RequestId, answer: &Decision) {
         let Some(asked) = self.requests.get(&request).cloned() else { return };
         self.set_asked(request, None);
-        let Some(extension) = asked.by_broker else { return };
         for asker in &asked.askers {
-            let is_asking = self
-                .get(asker.op)
-                .is_some_and(|op| matches!(op.state, OpState::Asking { request: r, .. } if r == request));
+            let is_asking = self.get(asker.op).is_some_and(
+                |op| matches!(op.state, OpState::Asking { request: r, .. } if r == request),
+            );
             if is_asking {
-                let decision = Some(answer.clone());
-                self.change(asker.op, OpState::Asking { request, extension, decision });
+                let (over, decision) = (asked.over, Some(answer.clone()));
+                self.change(asker.op, OpState::Asking { request, over, decision });
             }
         }
     }
@@ -559,8 +576,9 @@ impl Ops {
             wire::encode_into(&(&op.call, op.started_ms, op.reserved), &mut bytes);
             match &op.state {
                 OpState::Admitted => wire::encode_into(&0_u8, &mut bytes),
-                OpState::Asking { request, extension, decision } => {
-                    wire::encode_into(&(1_u8, *request, *extension, decision), &mut bytes);
+                OpState::Asking { request, over, decision } => {
+                    let over = over.map(|over| (over.of, over.kind, over.limit));
+                    wire::encode_into(&(1_u8, *request, over, decision), &mut bytes);
                 }
                 OpState::Waiting(wait) => wire::encode_into(&(2_u8, wait), &mut bytes),
                 OpState::Dispatched => wire::encode_into(&3_u8, &mut bytes),
@@ -580,7 +598,8 @@ impl Ops {
             }
         }
         for (request, asked) in &self.requests {
-            wire::encode_into(&(*request, asked.by_broker, &asked.askers), &mut bytes);
+            let over = asked.over.map(|over| (over.of, over.kind, over.limit));
+            wire::encode_into(&(*request, asked.by_broker, over, &asked.askers), &mut bytes);
         }
         self.held.iter().for_each(|pid| wire::encode_into(pid, &mut bytes));
         Digest::of(&bytes)

@@ -8,9 +8,7 @@ use std::sync::Arc;
 use libos_abi::{
     Digest, EffectClass, Error, Event, Fault, Few, OpId, Outcome, Pid, Principal, Reply, Request,
     Syscall, capability,
-    event::{
-        CapabilityEvent, HumanEvent, ObjectEvent, OpEvent, ProcessEvent, SubscriberEvent,
-    },
+    event::{CapabilityEvent, HumanEvent, ObjectEvent, OpEvent, ProcessEvent, SubscriberEvent},
     events::{self, Happened},
     human,
     message::MessageKind,
@@ -155,13 +153,7 @@ impl Kernel {
     }
 
     /// Ends an operation: its outcome is recorded, remembered and told.
-    pub(crate) fn settle(
-        &mut self,
-        tx: &mut Tx,
-        id: OpId,
-        mut outcome: Outcome,
-        give_back: bool,
-    ) {
+    pub(crate) fn settle(&mut self, tx: &mut Tx, id: OpId, mut outcome: Outcome, give_back: bool) {
         if let Ok(reply) = &mut outcome {
             let blobs = &mut tx.blobs;
             reply.texts(&mut |text| blobs.extend(text.spill()));
@@ -238,11 +230,7 @@ impl Kernel {
     }
 
     /// A typed call of the broker itself.
-    pub(crate) fn ask<R: Request>(
-        &mut self,
-        tx: &mut Tx,
-        request: R,
-    ) -> Result<R::Reply, Error> {
+    pub(crate) fn ask<R: Request>(&mut self, tx: &mut Tx, request: R) -> Result<R::Reply, Error> {
         let name = R::INFO.name;
         let unsupported = || Fault::Unsupported { call: name.into() }.into();
         let result = call_parts(&mut self.parts, tx, self.now_ms, &request.into());
@@ -254,11 +242,7 @@ impl Kernel {
     }
 
     /// A call of the broker that its contract says cannot be refused.
-    pub(crate) fn kernel_call<R: Request>(
-        &mut self,
-        tx: &mut Tx,
-        request: R,
-    ) -> Option<R::Reply> {
+    pub(crate) fn kernel_call<R: Request>(&mut self, tx: &mut Tx, request: R) -> Option<R::Reply> {
         let name = R::INFO.name;
         match self.ask(tx, request) {
             Ok(reply) => Some(reply),
@@ -346,7 +330,8 @@ impl Kernel {
                 (Some(message.to), Happened::MessageCame { from: message.from })
             }
             Event::Object(
-                ObjectEvent::Updated { id, version, .. } | ObjectEvent::Appended { id, version, .. },
+                ObjectEvent::Updated { id, version, .. }
+                | ObjectEvent::Appended { id, version, .. },
             ) => (None, Happened::ObjectChanged { id: *id, version: *version }),
             Event::Object(
                 ObjectEvent::Deleted { id }
@@ -501,12 +486,7 @@ fn encode(tx: &mut Tx, event: &Event) {
     tx.count += 1;
 }
 
-fn call_parts(
-    parts: &mut Parts,
-    tx: &mut Tx,
-    now_ms: u64,
-    call: &Syscall,
-) -> Result<Reply, Stop> {
+fn call_parts(parts: &mut Parts, tx: &mut Tx, now_ms: u64, call: &Syscall) -> Result<Reply, Stop> {
     let frame = Frame { caller: &tx.caller, op: tx.op, started_ms: tx.started_ms, now_ms };
     parts.call(&frame, &mut tx.events, None, call)
 }

@@ -128,19 +128,17 @@ impl Kernel {
     /// What happens with an operation that was woken.
     fn go_on(&mut self, tx: &mut Tx, id: OpId, state: OpState) -> Result<(), Error> {
         match state {
-            OpState::Asking { extension: true, .. } => {
+            OpState::Asking { over: Some(over), decision: Some(Decision::Deny { .. }), .. } => {
+                Err(over.fault().into())
+            }
+            OpState::Asking { over: Some(_), .. } => {
                 let Some((pid, op)) = tx.caller.pid().zip(self.ops.get(id)) else {
                     return Ok(());
                 };
                 let charge = op.call.charge();
-                // Whether it was extended shows in whether it fits now.
-                match self.ask(tx, process::Admit { pid, run: 0, charge }) {
-                    Ok(admission) => {
-                        tx.caller.admission = Some(admission);
-                        self.decide_and_serve(tx, id, None)
-                    }
-                    Err(error) => Err(error),
-                }
+                // It may have been extended by too little.
+                tx.caller.admission = Some(self.ask(tx, process::Admit { pid, run: 0, charge })?);
+                self.decide_and_serve(tx, id, None)
             }
             OpState::Asking { decision: Some(Decision::Deny { .. }), .. } => {
                 self.deny(tx, id, Denial { need: None, reason: DenyReason::Human });
