@@ -197,7 +197,7 @@ pub(crate) const CRATES: &[CrateRule] = &[
         "imbl", "jsonschema", "rustc-hash", "serde", "serde_json", "thiserror", "toml",
     ])),
 
-    place("libos-broker", Broker, Only(&["imbl", "rustc-hash", "serde", "thiserror"])),
+    place("libos-broker", Broker, Only(&["rustc-hash", "smallvec", "thiserror"])),
 
     place("libos-journal", Storage, Only(&[
         "hex", "parking_lot", "rusqlite", "serde", "serde_json", "sha2", "thiserror", "tracing",

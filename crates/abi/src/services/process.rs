@@ -270,7 +270,7 @@ pub enum ProcessState {
 /// The thing a process waits for.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-#[derive(Hash, PartialOrd, Ord)]
+#[derive(Copy, Hash, PartialOrd, Ord)]
 pub enum WaitOn {
     /// That a child ends.
     Child(Pid),
