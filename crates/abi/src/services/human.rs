@@ -21,6 +21,8 @@ record! {
         pub op: OpId,
         /// Who asks.
         pub pid: Pid,
+        /// The root of its task. Identical requests of one task are one card.
+        pub root: Pid,
         /// Who is asked.
         pub human: String,
         /// What is asked.
@@ -34,12 +36,13 @@ record! {
     }
 
     /// A process and the operation of it that waits for an answer.
-    #[derive(Copy)]
     pub struct Asker {
         /// The process.
         pub pid: Pid,
         /// Its operation.
         pub op: OpId,
+        /// For an approval: the grants of this process that say `ask`.
+        pub asked_by: Vec<CapId>,
     }
 
     /// A call that needs a human's word.
