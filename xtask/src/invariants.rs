@@ -44,7 +44,10 @@ fn table(text: &str) -> (BTreeMap<String, Row>, String) {
 /// The words of a cell that stand in backticks and look like a test's name.
 fn named_tests(cell: &str) -> impl Iterator<Item = &str> {
     let quoted = cell.split('`').skip(1).step_by(2);
-    quoted.filter(|word| word.bytes().all(|b| b.is_ascii_lowercase() || b"_0123456789".contains(&b)))
+    let is_name = |word: &&str| {
+        word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+    };
+    quoted.filter(is_name)
 }
 
 /// The numbers of central invariants that a text refers to, as in `*12`.
