@@ -185,7 +185,7 @@ pub(crate) const CRATES: &[CrateRule] = &[
         "imbl", "regex", "rustc-hash", "serde", "serde_json", "slotmap", "thiserror",
     ])),
     place("libos-scheduler", Component, Only(&[
-        "imbl", "rustc-hash", "serde", "slotmap", "thiserror",
+        "imbl", "rustc-hash", "serde", "serde_json", "slotmap", "thiserror",
     ])),
     place("libos-objects", Component, Only(&[
         "imbl", "rustc-hash", "serde", "serde_json", "slotmap", "thiserror",
