@@ -66,7 +66,7 @@ pub(crate) struct Weighed<'t> {
     /// turn into the allow behind it.
     dried: Option<(CapId, Unfit)>,
     /// Every question, in the order of ids.
-    asks: Few<CapId>,
+    pub(crate) asks: Few<CapId>,
     /// The allow to use: one without a number of uses first, then by id.
     allow: Option<&'t Cap>,
     /// The most telling of the allows that do not help.
@@ -76,7 +76,8 @@ pub(crate) struct Weighed<'t> {
 /// What was decided on one need, approvals aside.
 pub(crate) enum Verdict<'t> {
     Allow(&'t Cap),
-    Ask(Few<CapId>),
+    /// Every question that was weighed.
+    Ask,
     Deny(DenyReason),
 }
 
@@ -85,13 +86,13 @@ type Answered<'t> = (&'t Cap, &'t Cap);
 
 impl<'t> Weighed<'t> {
     /// Deny beats ask beats allow.
-    pub(crate) fn verdict(self) -> Verdict<'t> {
+    pub(crate) fn verdict(&self) -> Verdict<'t> {
         if let Some(id) = self.deny {
             Verdict::Deny(DenyReason::DenyRule(id))
         } else if let Some((id, unfit)) = self.dried {
             Verdict::Deny(unfit.reason(id))
         } else if !self.asks.is_empty() {
-            Verdict::Ask(self.asks)
+            Verdict::Ask
         } else if let Some(cap) = self.allow {
             Verdict::Allow(cap)
         } else {
@@ -114,14 +115,15 @@ impl Tables {
         }
         let (mut by, mut charges, mut open) = (Few::new(), Vec::new(), Few::new());
         for need in query.needs {
-            match self.weigh(subject, need, facts).verdict() {
+            let weighed = self.weigh(subject, need, facts);
+            match weighed.verdict() {
                 Verdict::Deny(reason) => {
                     return Decision::Deny(Denial { need: Some(need.clone()), reason });
                 }
                 Verdict::Allow(cap) => self.take(cap, facts, &mut by, &mut charges),
-                Verdict::Ask(asks) => {
+                Verdict::Ask => {
                     let digest = (query.digest)();
-                    for ask in asks {
+                    for ask in weighed.asks {
                         match self.answer(ask, digest, query, facts) {
                             Some((ask, approval)) => {
                                 self.take(ask, facts, &mut by, &mut charges);

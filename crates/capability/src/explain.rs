@@ -24,16 +24,16 @@ pub(crate) fn may(tables: &Tables, subject: Pid, need: &Need, now_ms: u64) -> bo
 /// What would be decided on `need` for `subject`, were every condition on arguments met.
 pub(crate) fn explain(tables: &Tables, subject: Pid, need: Need, now_ms: u64) -> Explanation {
     let facts = Facts { call: Call::Fitting, now_ms };
-    let verdict = tables.weigh(tables.subject(subject), &need, facts).verdict();
+    let found = tables.weigh(tables.subject(subject), &need, facts);
     let weighed = weighed(tables, subject, &need, now_ms);
     let mut text = String::new();
-    let (effect, reason) = match verdict {
+    let (effect, reason) = match found.verdict() {
         Verdict::Allow(cap) => {
             text = format!("{need}: {} allows it.", cap.id);
             (Effect::Allow, None)
         }
-        Verdict::Ask(asks) => {
-            text = format!("{need}: a human is asked, because of {}.", list(&asks));
+        Verdict::Ask => {
+            text = format!("{need}: a human is asked, because of {}.", list(&found.asks));
             (Effect::Ask, None)
         }
         Verdict::Deny(reason) => {

@@ -105,7 +105,7 @@ impl Subject {
             self.lengths |= 1 << (text.len() % 64);
         }
         let hash = hash(text.as_bytes());
-        let at = self.entries.partition_point(|entry| entry.hash < hash);
+        let at = self.find(hash);
         self.entries.push(Entry {
             hash,
             row,
@@ -129,8 +129,8 @@ impl Subject {
         self.entries.iter().filter(|entry| entry.restricts).map(|entry| entry.row)
     }
 
-    /// Calls `visit` with every capability that has `right` and whose text is `path`, or the part
-    /// of it before a separator: each that covers it, each once, and maybe others.
+    /// Calls `visit` with every capability that has `right` and whose text may be `path`, or the
+    /// part of it before a separator: each that covers it, once, and maybe others.
     pub(crate) fn each_above<'t>(
         &self,
         rows: &'t Rows,
@@ -141,14 +141,29 @@ impl Subject {
         let path = path.as_bytes();
         let mut lengths = self.lengths;
         while lengths != 0 {
-            let first = lengths.trailing_zeros() as usize;
+            let mut end = lengths.trailing_zeros() as usize;
             lengths &= lengths - 1;
-            for end in (first..=path.len()).step_by(64) {
+            while end <= path.len() {
                 if path.get(end).is_none_or(|byte| matches!(byte, b'/' | b':')) {
                     self.each_with(rows, right, &path[..end], &mut visit);
                 }
+                end += 64;
             }
         }
+    }
+
+    /// Where entries of this hash begin. Hashes are spread evenly, so it is near where it would be
+    /// if they were spread quite evenly.
+    fn find(&self, hash: u32) -> usize {
+        let entries = &*self.entries;
+        let mut at = ((u64::from(hash) * entries.len() as u64) >> 32) as usize;
+        while at > 0 && entries[at - 1].hash >= hash {
+            at -= 1;
+        }
+        while entries.get(at).is_some_and(|entry| entry.hash < hash) {
+            at += 1;
+        }
+        at
     }
 
     fn each_with<'t>(
@@ -159,11 +174,10 @@ impl Subject {
         visit: &mut impl FnMut(&'t Cap),
     ) {
         let hash = hash(text);
-        let from = self.entries.partition_point(|entry| entry.hash < hash);
-        for entry in self.entries[from..].iter().take_while(|entry| entry.hash == hash) {
+        for entry in self.entries[self.find(hash)..].iter().take_while(|entry| entry.hash == hash) {
             if entry.rights.contains(right)
                 && let Some(cap) = rows.at(entry.row)
-                && base(&cap.on).as_bytes() == text
+                && base(&cap.on).len() == text.len()
             {
                 visit(cap);
             }

@@ -249,8 +249,9 @@ service! {
         3 "wrong_answer" WrongAnswer;
         /// The human refused.
         4 "refused" Refused;
-        /// Nobody may be asked for so much: whole kinds of shell, capability or host authority,
-        /// the root of a mount, or what the task's manifest does not let it ask for.
+        /// Nobody may be asked for so much: authority of the host, most whole kinds, a program that
+        /// runs any other, a whole mount or memory, or what the task's manifest does not let it
+        /// ask for.
         5 "not_requestable" NotRequestable;
     }
 
