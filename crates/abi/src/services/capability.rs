@@ -44,6 +44,14 @@ record! {
         pub text: String,
     }
 
+    /// What would be decided for a process on one right.
+    pub struct Checked {
+        /// What would be decided.
+        pub effect: Effect,
+        /// Why, when it would be denied.
+        pub reason: Option<DenyReason>,
+    }
+
     /// What one call takes from a finite capability.
     pub struct Charge {
         /// The capability.
@@ -65,7 +73,7 @@ record! {
     }
 }
 
-opaque!(Charge, Explanation, Capabilities, Granted, GrantedAll, Revoked);
+opaque!(Charge, Checked, Explanation, Capabilities, Granted, GrantedAll, Revoked);
 
 service! {
     /// Capabilities: look, hand on, take back, explain.
@@ -221,4 +229,16 @@ service! {
         memory: bool,
     } -> Revoked
     { demand: [kernel]; effect: State; fails: [NotFound]; }
+
+    /// What would be decided for any process, were every condition on arguments met: `explain`
+    /// without its words.
+    40 check Check {
+        /// The process.
+        pid: Pid,
+        /// The right.
+        right: Right,
+        /// The resource.
+        on: Resource,
+    } -> Checked
+    { demand: [kernel]; effect: State; fails: []; }
 }
