@@ -190,6 +190,7 @@ pub(crate) const CRATES: &[CrateRule] = &[
     place("libos-objects", Component, Only(&[
         "imbl", "rustc-hash", "serde", "serde_json", "slotmap", "thiserror",
     ])),
+    place("libos-events", Component, Only(&["imbl", "rustc-hash", "serde", "thiserror"])),
     place("libos-human", Component, Only(&[
         "imbl", "rustc-hash", "serde", "serde_json", "thiserror",
     ])),
