@@ -37,7 +37,7 @@ use std::sync::Arc;
 
 use libos_abi::{Digest, Seq};
 
-pub use error::{BlobDamage, Corruption, JournalError};
+pub use error::{BlobDamage, Corruption, JournalError, Refusal};
 pub use export::{Describe, export, verify_export, verify_export_events};
 pub use head::{BadHead, Head, TreeHash};
 pub use limits::Limits;

@@ -201,11 +201,11 @@ impl SqliteJournal {
         Ok(head)
     }
 
-    /// Makes the `steps`-th next step of a write fail as on a full disk, and all after it.
+    /// Makes a step of a write fail, after so many that go through, and all after it.
     #[doc(hidden)]
-    pub fn fail_after(&self, steps: Option<u32>) {
+    pub fn fail_after(&self, next: Option<(u32, std::io::ErrorKind)>) {
         if let Some(writer) = &self.writer {
-            writer.faults.fail_after(steps);
+            writer.faults.fail_after(next);
         }
     }
 

@@ -10,6 +10,7 @@
 
 mod contract;
 mod crash;
+mod disk;
 mod exported;
 mod store;
 mod tamper;
