@@ -5,7 +5,7 @@
 
 use std::{
     fs::{self, File},
-    os::unix::fs::DirBuilderExt,
+    os::unix::{ffi::OsStrExt, fs::DirBuilderExt},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -111,7 +111,10 @@ impl Files {
 
     /// A connection that cannot write.
     pub(super) fn connect_read_only(&self) -> Result<Connection, JournalError> {
-        self.open(OpenFlags::SQLITE_OPEN_READ_ONLY)
+        match self.open(OpenFlags::SQLITE_OPEN_READ_ONLY) {
+            Err(JournalError::Storage { .. }) if self.is_sealed() => self.open_sealed(),
+            other => other,
+        }
     }
 
     fn open(&self, flags: OpenFlags) -> Result<Connection, JournalError> {
@@ -119,6 +122,32 @@ impl Files {
         let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let database = Connection::open_with_flags(&self.database, flags).map_err(sql)?;
         database.busy_timeout(BUSY).map_err(sql)?;
+        self.check_format(&database)?;
+        Ok(database)
+    }
+
+    /// Whether nobody can write here, and no writer was here when that began: a writer's memory
+    /// file would serve readers on a read-only file system, too.
+    fn is_sealed(&self) -> bool {
+        let unwritable = fs::OpenOptions::new().write(true).open(&self.database).is_err();
+        unwritable && !self.dir.join("journal.db-shm").exists()
+    }
+
+    /// Opens a store on a read-only file system. SQLite would make a memory file beside it, which
+    /// it cannot; without one it needs neither locks nor that file, for nobody writes.
+    fn open_sealed(&self) -> Result<Connection, JournalError> {
+        let sql = |error| JournalError::sqlite("open the store", &self.database, error);
+        let log = self.dir.join("journal.db-wal");
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let database = if log.metadata().is_ok_and(|log| log.len() > 0) {
+            let database = Connection::open_with_flags_and_vfs(&self.database, flags, "unix-none")
+                .map_err(sql)?;
+            database.pragma_update(None, "locking_mode", "exclusive").map_err(sql)?;
+            database
+        } else {
+            let uri = format!("file:{}?immutable=1", escaped(&self.database));
+            Connection::open_with_flags(uri, flags | OpenFlags::SQLITE_OPEN_URI).map_err(sql)?
+        };
         self.check_format(&database)?;
         Ok(database)
     }
@@ -254,4 +283,16 @@ impl Files {
     fn damaged(&self, what: &str) -> JournalError {
         JournalError::Damaged { path: self.database.clone(), what: what.into() }
     }
+}
+
+/// A path as it stands in a URI.
+fn escaped(path: &Path) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_.~".contains(&byte);
+    let bytes = path.as_os_str().as_bytes().iter();
+    bytes
+        .map(|byte| match plain(*byte) {
+            true => char::from(*byte).to_string(),
+            false => format!("%{byte:02X}"),
+        })
+        .collect()
 }

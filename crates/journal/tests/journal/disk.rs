@@ -20,6 +20,11 @@ const DISK: &str = "LIBOS_TEST_DISK";
 const SMALL: &str = "exec unshare --user --map-root-user --mount sh -c 'mount -t tmpfs -o size=1m \
                      none \"$LIBOS_TEST_DISK\" && exec \"$@\"' sh \"$@\"";
 
+/// The folder as it is, on a read-only mount.
+const READ_ONLY: &str = "exec unshare --user --map-root-user --mount sh -c 'mount --bind \
+                         \"$LIBOS_TEST_DISK\" \"$LIBOS_TEST_DISK\" && mount -o remount,bind,ro \
+                         \"$LIBOS_TEST_DISK\" && exec \"$@\"' sh \"$@\"";
+
 /// Files of 512 KiB at the most, for the command that follows.
 const SHORT_FILES: &str = "trap '' XFSZ; ulimit -S -f 1024; exec \"$@\"";
 
@@ -159,4 +164,44 @@ fn files_that_may_not_be_written_are_a_refusal_that_passes() {
     assert_eq!(kept, (before, Some(before)));
     let head = journal.append(&large(8), Sync::Durable).unwrap();
     assert_eq!(journal.verify(Some(&before)).unwrap(), head);
+}
+
+/// Needs a mount namespace, like the full disk.
+#[test]
+fn a_store_on_a_read_only_file_system_can_be_read() {
+    let base = tempfile::tempdir().unwrap();
+    if !run_on(READ_ONLY, base.path(), &[OsStr::new("true")]).status.success() {
+        println!("skipped: no mount namespace here");
+        return;
+    }
+    // As a clean end left it, and as a kill did, with a name that means something in a URI.
+    let clean = base.path().join("clean?mode=memory#%41");
+    let head = super::filled(&clean, 10, true);
+    let (live, killed) = (base.path().join("live"), base.path().join("killed"));
+    super::copy_store(&clean, &live);
+    let mut journal = SqliteJournal::open(&live).unwrap();
+    journal.append(&large(10), Sync::Durable).unwrap();
+    super::copy_store(&live, &killed);
+    drop(journal);
+    assert!(!clean.join("journal.db-wal").exists() && killed.join("journal.db-wal").exists());
+    fs::write(base.path().join("head"), head.to_string()).unwrap();
+    test_on(READ_ONLY, base.path(), "on_a_read_only_file_system");
+}
+
+#[test]
+#[ignore = "the other process of `a_store_on_a_read_only_file_system_can_be_read`"]
+fn on_a_read_only_file_system() {
+    let Some(base) = disk() else { return };
+    let head: Head = fs::read_to_string(base.join("head")).unwrap().parse().unwrap();
+    for (name, size) in [("clean?mode=memory#%41", 10), ("killed", 18)] {
+        let store = base.join(name);
+        let reader = SqliteJournal::open_read_only(&store).unwrap();
+        assert_eq!(reader.verify(Some(&head)).unwrap().size, size, "{name}");
+        assert_eq!(all(&reader)[..10], batch(0..10).records);
+        let error = SqliteJournal::open(&store).unwrap_err();
+        assert!(
+            matches!(error, JournalError::Storage { refusal: Refusal::ReadOnly, .. }),
+            "{error}"
+        );
+    }
 }
