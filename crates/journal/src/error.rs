@@ -5,7 +5,7 @@ use std::{error::Error, io, path::Path, path::PathBuf};
 use libos_abi::{Digest, Seq};
 use rusqlite::ErrorCode;
 
-use crate::Head;
+use crate::{Head, ProofFault};
 
 /// An error of the journal. Each message ends with what to do next.
 #[derive(Debug, thiserror::Error)]
@@ -127,7 +127,16 @@ pub enum JournalError {
         bytes_max: usize,
     },
 
-    /// An export could not be read or written.
+    /// A proof proves nothing.
+    #[error("proof {number} does not hold: {what}: do not believe what it shows")]
+    BadProof {
+        /// Its number in the file, from 1.
+        number: u64,
+        /// What is wrong with it.
+        what: ProofFault,
+    },
+
+    /// An export or a file of proofs could not be read or written.
     #[error("cannot {doing} the export: check the file and its disk, then try again")]
     Export {
         /// "read" or "write".

@@ -22,7 +22,7 @@ use crate::{
 pub type Describe<'a> = &'a dyn Fn(Seq, &[u8]) -> Value;
 
 /// Records read from the journal at a time.
-const PAGE: usize = 1024;
+pub(crate) const PAGE: usize = 1024;
 
 #[derive(Serialize)]
 struct RecordLine {
@@ -182,7 +182,7 @@ fn write_error(source: io::Error) -> JournalError {
 }
 
 /// Reads the next line that is not blank; false at the end.
-fn read_line(input: &mut dyn BufRead, line: &mut Vec<u8>) -> Result<bool, JournalError> {
+pub(crate) fn read_line(input: &mut dyn BufRead, line: &mut Vec<u8>) -> Result<bool, JournalError> {
     loop {
         line.clear();
         let read = input.read_until(b'\n', line);

@@ -31,6 +31,7 @@ mod hex;
 mod limits;
 mod memory;
 pub mod merkle;
+mod proof;
 mod sqlite;
 
 use std::sync::Arc;
@@ -42,6 +43,7 @@ pub use export::{Describe, export, verify_export, verify_export_events};
 pub use head::{BadHead, Head, TreeHash};
 pub use limits::Limits;
 pub use memory::MemoryJournal;
+pub use proof::{Proof, ProofFault, Proved, Prover, verify_proofs};
 pub use sqlite::{FORMAT, SqliteJournal};
 
 /// What is written in one go: all of it or nothing.

@@ -12,6 +12,7 @@ mod contract;
 mod crash;
 mod disk;
 mod exported;
+mod proofs;
 mod store;
 mod tamper;
 
