@@ -9,7 +9,7 @@
 
 mod support;
 
-use std::fs;
+use std::{fs, os::unix::fs::PermissionsExt};
 
 use serde_json::{Value, json};
 use support::*;
@@ -173,6 +173,89 @@ fn a_renumbered_export_names_the_first_record_that_does_not_fit() {
         let message = ran.last()["error"]["message"].to_string();
         assert!(message.contains(&format!("at record #{at},")), "{message}");
     }
+}
+
+fn keygen(lab: &Lab, name: &str) {
+    lab.json(&["audit", "keygen", name]).code(0);
+}
+
+#[test]
+fn a_key_is_secret_and_never_written_over() {
+    let lab = Lab::new();
+    keygen(&lab, "key");
+    let mode = |name: &str| fs::metadata(lab.path(name)).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode("key"), 0o600);
+    let first = fs::read(lab.path("key")).unwrap();
+    lab.json(&["audit", "keygen", "key"]).code(2);
+    assert_eq!(fs::read(lab.path("key")).unwrap(), first);
+    keygen(&lab, "other");
+    assert_ne!(fs::read(lab.path("other")).unwrap(), first);
+}
+
+#[test]
+fn a_signed_export_is_verified_with_the_public_key_alone() {
+    let lab = lab();
+    keygen(&lab, "key");
+    let early = lab.libos(&["audit", "head", "--key", "key"]).code(0).out;
+    lab.run().code(0);
+    let late = lab.libos(&["audit", "head", "--key", "key"]).code(0).out;
+    lab.json(&["audit", "export", "-o", "trail.jsonl", "--key", "key"]).code(0);
+    let honest = fs::read_to_string(lab.path("trail.jsonl")).unwrap();
+    assert_eq!(honest.lines().last().unwrap(), late.trim(), "an export ends with its signed head");
+    let plain = lab.libos(&["audit", "export"]).code(0).out;
+
+    let public = fs::read_to_string(lab.path("key.pub")).unwrap();
+    keygen(&lab, "other");
+    let other = fs::read_to_string(lab.path("other.pub")).unwrap();
+    let there = elsewhere(&[("key.pub", &public), ("early", &early), ("late", &late)]);
+    let verify = |text: &str, more: &[&str]| {
+        fs::write(there.path("trail.jsonl"), text).unwrap();
+        let args = ["audit", "verify", "--export", "trail.jsonl", "--public-key", "key.pub"];
+        there.json(&[&args[..], more].concat())
+    };
+    verify(&honest, &[]).code(0);
+    verify(&honest, &["--head", "early"]).code(0);
+    verify(&honest, &["--head", "late"]).code(0);
+
+    // Without a signature, and with that of somebody else.
+    assert_eq!(code(&verify(&plain, &[]).code(5)), "bad_signature");
+    lab.json(&["audit", "export", "-o", "forged.jsonl", "--key", "other"]).code(0);
+    let forged = fs::read_to_string(lab.path("forged.jsonl")).unwrap();
+    assert_eq!(code(&verify(&forged, &[]).code(5)), "bad_signature");
+    fs::write(there.path("key.pub"), &other).unwrap();
+    assert_eq!(code(&verify(&honest, &[]).code(5)), "bad_signature");
+    fs::write(there.path("key.pub"), &public).unwrap();
+
+    // An older export is genuine; only a later head tells that it ends too early.
+    let size = size_of(&early);
+    let cut: Vec<&str> = honest.lines().take(size).chain([early.trim()]).collect();
+    let cut = cut.join("\n") + "\n";
+    verify(&cut, &[]).code(0);
+    assert_eq!(code(&verify(&cut, &["--head", "late"]).code(5)), "journal_truncated");
+
+    // A head that nobody vouches for.
+    let moved = late.replace(&format!("\"size\":{}", size_of(&late)), &format!("\"size\":{size}"));
+    assert_ne!(moved, late);
+    fs::write(there.path("moved"), moved).unwrap();
+    assert_eq!(code(&verify(&honest, &["--head", "moved"]).code(5)), "bad_signature");
+
+    // The head line alone serves proofs and the store as well.
+    let proof = lab.libos(&["audit", "prove", "2"]).code(0).out;
+    fs::write(there.path("proof.jsonl"), proof).unwrap();
+    let args = ["audit", "verify", "--proof", "proof.jsonl", "--public-key", "key.pub", "--head"];
+    there.json(&[&args[..], &["late"]].concat()).code(0);
+    assert_eq!(code(&there.json(&[&args[..], &["moved"]].concat()).code(5)), "bad_signature");
+    fs::write(lab.path("early"), &early).unwrap();
+    lab.json(&["audit", "verify", "--head", "early", "--public-key", "key.pub"]).code(0);
+    lab.json(&["audit", "verify", "--head", "early", "--public-key", "other.pub"]).code(5);
+    lab.json(&["audit", "verify", "--public-key", "key.pub"]).code(2);
+    lab.json(&["audit", "verify", "--public-key", "key"]).code(2);
+}
+
+/// The size in a signed head.
+fn size_of(line: &str) -> usize {
+    let head: Value = serde_json::from_str(line).unwrap();
+    head["head"]["size"].as_u64().unwrap().try_into().unwrap()
 }
 
 /// Sets a field of a line.

@@ -5,7 +5,7 @@ use std::{error::Error, io, path::Path, path::PathBuf};
 use libos_abi::{Digest, Seq};
 use rusqlite::ErrorCode;
 
-use crate::{Head, ProofFault};
+use crate::{Head, ProofFault, SignatureFault};
 
 /// An error of the journal. Each message ends with what to do next.
 #[derive(Debug, thiserror::Error)]
@@ -134,6 +134,15 @@ pub enum JournalError {
         number: u64,
         /// What is wrong with it.
         what: ProofFault,
+    },
+
+    /// The key does not vouch for the head.
+    #[error("the head {head} cannot be trusted: {what}")]
+    Signature {
+        /// The head.
+        head: Head,
+        /// What is wrong with its signature.
+        what: SignatureFault,
     },
 
     /// An export or a file of proofs could not be read or written.

@@ -32,6 +32,7 @@ mod limits;
 mod memory;
 pub mod merkle;
 mod proof;
+mod sign;
 mod sqlite;
 
 use std::sync::Arc;
@@ -44,6 +45,7 @@ pub use head::{BadHead, Head, TreeHash};
 pub use limits::Limits;
 pub use memory::MemoryJournal;
 pub use proof::{Proof, ProofFault, Proved, Prover, verify_proofs};
+pub use sign::{Bytes, HeadSignature, KeyError, PublicKey, SecretKey, SignatureFault, SignedHead};
 pub use sqlite::{FORMAT, SqliteJournal};
 
 /// What is written in one go: all of it or nothing.
