@@ -127,6 +127,13 @@ pub enum JournalError {
         bytes_max: usize,
     },
 
+    /// A snapshot of a head at which the journal was never durable, or of another journal.
+    #[error("the journal was not made durable at {head}: flush it, and take the snapshot then")]
+    NotDurable {
+        /// The head given.
+        head: Head,
+    },
+
     /// A proof proves nothing.
     #[error("proof {number} does not hold: {what}: do not believe what it shows")]
     BadProof {

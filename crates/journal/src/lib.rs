@@ -33,11 +33,14 @@ mod memory;
 pub mod merkle;
 mod proof;
 mod sign;
+mod snapshot;
 mod sqlite;
 
 use std::sync::Arc;
 
 use libos_abi::{Digest, Seq};
+
+use snapshot::NoSnapshots;
 
 pub use error::{BlobDamage, Corruption, JournalError, Refusal};
 pub use export::{Describe, export, verify_export, verify_export_events};
@@ -46,6 +49,7 @@ pub use limits::Limits;
 pub use memory::MemoryJournal;
 pub use proof::{Proof, ProofFault, Proved, Prover, verify_proofs};
 pub use sign::{Bytes, HeadSignature, KeyError, PublicKey, SecretKey, SignatureFault, SignedHead};
+pub use snapshot::{Snapshot, SnapshotInfo, Snapshots};
 pub use sqlite::{FORMAT, SqliteJournal};
 
 /// What is written in one go: all of it or nothing.
@@ -120,6 +124,11 @@ pub trait Journal: Send {
 
     /// The payloads, readable from any thread and also after the journal moved on.
     fn blobs(&self) -> Arc<dyn Blobs>;
+
+    /// Where snapshots of what the records fold to are kept. A journal need not keep any.
+    fn snapshots(&self) -> Arc<dyn Snapshots> {
+        Arc::new(NoSnapshots)
+    }
 
     /// Hashes everything again and compares: every record with its stored leaf, the tree with every
     /// stored root, the records with `against` (a head kept elsewhere, of which the journal must

@@ -15,6 +15,8 @@ pub struct Limits {
     pub lazy_bytes_max: usize,
     /// Lazy records held in memory: what a crash can lose, and the longest commit.
     pub lazy_records_max: usize,
+    /// Snapshots kept: the newest, and older ones for when it is damaged or too new for the question.
+    pub snapshots_max: usize,
 }
 
 impl Default for Limits {
@@ -25,6 +27,7 @@ impl Default for Limits {
             segment_bytes_max: 64 << 20,
             lazy_bytes_max: 8 << 20,
             lazy_records_max: 16_384,
+            snapshots_max: 4,
         }
     }
 }

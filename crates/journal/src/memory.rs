@@ -9,8 +9,8 @@ use libos_abi::{Digest, Seq};
 use parking_lot::RwLock;
 
 use crate::{
-    Batch, Blobs, Head, Journal, JournalError, Limits, Sync, admit, check::Checker, merkle,
-    merkle::Tree,
+    Batch, Blobs, Head, Journal, JournalError, Limits, Snapshots, Sync, admit, check::Checker,
+    merkle, merkle::Tree, snapshot::MemorySnapshots,
 };
 
 type Contents = HashMap<Digest, Arc<[u8]>>;
@@ -26,6 +26,7 @@ pub struct MemoryJournal {
     durable_records: usize,
     /// Blobs that a crash would lose.
     lazy_blobs: Vec<Digest>,
+    snapshots: Arc<MemorySnapshots>,
 }
 
 #[derive(Debug, Default)]
@@ -56,6 +57,7 @@ impl MemoryJournal {
             tree,
             blobs: Arc::new(MemoryBlobs(RwLock::new(contents))),
             lazy_blobs: Vec::new(),
+            snapshots: self.snapshots,
         }
     }
 }
@@ -83,7 +85,9 @@ impl Journal for MemoryJournal {
     fn flush(&mut self) -> Result<Head, JournalError> {
         self.durable_records = self.records.len();
         self.lazy_blobs.clear();
-        Ok(self.head())
+        let head = self.head();
+        self.snapshots.durable.write().insert(head.size, head.root);
+        Ok(head)
     }
 
     fn head(&self) -> Head {
@@ -98,6 +102,10 @@ impl Journal for MemoryJournal {
 
     fn blobs(&self) -> Arc<dyn Blobs> {
         Arc::<MemoryBlobs>::clone(&self.blobs)
+    }
+
+    fn snapshots(&self) -> Arc<dyn Snapshots> {
+        Arc::<MemorySnapshots>::clone(&self.snapshots)
     }
 
     fn verify(&self, against: Option<&Head>) -> Result<Head, JournalError> {

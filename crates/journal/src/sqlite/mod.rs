@@ -3,6 +3,7 @@
 //! ```text
 //! DIR/journal.db        records, roots, blob index (WAL, synchronous=FULL; plain SQL reads it)
 //! DIR/segments/*.seg    the bytes of blobs, append-only
+//! DIR/snapshots/*.snap  states that the records fold to; none is needed
 //! DIR/lock              held by the one writer
 //! ```
 //!
@@ -15,6 +16,7 @@ mod faults;
 mod layout;
 mod lock;
 mod segments;
+mod snapshots;
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
@@ -27,9 +29,11 @@ use self::{
     layout::{FRONTIER_RECORDS, Files},
     lock::Lock,
     segments::{End, Place, SegmentWriter},
+    snapshots::SqliteSnapshots,
 };
 use crate::{
-    Batch, Blobs, Corruption, Head, Journal, JournalError, Limits, Sync, TreeHash, admit,
+    Batch, Blobs, Corruption, Head, Journal, JournalError, Limits, Snapshots, Sync, TreeHash,
+    admit,
     check::{Checker, position},
     merkle,
     merkle::Tree,
@@ -52,6 +56,7 @@ pub struct SqliteJournal {
     limits: Limits,
     /// Before `database`: the last connection to close tidies up, and only the writer's can.
     blobs: Arc<SqliteBlobs>,
+    snapshots: Arc<SqliteSnapshots>,
     database: Connection,
     /// Over all records, waiting ones included.
     tree: Tree,
@@ -130,7 +135,7 @@ impl SqliteJournal {
         let lock = Lock::take(dir)?;
         files.create_database()?;
         let database = files.connect()?;
-        let (mut journal, end) = Self::load(files, limits, database)?;
+        let (mut journal, end) = Self::load(files, limits, database, false)?;
         let folder = journal.files.segments.clone();
         journal.writer = Some(Writer {
             segments: SegmentWriter::new(folder, end, limits.segment_bytes_max),
@@ -154,13 +159,14 @@ impl SqliteJournal {
             return Err(JournalError::Absent { path: dir.into() });
         }
         let database = files.connect_read_only()?;
-        Ok(Self::load(files, Limits::default(), database)?.0)
+        Ok(Self::load(files, Limits::default(), database, true)?.0)
     }
 
     fn load(
         files: Files,
         limits: Limits,
         database: Connection,
+        read_only: bool,
     ) -> Result<(Self, End), JournalError> {
         let sql = |error| JournalError::sqlite("open the store", &files.database, error);
         let snapshot = database.unchecked_transaction().map_err(sql)?;
@@ -169,11 +175,13 @@ impl SqliteJournal {
         let end = files.segment_end(&database)?;
         snapshot.finish().map_err(sql)?;
         let blobs = Arc::new(SqliteBlobs::new(&files)?);
+        let snapshots = SqliteSnapshots::new(&files, limits.snapshots_max, read_only)?;
         let journal = Self {
             files,
             limits,
             database,
             blobs,
+            snapshots: Arc::new(snapshots),
             stored: tree.size(),
             tree,
             head,
@@ -457,6 +465,10 @@ impl Journal for SqliteJournal {
 
     fn blobs(&self) -> Arc<dyn Blobs> {
         Arc::<SqliteBlobs>::clone(&self.blobs)
+    }
+
+    fn snapshots(&self) -> Arc<dyn Snapshots> {
+        Arc::<SqliteSnapshots>::clone(&self.snapshots)
     }
 
     fn verify(&self, against: Option<&Head>) -> Result<Head, JournalError> {
