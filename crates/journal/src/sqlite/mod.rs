@@ -15,28 +15,28 @@ mod blobs;
 mod faults;
 mod layout;
 mod lock;
+mod rows;
 mod segments;
 mod snapshots;
+mod verify;
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use libos_abi::{Digest, Seq};
-use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+use rusqlite::Connection;
 
 use self::{
     blobs::SqliteBlobs,
     faults::Faults,
     layout::{FRONTIER_RECORDS, Files},
     lock::Lock,
-    segments::{End, Place, SegmentWriter},
+    rows::{immediate, insert_blobs, insert_head, insert_records, keep_frontier, row_id},
+    segments::{End, SegmentWriter},
     snapshots::SqliteSnapshots,
 };
 use crate::{
     Batch, Blobs, Corruption, Head, Journal, JournalError, Limits, Snapshots, Sync, TreeHash,
-    admit,
-    check::{Checker, position},
-    merkle,
-    merkle::Tree,
+    admit, check::position, merkle, merkle::Tree,
 };
 
 pub use self::layout::FORMAT;
@@ -329,68 +329,6 @@ impl SqliteJournal {
         bytes <= self.limits.lazy_bytes_max
             && self.waiting.ends.len() + more.len() <= self.limits.lazy_records_max
     }
-
-    fn verify_records(&self, against: Option<&Head>) -> Result<Head, JournalError> {
-        let path = &self.files.database;
-        let sql = |error| JournalError::sqlite("read the records", path, error);
-        let mut checker = Checker::new(against)?;
-        let stored = self.files.stored_head(&self.database)?;
-        let mut batches =
-            self.database.prepare("SELECT size, root FROM batch ORDER BY size").map_err(sql)?;
-        let mut batches = batches.query([]).map_err(sql)?;
-        let mut next = next_root(&mut batches, 0, path)?;
-        let mut records = self
-            .database
-            .prepare("SELECT seq, leaf, body FROM record ORDER BY seq")
-            .map_err(sql)?;
-        let mut rows = records.query([]).map_err(sql)?;
-        loop {
-            let at = checker.size();
-            let error = |error| JournalError::row(at, path, error);
-            let Some(row) = rows.next().map_err(error)? else {
-                break;
-            };
-            let blob = |column| {
-                row.get_ref(column)
-                    .map_err(error)?
-                    .as_blob()
-                    .map_err(|_| JournalError::corrupt(at, Corruption::Unreadable))
-            };
-            if next.is_none() {
-                return Err(JournalError::corrupt(at, Corruption::Inserted));
-            }
-            checker.record(row.get(0).map_err(error)?, blob(1)?, blob(2)?)?;
-            if let Some((size, root)) = next
-                && size == checker.size()
-            {
-                checker.root(&root)?;
-                next = next_root(&mut batches, size, path)?;
-            }
-            checker.compare_against()?;
-        }
-        if checker.size() == self.stored && !self.waiting.ends.is_empty() {
-            for (leaf, body) in self.waiting.records() {
-                checker.record(row_id(checker.size()), &leaf.0, body)?;
-                checker.compare_against()?;
-            }
-            return checker.finish(&self.head);
-        }
-        checker.finish(&stored)
-    }
-
-    fn verify_blobs(&self) -> Result<(), JournalError> {
-        let error =
-            |error| JournalError::sqlite("read the blob index", &self.files.database, error);
-        let query = "SELECT digest, segment, \"offset\", length FROM blob ORDER BY segment, 3";
-        let mut statement = self.database.prepare(query).map_err(error)?;
-        let mut rows = statement.query([]).map_err(error)?;
-        while let Some(row) = rows.next().map_err(error)? {
-            let digest = Digest(row.get(0).map_err(error)?);
-            let place = blobs::place(row, 1).map_err(error)?;
-            self.blobs.segments.get(&digest, &place)?;
-        }
-        Ok(())
-    }
 }
 
 impl Journal for SqliteJournal {
@@ -472,17 +410,7 @@ impl Journal for SqliteJournal {
     }
 
     fn verify(&self, against: Option<&Head>) -> Result<Head, JournalError> {
-        let sql = |error| JournalError::sqlite("read the records", &self.files.database, error);
-        // One snapshot, so that a writer elsewhere does not look like damage.
-        let snapshot = self.database.unchecked_transaction().map_err(sql)?;
-        let head = self.verify_records(against)?;
-        // And a store must never be less than what this object has seen of it.
-        if against != Some(&self.head) && head != self.head {
-            self.verify_records(Some(&self.head))?;
-        }
-        self.verify_blobs()?;
-        snapshot.finish().map_err(sql)?;
-        Ok(head)
+        self.verify_all(against)
     }
 }
 
@@ -495,78 +423,4 @@ impl Drop for SqliteJournal {
             tracing::warn!(%error, "lazy appends were lost when the journal was closed");
         }
     }
-}
-
-/// Begins a transaction that has the write lock from the start.
-fn immediate(database: &mut Connection) -> rusqlite::Result<Transaction<'_>> {
-    database.transaction_with_behavior(TransactionBehavior::Immediate)
-}
-
-fn insert_records<'a>(
-    transaction: &Transaction<'_>,
-    first: u64,
-    records: impl Iterator<Item = (&'a TreeHash, &'a [u8])>,
-) -> rusqlite::Result<()> {
-    let insert = "INSERT INTO record(seq, leaf, body) VALUES (?1, ?2, ?3)";
-    let mut insert = transaction.prepare_cached(insert)?;
-    for (seq, (leaf, body)) in (row_id(first)..).zip(records) {
-        insert.execute(params![seq, &leaf.0[..], body])?;
-    }
-    Ok(())
-}
-
-fn insert_head(transaction: &Transaction<'_>, head: &Head) -> rusqlite::Result<()> {
-    let mut insert = transaction.prepare_cached("INSERT INTO batch(size, root) VALUES (?1, ?2)")?;
-    insert.execute(params![row_id(head.size), &head.root.0[..]])?;
-    Ok(())
-}
-
-/// Replaces the tree from which the next opening continues.
-fn keep_frontier(transaction: &Transaction<'_>, tree: &Tree) -> rusqlite::Result<()> {
-    let peaks: Vec<u8> = tree.peaks().iter().flat_map(|peak| peak.0).collect();
-    transaction.execute("DELETE FROM frontier", [])?;
-    let insert = "INSERT INTO frontier(size, peaks) VALUES (?1, ?2)";
-    transaction.execute(insert, params![row_id(tree.size()), peaks])?;
-    Ok(())
-}
-
-fn insert_blobs(
-    transaction: &Transaction<'_>,
-    places: &[(Digest, Place)],
-    end: &End,
-) -> rusqlite::Result<()> {
-    if places.is_empty() {
-        return Ok(());
-    }
-    let insert = "INSERT INTO blob(digest, segment, \"offset\", length) VALUES (?1, ?2, ?3, ?4)";
-    let mut insert = transaction.prepare_cached(insert)?;
-    for (digest, place) in places {
-        let (offset, length) = (row_id(place.offset), row_id(place.length));
-        insert.execute(params![&digest.0[..], place.segment, offset, length])?;
-    }
-    let mut update = transaction.prepare_cached("UPDATE meta SET value = ?2 WHERE key = ?1")?;
-    update.execute(params!["segment", end.segment])?;
-    update.execute(params!["segment_end", row_id(end.offset)])?;
-    Ok(())
-}
-
-/// The next stored root, after the one at `after` records.
-fn next_root(
-    rows: &mut rusqlite::Rows<'_>,
-    after: u64,
-    path: &Path,
-) -> Result<Option<(u64, TreeHash)>, JournalError> {
-    let error = |error| JournalError::row(after, path, error);
-    let Some(row) = rows.next().map_err(error)? else {
-        return Ok(None);
-    };
-    let (size, root): (i64, Vec<u8>) = (row.get(0).map_err(error)?, row.get(1).map_err(error)?);
-    let size = u64::try_from(size).ok().filter(|size| *size > after);
-    let root = size.zip(TreeHash::from_slice(&root));
-    root.map(Some).ok_or_else(|| JournalError::corrupt(after, Corruption::Unreadable))
-}
-
-/// A count as SQLite stores it. 2^63 records or bytes cannot be reached.
-fn row_id(count: u64) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }

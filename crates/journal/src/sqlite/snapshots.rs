@@ -15,7 +15,7 @@ use libos_abi::Digest;
 use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension};
 
-use super::{layout::Files, row_id};
+use super::{layout::Files, rows::row_id};
 use crate::{Head, JournalError, Snapshot, SnapshotInfo, Snapshots, TreeHash};
 
 const MAGIC: &[u8; 8] = b"LSNP\x01\0\0\0";
