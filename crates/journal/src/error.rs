@@ -26,17 +26,19 @@ pub enum JournalError {
 
     /// The store was written by a program with another idea of its layout.
     #[error(
-        "the store at {} has format {found}, and this program reads format {supported}: \
-         open it with the program that wrote it, or migrate it",
-        path.display()
+        "the store at {} has format {found}, and this program reads formats {} to {}: \
+         open it with the program that wrote it",
+        path.display(),
+        supported.0,
+        supported.1
     )]
     Format {
         /// Folder of the store.
         path: PathBuf,
         /// Format version found.
         found: String,
-        /// Format version that this program reads.
-        supported: i64,
+        /// The oldest and the newest format that this program reads.
+        supported: (i64, i64),
     },
 
     /// There is no store to open read-only.
@@ -100,6 +102,13 @@ pub enum JournalError {
     /// No such blob was ever appended.
     #[error("blob {digest} is not in this store: check that the digest belongs to it")]
     BlobMissing {
+        /// Name asked for.
+        digest: Digest,
+    },
+
+    /// The blob was removed by an act of compaction.
+    #[error("blob {digest} was dropped by compaction: what was decided about it is in the records")]
+    BlobDropped {
         /// Name asked for.
         digest: Digest,
     },

@@ -125,6 +125,19 @@ pub trait Journal: Send {
     /// The payloads, readable from any thread and also after the journal moved on.
     fn blobs(&self) -> Arc<dyn Blobs>;
 
+    /// Removes payloads for good, and bytes that no payload is left in, on behalf of the act with
+    /// this number; tells what the act has removed so far: a second call for an act that was cut
+    /// short goes on with it. Records keep naming the payloads by their digests. A journal need not
+    /// be able to: by default nothing is removed.
+    ///
+    /// # Errors
+    /// [`JournalError::CorruptBlob`] for a payload that should stay and is damaged,
+    /// [`JournalError::ReadOnly`], [`JournalError::Storage`]. Some of `digests` may be gone then,
+    /// each of them whole.
+    fn drop_blobs(&mut self, _act: u64, _digests: &[Digest]) -> Result<Dropped, JournalError> {
+        Ok(Dropped::default())
+    }
+
     /// Where snapshots of what the records fold to are kept. A journal need not keep any.
     fn snapshots(&self) -> Arc<dyn Snapshots> {
         Arc::new(NoSnapshots)
@@ -145,14 +158,45 @@ pub trait Blobs: Send + std::marker::Sync {
     /// The bytes whose digest is `digest`, checked against it.
     ///
     /// # Errors
-    /// [`JournalError::BlobMissing`], [`JournalError::CorruptBlob`], [`JournalError::Storage`].
+    /// [`JournalError::BlobMissing`], [`JournalError::BlobDropped`], [`JournalError::CorruptBlob`],
+    /// [`JournalError::Storage`].
     fn get(&self, digest: &Digest) -> Result<Arc<[u8]>, JournalError>;
 
-    /// Whether `digest` was appended. The bytes are not read.
+    /// Whether `digest` was appended and not dropped since. The bytes are not read.
     ///
     /// # Errors
     /// [`JournalError::Storage`].
     fn contains(&self, digest: &Digest) -> Result<bool, JournalError>;
+
+    /// Every payload that is stored and its length in bytes.
+    ///
+    /// # Errors
+    /// [`JournalError::Storage`].
+    fn list(&self) -> Result<Vec<(Digest, u64)>, JournalError>;
+}
+
+/// What an act of compaction has removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Dropped {
+    /// Payloads.
+    pub blobs: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// The digest of their digests in order: which ones these were can be checked against the store.
+    pub list: Digest,
+}
+
+impl Dropped {
+    /// The account of payloads given in the order of their digests.
+    fn of<'a>(dropped: impl IntoIterator<Item = (&'a Digest, u64)>) -> Self {
+        let (mut all, mut list) = (Self::default(), Vec::new());
+        for (digest, bytes) in dropped {
+            all.blobs += 1;
+            all.bytes += bytes;
+            list.extend_from_slice(&digest.0);
+        }
+        Self { list: Digest::of(&list), ..all }
+    }
 }
 
 /// Refuses a batch that no journal may take, before anything is changed.

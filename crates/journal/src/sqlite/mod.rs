@@ -12,6 +12,7 @@
 //! the next durable append or flush. The tree in memory moves only after the commit.
 
 mod blobs;
+mod compact;
 mod faults;
 mod layout;
 mod lock;
@@ -35,8 +36,8 @@ use self::{
     snapshots::SqliteSnapshots,
 };
 use crate::{
-    Batch, Blobs, Corruption, Head, Journal, JournalError, Limits, Snapshots, Sync, TreeHash,
-    admit, check::position, merkle, merkle::Tree,
+    Batch, Blobs, Corruption, Dropped, Head, Journal, JournalError, Limits, Snapshots, Sync,
+    TreeHash, admit, check::position, merkle, merkle::Tree,
 };
 
 pub use self::layout::FORMAT;
@@ -403,6 +404,10 @@ impl Journal for SqliteJournal {
 
     fn blobs(&self) -> Arc<dyn Blobs> {
         Arc::<SqliteBlobs>::clone(&self.blobs)
+    }
+
+    fn drop_blobs(&mut self, act: u64, digests: &[Digest]) -> Result<Dropped, JournalError> {
+        self.compact(act, digests)
     }
 
     fn snapshots(&self) -> Arc<dyn Snapshots> {

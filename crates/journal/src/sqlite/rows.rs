@@ -55,6 +55,11 @@ pub(super) fn insert_blobs(
         let (offset, length) = (row_id(place.offset), row_id(place.length));
         insert.execute(params![&digest.0[..], place.segment, offset, length])?;
     }
+    store_end(transaction, end)
+}
+
+/// Says where the committed blobs end.
+pub(super) fn store_end(transaction: &Transaction<'_>, end: &End) -> rusqlite::Result<()> {
     let mut update = transaction.prepare_cached("UPDATE meta SET value = ?2 WHERE key = ?1")?;
     update.execute(params!["segment", end.segment])?;
     update.execute(params!["segment_end", row_id(end.offset)])?;

@@ -8,6 +8,7 @@
     reason = "tests look at the store's files, and fail by panicking"
 )]
 
+mod compact;
 mod contract;
 mod crash;
 mod disk;
