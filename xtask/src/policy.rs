@@ -201,7 +201,8 @@ pub(crate) const CRATES: &[CrateRule] = &[
     place("libos-broker", Broker, Only(&["rustc-hash", "smallvec", "thiserror"])),
 
     place("libos-journal", Storage, Only(&[
-        "hex", "parking_lot", "rusqlite", "serde", "serde_json", "sha2", "thiserror", "tracing",
+        "ed25519-dalek", "getrandom", "parking_lot", "rusqlite", "serde", "serde_json", "sha2",
+        "thiserror", "tracing",
     ])),
 
     place("libos-providers", Provider, Only(&[
