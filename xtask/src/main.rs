@@ -15,6 +15,8 @@ mod abi;
 mod bench;
 mod generated;
 mod graph;
+#[cfg(test)]
+mod invariants;
 mod layers;
 mod licences;
 mod policy;
