@@ -7,6 +7,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use crate::allocator::count;
+
 /// How much a run does, and where.
 #[derive(Debug, Clone)]
 pub struct Scale {
@@ -88,6 +90,39 @@ pub fn by_turns(
 ) -> (Figure, Figure) {
     let samples: (Vec<f64>, Vec<f64>) = (0..=rounds).map(|_| (floor(), ours())).skip(1).unzip();
     (Figure::of(samples.0), Figure::of(samples.1))
+}
+
+/// Single operations, each timed by itself, and how often they asked for memory.
+#[derive(Debug, Default)]
+pub struct Samples {
+    nanos: Vec<f64>,
+    allocations: u64,
+}
+
+impl Samples {
+    /// Does one.
+    pub fn take<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        let start = Instant::now();
+        let (value, asked) = count(work);
+        self.nanos.push(nanos(start.elapsed()));
+        self.allocations += asked;
+        value
+    }
+
+    /// What they took.
+    ///
+    /// # Panics
+    /// When there were none.
+    #[must_use]
+    pub fn figure(&self) -> Figure {
+        Figure::of(self.nanos.clone())
+    }
+
+    /// How often each asked for memory, in the mean.
+    #[must_use]
+    pub fn allocations(&self) -> f64 {
+        self.allocations as f64 / self.nanos.len() as f64
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::measure::Figure;
+use crate::measure::{Figure, Samples};
 
 /// One measured thing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,7 +38,7 @@ pub enum Unit {
 }
 
 /// What a row is to show. Without any part there is nothing to meet.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Target {
     /// Ours is at most this.
     pub at_most: Option<f64>,
@@ -51,27 +51,31 @@ pub struct Target {
 }
 
 impl Target {
+    /// Nothing to meet.
+    pub const NONE: Self =
+        Self { at_most: None, times_floor: None, share_of_floor: None, allocations: None };
+
     /// At most `value`.
     #[must_use]
-    pub fn at_most(value: f64) -> Self {
-        Self { at_most: Some(value), ..Self::default() }
+    pub const fn at_most(value: f64) -> Self {
+        Self { at_most: Some(value), ..Self::NONE }
     }
 
     /// At most so many times the floor.
     #[must_use]
-    pub fn times_floor(factor: f64) -> Self {
-        Self { times_floor: Some(factor), ..Self::default() }
+    pub const fn times_floor(factor: f64) -> Self {
+        Self { times_floor: Some(factor), ..Self::NONE }
     }
 
     /// At least this share of the floor.
     #[must_use]
-    pub fn share_of_floor(share: f64) -> Self {
-        Self { share_of_floor: Some(share), ..Self::default() }
+    pub const fn share_of_floor(share: f64) -> Self {
+        Self { share_of_floor: Some(share), ..Self::NONE }
     }
 
     /// And without asking for memory.
     #[must_use]
-    pub fn without_allocations(self) -> Self {
+    pub const fn without_allocations(self) -> Self {
         Self { allocations: Some(0.0), ..self }
     }
 }
@@ -101,8 +105,15 @@ impl Row {
             floor: None,
             ours,
             allocations: None,
-            target: Target::default(),
+            target: Target::NONE,
         }
+    }
+
+    /// A row of single operations, with their allocations.
+    #[must_use]
+    pub fn timed(name: impl Into<String>, what: impl Into<String>, samples: &Samples) -> Self {
+        Self::new(name, what, Unit::Nanoseconds, samples.figure())
+            .allocations(samples.allocations())
     }
 
     /// The same beside its floor.
@@ -306,7 +317,7 @@ mod tests {
     #[test]
     fn a_verdict_names_the_worst_part() {
         let verdict = |floor, ours, target| row(floor, ours, target).verdict();
-        assert_eq!(verdict(1.0, 5.0, Target::default()), Verdict::NoTarget);
+        assert_eq!(verdict(1.0, 5.0, Target::NONE), Verdict::NoTarget);
         assert_eq!(verdict(1.0, 5.0, Target::at_most(5.0)), Verdict::Meets);
         assert_eq!(verdict(1.0, 6.0, Target::at_most(5.0)), Verdict::MissesBy(1.2));
         assert_eq!(verdict(2.0, 8.0, Target::times_floor(2.0)), Verdict::MissesBy(2.0));

@@ -1,12 +1,14 @@
 //! A kernel on the caller's own thread: what the runtime's core does, without its edge.
 
 use libos_abi::{
-    Folder, GrantSpec, Outcome, Pid, Request, Syscall,
+    GrantSpec, ObjectId, Outcome, Pid, Request, Syscall,
     event::Step,
-    process::{Budget, Commit, Launch, PlannerSpec, Spawn},
-    wire,
+    message, object,
+    process::{Commit, Launch, Spawn},
 };
 use libos_broker::{Input, Kernel, Output, Outputs, Parts, Submission, Submitter, Ticket};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 
 /// The standard kernel and what it let out last.
 pub struct Stage {
@@ -37,7 +39,7 @@ impl Default for Stage {
 }
 
 impl Stage {
-    /// A kernel of the standard parts, without history.
+    /// A kernel of the standard parts, without history. Nobody watches it.
     #[must_use]
     pub fn new() -> Self {
         let authority = Box::new(libos_capability::Capabilities::default());
@@ -51,17 +53,14 @@ impl Stage {
             ],
         )
         .expect("the standard parts fit together");
-        Self {
-            kernel: Kernel::new(parts, ["fs", "shell", "tool", "audit"]),
-            out: Outputs::default(),
-            now_ms: 1_800_000_000_000,
-            tickets: 0,
-        }
+        let mut kernel = Kernel::new(parts, ["fs", "shell", "tool", "audit"]);
+        kernel.set_watched(false);
+        Self { kernel, out: Outputs::default(), now_ms: 1_800_000_000_000, tickets: 0 }
     }
 
     /// Takes one input; what came out before is forgotten.
     pub fn step(&mut self, input: Input) {
-        self.out = Outputs::default();
+        self.out.clear();
         self.kernel.step(self.now_ms, input, &mut self.out);
     }
 
@@ -82,9 +81,9 @@ impl Stage {
         })
     }
 
-    /// The records that the last step asked to append, as the journal takes them.
-    pub fn records(&self) -> impl Iterator<Item = Vec<u8>> {
-        self.out.early.records.iter().chain(&self.out.durable.records).map(wire::encode)
+    /// The records that the last step asked to append.
+    pub fn records(&self) -> impl Iterator<Item = &[u8]> {
+        [&self.out.early, &self.out.durable].into_iter().flat_map(|part| part.records.iter())
     }
 
     /// A call of the host's operator.
@@ -118,22 +117,11 @@ impl Stage {
 
     /// Makes the root of a task.
     pub fn launch(&mut self, grants: &[GrantSpec]) -> Pid {
-        let launch = Launch {
-            image: "base-agent".into(),
-            goal: "measure".into(),
-            workspace: None,
-            planner: PlannerSpec { kind: "none".into(), program: "".into() },
-            grants: grants.to_vec(),
-            budget: Budget::default(),
-        };
+        let launch: Launch = request(json!({
+            "image": "base-agent", "goal": "measure", "planner": { "kind": "none", "program": "" },
+            "grants": grants, "budget": {},
+        }));
         self.host(launch).pid
-    }
-
-    /// The making of a child that holds `grants`.
-    #[must_use]
-    pub fn spawn(grants: Option<Vec<GrantSpec>>) -> Spawn {
-        let (goal, cwd) = ("measure".into(), Folder::default());
-        Spawn { goal, image: None, planner: None, grants, cwd, budget: None }
     }
 
     /// Starts the next runnable process.
@@ -172,12 +160,47 @@ impl Run {
     }
 }
 
-/// A grant that allows `rights` on `on`, as a task file writes it.
+/// A request as a script writes it: what may be left out is left out.
 ///
 /// # Panics
-/// When one of them is none.
+/// When it is none.
+#[must_use]
+pub fn request<R: DeserializeOwned>(args: Value) -> R {
+    serde_json::from_value(args).expect("a request of the bench is well-formed")
+}
+
+/// The making of a child that holds `grants`.
+#[must_use]
+pub fn spawn(grants: &[GrantSpec]) -> Spawn {
+    request(json!({ "goal": "measure", "grants": grants }))
+}
+
+/// The sending of a few words.
+#[must_use]
+pub fn send(to: Pid) -> message::Send {
+    request(json!({ "to": to, "body": "go on" }))
+}
+
+/// The wait for any message.
+#[must_use]
+pub fn receive() -> message::Receive {
+    request(json!({}))
+}
+
+/// The making of a small object.
+#[must_use]
+pub fn note() -> object::Create {
+    request(json!({ "type": "note", "payload": null }))
+}
+
+/// A new version of an object.
+#[must_use]
+pub fn update(id: ObjectId, n: usize) -> object::Update {
+    request(json!({ "id": id, "payload": { "counted": n } }))
+}
+
+/// A grant that allows `rights` on `on`.
 #[must_use]
 pub fn allow(on: &str, rights: &[&str]) -> GrantSpec {
-    serde_json::from_value(serde_json::json!({ "on": on, "rights": rights }))
-        .expect("a grant of the bench is well-formed")
+    request(json!({ "on": on, "rights": rights }))
 }

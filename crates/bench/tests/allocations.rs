@@ -1,9 +1,9 @@
 //! The allowed path of a call that reads kernel state asks the system for no memory.
 
-use libos_abi::{Json, ObjectId, Syscall, clock, object, process};
+use libos_abi::{ObjectId, Syscall, clock, object, process};
 use libos_bench::{
     allocator::{Counting, count},
-    stage::{Stage, allow},
+    stage::{Stage, allow, note},
 };
 
 #[global_allocator]
@@ -17,14 +17,7 @@ fn allocations(call: impl Fn(ObjectId) -> Syscall) -> Vec<u64> {
     let mut stage = Stage::new();
     stage.launch(&[allow("clock:*", &["read"]), allow("object:*", &["read"])]);
     let mut run = stage.start().expect("a process was launched");
-    let note = object::Create {
-        r#type: "note".into(),
-        payload: Json::default(),
-        name: None,
-        namespace: None,
-        parents: None,
-    };
-    let id = stage.call(&mut run, note).id;
+    let id = stage.call(&mut run, note()).id;
     let mut counts = Vec::new();
     for _ in 0..3 {
         run = stage.next_quantum(run).expect("it is the only process");

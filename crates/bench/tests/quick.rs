@@ -68,6 +68,11 @@ fn process() {
 }
 
 #[test]
+fn fork() {
+    rows("fork");
+}
+
+#[test]
 fn message() {
     assert!(counted("message")[0] > 0.0, "a message is kept somewhere");
 }

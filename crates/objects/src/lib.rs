@@ -42,10 +42,7 @@ pub use crate::limits::Limits;
 
 use libos_abi::{
     DenyReason, Digest, Effect, Event, Fault, GrantSpec, Need, Origin, Pattern, Pid, Reply,
-    Resource, Right, Syscall,
-    capability,
-    event::ObjectEvent,
-    namespace, object,
+    Resource, Right, Syscall, capability, event::ObjectEvent, namespace, object,
 };
 use libos_port::{Component, Context, Manifest, Stop, Versioned};
 

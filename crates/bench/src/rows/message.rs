@@ -2,13 +2,13 @@
 
 use std::time::Instant;
 
-use libos_abi::{message, process};
+use libos_abi::process;
 
 use crate::{
     allocator::count,
     measure::{Scale, by_turns, nanos},
     report::{Row, Unit},
-    stage::{Run, Stage, allow},
+    stage::{Run, Stage, allow, receive, send, spawn},
 };
 
 /// Round trips in one sample.
@@ -43,7 +43,7 @@ impl Pair {
         let mut stage = Stage::new();
         stage.launch(&[allow("process:spawn", &["write"])]);
         let mut parent = stage.start().expect("a process was launched");
-        let child = stage.call(&mut parent, Stage::spawn(None)).pid;
+        let child = stage.call(&mut parent, spawn(&[])).pid;
         let mut run = stage.next_quantum(parent).expect("the child is runnable");
         stage.wait(&mut run, receive());
         let parent = stage.start().expect("the parent goes on");
@@ -75,14 +75,6 @@ impl Pair {
         stage.wait(&mut run, receive());
         *parent = stage.start().expect("the parent goes on");
     }
-}
-
-fn send(to: libos_abi::Pid) -> message::Send {
-    message::Send { to, body: "ping".into(), subject: None, payload: None }
-}
-
-fn receive() -> message::Receive {
-    message::Receive { from: None, subject: None, limit: None, timeout_ms: None }
 }
 
 /// The nanoseconds of one round trip between two tasks.

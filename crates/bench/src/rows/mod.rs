@@ -2,6 +2,7 @@
 
 mod check;
 mod durable;
+mod fork;
 mod message;
 mod port;
 mod process;
@@ -65,6 +66,12 @@ pub const BENCHES: &[Bench] = &[
         rows: &["spawn", "exit", "dispatch", "park", "wake", "parked"],
         about: "spawn, exit, dispatch, park and wake among 1k and 1M processes; a million parked",
         run: process::run,
+    },
+    Bench {
+        name: "fork",
+        rows: &["fork", "exec"],
+        about: "fork with 100 and 100k objects, the first write after it, and exec",
+        run: fork::run,
     },
     Bench {
         name: "message",

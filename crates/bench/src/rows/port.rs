@@ -14,8 +14,8 @@ use crate::{
     report::{Row, Target, Unit},
 };
 
-/// Calls in one sample.
-const CALLS: usize = 512;
+/// Samples in one quantum, each of one call or of [`PIPELINED`].
+const SAMPLES: usize = 32;
 
 /// Calls under way at the same time.
 const PIPELINED: usize = 64;
@@ -23,14 +23,14 @@ const PIPELINED: usize = 64;
 pub(super) fn run(scale: &Scale) -> anyhow::Result<Vec<Row>> {
     let tokio = super::worker::tokio()?;
     let rounds = scale.rounds(31);
-    let calls = scale.size(CALLS);
+    let size = scale.size(SAMPLES);
     let samples: [Vec<f64>; 4] = tokio.block_on(async {
         let mut samples: [Vec<f64>; 4] = Default::default();
-        let mut workers = Workers::start(Builder::new(), 1, &[], job(calls)).await?;
+        let mut workers = Workers::start(Builder::new(), 1, &[], job(size)).await?;
         for _ in 0..=rounds {
             let round = workers.round().await?;
-            for (all, sample) in samples.iter_mut().zip(&round[0]) {
-                all.push(*sample);
+            for (all, samples) in samples.iter_mut().zip(round[0].chunks(size)) {
+                all.extend(samples);
             }
         }
         workers.stop()?;
@@ -38,7 +38,7 @@ pub(super) fn run(scale: &Scale) -> anyhow::Result<Vec<Row>> {
     })?;
     // The first round warms up.
     let [bare, alone, bare_pipelined, pipelined] =
-        samples.map(|samples| Figure::of(samples[1..].to_vec()));
+        samples.map(|samples| Figure::of(samples[size..].to_vec()));
     Ok(vec![
         Row::new("port.alone", "no-op from another thread", Unit::Nanoseconds, alone)
             .floor("thread that echoes over channels", bare)
@@ -54,52 +54,58 @@ pub(super) fn run(scale: &Scale) -> anyhow::Result<Vec<Row>> {
     ])
 }
 
-/// The floor and ours, one by one and with several under way.
-fn job(calls: usize) -> Job {
+/// The floor and ours, one by one and with several under way: so many samples of each.
+fn job(size: usize) -> Job {
     let echo = Arc::new(Echo::start());
     Job::new(move |port: Arc<dyn Port>| {
         let echo = Arc::clone(&echo);
         Box::pin(async move {
             let bare = || echo.call();
             let ours = || port.submit(process::GetCwd {}.into());
-            vec![
-                alone(calls, bare).await,
-                alone(calls, ours).await,
-                pipelined(calls, bare).await,
-                pipelined(calls, ours).await,
-            ]
+            let mut samples = Vec::with_capacity(4 * size);
+            for _ in 0..size {
+                samples.push(alone(bare).await);
+            }
+            for _ in 0..size {
+                samples.push(alone(ours).await);
+            }
+            for _ in 0..size {
+                samples.push(pipelined(bare).await);
+            }
+            for _ in 0..size {
+                samples.push(pipelined(ours).await);
+            }
+            samples
         })
     })
 }
 
-async fn alone<'a>(calls: usize, call: impl Fn() -> BoxFuture<'a, Outcome>) -> f64 {
+async fn alone<'a>(call: impl Fn() -> BoxFuture<'a, Outcome>) -> f64 {
     let start = Instant::now();
-    for _ in 0..calls {
-        check(&call().await);
-    }
-    nanos(start.elapsed()) / calls as f64
+    let outcome = call().await;
+    let time = nanos(start.elapsed());
+    check(&outcome);
+    time
 }
 
-async fn pipelined<'a>(calls: usize, call: impl Fn() -> BoxFuture<'a, Outcome>) -> f64 {
+async fn pipelined<'a>(call: impl Fn() -> BoxFuture<'a, Outcome>) -> f64 {
     let start = Instant::now();
-    for _ in 0..calls.div_ceil(PIPELINED) {
-        let mut under_way: Vec<_> = (0..PIPELINED).map(|_| call()).collect();
-        // The first look submits; replies come in the order of the calls.
-        for call in &mut under_way {
-            poll_fn(|cx| match call.as_mut().poll(cx) {
-                Poll::Ready(outcome) => {
-                    *call = Box::pin(std::future::ready(outcome));
-                    Poll::Ready(())
-                }
-                Poll::Pending => Poll::Ready(()),
-            })
-            .await;
-        }
-        for call in under_way {
-            check(&call.await);
-        }
+    let mut under_way: Vec<_> = (0..PIPELINED).map(|_| call()).collect();
+    // The first look submits; replies come in the order of the calls.
+    for call in &mut under_way {
+        poll_fn(|cx| match call.as_mut().poll(cx) {
+            Poll::Ready(outcome) => {
+                *call = Box::pin(std::future::ready(outcome));
+                Poll::Ready(())
+            }
+            Poll::Pending => Poll::Ready(()),
+        })
+        .await;
     }
-    nanos(start.elapsed()) / (calls.div_ceil(PIPELINED) * PIPELINED) as f64
+    for call in under_way {
+        check(&call.await);
+    }
+    nanos(start.elapsed()) / PIPELINED as f64
 }
 
 fn check(outcome: &Outcome) {

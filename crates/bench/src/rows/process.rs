@@ -1,18 +1,20 @@
 //! Processes among few and among a million others: made, started, parked, woken, ended.
 
-use std::{collections::VecDeque, time::Instant};
+use std::collections::VecDeque;
 
 use libos_abi::{
-    GrantSpec, Pid, message,
+    GrantSpec, Pid,
     process::{Commit, Exit},
 };
 
+use serde_json::json;
+
 use crate::{
-    allocator::{count, live_bytes},
+    allocator::live_bytes,
     machine,
-    measure::{Figure, Scale, each, nanos},
+    measure::{Figure, Samples, Scale, each},
     report::{Row, Target, Unit},
-    stage::{Run, Stage, allow},
+    stage::{Run, Stage, allow, receive, request, send, spawn},
 };
 
 /// Children of one process: as many as its limit lets live, in a round number.
@@ -33,85 +35,50 @@ const FLOOR_CALLS: usize = 10_000;
 pub(super) fn run(scale: &Scale) -> anyhow::Result<Vec<Row>> {
     let few = Population::measure(scale, 1);
     let many = Population::measure(scale, scale.size(1_000));
-    let pairs = [
-        ("spawn", "spawn", &few.spawn, &many.spawn, 5_000.0),
-        ("exit", "exit", &few.exit, &many.exit, 5_000.0),
-        ("dispatch", "start of a quantum", &few.dispatch, &many.dispatch, 500.0),
-    ];
     let mut rows = Vec::new();
-    for (name, what, few, many, most) in pairs {
-        let target = Target::at_most(most);
-        rows.push(few.row(format!("{name}.1k"), format!("{what}, 1k processes")).target(target));
-        rows.push(many.row(format!("{name}.1m"), format!("{what}, 1M processes")).target(target));
-        rows.push(flat(name, what, few, many));
+    for (name, what, of, floor_is, target) in OPERATIONS {
+        let floor = |population: &Population| match *floor_is {
+            SLAB => population.slab,
+            _ => population.queue,
+        };
+        for (size, population) in [("1k", &few), ("1M", &many)] {
+            let name = format!("{name}.{}", size.to_lowercase());
+            let what = format!("{what}, {size} processes");
+            let row = Row::timed(name, what, of(population)).floor(floor_is, floor(population));
+            rows.push(row.target(*target));
+        }
+        let what = format!("{what}, 1M processes against 1k");
+        let (ours, floor) = (of(&many).figure(), of(&few).figure());
+        rows.push(
+            Row::new(format!("{name}.flat"), what, Unit::Nanoseconds, ours)
+                .floor("the same among 1k", floor)
+                .target(Target::times_floor(3.0)),
+        );
     }
-    for (name, what, few, many) in [
-        ("park", "wait for a message until parked", &few.park, &many.park),
-        ("wake", "message by the host until the process runs again", &few.wake, &many.wake),
-    ] {
-        rows.push(few.row(format!("{name}.1k"), format!("{what}, 1k processes")));
-        rows.push(many.row(format!("{name}.1m"), format!("{what}, 1M processes")));
-    }
-    if let Some(wake) = rows.last_mut() {
-        wake.target = Target::at_most(1e6);
-    }
-    rows.push(flat("wake", "wake", &few.wake, &many.wake));
     rows.extend(many.memory());
     Ok(rows)
 }
 
-fn flat(name: &str, what: &str, few: &Timed, many: &Timed) -> Row {
-    let what = format!("{what}, 1M processes against 1k");
-    Row::new(format!("{name}.flat"), what, Unit::Nanoseconds, many.ours)
-        .floor("the same among 1k", few.ours)
-        .target(Target::times_floor(3.0))
-}
+type Operation = (&'static str, &'static str, fn(&Population) -> &Samples, &'static str, Target);
 
-/// One operation, timed one by one.
-struct Timed {
-    floor_is: &'static str,
-    floor: Figure,
-    ours: Figure,
-    allocations: f64,
-}
-
-impl Timed {
-    fn row(&self, name: String, what: String) -> Row {
-        Row::new(name, what, Unit::Nanoseconds, self.ours)
-            .floor(self.floor_is, self.floor)
-            .allocations(self.allocations)
-    }
-}
-
-/// Collects what single operations took, and how often they asked for memory.
-#[derive(Default)]
-struct Samples {
-    nanos: Vec<f64>,
-    allocations: u64,
-}
-
-impl Samples {
-    fn take<T>(&mut self, work: impl FnOnce() -> T) -> T {
-        let start = Instant::now();
-        let (value, asked) = count(work);
-        self.nanos.push(nanos(start.elapsed()));
-        self.allocations += asked;
-        value
-    }
-
-    fn timed(self, floor_is: &'static str, floor: Figure) -> Timed {
-        let allocations = self.allocations as f64 / self.nanos.len() as f64;
-        Timed { floor_is, floor, ours: Figure::of(self.nanos), allocations }
-    }
-}
+/// What is timed: name, what it is, where its samples are, its floor and its target.
+const OPERATIONS: &[Operation] = &[
+    ("spawn", "spawn", |p| &p.spawn, SLAB, Target::at_most(5_000.0)),
+    ("exit", "exit", |p| &p.exit, SLAB, Target::at_most(5_000.0)),
+    ("dispatch", "start of a quantum", |p| &p.dispatch, QUEUE, Target::at_most(500.0)),
+    ("park", "wait until parked", |p| &p.park, QUEUE, Target::NONE),
+    ("wake", "message until it runs again", |p| &p.wake, QUEUE, Target::at_most(1e6)),
+];
 
 /// What was measured with so many processes there.
 struct Population {
-    spawn: Timed,
-    exit: Timed,
-    dispatch: Timed,
-    park: Timed,
-    wake: Timed,
+    spawn: Samples,
+    exit: Samples,
+    dispatch: Samples,
+    park: Samples,
+    wake: Samples,
+    slab: Figure,
+    queue: Figure,
     processes: usize,
     counted_bytes: i64,
     resident_bytes: i64,
@@ -130,14 +97,16 @@ impl Population {
         let counted_bytes = live_bytes() - live;
         let resident_bytes = machine::resident_bytes().cast_signed() - resident;
         let (wake, exit) = wake_and_exit(&mut stage, processes, samples);
-        // After the memory was looked at: it takes some itself.
+        // After the memory was looked at: the floors take some themselves.
         let (slab, queue) = (slab(processes), queue(processes));
         Self {
-            spawn: spawn.timed(SLAB, slab),
-            exit: exit.timed(SLAB, slab),
-            dispatch: dispatch.timed(QUEUE, queue),
-            park: park.timed(QUEUE, queue),
-            wake: wake.timed(QUEUE, queue),
+            spawn,
+            exit,
+            dispatch,
+            park,
+            wake,
+            slab,
+            queue,
             processes,
             counted_bytes,
             resident_bytes,
@@ -179,18 +148,18 @@ fn all_runnable(stage: &mut Stage, scale: &Scale, managers: usize) -> (usize, Sa
     stage.launch(&[spawn_grant(1)]);
     let mut root = stage.start().expect("the root was launched");
     for _ in 0..managers {
-        stage.call(&mut root, Stage::spawn(Some(vec![spawn_grant(0)])));
+        stage.call(&mut root, spawn(&[spawn_grant(0)]));
     }
     close(stage, root);
     let mut samples = Samples::default();
     for nth in 0..managers {
         let mut manager = stage.start().expect("managers are runnable");
         for _ in 0..children {
-            if nth + 2 < managers {
-                stage.call(&mut manager, Stage::spawn(None));
-            } else {
-                samples.take(|| stage.call(&mut manager, Stage::spawn(None)));
-            }
+            let child = spawn(&[]);
+            match nth + 2 < managers {
+                true => stage.call(&mut manager, child),
+                false => samples.take(|| stage.call(&mut manager, child)),
+            };
         }
         close(stage, manager);
     }
@@ -201,10 +170,6 @@ fn all_runnable(stage: &mut Stage, scale: &Scale, managers: usize) -> (usize, Sa
 fn close(stage: &mut Stage, run: Run) {
     stage.submit(run.closing(), Commit { state: "".into() }.into());
     stage.reply().expect("a commit does not wait").expect("a commit is allowed");
-}
-
-fn receive() -> message::Receive {
-    message::Receive { from: None, subject: None, limit: None, timeout_ms: None }
 }
 
 /// Starts processes and ends their quanta at once: only the start is timed.
@@ -238,15 +203,15 @@ fn wake_and_exit(stage: &mut Stage, processes: usize, count: usize) -> (Samples,
     let stride = processes / 2 / count;
     for nth in 0..count {
         let to = Pid((processes - nth * stride) as u64);
-        let message = message::Send { to, body: "go on".into(), subject: None, payload: None };
+        let message = send(to);
         let mut run = wake.take(|| {
             stage.host(message);
             stage.start().expect("it was woken")
         });
         assert_eq!(run.pid, to, "nothing else is runnable");
         stage.call(&mut run, receive());
-        let word = Exit { result: None, message: None, failed: None, code: None };
-        exit.take(|| stage.submit(run.closing(), word.into()));
+        let last: Exit = request(json!({}));
+        exit.take(|| stage.submit(run.closing(), last.into()));
         stage.reply().expect("an exit does not wait").expect("an exit is allowed");
     }
     (wake, exit)

@@ -9,23 +9,24 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
-use libos_abi::{Json, Seq, clock, object, process::Exit, wire};
+use libos_abi::{Seq, clock, object, process::Exit, wire};
 use libos_journal::{Batch, Journal, SqliteJournal, Sync};
 use rusqlite::Connection;
+use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::syscall::note;
 use crate::{
     measure::{Figure, Scale, by_turns, nanos},
     report::{Row, Target, Unit},
-    stage::{Stage, allow},
+    stage::{Stage, allow, note, request, update},
 };
 
 /// Records in the journal.
 const RECORDS: usize = 1_000_000;
 
-/// Calls of one process of the history: looks, and new versions of an object.
-const CALLS: usize = 40;
+/// Calls of one process of the history: looks, and new versions of an object. It has some 2,500
+/// processes.
+const CALLS: usize = 400;
 
 /// Records in one commit.
 const BATCH: usize = 4_096;
@@ -50,7 +51,7 @@ fn write_history(store: &Path, size: usize) -> anyhow::Result<(u64, u64)> {
     let mut keep = |stage: &mut Stage| -> anyhow::Result<u64> {
         for record in stage.records() {
             payload += record.len() as u64;
-            batch.records.push(record);
+            batch.records.push(record.to_vec());
         }
         if batch.records.len() >= BATCH {
             journal.append(&std::mem::take(&mut batch), Sync::Durable)?;
@@ -67,17 +68,14 @@ fn write_history(store: &Path, size: usize) -> anyhow::Result<(u64, u64)> {
         keep(&mut stage)?;
         for n in 0..CALLS {
             match n % 4 {
-                0 => {
-                    let payload = Json::from(&serde_json::json!({ "counted": n }));
-                    stage.call(&mut run, object::Update { id, payload, expected_version: None });
-                }
+                0 => drop(stage.call(&mut run, update(id, n))),
                 1 => drop(stage.call(&mut run, clock::GetNow {})),
                 _ => drop(stage.call(&mut run, object::Read { id })),
             }
             keep(&mut stage)?;
         }
-        let word = Exit { result: None, message: None, failed: None, code: None };
-        stage.submit(run.closing(), word.into());
+        let last: Exit = request(json!({}));
+        stage.submit(run.closing(), last.into());
         records = keep(&mut stage)?;
         stage.now_ms += 1;
     }
@@ -156,7 +154,7 @@ fn folded(store: &Path) -> anyhow::Result<SqliteJournal> {
     let journal = SqliteJournal::open_read_only(store)?;
     let mut stage = Stage::new();
     each_record(&journal, |_, body| {
-        stage.kernel.replay(&wire::decode_record(body)?);
+        stage.kernel.replay(wire::decode_record(body)?);
         Ok(())
     })?;
     Ok(journal)

@@ -2,13 +2,13 @@
 
 use std::hint::black_box;
 
-use libos_abi::{Json, ObjectId, Syscall, clock, object, process};
+use libos_abi::{ObjectId, Syscall, clock, object, process};
 
 use crate::{
     allocator::count,
     measure::{Scale, by_turns, each},
     report::{Row, Target, Unit},
-    stage::{Run, Stage, allow},
+    stage::{Run, Stage, allow, note},
 };
 
 /// A call about an object.
@@ -46,17 +46,6 @@ pub(super) fn run(scale: &Scale) -> anyhow::Result<Vec<Row>> {
             .target(Target::at_most(600.0).without_allocations())
     };
     Ok(calls.into_iter().map(measure).collect())
-}
-
-/// An object to look at.
-pub(super) fn note() -> object::Create {
-    object::Create {
-        r#type: "note".into(),
-        payload: Json::default(),
-        name: None,
-        namespace: None,
-        parents: None,
-    }
 }
 
 /// Makes calls as the steps of one quantum; the nanoseconds of each.

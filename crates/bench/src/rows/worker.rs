@@ -4,12 +4,12 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use agent_libos::{Builder, HostPort, Limits, Runtime};
 use anyhow::Context;
-use libos_abi::{
-    GrantSpec, Pid,
-    process::{Budget, Launch, PlannerSpec},
-};
+use libos_abi::{GrantSpec, Pid, process::Launch};
 use libos_port::{BoxFuture, Planner, Port, QuantumEnd, Turn};
+use serde_json::json;
 use tokio::sync::{mpsc, watch};
+
+use crate::stage::request;
 
 /// What every process does in one round: it gives its samples.
 #[derive(Clone)]
@@ -112,14 +112,10 @@ pub(super) async fn launch(
     program: &str,
     grants: &[GrantSpec],
 ) -> anyhow::Result<Pid> {
-    let launch = Launch {
-        image: "base-agent".into(),
-        goal: "measure".into(),
-        workspace: None,
-        planner: PlannerSpec { kind: kind.into(), program: program.into() },
-        grants: grants.to_vec(),
-        budget: Budget::default(),
-    };
+    let launch: Launch = request(json!({
+        "image": "base-agent", "goal": "measure", "planner": { "kind": kind, "program": program },
+        "grants": grants, "budget": {},
+    }));
     let host: &dyn Port = host;
     Ok(host.call(launch).await?.pid)
 }
