@@ -14,6 +14,8 @@
 mod abi;
 mod generated;
 mod graph;
+#[cfg(test)]
+mod invariants;
 mod layers;
 mod licences;
 mod policy;

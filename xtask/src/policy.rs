@@ -216,7 +216,7 @@ const fn place(package: &'static str, layer: Layer, externals: Externals) -> Cra
 #[rustfmt::skip]
 pub(crate) const CRATES: &[CrateRule] = &[
     place("libos-abi", Language, Only(&[
-        "bincode", "blake3", "schemars", "serde", "serde_json", "thiserror",
+        "bincode", "blake3", "schemars", "serde", "serde_json", "smallvec", "smol_str", "thiserror",
     ])),
     place("libos-port", Endpoint, Only(&["serde", "thiserror", "tracing"])),
     place("libos-bindings", Binding, Only(&[
@@ -228,11 +228,12 @@ pub(crate) const CRATES: &[CrateRule] = &[
         "imbl", "regex", "rustc-hash", "serde", "serde_json", "slotmap", "thiserror",
     ])),
     place("libos-scheduler", Component, Only(&[
-        "imbl", "rustc-hash", "serde", "slotmap", "thiserror",
+        "imbl", "rustc-hash", "serde", "serde_json", "slotmap", "thiserror",
     ])),
     place("libos-objects", Component, Only(&[
         "imbl", "rustc-hash", "serde", "serde_json", "slotmap", "thiserror",
     ])),
+    place("libos-events", Component, Only(&["imbl", "rustc-hash", "serde", "thiserror"])),
     place("libos-human", Component, Only(&[
         "imbl", "rustc-hash", "serde", "serde_json", "thiserror",
     ])),
@@ -240,7 +241,7 @@ pub(crate) const CRATES: &[CrateRule] = &[
         "imbl", "jsonschema", "rustc-hash", "serde", "serde_json", "thiserror", "toml",
     ])),
 
-    place("libos-broker", Broker, Only(&["imbl", "rustc-hash", "serde", "thiserror"])),
+    place("libos-broker", Broker, Only(&["rustc-hash", "smallvec", "thiserror"])),
 
     place("libos-journal", Storage, Only(&[
         "hex", "parking_lot", "rusqlite", "serde", "serde_json", "sha2", "thiserror", "tracing",

@@ -275,7 +275,7 @@ fn fold(journal: &dyn Journal, kernel: &mut Kernel) -> Result<(), StartError> {
         for (seq, body) in &page {
             let record = wire::decode_record(body)
                 .map_err(|source| StartError::Record { seq: *seq, source })?;
-            kernel.replay(&record);
+            kernel.replay(record);
         }
     }
 }
@@ -387,7 +387,7 @@ impl HostPort {
 
 impl Port for HostPort {
     fn submit(&self, call: Syscall) -> BoxFuture<'_, Outcome> {
-        let from = Submitter::Host(self.operator.to_string());
+        let from = Submitter::Host(Arc::clone(&self.operator));
         Box::pin(submit(&self.inbox, &self.blobs, from, call))
     }
 }

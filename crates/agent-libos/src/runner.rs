@@ -146,7 +146,7 @@ impl Runner {
             pid,
             call,
             cwd: order.cwd,
-            workspace: order.workspace.map(Arc::from),
+            workspace: order.workspace,
             port: door,
         })
     }

@@ -252,11 +252,13 @@ impl<P: ?Sized + Component> Kernel<P> {
     fn admission(&self, pid: Pid) -> Admission {
         Admission {
             root: pid,
-            ancestors: Vec::new(),
-            image: self.world.image.clone(),
+            ancestors: [].into(),
+            image: self.world.image.as_str().into(),
             cwd: FsPath::from("workspace"),
             workspace: None,
             quantum: 1,
+            tool_groups: self.world.tool_groups.iter().map(|group| group.as_str().into()).collect(),
+            interrupted: false,
         }
     }
 }

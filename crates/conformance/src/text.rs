@@ -2,6 +2,7 @@
 
 use libos_abi::{CapId, DenyReason, GrantSpec, Syscall};
 use libos_port::Decision;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 /// A grant: `allow fs:workspace/* read+write uses=1 when={"path":{"prefix":"workspace/a"}}`.
@@ -37,6 +38,16 @@ pub fn call(text: &str) -> Syscall {
     let (name, args) = text.split_once(' ').unwrap_or((text, "{}"));
     let args: Value = serde_json::from_str(args).unwrap_or_else(|error| panic!("{text}: {error}"));
     Syscall::from_json(name, args).unwrap_or_else(|error| panic!("{text}: {error}"))
+}
+
+/// A value by its JSON, for one that grows optional parts: a call, an image.
+///
+/// # Panics
+/// When the JSON is no such value.
+#[must_use]
+#[track_caller]
+pub fn from<T: DeserializeOwned>(json: Value) -> T {
+    serde_json::from_value(json).unwrap_or_else(|error| panic!("no such value: {error}"))
 }
 
 /// The call that reads a file, as text.

@@ -9,10 +9,13 @@ use std::{
 };
 
 use libos_abi::{
-    CapId, Effect, Error, Event, Fault, Need, Reply, Resource, Syscall, Text, capability,
+    CapId, Effect, Error, Event, Fault, Need, Reply, Resource, Syscall, capability,
     image::{self, Image},
     process::PlannerSpec,
 };
+use serde_json::json;
+
+use crate::text;
 
 /// An answer of a case's own.
 type Answer = Rc<dyn Fn(&Syscall) -> Result<Reply, Error>>;
@@ -23,6 +26,8 @@ pub struct World {
     pub now_ms: u64,
     /// The image of every process that calls.
     pub image: String,
+    /// The tool groups that every process that calls has activated.
+    pub tool_groups: Vec<String>,
     /// The images that are registered: `plain`, and `worker` with a planner.
     pub images: BTreeMap<String, Image>,
     /// What `capability.explain` says of a resource; of any other, deny.
@@ -41,18 +46,14 @@ pub struct World {
 impl Default for World {
     fn default() -> Self {
         let image = |name: &str, planner: Option<&str>| Image {
-            name: name.into(),
-            version: "1".into(),
-            description: String::new(),
-            prompt: Text::default(),
-            tools: Vec::new(),
             planner: planner.map(|kind| PlannerSpec { kind: kind.into(), program: "p".into() }),
-            required_capabilities: Vec::new(),
+            ..text::from(json!({ "name": name, "version": "1" }))
         };
         let images = [image("plain", None), image("worker", Some("script"))];
         Self {
             now_ms: 0,
             image: "plain".into(),
+            tool_groups: Vec::new(),
             images: images.into_iter().map(|image| (image.name.clone(), image)).collect(),
             explains: BTreeMap::new(),
             sent: Vec::new(),

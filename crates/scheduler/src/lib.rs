@@ -5,7 +5,8 @@
 //! at least one for each runnable process, and each is checked against the table when popped. So
 //! nothing is lost when a transaction is undone, and after recovery the queue is built from the
 //! table. It never performs an effect, never decides what a process may do, and asks only
-//! `capability` (a child's authority) and `image` (what an image plans with).
+//! `capability` (a child's authority), `image` (what an image plans with) and `object` (a child's
+//! memory).
 //!
 //! ```
 //! use libos_port::Component;
@@ -17,8 +18,11 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod budget;
 mod clock;
 mod core;
+mod creation;
+mod life;
 mod limits;
 mod message;
 mod policy;
@@ -27,10 +31,10 @@ mod process;
 use libos_abi::{Digest, Event, Fault, Pid, Reply, Syscall, event::ProcessEvent};
 use libos_port::{Component, Context, Manifest, Stop, Versioned};
 
-use crate::core::{Life, Table};
+use crate::{core::Table, life::Life};
 pub use crate::{
     limits::{LIMITS, Limits},
-    policy::{Facts, Policy, RoundRobin},
+    policy::{EarliestDeadline, Facts, Policy, RoundRobin, WeightedFair},
 };
 
 /// The component behind `process`, `message` and `clock`.
@@ -79,8 +83,16 @@ impl Scheduler {
         if let Some(process) = self.state.get(pid)
             && matches!(process.life, Life::Runnable)
         {
-            let facts =
-                Facts { root: process.fixed.root, runs: process.run, quanta: process.quantum };
+            let fixed = &process.fixed;
+            let facts = Facts {
+                root: fixed.root,
+                weight: fixed.weight,
+                task_weight: self.state.get(fixed.root).map_or(1, |root| root.fixed.weight),
+                deadline_ms: fixed.deadline_ms,
+                runs: process.run,
+                quanta: process.quantum,
+                used: process.usage,
+            };
             self.queue.push(pid, facts);
         }
     }
@@ -135,7 +147,10 @@ fn at_most(bytes: u64, limit: u64, what: &str) -> Result<(), Fault> {
 
 impl Component for Scheduler {
     fn manifest(&self) -> Manifest {
-        Manifest { serves: &["process", "message", "clock"], imports: &["capability", "image"] }
+        Manifest {
+            serves: &["process", "message", "clock"],
+            imports: &["capability", "image", "object"],
+        }
     }
 
     fn call(&mut self, cx: &mut dyn Context, call: &Syscall) -> Result<Reply, Stop> {

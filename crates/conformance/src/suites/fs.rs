@@ -26,13 +26,13 @@ macro_rules! fs_cases {
             case what_is_not_there_is_not_found
                 holds "I-61"
                 shows "fs.read not_found, fs.write not_found, fs.list not_found,
-       fs.mkdir not_found, fs.delete not_found, fs.stat not_found";
+fs.mkdir not_found, fs.delete not_found, fs.stat not_found";
             case what_is_there_already_is_left_as_it_is
                 holds "I-37" shows "fs.write exists, fs.mkdir exists";
             case a_folder_is_no_file_and_a_file_no_folder
                 holds "I-61"
                 shows "fs.read not_a_file, fs.write not_a_file, fs.list not_a_folder,
-       fs.delete not_empty";
+fs.delete not_empty";
             case what_is_refused_on_its_text_begins_nothing
                 holds "I-02, I-66"
                 shows "fs.write not_a_file, fs.write too_large, fs.delete bad_target,

@@ -7,6 +7,7 @@ use libos_abi::{
     tool,
 };
 use libos_port::{Component, Stop};
+use serde_json::json;
 
 use crate::{Factory, Kernel, host, process, text};
 
@@ -53,15 +54,7 @@ pub fn factory<C: Component + 'static>(
 type Registry = Kernel<dyn Component>;
 
 fn image(name: &str) -> Image {
-    Image {
-        name: name.into(),
-        version: "1".into(),
-        description: String::new(),
-        prompt: Text::default(),
-        tools: vec!["read_file".into()],
-        planner: None,
-        required_capabilities: Vec::new(),
-    }
+    text::from(json!({ "name": name, "version": "1", "tools": ["read_file"] }))
 }
 
 fn register(image: Image) -> image::Register {

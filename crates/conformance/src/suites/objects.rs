@@ -7,7 +7,7 @@ use libos_abi::{
 use libos_port::Component;
 use serde_json::{Value, json};
 
-use crate::{Factory, Kernel, host, process};
+use crate::{Factory, Kernel, host, process, text};
 
 /// The table.
 #[doc(hidden)]
@@ -20,7 +20,7 @@ macro_rules! objects_cases {
             case a_create_is_refused_before_anybody_is_asked
                 holds "I-08"
                 shows "object.create too_large, object.create unknown_namespace,
-       object.create name_taken";
+object.create name_taken";
             case a_failed_issue_undoes_the_create
                 holds "I-08" shows "object.create bad_grant, namespace.lookup not_found";
             case a_parent_is_readable_by_the_maker
@@ -31,13 +31,13 @@ macro_rules! objects_cases {
             case a_removed_object_is_gone_its_name_is_free_and_its_id_is_never_given_again
                 holds "I-27"
                 shows "object.delete ok, object.delete not_found, object.read not_found,
-       object.stat not_found, object.update not_found";
+object.stat not_found, object.update not_found";
             case a_process_lists_its_own_objects_and_the_host_all
                 holds "I-13" shows "object.list ok";
             case a_namespace_is_made_once_and_lists_its_names_in_order
                 holds "I-13"
                 shows "namespace.create ok, namespace.create exists, namespace.create bad_name,
-       namespace.list ok, namespace.list not_found, namespace.lookup ok";
+namespace.list ok, namespace.list not_found, namespace.lookup ok";
             case objects_and_names_survive_a_crash
                 holds "I-34" shows "";
             case what_it_does_not_serve_is_unsupported
@@ -58,13 +58,7 @@ pub fn factory<C: Component + 'static>(
 type Memory = Kernel<dyn Component>;
 
 fn create(r#type: &str, payload: Value) -> object::Create {
-    object::Create {
-        r#type: r#type.into(),
-        payload: Json::from(&payload),
-        name: None,
-        namespace: None,
-        parents: None,
-    }
+    text::from(json!({ "type": r#type, "payload": payload }))
 }
 
 fn named(namespace: &str, name: &str) -> object::Create {
@@ -165,7 +159,7 @@ fn a_parent_is_readable_by_the_maker(k: &mut Memory) {
         panic!("the authority is asked first: {:?}", k.world.sent);
     };
     assert_eq!((explain.pid, explain.right, &explain.on), (None, Right::Read, &on(allowed)));
-    assert_eq!(k.ok(process(2), object::Stat { id: whole.id }).parents, [allowed]);
+    assert_eq!(k.ok(process(2), object::Stat { id: whole.id }).parents[..], [allowed]);
     // What needs a question, what was removed and what is denied ends alike.
     let mut ends = Vec::new();
     for id in [asked, gone, denied] {

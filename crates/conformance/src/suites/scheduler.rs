@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use libos_abi::{
-    Error, Event, Fault, FsPath, GrantSpec, Json, Millis, Origin, Pid, Syscall, Text, capability,
+    Error, Event, Fault, FsPath, GrantSpec, Millis, Origin, Pid, Syscall, Text, capability,
     event::ProcessEvent,
     message,
-    process::{self, Budget, PlannerSpec, ProcessInfo, ProcessState, Signal, Wait, WaitOn},
+    process::{self, Budget, PlannerSpec, ProcessInfo, ProcessState, Signal, Usage, Wait, WaitOn},
 };
 use libos_port::{Component, Stop};
+use serde_json::json;
 
 use crate::{By, Factory, Kernel, host, process as pid_of, text};
 
@@ -23,7 +24,7 @@ macro_rules! scheduler_cases {
             case a_launch_or_spawn_that_fails_changes_nothing
                 holds "I-08"
                 shows "process.launch unknown_image, process.spawn unknown_image,
-       process.spawn no_process";
+process.spawn no_process";
             case a_spawn_gives_nothing_but_what_is_handed_on_and_messages
                 holds "I-12" shows "process.spawn ok";
             case a_planner_is_the_one_given_or_the_images_or_none
@@ -31,19 +32,19 @@ macro_rules! scheduler_cases {
             case a_wait_tells_how_a_child_ended
                 holds "I-21, I-23"
                 shows "process.wait wait, process.wait ok, process.wait timed_out,
-       process.wait not_a_child";
+process.wait not_a_child";
             case a_process_ends_well_or_badly_and_once
                 holds "I-23" shows "process.exit ok, process.exit no_process";
             case a_termination_ends_the_subtree_deepest_first
                 holds "I-23"
                 shows "process.signal ok, process.signal not_a_child,
-       process.signal already_ended";
+process.signal already_ended";
             case a_pause_remembers_what_it_held
                 holds "I-21, I-24" shows "process.signal ok, process.signal held_by_host";
             case a_process_sees_itself_and_its_children_and_the_host_all
                 holds "I-13"
                 shows "process.list ok, process.inspect ok, process.inspect not_a_child,
-       process.inspect not_found";
+process.inspect not_found";
             case a_process_moves_for_itself
                 holds "I-34" shows "process.chdir ok, process.cwd ok";
             case a_quantum_ends_with_what_its_planner_keeps
@@ -60,7 +61,7 @@ macro_rules! scheduler_cases {
             case messages_arrive_once_and_in_order
                 holds "I-22"
                 shows "message.send ok, message.receive ok, message.receive wait,
-       message.receive timed_out";
+message.receive timed_out";
             case a_message_reaches_only_the_living
                 holds "I-23" shows "message.send receiver_ended, message.send no_process";
             case a_full_mailbox_slows_its_senders_down
@@ -85,25 +86,14 @@ pub fn factory<C: Component + 'static>(
 type Table = Kernel<dyn Component>;
 
 pub(super) fn launch() -> process::Launch {
-    process::Launch {
-        image: "worker".into(),
-        goal: Text::from("find the answer"),
-        workspace: Some("/home/user/project".into()),
-        planner: planner("script"),
-        grants: Vec::new(),
-        budget: Budget::default(),
-    }
+    text::from(json!({
+        "image": "worker", "goal": "find the answer", "workspace": "/home/user/project",
+        "planner": planner("script"), "grants": [], "budget": {},
+    }))
 }
 
 pub(super) fn spawn() -> process::Spawn {
-    process::Spawn {
-        goal: Text::from("help"),
-        image: None,
-        planner: None,
-        grants: None,
-        cwd: libos_abi::Folder(Some("workspace/src".into())),
-        budget: None,
-    }
+    text::from(json!({ "goal": "help", "cwd": "workspace/src" }))
 }
 
 pub(super) fn exit() -> process::Exit {
@@ -127,11 +117,11 @@ fn wait(pid: Pid, timeout_ms: Option<u64>) -> process::WaitChild {
 }
 
 fn send(to: Pid, body: &str) -> message::Send {
-    message::Send { to, body: Text::from(body), subject: None, payload: None::<Json> }
+    text::from(json!({ "to": to, "body": body }))
 }
 
 fn receive(timeout_ms: Option<u64>) -> message::Receive {
-    message::Receive { from: None, subject: None, limit: None, timeout_ms: timeout_ms.map(Millis) }
+    text::from(json!({ "timeout_ms": timeout_ms }))
 }
 
 fn root(k: &mut Table) -> Pid {
@@ -173,7 +163,7 @@ fn block(k: &mut Table, pid: Pid) {
 }
 
 fn admit(pid: Pid, run: u64) -> process::Admit {
-    process::Admit { pid, run }
+    process::Admit { pid, run, charge: Usage { syscalls: 1, ..Usage::default() } }
 }
 
 fn rights(issue: &capability::Issue) -> Vec<String> {

@@ -3,9 +3,7 @@
 //! They prove that the suites hold to contracts and not to one implementation, and stand in where a
 //! test wants no real part. None of them is meant to be run for its own sake.
 
-mod capability;
 mod clock;
-mod condition;
 mod fs;
 mod reference;
 mod shell;

@@ -1,21 +1,29 @@
-//! The reference model as a part: the service `capability` over its list of grants.
+//! The reference model of authority as a part: the service `capability` over its list of grants.
+//!
+//! The rules are in `decide` and `hand`, those of conditions in `condition`.
+
+mod condition;
+mod decide;
+mod hand;
 
 use std::cmp::Reverse;
 
 use libos_abi::{
-    Binding, CapId, CapabilityInfo, DenyReason, Digest, Effect, Event, Fault, GrantSpec, Need,
-    Origin, Pid, Reply, Status, Syscall,
+    Binding, CapId, CapabilityInfo, DenyReason, Digest, Effect, Event, Fault, GrantSpec,
+    Manifest as Document, Need, Origin, Pattern, Pid, Reply, Status, Syscall,
     capability::{
-        self, Charge, Delegate, Derive, End, Explain, Explanation, FailureKind, Grant, Granted,
-        GrantedAll, Inspect, Issue, List, Reserve, Revoke, Revoked, Server, Settle,
+        self, Bound, Charge, Delegate, Derive, End, Explain, Explanation, FailureKind, Grant,
+        Granted, GrantedAll, Inspect, Issue, Keep, List, May, MayReply, Requestable, Reserve,
+        Revoke, Revoked, Server, Settle,
     },
     event::{CapabilityEvent, NewCapability},
 };
 use libos_port::{Authority, Component, Context, Decision, Manifest, Query, Stop, Versioned};
 
-use super::{
-    capability::{At, Cap, Grants, Verdict, ends},
+use self::{
     condition::validate,
+    decide::{At, Call, Cap, Grants, Verdict},
+    hand::{check, covers, ends, is_canonical},
 };
 
 /// The reference model.
@@ -43,12 +51,21 @@ impl Reference {
         if binding.is_some() && grant.effect != Effect::Allow {
             return Err(FailureKind::BadGrant.because("an approval can only allow").into());
         }
+        if binding.is_none() && origin != Origin::Kernel {
+            self.0.admitted(subject, grant)?;
+        }
         let (id, grant) = (self.0.next(0), grant.clone());
         let expires_at_ms = ends(&grant, cx.now_ms());
         let parent = None;
         let made = NewCapability { id, subject, grant, expires_at_ms, parent, origin, binding };
         self.make(cx, vec![made], 1);
         Ok(Granted { capability: id })
+    }
+
+    fn know(&mut self, cx: &mut dyn Context, parent: Pid, child: Pid) {
+        if !self.0.family.contains(&(child, parent)) {
+            self.0.change(cx, CapabilityEvent::ChildKnown { parent, child });
+        }
     }
 
     /// The process a call is about: the caller, or for the host the one it names.
@@ -63,6 +80,12 @@ impl Reference {
 }
 
 impl Grants {
+    /// These capabilities, and everything cut from them.
+    fn with_below(&self, ids: &[CapId]) -> Revoked {
+        let below = |cap: &&Cap| self.chain(cap).any(|above| ids.contains(&above.made.id));
+        Revoked { capabilities: self.all.iter().filter(below).map(|cap| cap.made.id).collect() }
+    }
+
     fn info(&self, cap: &Cap, now_ms: u64) -> CapabilityInfo {
         let NewCapability { id, subject, grant, parent, origin, binding, .. } = cap.made.clone();
         let taken = self.taken(cap);
@@ -149,18 +172,20 @@ impl<'c> Server<dyn Context + 'c, Stop> for Reference {
         let (id, caller) = (call.capability, cx.caller().pid());
         let may = |cap: &&Cap| caller.is_none_or(|by| cap.made.origin == Origin::Delegated { by });
         let cap = self.0.get(id).filter(may).ok_or_else(not_found)?;
+        let subject = cap.made.subject;
         if !cap.revoked {
             let reason = call.reason.clone();
-            self.0.change(cx, CapabilityEvent::Revoked { capability: id, reason });
+            self.0.change(cx, CapabilityEvent::Revoked { capability: id, subject, reason });
         }
-        let below = |cap: &&Cap| self.0.chain(cap).any(|above| above.made.id == id);
-        let capabilities = self.0.all.iter().filter(below).map(|cap| cap.made.id).collect();
-        Ok(Revoked { capabilities })
+        Ok(self.0.with_below(&[id]))
     }
 
     fn grant(&mut self, cx: &mut (dyn Context + 'c), call: &Grant) -> Result<Granted, Stop> {
         if !cx.caller().is_host() {
             return Err(Fault::denied(None, DenyReason::NotForProcesses).into());
+        }
+        if !is_canonical(&call.grant.on) {
+            return Err(FailureKind::BadGrant.because("the pattern is not canonical").into());
         }
         self.root(cx, call.to, &call.grant, Origin::Host, None)
     }
@@ -173,7 +198,7 @@ impl<'c> Server<dyn Context + 'c, Stop> for Reference {
         let subject = Self::subject(cx, call.pid)?;
         let subject = subject.ok_or_else(|| Fault::bad("the host names the process"))?;
         let need = Need { right: call.right, on: call.on.clone() };
-        let at = At { now_ms: cx.now_ms(), call: None };
+        let at = At { now_ms: cx.now_ms(), call: Call::Fitting };
         let (effect, reason) = match self.0.verdict(subject, &need, at) {
             Verdict::Allow(_) => (Effect::Allow, None),
             Verdict::Ask(_) => (Effect::Ask, None),
@@ -191,10 +216,9 @@ impl<'c> Server<dyn Context + 'c, Stop> for Reference {
 
     fn derive(&mut self, cx: &mut (dyn Context + 'c), call: &Derive) -> Result<GrantedAll, Stop> {
         let Derive { parent, child, grants } = call;
+        self.0.within(*child, self.0.bounding(*parent).cloned())?;
         let new = self.0.hand(*parent, *child, grants, cx.now_ms())?;
-        if !self.0.family.contains(&(*child, *parent)) {
-            self.0.change(cx, CapabilityEvent::ChildKnown { parent: *parent, child: *child });
-        }
+        self.know(cx, *parent, *child);
         let capabilities = self.make(cx, new, grants.len());
         Ok(GrantedAll { capabilities })
     }
@@ -235,10 +259,67 @@ impl<'c> Server<dyn Context + 'c, Stop> for Reference {
     fn end(&mut self, cx: &mut (dyn Context + 'c), call: &End) -> Result<(), Stop> {
         let subject = call.subject;
         let holds = self.0.of(subject).any(|cap| !cap.ended);
-        if holds || self.0.family.iter().any(|(child, _)| *child == subject) {
+        let is_bound = self.0.bounding(subject).next().is_some();
+        if holds || is_bound || self.0.family.iter().any(|(child, _)| *child == subject) {
             self.0.change(cx, CapabilityEvent::SubjectEnded { subject });
         }
         Ok(())
+    }
+
+    fn bound(&mut self, cx: &mut (dyn Context + 'c), call: &Bound) -> Result<(), Stop> {
+        let Bound { pid, parent, manifest } = call;
+        manifest.as_ref().map_or(Ok(()), check)?;
+        let above: Vec<Document> =
+            parent.iter().flat_map(|parent| self.0.bounding(*parent)).cloned().collect();
+        self.0.within(*pid, above.into_iter().chain(manifest.clone()))?;
+        if let Some(parent) = parent {
+            self.know(cx, *parent, *pid);
+        }
+        if let Some(manifest) = manifest.clone().filter(|it| *it != Document::default()) {
+            self.0.change(cx, CapabilityEvent::Bounded { pid: *pid, manifest });
+        }
+        Ok(())
+    }
+
+    fn requestable(&mut self, _: &mut (dyn Context + 'c), call: &Requestable) -> Result<(), Stop> {
+        let admits = |it: &Document| {
+            [&it.authority, &it.requestable]
+                .map(|part| covers(part.as_ref(), &call.on, call.rights))
+                == [true, true]
+        };
+        match self.0.bounding(call.pid).all(admits) {
+            true => Ok(()),
+            false => Err(FailureKind::OutsideManifest.because("it may not ask for that").into()),
+        }
+    }
+
+    fn keep(&mut self, cx: &mut (dyn Context + 'c), call: &Keep) -> Result<Revoked, Stop> {
+        let Keep { subject, keep, memory } = call;
+        let is_active = |cap: &&Cap| {
+            cap.made.subject == *subject && self.0.info(cap, cx.now_ms()).status == Status::Active
+        };
+        if !keep.iter().all(|id| self.0.get(*id).filter(is_active).is_some()) {
+            return Err(not_found());
+        }
+        let stays = |Cap { made, .. }: &Cap| {
+            let from_kernel = made.origin == Origin::Kernel
+                && (*memory || made.grant.on != Pattern::space(*subject));
+            keep.contains(&made.id) || made.grant.effect != Effect::Allow || from_kernel
+        };
+        let goes = |cap: &&Cap| !stays(cap) && !cap.ended && !self.0.is_revoked(cap);
+        let dropped: Vec<CapId> = self.0.of(*subject).filter(goes).map(|cap| cap.made.id).collect();
+        if !dropped.is_empty() {
+            let (subject, dropped) = (*subject, dropped.clone());
+            self.0.change(cx, CapabilityEvent::Kept { subject, dropped });
+        }
+        Ok(self.0.with_below(&dropped))
+    }
+
+    fn may(&mut self, cx: &mut (dyn Context + 'c), call: &May) -> Result<MayReply, Stop> {
+        let need = Need { right: call.right, on: call.on.clone() };
+        let at = At { now_ms: cx.now_ms(), call: Call::Unknown };
+        let verdict = self.0.verdict(call.pid, &need, at);
+        Ok(MayReply { allowed: matches!(verdict, Verdict::Allow(_)) })
     }
 }
 

@@ -91,7 +91,7 @@ pub(super) fn validate(grant: &GrantSpec) -> Result<(), Error> {
         "it names no right"
     } else if grant.uses == Some(0) || grant.calls_max == Some(0) {
         "it may be used 0 times"
-    } else if grant.delegable > super::capability::DEPTH_MAX || grant.when.0.len() > 16 {
+    } else if grant.delegable > super::hand::DEPTH_MAX || grant.when.0.len() > 16 {
         "it is too deep, or has too many conditions"
     } else if grant.effect == Effect::Deny && limited {
         "a denial never runs out"

@@ -5,21 +5,18 @@
 //! grows. It sets no limit to the capabilities of one process. It decides what the engine decides,
 //! by capabilities of the same ids.
 
-use std::cmp::Reverse;
-
 use libos_abi::{
-    CapId, Denial, DenyReason, Effect, Error, Fault, GrantSpec, Need, OpId, Origin, Pattern, Pid,
-    Syscall,
+    CapId, Denial, DenyReason, Effect, Few, Manifest, Need, OpId, Pid, Syscall,
     capability::{Charge, Sum},
     event::{CapabilityEvent, NewCapability},
 };
 use libos_port::{Decision, Fold, Query};
 use serde::Serialize;
 
-use super::condition::{Met, amount, met, validate};
-
-/// How deep authority may be handed on.
-pub(super) const DEPTH_MAX: u8 = 8;
+use super::{
+    condition::{Met, amount, met},
+    hand::names,
+};
 
 /// The state: everything that happened, in order.
 #[derive(Clone, Default, Serialize)]
@@ -27,8 +24,10 @@ pub(super) struct Grants {
     pub(super) all: Vec<Cap>,
     /// What operations under way have set aside.
     pub(super) held: Vec<(OpId, Vec<Charge>)>,
-    /// Child and parent.
+    /// Child and parent, while the child lives.
     pub(super) family: Vec<(Pid, Pid)>,
+    /// What bounds each process: its own manifests, and those of everyone above it.
+    pub(super) bounds: Vec<(Pid, Manifest)>,
 }
 
 #[derive(Clone, Serialize)]
@@ -64,18 +63,39 @@ impl Fold for Grants {
             }
             CapabilityEvent::SubjectEnded { subject } => {
                 self.family.retain(|(child, _)| child != subject);
+                self.bounds.retain(|(pid, _)| pid != subject);
                 caps.filter(|cap| cap.made.subject == *subject).for_each(|cap| cap.ended = true);
             }
-            CapabilityEvent::ChildKnown { parent, child } => self.family.push((*child, *parent)),
+            CapabilityEvent::ChildKnown { parent, child } => {
+                self.family.push((*child, *parent));
+                let above: Vec<Manifest> = self.bounding(*parent).cloned().collect();
+                self.bounds.extend(above.into_iter().map(|manifest| (*child, manifest)));
+            }
+            CapabilityEvent::Bounded { pid, manifest } => {
+                self.bounds.push((*pid, manifest.clone()));
+            }
+            CapabilityEvent::Kept { dropped, .. } => {
+                caps.filter(|cap| dropped.contains(&cap.made.id))
+                    .for_each(|cap| cap.revoked = true);
+            }
         }
     }
 }
 
-/// When something is decided, and on which call; without one, conditions count as met.
+/// When something is decided, and on what.
 #[derive(Clone, Copy)]
 pub(super) struct At<'a> {
     pub(super) now_ms: u64,
-    pub(super) call: Option<&'a Syscall>,
+    pub(super) call: Call<'a>,
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum Call<'a> {
+    Is(&'a Syscall),
+    /// None: conditions count as met.
+    Fitting,
+    /// None: whatever has conditions or limits helps nobody.
+    Unknown,
 }
 
 /// Why a capability does not help; the most telling has the least rank.
@@ -101,6 +121,11 @@ impl Grants {
         std::iter::successors(Some(cap), |cap| self.get(cap.made.parent?))
     }
 
+    /// Every manifest that bounds a process.
+    pub(super) fn bounding(&self, pid: Pid) -> impl Iterator<Item = &Manifest> {
+        self.bounds.iter().filter(move |(bounded, _)| *bounded == pid).map(|(_, manifest)| manifest)
+    }
+
     pub(super) fn is_revoked(&self, cap: &Cap) -> bool {
         self.chain(cap).any(|cap| cap.revoked)
     }
@@ -115,9 +140,19 @@ impl Grants {
     }
 
     fn met(&self, cap: &Cap, at: At<'_>) -> Met {
-        let Some(call) = at.call else { return Met::Yes };
-        let conditions = self.chain(cap).flat_map(|cap| &cap.made.grant.when.0);
-        conditions.map(|(arg, condition)| met(condition, call.arg(arg))).max().unwrap_or(Met::Yes)
+        let grants = self.chain(cap).map(|cap| &cap.made.grant);
+        match at.call {
+            Call::Is(call) => {
+                let all = grants.flat_map(|grant| &grant.when.0);
+                all.map(|(arg, it)| met(it, call.arg(arg))).max().unwrap_or(Met::Yes)
+            }
+            Call::Fitting => Met::Yes,
+            Call::Unknown => {
+                let is_bound = grants
+                    .map(|it| !it.when.is_empty() || it.uses.or(it.calls_max.map(|_| 1)).is_some());
+                if is_bound.max() == Some(true) { Met::Unknown } else { Met::Yes }
+            }
+        }
     }
 
     /// What was taken from a capability: for good, or set aside.
@@ -158,8 +193,11 @@ impl Grants {
     fn charge(cap: &Cap, at: At<'_>) -> Charge {
         let grant = &cap.made.grant;
         let limited = grant.when.0.iter().filter(|(_, condition)| condition.sum_max.is_some());
-        let sum = |(arg, _): (&String, _)| {
-            Some(Sum { arg: arg.clone(), amount: amount(at.call?.arg(arg)).unwrap_or(0) })
+        let sum = |(arg, _): (&String, _)| match at.call {
+            Call::Is(call) => {
+                Some(Sum { arg: arg.clone(), amount: amount(call.arg(arg)).unwrap_or(0) })
+            }
+            Call::Fitting | Call::Unknown => None,
         };
         Charge {
             capability: cap.made.id,
@@ -244,8 +282,14 @@ impl Grants {
     }
 
     pub(super) fn decide(&self, query: &Query<'_>) -> Decision {
-        let at = At { now_ms: query.now_ms, call: Some(query.call) };
-        let (mut by, mut open): (Vec<&Cap>, Vec<CapId>) = (Vec::new(), Vec::new());
+        let at = At { now_ms: query.now_ms, call: Call::Is(query.call) };
+        let info = query.call.info();
+        let mut calls = self.bounding(query.subject).filter_map(|it| it.calls.as_ref());
+        if !calls.all(|calls| calls.iter().any(|entry| names(entry, info))) {
+            let reason = DenyReason::Manifest(info.name.into());
+            return Decision::Deny(Denial { need: query.needs.first().cloned(), reason });
+        }
+        let (mut by, mut open): (Vec<&Cap>, Few<CapId>) = (Vec::new(), Few::new());
         for need in query.needs {
             match self.verdict(query.subject, need, at) {
                 Verdict::Deny(reason) => {
@@ -272,127 +316,5 @@ impl Grants {
             }
         }
         Decision::Allow { by: by.iter().map(|cap| cap.made.id).collect(), charges }
-    }
-
-    /// What `giver` hands on: each grant cut from one capability that covers it, then copies of the
-    /// giver's denies and asks where they overlap it.
-    pub(super) fn hand(
-        &self,
-        giver: Pid,
-        to: Pid,
-        grants: &[GrantSpec],
-        now_ms: u64,
-    ) -> Result<Vec<NewCapability>, Error> {
-        let mut new: Vec<NewCapability> = Vec::new();
-        for grant in grants {
-            validate(grant)?;
-            let source = match grant.effect {
-                Effect::Deny => None,
-                _ => Some(self.source(giver, grant, now_ms)?),
-            };
-            let until = source.and_then(|source| self.ends(source));
-            new.push(NewCapability {
-                id: self.next(new.len()),
-                subject: to,
-                grant: grant.clone(),
-                expires_at_ms: first(ends(grant, now_ms), until),
-                parent: source.map(|source| source.made.id),
-                origin: Origin::Delegated { by: giver },
-                binding: None,
-            });
-        }
-        for handed in new.clone().iter().filter(|handed| handed.grant.effect != Effect::Deny) {
-            let restricts = |cap: &&Cap| {
-                let is_other = handed.parent != Some(cap.made.id);
-                is_other && cap.made.grant.effect != Effect::Allow && self.in_force(cap, now_ms)
-            };
-            for held in self.of(giver).filter(restricts) {
-                let (effect, until) = (held.made.grant.effect, self.ends(held));
-                let rights = held.made.grant.rights.intersect(handed.grant.rights);
-                let on = meet(&held.made.grant.on, &handed.grant.on);
-                let Some(on) = on.filter(|_| !rights.is_empty()) else { continue };
-                // A deny stays as it is; a question opens no more than what was handed on.
-                let (form, expires_at_ms) = match effect {
-                    Effect::Deny => (held.made.grant.clone(), until),
-                    _ => (handed.grant.clone(), first(until, handed.expires_at_ms)),
-                };
-                let copy = NewCapability {
-                    id: self.next(new.len()),
-                    subject: to,
-                    grant: GrantSpec { effect, on, rights, delegable: 0, ..form },
-                    expires_at_ms,
-                    parent: Some(held.made.id),
-                    origin: Origin::Kernel,
-                    binding: None,
-                };
-                let same = |it: &NewCapability| NewCapability { id: copy.id, ..it.clone() } == copy;
-                let there =
-                    self.of(to).filter(|cap| self.in_force(cap, now_ms)).map(|cap| &cap.made);
-                let limited = copy.grant.uses.is_some()
-                    || copy.grant.calls_max.is_some()
-                    || copy.grant.when.0.values().any(|condition| condition.sum_max.is_some());
-                if limited || !new.iter().chain(there).any(same) {
-                    new.push(copy);
-                }
-            }
-        }
-        Ok(new)
-    }
-
-    pub(super) fn next(&self, more: usize) -> CapId {
-        CapId((self.all.len() + more) as u64 + 1)
-    }
-
-    /// What a grant is cut from: one capability of the giver that covers it in everything. The
-    /// least bound, then the longest-lived, then the oldest.
-    fn source(&self, giver: Pid, grant: &GrantSpec, now_ms: u64) -> Result<&Cap, Error> {
-        let covers = |cap: &&Cap| {
-            let held = &cap.made.grant;
-            let deep = match held.effect {
-                Effect::Allow => held.delegable > grant.delegable && cap.made.binding.is_none(),
-                Effect::Ask => {
-                    grant.effect == Effect::Ask
-                        && held.delegable.saturating_sub(1) >= grant.delegable
-                }
-                Effect::Deny => false,
-            };
-            let wide = held.on.covers(&grant.on) && held.rights.covers(grant.rights);
-            deep && wide && held.uses.is_none() && self.in_force(cap, now_ms)
-        };
-        let best = self.of(giver).filter(covers).min_by_key(|cap| {
-            let bound = self.chain(cap).map(|cap| &cap.made.grant);
-            let bound =
-                bound.map(|grant| !grant.when.is_empty() || grant.calls_max.is_some()).max();
-            let until = Reverse(self.ends(cap).unwrap_or(u64::MAX));
-            (cap.made.grant.effect != grant.effect, bound, until)
-        });
-        let what = || DenyReason::Attenuation(format!("{giver} holds nothing that covers it"));
-        let best = best.ok_or_else(|| Fault::denied(None, what()))?;
-        if self.chain(best).count() > usize::from(DEPTH_MAX) {
-            let (what, limit) = ("levels of delegation".into(), DEPTH_MAX.into());
-            return Err(Fault::Limit { what, limit }.into());
-        }
-        Ok(best)
-    }
-}
-
-pub(super) fn ends(grant: &GrantSpec, now_ms: u64) -> Option<u64> {
-    grant.expires.map(|after| now_ms.saturating_add(after.0))
-}
-
-fn first(one: Option<u64>, other: Option<u64>) -> Option<u64> {
-    one.into_iter().chain(other).min()
-}
-
-/// The resources that both cover. `a/*` and `a:*` share `a` alone.
-fn meet(one: &Pattern, other: &Pattern) -> Option<Pattern> {
-    match (one.covers(other), other.covers(one), one.overlaps(other)) {
-        (true, ..) => Some(other.clone()),
-        (_, true, _) => Some(one.clone()),
-        (.., false) => None,
-        (.., true) => {
-            let base = one.as_str().trim_end_matches('*').trim_end_matches(['/', ':']);
-            Some(base.parse().unwrap_or_else(|_| one.clone()))
-        }
     }
 }
