@@ -41,11 +41,8 @@ mod view;
 pub use crate::limits::Limits;
 
 use libos_abi::{
-    DenyReason, Digest, Effect, Event, Fault, GrantSpec, Need, Origin, Pattern, Pid, Reply,
-    Resource, Right, Syscall,
-    capability,
-    event::ObjectEvent,
-    namespace, object,
+    DenyReason, Digest, Event, Fault, GrantSpec, Need, ObjectId, Origin, Pattern, Pid, Reply,
+    Resource, Right, Syscall, capability, event::ObjectEvent, namespace, object,
 };
 use libos_port::{Component, Context, Manifest, Stop, Versioned};
 
@@ -100,6 +97,11 @@ impl Objects {
         })?;
         Ok(())
     }
+}
+
+/// A right over an object.
+fn over(right: Right, id: ObjectId) -> Need {
+    Need { right, on: Resource::object(id) }
 }
 
 /// Whether a process has a right without a human being asked.

@@ -549,7 +549,7 @@ impl Fold for Table {
             ProcessEvent::Resumed { pid } => {
                 self.edit_live(*pid, |process| process.life = process.life.resumed());
             }
-            ProcessEvent::Ended { pid, ending } => self.ended(*pid, ending),
+            ProcessEvent::Ended { pid, ending, .. } => self.ended(*pid, ending),
             ProcessEvent::Charged { pid, op, usage } => self.charged(*pid, *op, *usage),
             ProcessEvent::Settled { op, used } => self.settled(*op, *used),
             ProcessEvent::Extended { pid, kind, by } => self.edit(*pid, |process| {
