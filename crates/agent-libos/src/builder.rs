@@ -49,11 +49,20 @@ pub struct Limits {
     pub lazy_flush_ms: u64,
     /// The same while messages keep coming, in milliseconds: ten commits a second cost little.
     pub busy_flush_ms: u64,
+    /// How long a store that refuses is left alone before it is tried again, in milliseconds: soon
+    /// enough to go on as soon as there is space, seldom enough to cost nothing.
+    pub store_retry_ms: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { running_max: 256, batch_messages_max: 1024, lazy_flush_ms: 10, busy_flush_ms: 100 }
+        Self {
+            running_max: 256,
+            batch_messages_max: 1024,
+            lazy_flush_ms: 10,
+            busy_flush_ms: 100,
+            store_retry_ms: 200,
+        }
     }
 }
 

@@ -233,7 +233,7 @@ impl<P: ?Sized + Component> Kernel<P> {
         let is_unchanged = self.world.events.len() == events;
         match &result {
             Ok(reply) => {
-                law("I-61", is_reply_to(&call, reply), || format!("{} gave {reply:?}", info.name));
+                law("I-81", is_reply_to(&call, reply), || format!("{} gave {reply:?}", info.name));
             }
             Err(Stop::Wait(_)) => {}
             Err(Stop::Perform) => {
@@ -242,7 +242,7 @@ impl<P: ?Sized + Component> Kernel<P> {
             // Only what another component refuses may come after a change.
             Err(Stop::Error(error)) if is_own => {
                 let listed = matches!(error, Error::Fault(_)) || info.fails.contains(&error.code());
-                law("I-61", listed, || format!("{} ended in {error:?}", info.name));
+                law("I-81", listed, || format!("{} ended in {error:?}", info.name));
                 let what = || format!("{} was refused and left events", info.name);
                 law("I-08", is_unchanged, what);
                 let what = || format!("{} was refused and changed the state", info.name);
@@ -310,7 +310,7 @@ impl<P: ?Sized + Authority> Kernel<P> {
             op: op.unwrap_or(OpId(1)),
             now_ms: self.world.now_ms,
         });
-        law("I-62", self.state() == before, || "a decision changed the state".into());
+        law("I-82", self.state() == before, || "a decision changed the state".into());
         if matches!(decision, Decision::Deny(_)) {
             self.seen.borrow_mut().insert((call.info().name, "denied"));
         }
@@ -418,7 +418,7 @@ impl Context for Cx<'_> {
     fn send(&mut self, call: Syscall) -> Result<Reply, Error> {
         let info = call.info();
         let is_imported = self.imports.contains(&info.service);
-        law("I-60", is_imported, || format!("it sends {} without importing it", info.name));
+        law("I-80", is_imported, || format!("it sends {} without importing it", info.name));
         self.world.serve(self.caller.pid(), call)
     }
 }

@@ -110,7 +110,7 @@ macro_rules! capability_cases {
             case authority_survives_a_crash
                 holds "I-16, I-34" shows "";
             case what_it_does_not_serve_is_unsupported
-                holds "I-61" shows "";
+                holds "I-81" shows "";
         }
     };
 }

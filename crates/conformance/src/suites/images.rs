@@ -43,7 +43,7 @@ macro_rules! images_cases {
             case images_survive_a_crash
                 holds "I-34" shows "";
             case what_it_does_not_serve_is_unsupported
-                holds "I-61" shows "";
+                holds "I-81" shows "";
         }
     };
 }

@@ -40,7 +40,7 @@ namespace.list ok, namespace.list not_found, namespace.lookup ok";
             case objects_and_names_survive_a_crash
                 holds "I-34" shows "";
             case what_it_does_not_serve_is_unsupported
-                holds "I-61" shows "";
+                holds "I-81" shows "";
         }
     };
 }

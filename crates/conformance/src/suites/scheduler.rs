@@ -70,7 +70,7 @@ message.receive timed_out";
             case messages_survive_a_crash
                 holds "I-22, I-34" shows "message.receive ok";
             case what_it_does_not_serve_is_unsupported
-                holds "I-61" shows "";
+                holds "I-81" shows "";
         }
     };
 }
