@@ -185,11 +185,12 @@ pub(crate) const CRATES: &[CrateRule] = &[
         "imbl", "regex", "rustc-hash", "serde", "serde_json", "slotmap", "thiserror",
     ])),
     place("libos-scheduler", Component, Only(&[
-        "imbl", "rustc-hash", "serde", "slotmap", "thiserror",
+        "imbl", "rustc-hash", "serde", "serde_json", "slotmap", "thiserror",
     ])),
     place("libos-objects", Component, Only(&[
         "imbl", "rustc-hash", "serde", "serde_json", "slotmap", "thiserror",
     ])),
+    place("libos-events", Component, Only(&["imbl", "rustc-hash", "serde", "thiserror"])),
     place("libos-human", Component, Only(&[
         "imbl", "rustc-hash", "serde", "serde_json", "thiserror",
     ])),
@@ -197,10 +198,11 @@ pub(crate) const CRATES: &[CrateRule] = &[
         "imbl", "jsonschema", "rustc-hash", "serde", "serde_json", "thiserror", "toml",
     ])),
 
-    place("libos-broker", Broker, Only(&["imbl", "rustc-hash", "serde", "thiserror"])),
+    place("libos-broker", Broker, Only(&["rustc-hash", "smallvec", "thiserror"])),
 
     place("libos-journal", Storage, Only(&[
-        "hex", "parking_lot", "rusqlite", "serde", "serde_json", "sha2", "thiserror", "tracing",
+        "ed25519-dalek", "getrandom", "parking_lot", "rusqlite", "serde", "serde_json", "sha2",
+        "thiserror", "tracing",
     ])),
 
     place("libos-providers", Provider, Only(&[
@@ -236,6 +238,7 @@ pub(crate) const CRATES: &[CrateRule] = &[
         "tracing-subscriber",
     ])),
 
+    place("libos-bench", Test, Any),
     place("libos-conformance", Test, Any),
     place("libos-sim", Test, Any),
     place("libos-tests", Test, Any),
@@ -269,7 +272,7 @@ impl Reserved {
     /// Whether a crate may name the family.
     pub(crate) fn held_by(&self, holder: &CrateRule) -> bool {
         match self.holders {
-            Holders::Crate(package) => package == holder.package,
+            Holders::Crates(packages) => packages.contains(&holder.package),
             Holders::Layers(layers) => layers.contains(&holder.layer),
         }
     }
@@ -278,8 +281,8 @@ impl Reserved {
 /// Who may name a reserved crate.
 #[derive(Debug)]
 pub(crate) enum Holders {
-    /// One crate.
-    Crate(&'static str),
+    /// These crates.
+    Crates(&'static [&'static str]),
     /// Every crate of these layers.
     Layers(&'static [Layer]),
 }
@@ -288,19 +291,20 @@ pub(crate) enum Holders {
 pub(crate) const RESERVED: &[Reserved] = &[
     Reserved {
         family: "bincode",
-        holders: Holders::Crate("libos-abi"),
+        holders: Holders::Crates(&["libos-abi"]),
         rule: "bincode is named in libos-abi only: its project has ended, so one module holds it",
         remedy: "encode and decode through the codec of libos-abi",
     },
     Reserved {
         family: "rusqlite",
-        holders: Holders::Crate("libos-journal"),
-        rule: "rusqlite is named in libos-journal only: there is one store, behind one trait",
+        holders: Holders::Crates(&["libos-journal", "libos-bench"]),
+        rule: "rusqlite is named in libos-journal only, and bare as a floor in libos-bench: there \
+               is one store, behind one trait",
         remedy: "go through the log and blob traits of libos-journal",
     },
     Reserved {
         family: "wasmtime",
-        holders: Holders::Crate("libos-sandbox"),
+        holders: Holders::Crates(&["libos-sandbox"]),
         rule: "wasmtime is named in libos-sandbox only: it is the heaviest build and one leaf",
         remedy: "run the guest through the sandbox provider",
     },

@@ -49,11 +49,20 @@ pub struct Limits {
     pub lazy_flush_ms: u64,
     /// The same while messages keep coming, in milliseconds: ten commits a second cost little.
     pub busy_flush_ms: u64,
+    /// How long a store that refuses is left alone before it is tried again, in milliseconds: soon
+    /// enough to go on as soon as there is space, seldom enough to cost nothing.
+    pub store_retry_ms: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { running_max: 256, batch_messages_max: 1024, lazy_flush_ms: 10, busy_flush_ms: 100 }
+        Self {
+            running_max: 256,
+            batch_messages_max: 1024,
+            lazy_flush_ms: 10,
+            busy_flush_ms: 100,
+            store_retry_ms: 200,
+        }
     }
 }
 
@@ -118,6 +127,7 @@ impl Builder {
                 Box::new(libos_objects::Objects::default()),
                 Box::new(libos_human::Humans::default()),
                 Box::new(libos_images::Images::default()),
+                Box::new(libos_events::Events::default()),
             ],
             providers: Vec::new(),
             planners: libos_planner::standard(),
@@ -275,7 +285,7 @@ fn fold(journal: &dyn Journal, kernel: &mut Kernel) -> Result<(), StartError> {
         for (seq, body) in &page {
             let record = wire::decode_record(body)
                 .map_err(|source| StartError::Record { seq: *seq, source })?;
-            kernel.replay(&record);
+            kernel.replay(record);
         }
     }
 }
@@ -387,7 +397,7 @@ impl HostPort {
 
 impl Port for HostPort {
     fn submit(&self, call: Syscall) -> BoxFuture<'_, Outcome> {
-        let from = Submitter::Host(self.operator.to_string());
+        let from = Submitter::Host(Arc::clone(&self.operator));
         Box::pin(submit(&self.inbox, &self.blobs, from, call))
     }
 }

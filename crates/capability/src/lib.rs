@@ -213,11 +213,10 @@ impl<'c> Server<dyn Context + 'c, Stop> for Capabilities {
         let Some(cap) = self.state.get(id).filter(|cap| may(&cap.origin)) else {
             return Err(not_found(id));
         };
+        let subject = cap.subject;
         if !cap.fate.revoked {
-            self.state.change(
-                cx,
-                CapabilityEvent::Revoked { capability: id, reason: call.reason.clone() },
-            );
+            let reason = call.reason.clone();
+            self.state.change(cx, CapabilityEvent::Revoked { capability: id, subject, reason });
         }
         Ok(self.with_descendants(vec![id]))
     }

@@ -206,8 +206,12 @@ impl<'c> human::Server<dyn Context + 'c, Stop> for Humans {
         if let Some(extend) = consequences.extend {
             cx.ask(extend)?;
         }
-        let decided =
-            Decided { decision: call.decision.clone(), by, at_ms: cx.now_ms(), capability };
+        let decided = Decided {
+            decision: call.decision.clone(),
+            by: by.to_string(),
+            at_ms: cx.now_ms(),
+            capability,
+        };
         let request = call.request;
         self.state.change(cx, HumanEvent::Decided { request, decided });
         Ok(self.state.get(request)?.clone())
