@@ -127,6 +127,7 @@ impl Builder {
                 Box::new(libos_objects::Objects::default()),
                 Box::new(libos_human::Humans::default()),
                 Box::new(libos_images::Images::default()),
+                Box::new(libos_events::Events::default()),
             ],
             providers: Vec::new(),
             planners: libos_planner::standard(),
@@ -284,7 +285,7 @@ fn fold(journal: &dyn Journal, kernel: &mut Kernel) -> Result<(), StartError> {
         for (seq, body) in &page {
             let record = wire::decode_record(body)
                 .map_err(|source| StartError::Record { seq: *seq, source })?;
-            kernel.replay(&record);
+            kernel.replay(record);
         }
     }
 }
@@ -396,7 +397,7 @@ impl HostPort {
 
 impl Port for HostPort {
     fn submit(&self, call: Syscall) -> BoxFuture<'_, Outcome> {
-        let from = Submitter::Host(self.operator.to_string());
+        let from = Submitter::Host(Arc::clone(&self.operator));
         Box::pin(submit(&self.inbox, &self.blobs, from, call))
     }
 }

@@ -14,7 +14,7 @@ use std::{
 };
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
-use libos_abi::{Digest, Fault, OpId, Outcome, Syscall, wire};
+use libos_abi::{Digest, Fault, OpId, Outcome, Syscall};
 use libos_broker::{Input, Kernel, Notice, Output, Outputs, Part, Submission, Submitter, Ticket};
 use libos_journal::{Batch, Blobs, Head, Journal, JournalError, Sync};
 use libos_port::{EffectOutcome, Reconciled};
@@ -139,6 +139,7 @@ impl Core {
     /// Adds watchers before anything happens.
     pub(crate) fn watch(&mut self, watchers: Vec<mpsc::UnboundedSender<News>>) {
         self.watchers.extend(watchers);
+        self.kernel.set_watched(!self.watchers.is_empty());
     }
 
     /// Runs until it is told to stop or the store fails.
@@ -165,7 +166,7 @@ impl Core {
         }
         loop {
             self.fill(&mut out);
-            self.let_out(std::mem::take(&mut out))?;
+            self.let_out(&mut out)?;
             self.tell_digest();
             let first = match self.receive()? {
                 Some(message) => message,
@@ -181,7 +182,7 @@ impl Core {
                 };
                 if matches!(message, Message::Shutdown) {
                     self.stopping = true;
-                    self.let_out(out)?;
+                    self.let_out(&mut out)?;
                     return self.flush();
                 }
                 self.take(message, &mut out);
@@ -237,6 +238,7 @@ impl Core {
             Message::Reconciled { op, result } => Input::Reconciled { op, result },
             Message::Watch(sender) => {
                 self.watchers.push(sender);
+                self.kernel.set_watched(true);
                 self.idle_told = false;
                 return;
             }
@@ -270,8 +272,8 @@ impl Core {
     }
 
     /// Commits what the steps brought and lets it out.
-    fn let_out(&mut self, out: Outputs) -> Result<(), JournalError> {
-        for (part, sync) in [(out.early, Sync::Lazy), (out.durable, Sync::Durable)] {
+    fn let_out(&mut self, out: &mut Outputs) -> Result<(), JournalError> {
+        for (part, sync) in [(&mut out.early, Sync::Lazy), (&mut out.durable, Sync::Durable)] {
             if part.is_empty() {
                 continue;
             }
@@ -280,13 +282,13 @@ impl Core {
             // told so for ever.
             self.idle_told &= records.is_empty();
             if !records.is_empty() || !blobs.is_empty() {
-                let records = records.iter().map(wire::encode).collect();
-                let batch = Batch { records, blobs };
+                let records = records.iter().map(<[u8]>::to_vec).collect();
+                let batch = Batch { records, blobs: std::mem::take(blobs) };
                 self.write(|journal| journal.append(&batch, sync))?;
                 let since = self.lazy_since_ms.unwrap_or_else(|| self.clock.now_ms());
                 self.lazy_since_ms = (sync == Sync::Lazy).then_some(since);
             }
-            for output in released {
+            for output in released.drain(..) {
                 self.release(output);
             }
             if self.lazy_since_ms.is_none() {
@@ -297,6 +299,7 @@ impl Core {
         if self.lazy_since_ms.is_some_and(lags) {
             self.flush()?;
         }
+        out.clear();
         Ok(())
     }
 
@@ -392,5 +395,6 @@ impl Core {
 
     fn tell(&mut self, news: News) {
         self.watchers.retain(|watcher| watcher.send(news.clone()).is_ok());
+        self.kernel.set_watched(!self.watchers.is_empty());
     }
 }

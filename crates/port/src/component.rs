@@ -45,7 +45,7 @@
 use std::ops::Deref;
 
 use libos_abi::{
-    CapId, Denial, Digest, Error, Event, Fault, Need, OpId, Pid, Principal, Reply, Request,
+    CapId, Denial, Digest, Error, Event, Fault, Few, Need, OpId, Pid, Principal, Reply, Request,
     Syscall,
     capability::Charge,
     process::{Admission, Wait},
@@ -249,14 +249,14 @@ pub enum Decision {
     /// Allowed.
     Allow {
         /// By these capabilities, one for each need.
-        by: Vec<CapId>,
+        by: Few<CapId>,
         /// What the call takes from finite ones; nothing when empty.
         charges: Vec<Charge>,
     },
     /// A human is to be asked.
     Ask {
         /// Because of these capabilities.
-        by: Vec<CapId>,
+        by: Few<CapId>,
     },
     /// Denied.
     Deny(Denial),

@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use libos_abi::{
-    CapId, Effect, Error, Event, Fault, FsPath, Need, OpId, Pid, Principal, Reply, Resource,
-    Syscall, capability, process::Admission,
+    CapId, Error, Event, Fault, FsPath, OpId, Pid, Principal, Reply, Syscall, capability, process,
+    process::Admission,
 };
 use libos_port::{Caller, Component, Context, Stop};
 
@@ -16,14 +16,17 @@ use libos_port::{Caller, Component, Context, Stop};
 #[derive(Default)]
 pub(crate) struct World {
     pub(crate) now_ms: u64,
-    /// What `capability.explain` says of a resource; of any other, deny.
-    pub(crate) explains: BTreeMap<Resource, Effect>,
+    /// The root of a process's task, where that is not the process itself.
+    pub(crate) roots: BTreeMap<u64, u64>,
+    /// Whether a manifest lets nothing be asked for.
+    pub(crate) nothing_requestable: bool,
+    /// Whether the process whose limit is raised has ended.
+    pub(crate) extend_fails: bool,
     /// The numbers of the `capability.issue` calls that fail, from 1.
     pub(crate) issue_fails: BTreeSet<u64>,
     pub(crate) issued: u64,
     pub(crate) sent: Vec<Syscall>,
     pub(crate) events: Vec<Event>,
-    pub(crate) image: String,
 }
 
 struct Call<'a> {
@@ -59,17 +62,16 @@ impl Context for Call<'_> {
                 let capability = CapId(self.world.issued);
                 Ok(capability::Reply::Issue(capability::Granted { capability }).into())
             }
-            Syscall::Capability(capability::Call::Explain(explain)) => {
-                let effect = self.world.explains.get(&explain.on).copied();
-                Ok(capability::Reply::Explain(capability::Explanation {
-                    need: Need { right: explain.right, on: explain.on },
-                    effect: effect.unwrap_or(Effect::Deny),
-                    reason: None,
-                    weighed: Vec::new(),
-                    text: String::new(),
-                })
-                .into())
+            Syscall::Capability(capability::Call::Requestable(_)) => {
+                match self.world.nothing_requestable {
+                    true => Err(capability::FailureKind::OutsideManifest.because("not foreseen")),
+                    false => Ok(capability::Reply::Requestable(()).into()),
+                }
             }
+            Syscall::Process(process::Call::Extend(_)) => match self.world.extend_fails {
+                true => Err(process::FailureKind::NotFound.because("it has ended")),
+                false => Ok(process::Reply::Extend(()).into()),
+            },
             other => Err(Fault::Unsupported { call: other.info().name.into() }.into()),
         }
     }
@@ -103,13 +105,16 @@ impl<C: Component + Default> Kernel<C> {
         let issued = self.world.issued;
         self.world.events.clear();
         self.world.sent.clear();
+        let root = |pid: Pid| Pid(self.world.roots.get(&pid.0).copied().unwrap_or(pid.0));
         let admission = principal.pid().map(|pid| Admission {
-            root: pid,
-            ancestors: Vec::new(),
-            image: self.world.image.clone(),
+            root: root(pid),
+            ancestors: [].into(),
+            image: "worker".into(),
             cwd: FsPath::from("workspace"),
             workspace: None,
             quantum: 1,
+            tool_groups: [].into(),
+            interrupted: false,
         });
         let mut cx =
             Call { world: &mut self.world, caller: Caller { principal, admission }, op: OpId(op) };

@@ -24,6 +24,7 @@ pub(crate) struct World {
     pub(crate) sent: Vec<Syscall>,
     pub(crate) events: Vec<Event>,
     pub(crate) image: String,
+    pub(crate) tool_groups: Vec<&'static str>,
 }
 
 struct Call<'a> {
@@ -105,11 +106,13 @@ impl<C: Component + Default> Kernel<C> {
         self.world.sent.clear();
         let admission = principal.pid().map(|pid| Admission {
             root: pid,
-            ancestors: Vec::new(),
-            image: self.world.image.clone(),
+            ancestors: [].into(),
+            image: self.world.image.as_str().into(),
             cwd: FsPath::from("workspace"),
             workspace: None,
             quantum: 1,
+            tool_groups: self.world.tool_groups.iter().map(|group| (*group).into()).collect(),
+            interrupted: false,
         });
         let mut cx =
             Call { world: &mut self.world, caller: Caller { principal, admission }, op: OpId(op) };

@@ -24,8 +24,6 @@ use super::{
 };
 use crate::{Stop, host_failure, outside};
 
-/// How many bytes are read if the call does not say.
-const READ_BYTES_DEFAULT: u32 = 65_536;
 /// How many bytes are read or written at the most.
 pub(super) const FILE_BYTES_MAX: u32 = 1_048_576;
 /// How many entries are listed if the call does not say.
@@ -163,7 +161,7 @@ fn read(task: &Task<'_>, call: &fs::Read) -> Result<FileText, Stop> {
     let Some((folder, name)) = task.parent()? else {
         return Err(task.fail(FailureKind::NotAFile, "is a folder"));
     };
-    let max = call.max_bytes.unwrap_or(READ_BYTES_DEFAULT).min(FILE_BYTES_MAX);
+    let max = call.max_bytes.unwrap_or(libos_abi::fs::READ_BYTES_DEFAULT).min(FILE_BYTES_MAX);
     let file = task.open_file(&folder, name)?;
     let mut bytes = read_up_to(&file, max).map_err(|error| task.stop_io("read a file", &error))?;
     let truncated = bytes.len() > max as usize;

@@ -1,0 +1,1 @@
+//! Which outcomes of which calls are shown, and which not yet.
