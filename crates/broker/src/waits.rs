@@ -44,6 +44,10 @@ impl Kernel {
             return;
         }
         for (id, op) in self.ops.open_of(pid) {
+            // The call that ends the run is answered like any other.
+            if op.state == OpState::Admitted {
+                continue;
+            }
             tx.outputs.extend(self.tickets.remove(&id).map(Output::Forget));
             if op.is_tool_call() {
                 self.in_flight.remove(&id);
