@@ -67,15 +67,15 @@ impl Effects {
         let info = call.info();
         let code = match outcome {
             EffectOutcome::Done(reply) => {
-                law("I-61", is_reply_to(call, reply), || format!("{} gave {reply:?}", info.name));
+                law("I-81", is_reply_to(call, reply), || format!("{} gave {reply:?}", info.name));
                 "ok"
             }
             EffectOutcome::Failed(error) | EffectOutcome::NotStarted(error) => {
                 let listed = matches!(error, Error::Fault(_)) || info.fails.contains(&error.code());
-                law("I-61", listed, || format!("{} ended in {error:?}", info.name));
+                law("I-81", listed, || format!("{} ended in {error:?}", info.name));
                 let host = self.folder().to_str().expect("temporary folders are UTF-8");
                 let is_quiet = !error.to_string().contains(host);
-                law("I-64", is_quiet, || format!("`{error}` names a folder of the host"));
+                law("I-84", is_quiet, || format!("`{error}` names a folder of the host"));
                 error.code()
             }
             EffectOutcome::Unknown(_) => "unknown_outcome",

@@ -2,6 +2,7 @@
 //!
 //! Every call is held against what holds for all components, whatever a case is about:
 //! - a call that is refused changes nothing, and what is undone leaves no trace;
+//! - the same call on the same state ends alike;
 //! - folding the journal into a fresh component gives the same state;
 //! - a call ends in a reply of its own kind, a fault, or a failure that its table lists;
 //! - a component sends along the imports of its manifest only;
@@ -119,7 +120,33 @@ impl<P: ?Sized + Component> Kernel<P> {
     /// What the call ends in; then nothing of it counts.
     pub fn serve(&mut self, by: impl Into<By>, call: impl Into<Syscall>) -> Result<Reply, Stop> {
         let (by, call) = (by.into(), call.into());
+        if self.is_strict {
+            self.rehearse(&by, &call);
+        }
         self.transaction(|kernel| kernel.enter(by, call))
+    }
+
+    /// Makes a call and undoes it: that leaves no trace, and the call made then ends alike.
+    fn rehearse(&mut self, by: &By, call: &Syscall) {
+        let (before, world) = (self.state(), self.world.clone());
+        let (began_ms, last_op) = (self.began_ms.clone(), self.last_op);
+        self.part.begin();
+        let first = self.enter(by.clone(), call.clone());
+        self.part.rollback();
+        law("I-08", self.state() == before, || format!("{} undone left a trace", call.info().name));
+        self.world = world.clone();
+        (self.began_ms, self.last_op) = (began_ms.clone(), last_op);
+        self.part.begin();
+        let second = self.enter(by.clone(), call.clone());
+        self.part.rollback();
+        // Which process a policy picks may change when a pick is undone.
+        let alike = match call.info().name {
+            "process.next" => code(&first) == code(&second),
+            _ => first == second,
+        };
+        law("I-34", alike, || format!("{first:?} becomes {second:?} on the same state"));
+        self.world = world;
+        (self.began_ms, self.last_op) = (began_ms, last_op);
     }
 
     /// A call with its typed reply.
@@ -206,7 +233,7 @@ impl<P: ?Sized + Component> Kernel<P> {
         let is_unchanged = self.world.events.len() == events;
         match &result {
             Ok(reply) => {
-                law("I-61", is_reply_to(&call, reply), || format!("{} gave {reply:?}", info.name));
+                law("I-81", is_reply_to(&call, reply), || format!("{} gave {reply:?}", info.name));
             }
             Err(Stop::Wait(_)) => {}
             Err(Stop::Perform) => {
@@ -215,7 +242,7 @@ impl<P: ?Sized + Component> Kernel<P> {
             // Only what another component refuses may come after a change.
             Err(Stop::Error(error)) if is_own => {
                 let listed = matches!(error, Error::Fault(_)) || info.fails.contains(&error.code());
-                law("I-61", listed, || format!("{} ended in {error:?}", info.name));
+                law("I-81", listed, || format!("{} ended in {error:?}", info.name));
                 let what = || format!("{} was refused and left events", info.name);
                 law("I-08", is_unchanged, what);
                 let what = || format!("{} was refused and changed the state", info.name);
@@ -283,7 +310,7 @@ impl<P: ?Sized + Authority> Kernel<P> {
             op: op.unwrap_or(OpId(1)),
             now_ms: self.world.now_ms,
         });
-        law("I-62", self.state() == before, || "a decision changed the state".into());
+        law("I-82", self.state() == before, || "a decision changed the state".into());
         if matches!(decision, Decision::Deny(_)) {
             self.seen.borrow_mut().insert((call.info().name, "denied"));
         }
@@ -391,8 +418,8 @@ impl Context for Cx<'_> {
     fn send(&mut self, call: Syscall) -> Result<Reply, Error> {
         let info = call.info();
         let is_imported = self.imports.contains(&info.service);
-        law("I-60", is_imported, || format!("it sends {} without importing it", info.name));
-        self.world.serve(call)
+        law("I-80", is_imported, || format!("it sends {} without importing it", info.name));
+        self.world.serve(self.caller.pid(), call)
     }
 }
 

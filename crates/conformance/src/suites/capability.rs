@@ -32,12 +32,16 @@ macro_rules! capability_cases {
             case a_process_without_grants_may_do_nothing_that_takes_a_right
                 holds "I-01, I-03"
                 shows "process.spawn denied, process.exit denied, process.chdir denied,
-                       object.create denied, object.read denied, object.update denied,
-                       object.delete denied, object.stat denied, namespace.create denied,
+                       process.fork denied, process.exec denied, process.start_task denied,
+                       process.tasks denied, object.create denied, object.read denied,
+                       object.update denied, object.delete denied, object.stat denied,
+                       object.append denied, object.link denied, object.unlink denied,
+                       object.links denied, object.query denied, object.transfer denied,
+                       object.release denied, namespace.create denied,
                        namespace.list denied, namespace.lookup denied, human.ask denied,
                        human.output denied, human.request_permission denied, message.send denied,
                        image.list denied, image.inspect denied, image.register denied,
-                       fs.read denied, fs.write denied, fs.list denied, fs.mkdir denied,
+                       image.unregister denied, event.subscribe denied, fs.read denied, fs.write denied, fs.list denied, fs.mkdir denied,
                        fs.delete denied, fs.stat denied, shell.run denied, clock.now denied,
                        clock.sleep denied, audit.list denied";
             case every_form_of_pattern_is_found
@@ -106,7 +110,7 @@ macro_rules! capability_cases {
             case authority_survives_a_crash
                 holds "I-16, I-34" shows "";
             case what_it_does_not_serve_is_unsupported
-                holds "I-61" shows "";
+                holds "I-81" shows "";
         }
     };
 }

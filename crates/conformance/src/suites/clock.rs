@@ -30,7 +30,7 @@ macro_rules! clock_cases {
             case neither_the_time_nor_a_sleep_is_state
                 holds "I-34" shows "";
             case what_it_does_not_serve_is_unsupported
-                holds "I-61" shows "";
+                holds "I-81" shows "";
         }
     };
 }

@@ -21,36 +21,36 @@ macro_rules! fs_cases {
     ($then:ident $args:tt) => {
         $crate::$then! { $args fs
             case a_file_is_written_read_listed_and_removed
-                holds "I-66"
+                holds "I-86"
                 shows "fs.write ok, fs.read ok, fs.list ok, fs.stat ok, fs.mkdir ok, fs.delete ok";
             case what_is_not_there_is_not_found
-                holds "I-61"
+                holds "I-81"
                 shows "fs.read not_found, fs.write not_found, fs.list not_found,
 fs.mkdir not_found, fs.delete not_found, fs.stat not_found";
             case what_is_there_already_is_left_as_it_is
                 holds "I-37" shows "fs.write exists, fs.mkdir exists";
             case a_folder_is_no_file_and_a_file_no_folder
-                holds "I-61"
+                holds "I-81"
                 shows "fs.read not_a_file, fs.write not_a_file, fs.list not_a_folder,
 fs.delete not_empty";
             case what_is_refused_on_its_text_begins_nothing
-                holds "I-02, I-66"
+                holds "I-02, I-86"
                 shows "fs.write not_a_file, fs.write too_large, fs.delete bad_target,
                        fs.read bad_target, fs.write bad_target, fs.list bad_target,
                        fs.mkdir bad_target, fs.stat bad_target";
             case no_path_leads_out_of_the_mount
                 holds "I-35" shows "fs.read outside_mount, fs.write outside_mount";
             case what_belongs_to_git_is_never_changed
-                holds "I-66"
+                holds "I-86"
                 shows "fs.write not_permitted, fs.mkdir not_permitted, fs.delete not_permitted";
             case a_write_replaces_the_whole_file
                 holds "I-37" shows "fs.write ok";
             case a_read_is_cut_at_a_character
-                holds "I-66" shows "fs.read ok";
+                holds "I-86" shows "fs.read ok";
             case odd_names_are_names
-                holds "I-66" shows "";
+                holds "I-86" shows "";
             case a_listing_is_sorted_and_limited
-                holds "I-66" shows "fs.list ok";
+                holds "I-86" shows "fs.list ok";
             case writes_side_by_side_leave_one_of_them
                 holds "I-37" shows "";
             case a_lost_write_is_told_by_its_content
@@ -58,7 +58,7 @@ fs.delete not_empty";
             case a_lost_removal_is_told_by_what_is_there
                 holds "I-19" shows "";
             case what_it_does_not_serve_is_unsupported
-                holds "I-61" shows "";
+                holds "I-81" shows "";
         }
     };
 }

@@ -44,7 +44,7 @@ macro_rules! human_cases {
             case requests_survive_a_crash
                 holds "I-11, I-34" shows "";
             case what_it_does_not_serve_is_unsupported
-                holds "I-61" shows "";
+                holds "I-81" shows "";
         }
     };
 }

@@ -25,7 +25,7 @@ macro_rules! images_cases {
             case nothing_in_an_image_grants_anything
                 holds "I-14, I-20" shows "image.register ok";
             case an_image_is_replaced_only_on_request_and_a_built_in_one_never
-                holds "I-14" shows "image.register exists";
+                holds "I-14" shows "image.register exists, image.register built_in";
             case a_malformed_image_is_refused
                 holds "I-08" shows "image.register bad_image";
             case the_tool_table_is_that_of_the_caller_s_image
@@ -33,11 +33,17 @@ macro_rules! images_cases {
             case a_tool_table_changes_with_its_image
                 holds "I-01" shows "tool.list ok";
             case a_host_and_a_process_without_image_have_no_tools
-                holds "I-01" shows "tool.list bad_message";
+                holds "I-01" shows "tool.list ok, tool.list bad_message, tool.call denied";
+            case an_image_is_unregistered_and_a_built_in_one_never
+                holds "I-14"
+                shows "image.unregister ok, image.unregister not_found,
+       image.unregister built_in";
+            case a_tool_group_is_shown_once_it_is_activated
+                holds "I-01" shows "tool.groups ok, tool.list ok";
             case images_survive_a_crash
                 holds "I-34" shows "";
             case what_it_does_not_serve_is_unsupported
-                holds "I-61" shows "";
+                holds "I-81" shows "";
         }
     };
 }
@@ -129,7 +135,7 @@ fn an_image_is_replaced_only_on_request_and_a_built_in_one_never(k: &mut Registr
     k.ok(process(1), replace(next, Some(true)));
     assert_eq!(k.ok(process(1), inspect("mine")).version, "2");
     for name in built_in {
-        assert_eq!(k.refused(host(), replace(image(&name), Some(true))).0, "exists", "{name}");
+        assert_eq!(k.refused(host(), replace(image(&name), Some(true))).0, "built_in", "{name}");
     }
 }
 
@@ -187,15 +193,44 @@ fn a_tool_table_changes_with_its_image(k: &mut Registry) {
 
 fn a_host_and_a_process_without_image_have_no_tools(k: &mut Registry) {
     k.world.image = "gone".into();
-    let table: [(_, Syscall); 4] = [
-        (process(1), tool::List {}.into()),
-        (process(1), call("read_file").into()),
-        (host(), tool::List {}.into()),
-        (host(), call("read_file").into()),
-    ];
-    for (who, call) in table {
-        assert_eq!(k.refused(who, call).0, "bad_message");
+    assert!(k.ok(process(1), tool::List {}).tools.is_empty());
+    assert!(k.ok(process(1), tool::ListGroups {}).groups.is_empty());
+    assert_eq!(k.refused(process(1), call("read_file")).0, "denied");
+    let table: [Syscall; 3] =
+        [tool::List {}.into(), call("read_file").into(), tool::ListGroups {}.into()];
+    for call in table {
+        assert_eq!(k.refused(host(), call).0, "bad_message");
     }
+}
+
+fn an_image_is_unregistered_and_a_built_in_one_never(k: &mut Registry) {
+    let built_in = names(k);
+    let unregister = |name: &str| image::Unregister { image: name.into() };
+    k.ok(process(1), register(image("mine")));
+    assert_eq!(k.ok(process(1), unregister("mine")).name, "mine");
+    assert_eq!(k.refused(process(1), inspect("mine")).0, "not_found");
+    assert_eq!(k.refused(process(1), unregister("mine")).0, "not_found");
+    for name in built_in {
+        assert_eq!(k.refused(host(), unregister(&name)).0, "built_in", "{name}");
+    }
+    k.ok(process(1), register(image("mine")));
+}
+
+fn a_tool_group_is_shown_once_it_is_activated(k: &mut Registry) {
+    let group = json!({ "name": "more", "description": "d", "tools": ["write_file"] });
+    let mine: Image = text::from(json!({
+        "name": "mine", "version": "1", "tools": ["read_file"], "tool_groups": [group],
+    }));
+    k.ok(process(1), register(mine));
+    k.world.image = "mine".into();
+    assert_eq!(k.ok(process(1), tool::List {}).tools, ["read_file"]);
+    let [shown] = &k.ok(process(1), tool::ListGroups {}).groups[..] else { panic!("one group") };
+    assert_eq!((shown.name.as_str(), shown.active), ("more", false));
+    // Showing grants nothing, and hiding takes nothing away: what counts is the image.
+    assert_eq!(k.serve(process(1), call("write_file")), Err(Stop::Perform));
+    k.world.tool_groups = vec!["more".into()];
+    assert_eq!(k.ok(process(1), tool::List {}).tools, ["read_file", "write_file"]);
+    assert!(k.ok(process(1), tool::ListGroups {}).groups[0].active);
 }
 
 fn images_survive_a_crash(k: &mut Registry) {

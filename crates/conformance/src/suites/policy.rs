@@ -34,7 +34,7 @@ macro_rules! policy_cases {
             case what_was_runnable_at_a_crash_is_started
                 holds "I-24" shows "process.recover ok";
             case nobody_starves
-                holds "I-65" shows "";
+                holds "I-85" shows "";
             case the_same_calls_give_the_same_order
                 holds "I-34" shows "";
         }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use libos_abi::{
-    Error, Event, Fault, FsPath, GrantSpec, Millis, Origin, Pid, Syscall, Text, capability,
+    Error, Event, Fault, FsPath, GrantSpec, Millis, Origin, Pid, Resource, Syscall, Text,
+    capability,
     event::ProcessEvent,
     message,
     process::{self, Budget, PlannerSpec, ProcessInfo, ProcessState, Signal, Usage, Wait, WaitOn},
@@ -69,7 +70,7 @@ message.receive timed_out";
             case messages_survive_a_crash
                 holds "I-22, I-34" shows "message.receive ok";
             case what_it_does_not_serve_is_unsupported
-                holds "I-61" shows "";
+                holds "I-81" shows "";
         }
     };
 }
@@ -97,7 +98,7 @@ pub(super) fn spawn() -> process::Spawn {
 }
 
 pub(super) fn exit() -> process::Exit {
-    process::Exit { result: None, message: None, failed: None, code: None, pid: None }
+    text::from(json!({}))
 }
 
 pub(super) fn signal(pid: Pid, signal: Signal) -> process::SendSignal {
@@ -290,7 +291,7 @@ fn a_wait_tells_how_a_child_ended(k: &mut Table) {
     let issued = k.world.issued();
     let [issue] = &issued[..] else { panic!("the result is handed over: {issued:?}") };
     assert_eq!((issue.to, issue.grant.effect), (root, libos_abi::Effect::Allow));
-    assert!(issue.grant.on.matches(&libos_abi::Resource::id("object", object)));
+    assert!(issue.grant.on.matches(&Resource::object(object)));
     assert!(rights(issue).contains(&"read".to_owned()) && !rights(issue).contains(&"write".into()));
     for _ in 0..2 {
         let ending = k.ok(root, wait(one, Some(0)));

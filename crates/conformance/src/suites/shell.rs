@@ -21,26 +21,26 @@ macro_rules! shell_cases {
     ($then:ident $args:tt) => {
         $crate::$then! { $args shell
             case a_program_ends_with_its_code_and_its_output
-                holds "I-66" shows "shell.run ok";
+                holds "I-86" shows "shell.run ok";
             case arguments_are_passed_as_they_are
                 holds "I-28" shows "shell.run ok";
             case standard_input_is_the_text_or_nothing
                 holds "I-28" shows "shell.run ok";
             case long_output_is_whole_or_said_to_be_cut
-                holds "I-66" shows "shell.run ok";
+                holds "I-86" shows "shell.run ok";
             case a_program_that_runs_too_long_is_ended
-                holds "I-66" shows "shell.run timed_out";
+                holds "I-86" shows "shell.run timed_out";
             case refusals_come_before_anything_begins
                 holds "I-02"
                 shows "shell.run bad_arguments, shell.run not_found, shell.run bad_folder";
             case an_abandoned_program_holds_nothing_up
                 holds "I-28" shows "";
             case programs_run_side_by_side
-                holds "I-66" shows "";
+                holds "I-86" shows "";
             case an_outcome_that_nobody_saw_is_unknown
                 holds "I-19" shows "";
             case what_it_does_not_serve_is_unsupported
-                holds "I-61" shows "";
+                holds "I-81" shows "";
         }
     };
 }
