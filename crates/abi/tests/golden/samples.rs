@@ -94,10 +94,10 @@ pub(crate) fn calls() -> Vec<Sample> {
     });
     let request = json!({
         "id": "req-4", "op": "op-6", "pid": "p2", "human": "owner", "ask": { "approval": approval },
-        "asked_at_ms": 5, "state": { "decided": {
+        "root": "p1", "asked_at_ms": 5, "state": { "decided": {
             "decision": { "approve": { "scope": { "until": 1000 } } }, "by": "owner", "at_ms": 6,
             "capability": "cap-9" } },
-        "joined": [{ "pid": "p3", "op": "op-8" }],
+        "joined": [{ "pid": "p3", "op": "op-8", "asked_by": ["cap-2"] }],
     });
     let message = json!({ "id": "msg-5", "from": null, "to": "p2", "subject": "s", "body": "hi",
         "payload": { "n": 1 }, "sent_at_ms": 8, "kind": "interrupt", "channel": "c",
@@ -213,6 +213,7 @@ pub(crate) fn calls() -> Vec<Sample> {
         capability::Requestable { "pid": "p2", "on": "fs:workspace/*", "rights": ["write"] } -> null;
         capability::Keep { "subject": "p2", "keep": ["cap-3"], "memory": true }
             -> { "capabilities": ["cap-4"] };
+        capability::May { "pid": "p2", "right": "read", "on": "object:p1/7" } -> { "allowed": true };
 
         human::AskQuestion { "question": "why?", "context": "because", "human": "ann" }
             -> { "answer": "so" };
