@@ -341,7 +341,7 @@ impl Core {
             }
             Output::Forget(ticket) => drop(self.tickets.remove(&ticket)),
             Output::Effect(order) if order.call.info().service == "audit" => {
-                let outcome = audit::perform(self.journal.as_ref(), &order.call);
+                let outcome = audit::perform(self.journal.as_mut(), order.op, &order.call);
                 self.runner.finished(order.op, outcome);
             }
             Output::Effect(order) => self.runner.perform(*order),

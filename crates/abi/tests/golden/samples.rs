@@ -267,6 +267,7 @@ pub(crate) fn calls() -> Vec<Sample> {
 
         audit::List { "from": 3, "pid": "p2", "limit": 10 }
             -> { "entries": [{ "seq": 3, "at_ms": 9, "event": { "kind": "spawned" } }], "next": 4 };
+        audit::Compact { "before_ms": 7 } -> { "payloads": 2, "bytes": 9000, "list": HASH };
 
         events::Subscribe { "kinds": ["object_changed", "object_gone"], "object": "obj-2.7" }
             -> subscriptions;
