@@ -16,6 +16,7 @@
 //!   provider; [`Store`] for a journal;
 //! - [`toys`]: second implementations. The capability engine among them is the *reference model*:
 //!   it decides by reading its list of grants from the top, for people to check the rules against;
+//! - [`history`]: random histories of an authority, to hold two of them against each other;
 //! - [`coverage`]: which outcomes of which calls no case shows yet.
 //!
 //! It never knows an implementation: those call it.
@@ -31,6 +32,7 @@ mod binding;
 mod case;
 pub mod coverage;
 mod effects;
+pub mod history;
 mod invariants;
 mod kernel;
 pub mod samples;

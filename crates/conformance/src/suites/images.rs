@@ -37,7 +37,7 @@ macro_rules! images_cases {
             case an_image_is_unregistered_and_a_built_in_one_never
                 holds "I-14"
                 shows "image.unregister ok, image.unregister not_found,
-               image.unregister built_in";
+image.unregister built_in";
             case a_tool_group_is_shown_once_it_is_activated
                 holds "I-01" shows "tool.groups ok, tool.list ok";
             case images_survive_a_crash
