@@ -91,6 +91,8 @@ fn launch(kind: &str, program: &str, allowed: Value) -> Launch {
         planner: PlannerSpec { kind: kind.into(), program: program.into() },
         grants: grants(allowed),
         budget: Budget::default(),
+        manifest: None,
+        schedule: None,
     }
 }
 
@@ -223,6 +225,7 @@ async fn answer(host: &dyn Port, id: RequestId, call: &human::Request) {
         }
         human::Ask::Question { .. } => human::Decision::Answer { text: "yes".into() },
         human::Ask::Permission { .. } => human::Decision::Permit { policy: human::Policy::Always },
+        human::Ask::Extension { .. } => human::Decision::Extend { by: 10 },
     };
     host.call(human::Decide { request: id, decision }).await.unwrap();
 }
