@@ -43,7 +43,9 @@ pub mod toys;
 mod world;
 
 pub use binding::Binding;
-pub use case::{Case, Contract, Factory, Failure, Gap, Listed, Report, Seen, Subject};
+pub use case::{
+    Case, Contract, Factory, Failure, Gap, Listed, Outcome, Report, Row, Seen, Subject,
+};
 pub use effects::Effects;
 pub use invariants::statement;
 pub use kernel::{By, Kernel, code, host, process};
@@ -76,6 +78,7 @@ macro_rules! suite {
     (@ policy $($rest:tt)*) => { $crate::policy_cases! { bound_tests [$($rest)*] } };
     (@ clock $($rest:tt)*) => { $crate::clock_cases! { bound_tests [$($rest)*] } };
     (@ objects $($rest:tt)*) => { $crate::objects_cases! { bound_tests [$($rest)*] } };
+    (@ events $($rest:tt)*) => { $crate::events_cases! { bound_tests [$($rest)*] } };
     (@ human $($rest:tt)*) => { $crate::human_cases! { bound_tests [$($rest)*] } };
     (@ images $($rest:tt)*) => { $crate::images_cases! { bound_tests [$($rest)*] } };
     (@ fs $($rest:tt)*) => { $crate::fs_cases! { bound_tests [$($rest)*] } };
