@@ -496,7 +496,7 @@ pub(crate) fn events() -> Vec<Event> {
         ProcessEvent::Readied { pid }.into(),
         ProcessEvent::Paused { pid, by_host: true }.into(),
         ProcessEvent::Resumed { pid }.into(),
-        ProcessEvent::Ended { pid, ending }.into(),
+        ProcessEvent::Ended { pid, parent: Some(Pid(1)), ending }.into(),
         ProcessEvent::Charged { pid, op, usage }.into(),
         ProcessEvent::Settled { op, used: usage }.into(),
         ProcessEvent::Extended { pid, kind: BudgetKind::Cost, by: 10 }.into(),
@@ -513,7 +513,12 @@ pub(crate) fn events() -> Vec<Event> {
         ProcessEvent::Sent(sent).into(),
         ProcessEvent::Received { pid, ids: vec![MessageId(5)] }.into(),
         CapabilityEvent::Granted(granted).into(),
-        CapabilityEvent::Revoked { capability: CapId(3), reason: Some("done".into()) }.into(),
+        CapabilityEvent::Revoked {
+            capability: CapId(3),
+            subject: pid,
+            reason: Some("done".into()),
+        }
+        .into(),
         CapabilityEvent::Reserved { op, charges }.into(),
         CapabilityEvent::Settled { op, gave_back: true }.into(),
         CapabilityEvent::SubjectEnded { subject: pid }.into(),
@@ -575,7 +580,7 @@ pub(crate) fn events() -> Vec<Event> {
         }
         .into(),
         SubscriberEvent::Taken { pid, cursor: 9 }.into(),
-        SubscriberEvent::Ended { pid }.into(),
+        SubscriberEvent::Ended { pid, subscriptions: 2 }.into(),
     ]
 }
 
