@@ -185,11 +185,12 @@ pub(crate) const CRATES: &[CrateRule] = &[
         "imbl", "regex", "rustc-hash", "serde", "serde_json", "slotmap", "thiserror",
     ])),
     place("libos-scheduler", Component, Only(&[
-        "imbl", "rustc-hash", "serde", "slotmap", "thiserror",
+        "imbl", "rustc-hash", "serde", "serde_json", "slotmap", "thiserror",
     ])),
     place("libos-objects", Component, Only(&[
         "imbl", "rustc-hash", "serde", "serde_json", "slotmap", "thiserror",
     ])),
+    place("libos-events", Component, Only(&["imbl", "rustc-hash", "serde", "thiserror"])),
     place("libos-human", Component, Only(&[
         "imbl", "rustc-hash", "serde", "serde_json", "thiserror",
     ])),

@@ -469,6 +469,8 @@ pub enum ObjectEvent {
         from: ObjectId,
         /// What it is now.
         to: ObjectId,
+        /// When, in milliseconds since the epoch.
+        at_ms: u64,
     },
     /// Two objects were connected.
     Linked {
@@ -521,6 +523,8 @@ pub enum ObjectEvent {
         into: Pid,
         /// What was done with what both had changed.
         on_conflict: OnConflict,
+        /// When, in milliseconds since the epoch.
+        at_ms: u64,
     },
     /// The memory of a process was dropped.
     SpaceDropped {

@@ -306,6 +306,7 @@ pub fn describe(event: &Event) -> Value {
         Event::Object(event) => tagged("object", event),
         Event::Human(event) => tagged("human", event),
         Event::Image(event) => tagged("image", event),
+        Event::Subscriber(event) => tagged("subscriber", event),
     }
 }
 

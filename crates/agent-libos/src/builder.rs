@@ -118,6 +118,7 @@ impl Builder {
                 Box::new(libos_objects::Objects::default()),
                 Box::new(libos_human::Humans::default()),
                 Box::new(libos_images::Images::default()),
+                Box::new(libos_events::Events::default()),
             ],
             providers: Vec::new(),
             planners: libos_planner::standard(),

@@ -246,9 +246,7 @@ impl Core {
 
     /// Commits what the steps brought and lets it out.
     fn let_out(&mut self, out: &mut Outputs) -> Result<(), JournalError> {
-        for (part, sync) in
-            [(&mut out.early, Sync::Lazy), (&mut out.durable, Sync::Durable)]
-        {
+        for (part, sync) in [(&mut out.early, Sync::Lazy), (&mut out.durable, Sync::Durable)] {
             if part.is_empty() {
                 continue;
             }

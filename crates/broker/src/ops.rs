@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use libos_abi::{
     CallInfo, Digest, Event, Fault, Few, OpId, Outcome, Pid, Principal, RequestId, Syscall,
     event::{CapabilityEvent, HumanEvent, OpEvent, ProcessEvent, Step, SubscriberEvent},
-    human::{Ask, Asker, Decision},
+    human::{Ask, Decision},
     process::{BudgetKind, Wait, WaitOn},
     wire,
 };
@@ -152,7 +152,8 @@ struct Asked {
     by_broker: bool,
     /// The limit that it is about.
     over: Option<Over>,
-    askers: Few<Asker>,
+    /// Whose operations wait for it.
+    askers: Few<(Pid, OpId)>,
 }
 
 /// How to take one change back.
@@ -245,7 +246,7 @@ impl Ops {
     }
 
     /// Who asked for a request that is not answered yet.
-    pub(crate) fn askers(&self, request: RequestId) -> Few<Asker> {
+    pub(crate) fn askers(&self, request: RequestId) -> Few<(Pid, OpId)> {
         self.requests.get(&request).map(|asked| asked.askers.clone()).unwrap_or_default()
     }
 
@@ -464,16 +465,18 @@ impl Ops {
                     }
                     Ask::Question { .. } | Ask::Permission { .. } => (false, None),
                 };
-                let asker = Asker { pid: request.pid, op: request.op };
-                let askers = std::iter::once(asker).chain(request.joined.iter().copied());
-                let asked = Asked { by_broker, over, askers: askers.collect() };
+                let first = (request.pid, request.op);
+                let joined = request.joined.iter().map(|asker| (asker.pid, asker.op));
+                let askers = std::iter::once(first).chain(joined).collect();
+                let asked = Asked { by_broker, over, askers };
                 self.set_asked(request.id, Some(asked));
             }
             HumanEvent::Joined { request, asker } => self.change_asked(*request, |asked| {
-                asked.askers.push(*asker);
+                asked.askers.push((asker.pid, asker.op));
             }),
             HumanEvent::Left { request, asker } => self.change_asked(*request, |asked| {
-                asked.askers = asked.askers.iter().copied().filter(|a| a != asker).collect();
+                let left = (asker.pid, asker.op);
+                asked.askers = asked.askers.iter().copied().filter(|it| *it != left).collect();
             }),
             HumanEvent::Decided { request, decided } => {
                 self.answered(*request, &decided.decision);
@@ -499,13 +502,13 @@ impl Ops {
     fn answered(&mut self, request: RequestId, answer: &Decision) {
         let Some(asked) = self.requests.get(&request).cloned() else { return };
         self.set_asked(request, None);
-        for asker in &asked.askers {
-            let is_asking = self.get(asker.op).is_some_and(
+        for (_, op) in &asked.askers {
+            let is_asking = self.get(*op).is_some_and(
                 |op| matches!(op.state, OpState::Asking { request: r, .. } if r == request),
             );
             if is_asking {
                 let (over, decision) = (asked.over, Some(answer.clone()));
-                self.change(asker.op, OpState::Asking { request, over, decision });
+                self.change(*op, OpState::Asking { request, over, decision });
             }
         }
     }

@@ -346,7 +346,12 @@ impl Kernel {
             }
             Event::Human(HumanEvent::Decided { request, .. }) => {
                 let what = Happened::RequestAnswered { request: *request };
-                return self.ops.askers(*request).iter().map(|a| (Some(a.pid), what)).collect();
+                return self
+                    .ops
+                    .askers(*request)
+                    .iter()
+                    .map(|(pid, _)| (Some(*pid), what))
+                    .collect();
             }
             _ => return Few::new(),
         })

@@ -313,6 +313,7 @@ impl<'a> Driver<'a> {
             Ask::Approval(_) => "[a]pprove once, for this [p]rocess, [d]eny",
             Ask::Permission { .. } => "[a]lways, [e]ach time, [n]ever, [d]eny",
             Ask::Question { .. } => "your answer",
+            Ask::Extension { .. } => "a number to raise the limit by, [d]eny",
         };
         eprint!("{id}: {choices}? ");
         if let Err(error) = io::stderr().flush() {
@@ -337,9 +338,10 @@ impl<'a> Driver<'a> {
             (Ask::Permission { .. }, "a") => Some(Decision::Permit { policy: Policy::Always }),
             (Ask::Permission { .. }, "e") => Some(Decision::Permit { policy: Policy::AskEachTime }),
             (Ask::Permission { .. }, "n") => Some(Decision::Permit { policy: Policy::Never }),
-            (Ask::Approval(_) | Ask::Permission { .. }, "d") => {
+            (Ask::Approval(_) | Ask::Permission { .. } | Ask::Extension { .. }, "d") => {
                 Some(Decision::Deny { reason: None })
             }
+            (Ask::Extension { .. }, by) => by.parse().ok().map(|by| Decision::Extend { by }),
             (Ask::Question { .. }, text) if !text.is_empty() => {
                 Some(Decision::Answer { text: text.into() })
             }

@@ -76,6 +76,7 @@ pub(crate) async fn fork_child(port: &dyn Port, args: ForkChild) -> Ended {
         budget: args.budget,
         manifest: None,
         schedule: None,
+        pid: None,
     };
     json(port.call(call).await?)
 }
@@ -102,6 +103,7 @@ pub(crate) async fn exec_image(port: &dyn Port, args: ExecImage) -> Ended {
         planner: args.script.map(script),
         keep: args.keep,
         keep_objects: args.keep_objects,
+        pid: None,
     };
     json(port.call(call).await?)
 }
