@@ -38,7 +38,7 @@ impl Clock for SystemClock {
 }
 
 /// The limits of the edge, each with its reason.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Processes that run at the same time: each holds a task and its planner's memory.
     pub running_max: usize,
@@ -98,6 +98,7 @@ pub struct Builder {
     clock: Arc<dyn Clock>,
     limits: Limits,
     run_processes: bool,
+    kept_out: Vec<PathBuf>,
 }
 
 impl Default for Builder {
@@ -125,6 +126,7 @@ impl Builder {
             clock: Arc::new(SystemClock),
             limits: Limits::default(),
             run_processes: true,
+            kept_out: Vec::new(),
         }
     }
 
@@ -189,6 +191,15 @@ impl Builder {
         self
     }
 
+    /// Keeps processes out of a file or folder of the host's own, wherever it lies: they neither
+    /// read nor change it, nor see it listed. The standard provider of files does so; the store is
+    /// kept out of always.
+    #[must_use]
+    pub fn keep_out_of(mut self, path: impl AsRef<Path>) -> Self {
+        self.kept_out.push(path.as_ref().to_owned());
+        self
+    }
+
     /// Opens the store for calls of the host only: no process runs and nothing that a crash left
     /// open is taken up.
     #[must_use]
@@ -221,7 +232,7 @@ impl Builder {
         self,
         watchers: Vec<tokio::sync::mpsc::UnboundedSender<crate::News>>,
     ) -> Result<Runtime, StartError> {
-        let mut files = FsProvider::new();
+        let mut files = self.kept_out.into_iter().fold(FsProvider::new(), FsProvider::keep_out_of);
         let journal: Box<dyn Journal> = match self.store {
             Store::Memory => Box::new(MemoryJournal::new()),
             Store::Folder(folder) => {
