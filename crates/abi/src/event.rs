@@ -57,7 +57,7 @@ pub enum Event {
 #[serde(rename_all = "snake_case")]
 pub enum Principal {
     /// The host's operator, under a name for the audit.
-    Host(String),
+    Host(Arc<str>),
     /// A process.
     Process(Pid),
 }
@@ -242,6 +242,8 @@ pub enum ProcessEvent {
     Ended {
         /// The process.
         pid: Pid,
+        /// Its parent.
+        parent: Option<Pid>,
         /// How.
         ending: Ending,
     },
@@ -341,6 +343,8 @@ pub enum CapabilityEvent {
     Revoked {
         /// The capability.
         capability: CapId,
+        /// Whose it was.
+        subject: Pid,
         /// Why.
         reason: Option<String>,
     },
@@ -623,6 +627,8 @@ pub enum SubscriberEvent {
     Ended {
         /// The process.
         pid: Pid,
+        /// How many it had.
+        subscriptions: u64,
     },
 }
 

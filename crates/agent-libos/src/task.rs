@@ -6,9 +6,9 @@
 use std::path::{Path, PathBuf};
 
 use libos_abi::{
-    GrantSpec,
+    GrantSpec, Manifest,
     image::Image,
-    process::{Budget, Launch, PlannerSpec},
+    process::{Budget, Launch, PlannerSpec, Schedule},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -43,6 +43,10 @@ pub struct TaskFile {
     /// Limits of the task as a whole.
     #[serde(default)]
     pub budget: Budget,
+    /// What bounds the task, whatever it is granted later.
+    pub manifest: Option<Manifest>,
+    /// What the scheduling policy is told.
+    pub schedule: Option<Schedule>,
     /// What it may do. Nothing is granted that is not written here.
     #[serde(default)]
     pub grant: Vec<GrantSpec>,
@@ -134,6 +138,8 @@ pub fn load(path: &Path) -> Result<Loaded, TaskError> {
         planner,
         grants: file.grant,
         budget: file.budget,
+        manifest: file.manifest,
+        schedule: file.schedule,
     };
     Ok(Loaded { launch, image })
 }

@@ -91,7 +91,7 @@ impl Fold for Board {
                     subscriber.queue.pop_front();
                 }
             }
-            SubscriberEvent::Ended { pid } => {
+            SubscriberEvent::Ended { pid, .. } => {
                 if let Some(subscriber) = self.subscribers.remove(pid) {
                     for Subscription { kind, object } in &subscriber.subscriptions {
                         self.index.remove(&(*object, *kind, *pid));

@@ -19,7 +19,7 @@ mod core;
 pub use crate::core::{Limits, QUEUE_MAX};
 
 use libos_abi::{
-    Digest, Effect, Event, Fault, Pid, Reply, Resource, Right, Syscall, capability,
+    DenyReason, Digest, Event, Fault, Pid, Reply, Resource, Right, Syscall, capability,
     event::SubscriberEvent,
     events::{
         self, EndSubscriber, Events as Given, FailureKind, ListSubscriptions, Publish, ReadEvents,
@@ -114,7 +114,14 @@ impl<'c> Server<dyn Context + 'c, Stop> for Events {
     }
 
     fn read(&mut self, cx: &mut (dyn Context + 'c), call: &ReadEvents) -> Result<Given, Stop> {
-        Ok(self.state.events(own(cx)?, call.after, self.limit(call.limit)))
+        let pid = match (cx.caller().pid(), call.pid) {
+            (None, Some(pid)) => pid,
+            (Some(own), Some(pid)) if own != pid => {
+                return Err(Fault::denied(None, DenyReason::NotForProcesses).into());
+            }
+            _ => own(cx)?,
+        };
+        Ok(self.state.events(pid, call.after, self.limit(call.limit)))
     }
 
     fn publish(&mut self, cx: &mut (dyn Context + 'c), call: &Publish) -> Result<(), Stop> {
@@ -128,8 +135,7 @@ impl<'c> Server<dyn Context + 'c, Stop> for Events {
         };
         for pid in self.state.watchers(object, kind) {
             let on = Resource::object(object);
-            let checked = cx.ask(capability::Check { pid, right: Right::Read, on })?;
-            if checked.effect == Effect::Allow {
+            if cx.ask(capability::May { pid, right: Right::Read, on })?.allowed {
                 self.state.change(cx, SubscriberEvent::Told { pid, at_ms, what });
             }
         }
@@ -139,7 +145,8 @@ impl<'c> Server<dyn Context + 'c, Stop> for Events {
     fn end(&mut self, cx: &mut (dyn Context + 'c), call: &EndSubscriber) -> Result<(), Stop> {
         let pid = call.pid;
         if self.state.knows(pid) {
-            self.state.change(cx, SubscriberEvent::Ended { pid });
+            let subscriptions = self.state.subscriptions(pid).len() as u64;
+            self.state.change(cx, SubscriberEvent::Ended { pid, subscriptions });
         }
         Ok(())
     }

@@ -41,11 +41,8 @@ mod view;
 pub use crate::limits::Limits;
 
 use libos_abi::{
-    DenyReason, Digest, Effect, Event, Fault, GrantSpec, Need, Origin, Pattern, Pid, Reply,
-    Resource, Right, Syscall,
-    capability::{self, Checked},
-    event::ObjectEvent,
-    namespace, object,
+    DenyReason, Digest, Event, Fault, GrantSpec, Need, ObjectId, Origin, Pattern, Pid, Reply,
+    Resource, Right, Syscall, capability, event::ObjectEvent, namespace, object,
 };
 use libos_port::{Component, Context, Manifest, Stop, Versioned};
 
@@ -102,15 +99,15 @@ impl Objects {
     }
 }
 
-/// What would be decided for a process.
-fn check(cx: &mut dyn Context, pid: Pid, need: &Need) -> Result<Checked, Stop> {
-    let Need { right, on } = need.clone();
-    Ok(cx.ask(capability::Check { pid, right, on })?)
+/// A right over an object.
+fn over(right: Right, id: ObjectId) -> Need {
+    Need { right, on: Resource::object(id) }
 }
 
-/// Whether a process has a right over an object without a human being asked.
-fn may(cx: &mut dyn Context, pid: Pid, right: Right, on: Resource) -> Result<bool, Stop> {
-    Ok(check(cx, pid, &Need { right, on })?.effect == Effect::Allow)
+/// Whether a process has a right without a human being asked.
+fn may(cx: &mut dyn Context, pid: Pid, need: &Need) -> Result<bool, Stop> {
+    let Need { right, on } = need.clone();
+    Ok(cx.ask(capability::May { pid, right, on })?.allowed)
 }
 
 /// The caller, for calls that make something of a process's own.

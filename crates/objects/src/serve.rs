@@ -1,7 +1,7 @@
 //! The calls: each is planned, asked about where its demand does not say all, and made.
 
 use libos_abi::{
-    DenyReason, Effect, Fault, Need, Pid, Resource, Right,
+    Fault, Need, Pid, Resource, Right,
     event::ObjectEvent,
     namespace::{self, Entry, Namespace},
     object::{
@@ -14,7 +14,7 @@ use libos_abi::{
 };
 use libos_port::{Context, Stop};
 
-use crate::{Objects, check, denied, may, owner, plan};
+use crate::{Objects, denied, may, over, owner, plan};
 
 impl<'c> Server<dyn Context + 'c, Stop> for Objects {
     fn create(&mut self, cx: &mut (dyn Context + 'c), call: &Create) -> Result<Handle, Stop> {
@@ -25,7 +25,7 @@ impl<'c> Server<dyn Context + 'c, Stop> for Objects {
         for parent in parents {
             // One that is gone and one that is denied end in the same error.
             let need = Need { right: Right::Read, on: Resource::object(parent) };
-            if check(cx, owner, &need)?.effect != Effect::Allow || !self.state.has(parent) {
+            if !may(cx, owner, &need)? || !self.state.has(parent) {
                 return Err(denied(need));
             }
         }
@@ -109,7 +109,7 @@ impl<'c> Server<dyn Context + 'c, Stop> for Objects {
             && let Some(info) = found.next()
         {
             let may_see = match stranger {
-                Some(pid) => may(cx, pid, Right::Read, Resource::object(info.id))?,
+                Some(pid) => may(cx, pid, &over(Right::Read, info.id))?,
                 None => true,
             };
             if may_see {
@@ -126,7 +126,7 @@ impl<'c> Server<dyn Context + 'c, Stop> for Objects {
         }
         if let Some(giver) = cx.caller().pid() {
             let need = Need { right: Right::Write, on: Resource::id("process", to) };
-            if check(cx, giver, &need)?.effect != Effect::Allow {
+            if !may(cx, giver, &need)? {
                 return Err(denied(need));
             }
         }
@@ -135,7 +135,7 @@ impl<'c> Server<dyn Context + 'c, Stop> for Objects {
         // Parent and child may message each other as long as they live: what ends a process takes
         // its authority, that over its relatives included.
         let answer = Need { right: Right::Write, on: Resource::id("process", giver) };
-        if check(cx, to, &answer)?.reason == Some(DenyReason::NoGrant) {
+        if !may(cx, to, &answer)? {
             let detail = format!("{to} is no living child or parent of {giver}");
             return Err(FailureKind::ReceiverEnded.because(detail).into());
         }
@@ -189,7 +189,7 @@ impl<'c> Server<dyn Context + 'c, Stop> for Objects {
         }
         let items = view.items.iter();
         let seen: Vec<bool> = items
-            .map(|item| may(cx, pid, Right::Materialize, Resource::object(item.id)))
+            .map(|item| may(cx, pid, &over(Right::Materialize, item.id)))
             .collect::<Result<_, Stop>>()?;
         let choice = call.choice.unwrap_or_default();
         Ok(self.state.materialize(view, &seen, choice, tokens)?)

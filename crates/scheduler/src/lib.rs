@@ -5,7 +5,8 @@
 //! at least one for each runnable process, and each is checked against the table when popped. So
 //! nothing is lost when a transaction is undone, and after recovery the queue is built from the
 //! table. It never performs an effect, never decides what a process may do, and asks only
-//! `capability` (a child's authority) and `image` (what an image plans with).
+//! `capability` (a child's authority), `image` (what an image plans with) and `object` (a child's
+//! memory).
 //!
 //! ```
 //! use libos_port::Component;
@@ -17,20 +18,23 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod budget;
 mod clock;
 mod core;
+mod creation;
+mod life;
 mod limits;
 mod message;
 mod policy;
 mod process;
 
-use libos_abi::{Digest, Event, Fault, Pid, Reply, Syscall, event::ProcessEvent};
+use libos_abi::{DenyReason, Digest, Event, Fault, Pid, Reply, Syscall, event::ProcessEvent};
 use libos_port::{Component, Context, Manifest, Stop, Versioned};
 
-use crate::core::{Life, Table};
+use crate::{core::Table, life::Life};
 pub use crate::{
     limits::{LIMITS, Limits},
-    policy::{Facts, Policy, RoundRobin},
+    policy::{EarliestDeadline, Facts, Policy, RoundRobin, WeightedFair},
 };
 
 /// The component behind `process`, `message` and `clock`.
@@ -79,8 +83,16 @@ impl Scheduler {
         if let Some(process) = self.state.get(pid)
             && matches!(process.life, Life::Runnable)
         {
-            let facts =
-                Facts { root: process.fixed.root, runs: process.run, quanta: process.quantum };
+            let fixed = &process.fixed;
+            let facts = Facts {
+                root: fixed.root,
+                weight: fixed.weight,
+                task_weight: self.state.get(fixed.root).map_or(1, |root| root.fixed.weight),
+                deadline_ms: fixed.deadline_ms,
+                runs: process.run,
+                quanta: process.quantum,
+                used: process.usage,
+            };
             self.queue.push(pid, facts);
         }
     }
@@ -118,6 +130,18 @@ impl Scheduler {
         let pid = (cx.caller().pid()).ok_or_else(|| Fault::bad("this call is for processes"))?;
         self.state.live(pid).map(|_| pid).ok_or(Fault::NoProcess)
     }
+
+    /// The calling process, or for the host the one it names.
+    fn own_or_named(&self, cx: &dyn Context, named: Option<Pid>) -> Result<Pid, Fault> {
+        match (cx.caller().pid(), named) {
+            (Some(own), Some(named)) if own != named => {
+                Err(Fault::denied(None, DenyReason::NotForProcesses))
+            }
+            (Some(_), _) => self.own(cx),
+            (None, Some(named)) => self.state.live(named).map(|_| named).ok_or(Fault::NoProcess),
+            (None, None) => Err(Fault::bad("the host names the process: pid")),
+        }
+    }
 }
 
 /// The point in time at which a call that began at `started_ms` gives up.
@@ -135,7 +159,10 @@ fn at_most(bytes: u64, limit: u64, what: &str) -> Result<(), Fault> {
 
 impl Component for Scheduler {
     fn manifest(&self) -> Manifest {
-        Manifest { serves: &["process", "message", "clock"], imports: &["capability", "image"] }
+        Manifest {
+            serves: &["process", "message", "clock"],
+            imports: &["capability", "image", "object"],
+        }
     }
 
     fn call(&mut self, cx: &mut dyn Context, call: &Syscall) -> Result<Reply, Stop> {

@@ -44,12 +44,11 @@ record! {
         pub text: String,
     }
 
-    /// What would be decided for a process on one right.
-    pub struct Checked {
-        /// What would be decided.
-        pub effect: Effect,
-        /// Why, when it would be denied.
-        pub reason: Option<DenyReason>,
+    /// Whether a process may do something.
+    #[derive(Copy)]
+    pub struct MayReply {
+        /// Whether it may.
+        pub allowed: bool,
     }
 
     /// What one call takes from a finite capability.
@@ -73,7 +72,7 @@ record! {
     }
 }
 
-opaque!(Charge, Checked, Explanation, Capabilities, Granted, GrantedAll, Revoked);
+opaque!(Charge, Explanation, Capabilities, Granted, GrantedAll, Revoked, MayReply);
 
 service! {
     /// Capabilities: look, hand on, take back, explain.
@@ -113,7 +112,7 @@ service! {
         /// What.
         grant: GrantSpec,
     } -> Granted
-    { demand: [own]; effect: State; fails: [BadGrant NotAChild]; }
+    { demand: [own]; effect: State; fails: [BadGrant NotAChild OutsideManifest]; }
 
     /// Takes a capability back, and every one cut from it: one that the caller handed on (of the
     /// host: any).
@@ -155,7 +154,7 @@ service! {
         /// What the child is to get.
         grants: Vec<GrantSpec>,
     } -> GrantedAll
-    { demand: [kernel]; effect: State; fails: [BadGrant]; }
+    { demand: [kernel]; effect: State; fails: [BadGrant OutsideManifest]; }
 
     /// Makes a capability on the kernel's word.
     33 issue Issue {
@@ -205,7 +204,7 @@ service! {
         /// Its own manifest.
         manifest: Option<Manifest>,
     } -> ()
-    { demand: [kernel]; effect: State; fails: [BadGrant]; }
+    { demand: [kernel]; effect: State; fails: [BadGrant OutsideManifest]; }
 
     /// Whether a process may ask a human for this at all.
     38 requestable Requestable {
@@ -230,15 +229,15 @@ service! {
     } -> Revoked
     { demand: [kernel]; effect: State; fails: [NotFound]; }
 
-    /// What would be decided for any process, were every condition on arguments met: `explain`
-    /// without its words.
-    40 check Check {
+    /// Whether a process may do something, seen from outside of any call of it: what depends on
+    /// arguments, or would be used up, does not help; a denial or question that might apply does.
+    40 may May {
         /// The process.
         pid: Pid,
         /// The right.
         right: Right,
         /// The resource.
         on: Resource,
-    } -> Checked
+    } -> MayReply
     { demand: [kernel]; effect: State; fails: []; }
 }

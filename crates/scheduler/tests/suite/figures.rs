@@ -11,7 +11,7 @@ use libos_abi::{
 use libos_port::Component;
 use libos_scheduler::Scheduler;
 
-use crate::rig::{HOST, Rig, spawn};
+use crate::rig::{HOST, ONE, Rig, spawn};
 
 fn resident_bytes() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
@@ -71,7 +71,8 @@ fn figures() {
         while rig.call(HOST, Next {}).unwrap().is_some() {}
         timed("admit", count, |index| {
             let run = 3;
-            rig.call(HOST, libos_abi::process::Admit { pid: pids[index], run }).unwrap();
+            rig.call(HOST, libos_abi::process::Admit { pid: pids[index], run, charge: ONE })
+                .unwrap();
         });
         let lone: Vec<Pid> = (0..calls).map(|_| rig.launch(Budget::default())).collect();
         timed("spawn", calls, |index| {
