@@ -152,7 +152,7 @@ pub enum Fault {
     /// A run of the process that has been superseded.
     #[error("this run of the process is over")]
     StaleRun,
-    /// The call was given up because its process ended or was interrupted.
+    /// The call was given up because its process ended or was cancelled.
     #[error("the call was cancelled with its process")]
     Cancelled,
     /// The store takes no record: nothing was done.
@@ -229,7 +229,7 @@ fault_codes! {
     5 BadMessage "bad_message" "The message is malformed: nothing was done.";
     6 NoProcess "no_process" "The process has ended, or was never there.";
     7 StaleRun "stale_run" "A run of the process that has been superseded.";
-    8 Cancelled "cancelled" "The call was given up because its process ended or was interrupted.";
+    8 Cancelled "cancelled" "The call was given up because its process ended or was cancelled.";
     9 StoreUnavailable "store_unavailable" "The store takes no record: nothing was done.";
     10 Unsupported "unsupported" "No part that serves this call is composed in.";
     11 ProviderFailed "provider_failed"

@@ -57,7 +57,7 @@ pub enum Event {
 #[serde(rename_all = "snake_case")]
 pub enum Principal {
     /// The host's operator, under a name for the audit.
-    Host(String),
+    Host(Arc<str>),
     /// A process.
     Process(Pid),
 }
@@ -242,6 +242,8 @@ pub enum ProcessEvent {
     Ended {
         /// The process.
         pid: Pid,
+        /// Its parent.
+        parent: Option<Pid>,
         /// How.
         ending: Ending,
     },
@@ -341,6 +343,8 @@ pub enum CapabilityEvent {
     Revoked {
         /// The capability.
         capability: CapId,
+        /// Whose it was.
+        subject: Pid,
         /// Why.
         reason: Option<String>,
     },
@@ -465,6 +469,8 @@ pub enum ObjectEvent {
         from: ObjectId,
         /// What it is now.
         to: ObjectId,
+        /// When, in milliseconds since the epoch.
+        at_ms: u64,
     },
     /// Two objects were connected.
     Linked {
@@ -517,6 +523,8 @@ pub enum ObjectEvent {
         into: Pid,
         /// What was done with what both had changed.
         on_conflict: OnConflict,
+        /// When, in milliseconds since the epoch.
+        at_ms: u64,
     },
     /// The memory of a process was dropped.
     SpaceDropped {
@@ -619,6 +627,8 @@ pub enum SubscriberEvent {
     Ended {
         /// The process.
         pid: Pid,
+        /// How many it had.
+        subscriptions: u64,
     },
 }
 

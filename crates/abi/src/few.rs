@@ -139,3 +139,35 @@ mod as_list {
         Vec::deserialize(d).map(SmallVec::from_vec)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Digest, state_digest, wire};
+
+    #[test]
+    fn it_encodes_prints_and_is_hashed_like_a_list() {
+        for length in 0..5_u64 {
+            let list: Vec<u64> = (0..length).collect();
+            let few: Few<u64> = list.iter().copied().collect();
+            assert_eq!(wire::encode(&few), wire::encode(&list));
+            assert_eq!(wire::decode::<Few<u64>>(&wire::encode(&list)).ok(), Some(few.clone()));
+            let digest: Digest = state_digest(&few);
+            assert_eq!(digest, state_digest(&list));
+            let json = serde_json::to_value(&few).expect("numbers are JSON");
+            assert_eq!(json, serde_json::json!(list));
+            assert_eq!(serde_json::from_value::<Few<u64>>(json).ok(), Some(few.clone()));
+            assert_eq!(few, Few::from(list));
+        }
+        assert_eq!(schemars::schema_for!(Few<u64>), schemars::schema_for!(Vec<u64>));
+    }
+
+    #[test]
+    fn it_keeps_the_order_in_which_items_came() {
+        let mut few = Few::one("a");
+        few.push("b");
+        few.extend(["c"]);
+        assert_eq!(&*few, ["a", "b", "c"]);
+        assert_eq!(few.into_iter().collect::<Vec<_>>(), ["a", "b", "c"]);
+    }
+}

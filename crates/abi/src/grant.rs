@@ -331,3 +331,38 @@ pub struct CapabilityInfo {
     /// Whether it can still be used.
     pub status: Status,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state_digest;
+
+    fn manifest(text: &str) -> Manifest {
+        serde_json::from_str(text).expect("a manifest")
+    }
+
+    #[test]
+    fn a_part_of_a_manifest_that_is_absent_is_told_from_an_empty_one() {
+        let absent = manifest("{}");
+        assert_eq!(absent, Manifest::default());
+        for text in [r#"{"authority":[]}"#, r#"{"calls":[]}"#, r#"{"requestable":[]}"#] {
+            let empty = manifest(text);
+            assert_ne!(empty, absent);
+            assert_ne!(state_digest(&empty), state_digest(&absent));
+            assert_eq!(serde_json::to_string(&empty).expect("it is JSON"), text);
+        }
+        assert_eq!(serde_json::to_string(&absent).expect("it is JSON"), "{}");
+    }
+
+    #[test]
+    fn a_manifest_with_an_unknown_key_is_refused() {
+        let texts = [
+            r#"{"budget":{}}"#,
+            r#"{"authority":[{"on":"fs:workspace/*","rights":["read"],"uses":1}]}"#,
+            r#"{"authority":[{"on":"fs","rights":["read"]}]}"#,
+        ];
+        for text in texts {
+            assert!(serde_json::from_str::<Manifest>(text).is_err(), "{text}");
+        }
+    }
+}

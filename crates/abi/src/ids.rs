@@ -164,3 +164,33 @@ impl JsonSchema for ObjectId {
         json_schema!({ "type": "string", "pattern": "^obj-[0-9]+\\.[0-9]+$" })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Pattern, Resource};
+
+    #[test]
+    fn an_object_id_reads_back_from_its_text_and_nothing_else_does() {
+        for id in [ObjectId::new(7, 12), ObjectId::new(0, 0), ObjectId::new(u64::MAX, u64::MAX)] {
+            assert_eq!(id.to_string().parse(), Ok(id));
+        }
+        assert_eq!(ObjectId::new(7, 12).to_string(), "obj-7.12");
+        for bad in ["", "obj-", "obj-7", "obj-7.", "obj-.7", "obj-7.1.2", "obj-+7.1", "7.12"] {
+            let error = bad.parse::<ObjectId>().expect_err("it is no id").to_string();
+            assert_eq!(error, format!("`{bad}` is no object id; such an id looks like `obj-1.1`"));
+        }
+        assert!("obj-18446744073709551616.1".parse::<ObjectId>().is_err(), "it is too large");
+    }
+
+    #[test]
+    fn a_space_covers_its_objects_and_those_of_no_other() {
+        let on = Resource::object(ObjectId::new(7, 12));
+        assert_eq!(on.as_str(), "object:p7/12");
+        assert!(Pattern::space(Pid(7)).matches(&on));
+        assert!(Pattern::space(Pid(7)).matches(&Resource::space(Pid(7))));
+        for other in [1, 70, 77] {
+            assert!(!Pattern::space(Pid(other)).matches(&on), "p{other}");
+        }
+    }
+}

@@ -127,6 +127,7 @@ fn verdict(request: &Request) -> String {
                 Decision::Deny { .. } => "denied".into(),
                 Decision::Answer { .. } => "answered".into(),
                 Decision::Permit { policy } => format!("permitted ({})", show::word(policy)),
+                Decision::Extend { by } => format!("extended (by {by})"),
             };
             let made = decided.capability.map(|cap| format!("; it made {cap}")).unwrap_or_default();
             format!("{}: {what} by `{}`{made}.", request.id, decided.by)
@@ -164,6 +165,12 @@ pub(crate) async fn card(port: &dyn Port, request: &Request) -> String {
                 "answer",
                 &format!("libos approve {id} [--each-time]  |  libos deny {id}"),
             );
+        }
+        Ask::Extension { of, kind, limit, call } => {
+            put(&mut text, "call", call);
+            put(&mut text, "limit", &format!("{limit} {} of {of} are used up", kind.unit()));
+            let id = request.id;
+            put(&mut text, "answer", &format!("libos extend {id} --by N  |  libos deny {id}"));
         }
     }
     if !matches!(request.state, RequestState::Pending) {

@@ -48,7 +48,7 @@ fn row(object: &object::ObjectInfo) -> Vec<String> {
     };
     vec![
         object.id.to_string(),
-        object.r#type.clone(),
+        object.r#type.to_string(),
         object.version.to_string(),
         object.bytes.to_string(),
         object.owner.to_string(),

@@ -53,6 +53,7 @@ pub(crate) fn waits_for(wait: &Wait) -> String {
     match &wait.on {
         WaitOn::Child(pid) => format!("the end of {pid}"),
         WaitOn::Message(_) => "a message".into(),
+        WaitOn::Event(_) => "an event".into(),
         WaitOn::Human(request) => format!("your answer to {request}"),
         WaitOn::Time => match wait.until_ms {
             Some(until) => format!("{} UTC", show::clock(until)),

@@ -118,7 +118,7 @@ fn workers(
         return Ok(roots.iter().map(exact).collect());
     }
     let on = Resource::space(parent);
-    let held = cx.ask(capability::Explain { pid: None, right: Right::Read, on })?;
+    let held = cx.ask(capability::Explain { pid: Some(parent), right: Right::Read, on })?;
     Ok(match held.effect {
         Effect::Deny => Vec::new(),
         Effect::Allow | Effect::Ask => vec![reading(Pattern::space(parent))],
@@ -240,7 +240,7 @@ impl Scheduler {
     }
 
     pub(crate) fn fork_child(&mut self, cx: &mut dyn Context, call: &Fork) -> Result<Made, Stop> {
-        let parent = self.own(cx)?;
+        let parent = self.own_or_named(cx, call.pid)?;
         let asked = call.grants.as_ref().map_or(0, Vec::len);
         let mut grants = call.grants.clone().unwrap_or_default();
         match (call.mode, &call.roots) {
@@ -314,7 +314,7 @@ impl Scheduler {
         cx: &mut dyn Context,
         call: &Exec,
     ) -> Result<StateReply, Stop> {
-        let pid = self.own(cx)?;
+        let pid = self.own_or_named(cx, call.pid)?;
         let process = self.state.live(pid).ok_or(Fault::NoProcess)?;
         if matches!(process.turn.life, Life::Paused { .. }) {
             return Err(Fault::StaleRun.into());

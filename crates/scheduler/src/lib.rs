@@ -27,7 +27,7 @@ mod message;
 mod policy;
 mod process;
 
-use libos_abi::{Digest, Event, Fault, Pid, Reply, Syscall, event::ProcessEvent};
+use libos_abi::{DenyReason, Digest, Event, Fault, Pid, Reply, Syscall, event::ProcessEvent};
 use libos_port::{Component, Context, Manifest, Reversible, Stop};
 
 use crate::core::{Life, Standing, Table};
@@ -128,6 +128,18 @@ impl Scheduler {
     fn own(&self, cx: &dyn Context) -> Result<Pid, Fault> {
         let pid = (cx.caller().pid()).ok_or_else(|| Fault::bad("this call is for processes"))?;
         self.state.live(pid).map(|_| pid).ok_or(Fault::NoProcess)
+    }
+
+    /// The calling process, or for the host the one it names.
+    fn own_or_named(&self, cx: &dyn Context, named: Option<Pid>) -> Result<Pid, Fault> {
+        match (cx.caller().pid(), named) {
+            (Some(own), Some(named)) if own != named => {
+                Err(Fault::denied(None, DenyReason::NotForProcesses))
+            }
+            (Some(_), _) => self.own(cx),
+            (None, Some(named)) => self.state.live(named).map(|_| named).ok_or(Fault::NoProcess),
+            (None, None) => Err(Fault::bad("the host names the process: pid")),
+        }
     }
 }
 

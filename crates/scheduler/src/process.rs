@@ -59,7 +59,8 @@ impl Scheduler {
     }
 
     fn end(&mut self, cx: &mut dyn Context, pid: Pid, ending: Ending) {
-        self.change(cx, pid, ProcessEvent::Ended { pid, ending });
+        let parent = self.state.get(pid).and_then(Process::parent);
+        self.change(cx, pid, ProcessEvent::Ended { pid, parent, ending });
     }
 
     fn terminate(&mut self, cx: &mut dyn Context, target: Pid, reason: Option<&str>) {
@@ -155,7 +156,7 @@ impl<'a> Server<dyn Context + 'a, Stop> for Scheduler {
     }
 
     fn exit(&mut self, cx: &mut (dyn Context + 'a), call: &Exit) -> Result<StateReply, Stop> {
-        let pid = self.own(cx)?;
+        let pid = self.own_or_named(cx, call.pid)?;
         let bytes = |text: &Option<String>| text.as_ref().map_or(0, |text| text.len() as u64);
         at_most(bytes(&call.message), LIMITS.word_bytes_max, "last word")?;
         at_most(bytes(&call.code), LIMITS.code_bytes_max, "code")?;

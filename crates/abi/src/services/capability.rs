@@ -44,6 +44,13 @@ record! {
         pub text: String,
     }
 
+    /// Whether a process may do something.
+    #[derive(Copy)]
+    pub struct MayReply {
+        /// Whether it may.
+        pub allowed: bool,
+    }
+
     /// What one call takes from a finite capability.
     pub struct Charge {
         /// The capability.
@@ -65,7 +72,7 @@ record! {
     }
 }
 
-opaque!(Charge, Explanation, Capabilities, Granted, GrantedAll, Revoked);
+opaque!(Charge, Explanation, Capabilities, Granted, GrantedAll, Revoked, MayReply);
 
 service! {
     /// Capabilities: look, hand on, take back, explain.
@@ -105,7 +112,7 @@ service! {
         /// What.
         grant: GrantSpec,
     } -> Granted
-    { demand: [own]; effect: State; fails: [BadGrant NotAChild]; }
+    { demand: [own]; effect: State; fails: [BadGrant NotAChild OutsideManifest]; }
 
     /// Takes a capability back, and every one cut from it: one that the caller handed on (of the
     /// host: any).
@@ -147,7 +154,7 @@ service! {
         /// What the child is to get.
         grants: Vec<GrantSpec>,
     } -> GrantedAll
-    { demand: [kernel]; effect: State; fails: [BadGrant]; }
+    { demand: [kernel]; effect: State; fails: [BadGrant OutsideManifest]; }
 
     /// Makes a capability on the kernel's word.
     33 issue Issue {
@@ -197,7 +204,7 @@ service! {
         /// Its own manifest.
         manifest: Option<Manifest>,
     } -> ()
-    { demand: [kernel]; effect: State; fails: [BadGrant]; }
+    { demand: [kernel]; effect: State; fails: [BadGrant OutsideManifest]; }
 
     /// Whether a process may ask a human for this at all.
     38 requestable Requestable {
@@ -221,4 +228,16 @@ service! {
         memory: bool,
     } -> Revoked
     { demand: [kernel]; effect: State; fails: [NotFound]; }
+
+    /// Whether a process may do something, seen from outside of any call of it: what depends on
+    /// arguments, or would be used up, does not help; a denial or question that might apply does.
+    40 may May {
+        /// The process.
+        pid: Pid,
+        /// The right.
+        right: Right,
+        /// The resource.
+        on: Resource,
+    } -> MayReply
+    { demand: [kernel]; effect: State; fails: []; }
 }

@@ -196,6 +196,8 @@ service! {
         after: Option<u64>,
         /// How many at most; 100 if absent.
         limit: Option<u32>,
+        /// The process, for the host; the caller if absent.
+        pid: Option<Pid>,
     } -> Events
     { demand: [own]; effect: State; fails: []; }
 

@@ -21,6 +21,8 @@ record! {
         pub op: OpId,
         /// Who asks.
         pub pid: Pid,
+        /// The root of its task. Identical requests of one task are one card.
+        pub root: Pid,
         /// Who is asked.
         pub human: String,
         /// What is asked.
@@ -34,12 +36,13 @@ record! {
     }
 
     /// A process and the operation of it that waits for an answer.
-    #[derive(Copy)]
     pub struct Asker {
         /// The process.
         pub pid: Pid,
         /// Its operation.
         pub op: OpId,
+        /// For an approval: the grants of this process that say `ask`.
+        pub asked_by: Vec<CapId>,
     }
 
     /// A call that needs a human's word.
@@ -246,8 +249,9 @@ service! {
         3 "wrong_answer" WrongAnswer;
         /// The human refused.
         4 "refused" Refused;
-        /// Nobody may be asked for so much: whole kinds of shell, capability or host authority,
-        /// the root of a mount, or what the task's manifest does not let it ask for.
+        /// Nobody may be asked for so much: authority of the host, most whole kinds, a program that
+        /// runs any other, a whole mount or memory, or what the task's manifest does not let it
+        /// ask for.
         5 "not_requestable" NotRequestable;
     }
 

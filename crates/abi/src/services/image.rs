@@ -93,7 +93,7 @@ service! {
     { demand: [Write on image by |c| Resource::named("image", &c.image.name)]; effect: State;
       fails: [Exists BadImage BuiltIn]; }
 
-    /// Removes an image. Processes made from it keep their prompt but have no tools any more.
+    /// Removes an image. Processes made from it go on, but have no tools any more.
     4 unregister Unregister {
         /// Its name.
         image: String,

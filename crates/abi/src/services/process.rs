@@ -270,7 +270,7 @@ pub enum ProcessState {
 /// The thing a process waits for.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-#[derive(Hash, PartialOrd, Ord)]
+#[derive(Copy, Hash, PartialOrd, Ord)]
 pub enum WaitOn {
     /// That a child ends.
     Child(Pid),
@@ -563,7 +563,7 @@ service! {
     } -> ChildEnding
     { demand: [own]; effect: State; fails: [NotAChild TimedOut]; }
 
-    /// Ends the caller.
+    /// Ends the caller (of the host: any process), and nothing below it.
     4 exit Exit {
         /// The object it leaves as its result; the caller must be able to read it.
         result: Option<ObjectId>,
@@ -573,8 +573,10 @@ service! {
         failed: Option<bool>,
         /// The code of the error it failed with, as in `denied`.
         code: Option<String>,
+        /// The process, for the host; the caller if absent.
+        pid: Option<Pid>,
     } -> StateReply
-    { demand: [Read on object by |c| c.result.map(|id| Resource::id("object", id))];
+    { demand: [Read on object by |c| c.result.map(Resource::object)];
       effect: State; fails: []; }
 
     /// Holds, releases, cancels or ends a child (of the host: any process).
@@ -638,6 +640,8 @@ service! {
         manifest: Option<Manifest>,
         /// What the scheduling policy is told.
         schedule: Option<Schedule>,
+        /// The process, for the host; the caller if absent.
+        pid: Option<Pid>,
     } -> Made
     { demand: [Write on process by |_| Resource::named("process", "spawn")]; effect: State;
       fails: []; }
@@ -655,6 +659,8 @@ service! {
         keep: Option<Vec<CapId>>,
         /// Whether to keep its objects; true if absent.
         keep_objects: Option<bool>,
+        /// The process, for the host; the caller if absent.
+        pid: Option<Pid>,
     } -> StateReply
     { demand: [Execute on image by |c| Resource::named("image", &c.image)]; effect: State;
       fails: [UnknownImage NotHeld]; }

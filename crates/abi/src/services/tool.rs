@@ -15,7 +15,7 @@ record! {
 
     /// The tools of a process.
     pub struct Tools {
-        /// The names, in the order of the image's table.
+        /// The names, in the order of the image: its table, then its groups.
         pub tools: Vec<String>,
     }
 

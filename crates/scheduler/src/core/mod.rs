@@ -239,7 +239,7 @@ impl Undo for Table {
             ProcessEvent::Resumed { pid } => {
                 self.edit_turn(*pid, |turn| turn.life = turn.life.resumed());
             }
-            ProcessEvent::Ended { pid, ending } => self.ended(*pid, ending),
+            ProcessEvent::Ended { pid, ending, .. } => self.ended(*pid, ending),
             ProcessEvent::Charged { pid, op, usage } => self.charged(*pid, *op, *usage),
             ProcessEvent::Settled { op, used } => self.settled(*op, *used),
             ProcessEvent::Extended { pid, kind, by } => {
