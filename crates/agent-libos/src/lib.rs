@@ -29,6 +29,7 @@ mod builder;
 pub mod control;
 mod core_loop;
 mod hydrate;
+pub mod retention;
 mod runner;
 pub mod task;
 

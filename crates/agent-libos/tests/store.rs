@@ -163,6 +163,8 @@ fn launch(kind: &str, plan: &[Value], workspace: Option<&std::path::Path>) -> La
         planner: PlannerSpec { kind: kind.into(), program: program.as_str().into() },
         grants,
         budget: Budget::default(),
+        manifest: None,
+        schedule: None,
     }
 }
 

@@ -1,17 +1,18 @@
 //! What holds of the queue whatever is asked, answered and ended, in whatever order.
 #![allow(clippy::panic, clippy::unwrap_used, reason = "helpers of tests")]
 
-mod common;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use common::{Kernel, host, process as by};
 use libos_abi::{
     CapId, Digest, Json, Need, OpId, Pid, Request as _, RequestId, Right, Scope, Syscall,
     capability,
     human::{self, Ask, Decision, Policy, Request, RequestState},
     process::{BudgetKind, WaitOn},
 };
+use libos_conformance::{Kernel, host, process as by};
 use libos_human::{Humans, Limits};
 use libos_port::Stop;
 use proptest::prelude::*;
@@ -110,7 +111,7 @@ fn answer(ask: &Ask, yes: bool) -> Decision {
 
 /// Which request a call waits for, if it was not refused.
 fn waits_for(k: &mut Kernel<Humans>, pid: u64, op: u64, call: &Syscall) -> Option<RequestId> {
-    match k.serve(by(pid), op, call.clone()) {
+    match k.serve(by(pid).op(op), call.clone()) {
         Ok(reply) => match &call {
             Syscall::Human(human::Call::Open(_)) => human::Open::reply(reply).map(|it| it.request),
             Syscall::Human(human::Call::OpenExtension(_)) => {
@@ -140,17 +141,17 @@ type Waiting = BTreeMap<(Pid, OpId), RequestId>;
 
 /// Answers a request; what it makes is for each that waits.
 fn answers(k: &mut Kernel<Humans>, id: u64, yes: bool, waiting: &mut Waiting) {
-    let all = k.ok(host(), 0, human::List { all: Some(true) }).requests;
+    let all = k.ok(host(), human::List { all: Some(true) }).requests;
     let Some(card) = all.iter().find(|it| it.id == RequestId(id)) else {
         return;
     };
     let decision = answer(&card.ask, yes);
     let decide = human::Decide { request: card.id, decision };
     if card.state != RequestState::Pending {
-        assert_eq!(k.refused(host(), 0, decide).0, "already_decided");
+        assert_eq!(k.refused(host(), decide).0, "already_decided");
         return;
     }
-    k.ok(host(), 0, decide);
+    k.ok(host(), decide);
     let is_issue = |it: &&Syscall| matches!(it, Syscall::Capability(capability::Call::Issue(_)));
     let issued = k.world.sent.iter().filter(is_issue).count();
     let expected = match card.ask {
@@ -165,7 +166,7 @@ fn answers(k: &mut Kernel<Humans>, id: u64, yes: bool, waiting: &mut Waiting) {
 /// Each that waits is on the one card that it was told of, and nobody else is; no task sees the
 /// same twice, and none asks too much.
 fn check(k: &mut Kernel<Humans>, waiting: &Waiting) {
-    let cards = k.ok(host(), 0, human::List { all: None }).requests;
+    let cards = k.ok(host(), human::List { all: None }).requests;
     let on_cards: Vec<_> =
         cards.iter().flat_map(|it| askers(it).into_iter().map(|who| (who, it.id))).collect();
     let shown: Waiting = on_cards.iter().copied().collect();
@@ -180,7 +181,7 @@ fn check(k: &mut Kernel<Humans>, waiting: &Waiting) {
         };
         assert!(seen.insert((card.root, what)), "twice: {card:?}");
     }
-    let all = k.ok(host(), 0, human::List { all: Some(true) }).requests;
+    let all = k.ok(host(), human::List { all: Some(true) }).requests;
     for root in [1, 4].map(Pid) {
         let of = |list: &[Request]| list.iter().filter(|it| it.root == root).count() as u64;
         assert!(of(&cards) <= LIMITS.task_pending_max);
@@ -193,19 +194,17 @@ fn check(k: &mut Kernel<Humans>, waiting: &Waiting) {
 }
 
 proptest! {
-    // Each call is held against the laws of the common kernel, which fold the journal.
-    #![proptest_config(ProptestConfig::with_cases(64))]
-
     #[test]
     fn each_that_waits_is_on_one_card(program in prop::collection::vec(actions(), 1..60)) {
-        let mut k = Kernel { part: Humans::with_limits(LIMITS), ..Kernel::default() };
+        let mut k = Kernel::new(Rc::new(|| Box::new(Humans::with_limits(LIMITS))));
+        k.is_strict = false;
         k.world.roots.extend(ROOTS);
         let mut waiting = Waiting::new();
         let mut latest: Option<(u64, u64, Syscall)> = None;
         for (action, op) in program.iter().zip(1..) {
             match (action, ask(action, op)) {
                 (Action::End(pid), _) => {
-                    k.ok(host(), 0, human::Cancel { pid: Pid(*pid) });
+                    k.ok(host(), human::Cancel { pid: Pid(*pid) });
                     waiting.retain(|(it, _), _| *it != Pid(*pid));
                 }
                 (Action::Answer(id, yes), _) => answers(&mut k, *id, *yes, &mut waiting),
@@ -225,8 +224,9 @@ proptest! {
             }
             check(&mut k, &waiting);
         }
+        k.check_fold();
         for pid in 1..6 {
-            k.ok(host(), 0, human::Cancel { pid: Pid(pid) });
+            k.ok(host(), human::Cancel { pid: Pid(pid) });
         }
         check(&mut k, &Waiting::new());
     }

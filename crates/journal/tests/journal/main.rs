@@ -13,6 +13,7 @@ mod contract;
 mod crash;
 mod disk;
 mod exported;
+mod golden;
 mod proofs;
 mod snapshots;
 mod store;
