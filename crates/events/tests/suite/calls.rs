@@ -48,7 +48,7 @@ fn take(limit: Option<u32>) -> WaitEvents {
 }
 
 fn look(after: Option<u64>) -> ReadEvents {
-    ReadEvents { after, limit: None }
+    ReadEvents { after, limit: None, pid: None }
 }
 
 fn kinds(subscriptions: &[Subscription]) -> Vec<(EventKind, Option<u64>)> {
@@ -194,7 +194,7 @@ fn a_look_goes_on_behind_a_number_and_an_unknown_one_gives_none() {
     }
     k.ok(process(1), take(Some(1)));
     let behind = |k: &mut Board, after, limit| {
-        let seen = k.ok(process(1), ReadEvents { after: Some(after), limit });
+        let seen = k.ok(process(1), ReadEvents { after: Some(after), limit, pid: None });
         (seen.events.iter().map(|event| event.number).collect::<Vec<_>>(), seen.cursor)
     };
     assert_eq!(behind(&mut k, 1, Some(2)), (vec![2, 3], 3));

@@ -40,14 +40,14 @@ namespace.list ok, namespace.list not_found, namespace.lookup ok";
             case a_list_grows_by_its_entries
                 holds "I-34"
                 shows "object.append ok, object.append not_a_list, object.append not_found,
-       object.append version_conflict, object.append too_large";
+object.append version_conflict, object.append too_large";
             case what_never_changes_never_changes
                 holds "I-08"
                 shows "object.update immutable, object.append immutable, object.read ok";
             case a_payload_that_was_given_up_is_gone_and_its_history_stays
                 holds "I-27"
                 shows "object.release ok, object.release released, object.release not_found,
-       object.read released, object.update released, object.append released";
+object.read released, object.update released, object.append released";
             case objects_are_connected_and_taken_apart
                 holds "I-13"
                 shows "object.link ok, object.link not_found, object.link too_large,
@@ -58,7 +58,7 @@ namespace.list ok, namespace.list not_found, namespace.lookup ok";
             case an_object_is_handed_over_under_a_new_id
                 holds "I-13, I-27"
                 shows "object.transfer ok, object.transfer not_found,
-       object.transfer receiver_ended, object.transfer denied";
+object.transfer receiver_ended, object.transfer denied";
             case a_copied_memory_is_of_its_own
                 holds "I-13" shows "object.fork_space ok";
             case a_memory_is_merged_by_what_changed
@@ -73,7 +73,7 @@ namespace.list ok, namespace.list not_found, namespace.lookup ok";
             case a_rendering_shows_what_fits_and_may_be_seen
                 holds "I-13"
                 shows "object.materialize ok, object.materialize no_view,
-       object.materialize pinned_over_budget";
+object.materialize pinned_over_budget";
             case objects_and_names_survive_a_crash
                 holds "I-34" shows "";
             case what_it_does_not_serve_is_unsupported
