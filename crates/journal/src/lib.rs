@@ -182,7 +182,7 @@ pub struct Dropped {
     pub blobs: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// The digest of their digests in order: which ones these were can be checked against the store.
+    /// The digest of their digests in order: which ones these were is kept in the store.
     pub list: Digest,
 }
 
