@@ -13,8 +13,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
 use libos_abi::{Digest, Fault, OpId, Outcome, Syscall};
+use libos_bindings::inbox::{Empty, Inbox};
 use libos_broker::{Input, Kernel, Notice, Output, Outputs, Part, Submission, Submitter, Ticket};
 use libos_journal::{Batch, Blobs, Head, Journal, JournalError, Sync};
 use libos_port::{EffectOutcome, Reconciled};
@@ -83,7 +83,7 @@ impl Watch {
 pub(crate) struct Core {
     kernel: Kernel,
     journal: Box<dyn Journal>,
-    messages: Receiver<Message>,
+    messages: Inbox<Message>,
     runner: Runner,
     clock: Arc<dyn Clock>,
     limits: Limits,
@@ -103,6 +103,8 @@ pub(crate) struct Core {
     /// Whether it was told to stop: then nobody waits for the disk.
     stopping: bool,
     idle_told: bool,
+    /// How many callers were answered after the last durable write.
+    answered: usize,
     run_processes: bool,
 }
 
@@ -110,7 +112,7 @@ impl Core {
     pub(crate) fn new(
         kernel: Kernel,
         journal: Box<dyn Journal>,
-        messages: Receiver<Message>,
+        messages: Inbox<Message>,
         runner: Runner,
         clock: Arc<dyn Clock>,
         limits: Limits,
@@ -132,6 +134,7 @@ impl Core {
             kept: VecDeque::new(),
             stopping: false,
             idle_told: false,
+            answered: 0,
             run_processes: false,
         }
     }
@@ -176,8 +179,11 @@ impl Core {
                 }
             };
             let mut next = Some(first);
-            for _ in 0..self.limits.batch_messages_max {
-                let Some(message) = next.take().or_else(|| self.next_message()) else {
+            let mut gathered_until = None;
+            for taken in 0..self.limits.batch_messages_max {
+                let here = next.take().or_else(|| self.next_message());
+                let Some(message) = here.or_else(|| self.gather(taken, &out, &mut gathered_until))
+                else {
                     break;
                 };
                 if matches!(message, Message::Shutdown) {
@@ -190,9 +196,27 @@ impl Core {
         }
     }
 
+    /// Waits a moment for more to write in one go. Those who were answered together, once their
+    /// records were on disk, mostly come again together: one commit for all of them costs what
+    /// one for the first would.
+    fn gather(
+        &mut self,
+        taken: usize,
+        out: &Outputs,
+        until: &mut Option<Instant>,
+    ) -> Option<Message> {
+        if out.durable.is_empty() || taken >= self.answered {
+            return None;
+        }
+        let time = Duration::from_micros(self.limits.gather_us);
+        let until = *until.get_or_insert_with(|| Instant::now() + time);
+        let left = until.saturating_duration_since(Instant::now());
+        (!left.is_zero()).then(|| self.messages.take_within(left).ok()).flatten()
+    }
+
     /// The next message that is here already.
     fn next_message(&mut self) -> Option<Message> {
-        self.kept.pop_front().or_else(|| self.messages.try_recv().ok())
+        self.kept.pop_front().or_else(|| self.messages.try_take().ok())
     }
 
     /// Waits for a message, a timer or the time to write what is in line. `None` when a timer may
@@ -202,26 +226,26 @@ impl Core {
             return Ok(Some(message));
         }
         if self.lazy_since_ms.is_some() {
-            match self.messages.recv_timeout(Duration::from_millis(self.limits.lazy_flush_ms)) {
+            match self.messages.take_within(Duration::from_millis(self.limits.lazy_flush_ms)) {
                 Ok(message) => return Ok(Some(message)),
-                Err(RecvTimeoutError::Timeout) => {
+                Err(Empty::Nothing) => {
                     self.flush()?;
                 }
-                Err(RecvTimeoutError::Disconnected) => return Ok(Some(Message::Shutdown)),
+                Err(Empty::Closed) => return Ok(Some(Message::Shutdown)),
             }
         }
         self.tell_idle();
         let received = match self.kernel.next_deadline_ms() {
-            None => self.messages.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            None => self.messages.take(),
             Some(deadline) => {
                 let wait = deadline.saturating_sub(self.clock.now_ms());
-                self.messages.recv_timeout(Duration::from_millis(wait))
+                self.messages.take_within(Duration::from_millis(wait))
             }
         };
         match received {
             Ok(message) => Ok(Some(message)),
-            Err(RecvTimeoutError::Timeout) => Ok(None),
-            Err(RecvTimeoutError::Disconnected) => Ok(Some(Message::Shutdown)),
+            Err(Empty::Nothing) => Ok(None),
+            Err(Empty::Closed) => Ok(Some(Message::Shutdown)),
         }
     }
 
@@ -287,6 +311,10 @@ impl Core {
                 self.write(|journal| journal.append(&batch, sync))?;
                 let since = self.lazy_since_ms.unwrap_or_else(|| self.clock.now_ms());
                 self.lazy_since_ms = (sync == Sync::Lazy).then_some(since);
+            }
+            if sync == Sync::Durable {
+                let is_reply = |output: &&Output| matches!(output, Output::Reply(..));
+                self.answered = released.iter().filter(is_reply).count();
             }
             for output in released.drain(..) {
                 self.release(output);
@@ -359,7 +387,7 @@ impl Core {
         let what = self.refusal.insert(error.to_string()).clone();
         let until = Instant::now() + Duration::from_millis(self.limits.store_retry_ms);
         loop {
-            match self.messages.recv_deadline(until) {
+            match self.messages.take_within(until.saturating_duration_since(Instant::now())) {
                 Ok(Message::Submit { from: Submitter::Host(_), reply, .. }) => {
                     // A caller that has gone away needs no answer.
                     drop(reply.send(Err(Fault::StoreUnavailable { what: what.clone() }.into())));
@@ -369,13 +397,14 @@ impl Core {
                         self.watchers.push(watcher);
                     }
                 }
-                Ok(Message::Shutdown) | Err(RecvTimeoutError::Disconnected) => {
+                Ok(Message::Shutdown) | Err(Empty::Closed) => {
                     self.stopping = true;
                     self.kept.push_back(Message::Shutdown);
                     return;
                 }
                 Ok(message) => self.kept.push_back(message),
-                Err(RecvTimeoutError::Timeout) => return,
+                Err(Empty::Nothing) if Instant::now() < until => {}
+                Err(Empty::Nothing) => return,
             }
         }
     }

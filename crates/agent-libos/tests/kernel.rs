@@ -460,8 +460,8 @@ async fn a_held_process_does_nothing_until_it_is_released() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_exit_never_waits_for_a_human() {
     let mut stage = Stage::start(Builder::new());
-    let plan = script(&[json!({ "exit": { "result": "obj-7" } })]);
-    let allowed = json!([{ "on": "object:obj-7", "rights": ["read"], "effect": "ask" }]);
+    let plan = script(&[json!({ "exit": { "result": "obj-7.1" } })]);
+    let allowed = json!([{ "on": "object:p7/1", "rights": ["read"], "effect": "ask" }]);
     let ending = stage.run(launch("script", &plan, allowed)).await;
     assert_eq!((ending.state, ending.code.as_deref()), (ProcessState::Failed, Some("denied")));
 }

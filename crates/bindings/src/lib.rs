@@ -6,6 +6,8 @@
 //! itself a [`Component`](libos_port::Component), an [`Authority`](libos_port::Authority) or a
 //! [`Provider`](libos_port::Provider), so whoever composes it in cannot tell the difference.
 //!
+//! [`inbox`] is how messages of any thread reach the one thread of the core.
+//!
 //! A binding carries calls and decides nothing. It never knows a part, never keeps state of one,
 //! and never waits for a peer that is gone: a call then ends in a
 //! [`Fault::ProviderFailed`](libos_abi::Fault::ProviderFailed) whose kind begins with `binding.`
@@ -39,6 +41,7 @@ mod codec;
 mod component;
 mod error;
 mod frame;
+pub mod inbox;
 mod link;
 mod message;
 mod provider;

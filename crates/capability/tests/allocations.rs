@@ -1,4 +1,5 @@
 //! What a decision allocates: nothing on the allowed path, unless a finite grant is to be charged.
+//! And what a process costs.
 #![allow(clippy::panic, clippy::unwrap_used, reason = "helpers of tests")]
 
 mod common;
@@ -69,4 +70,35 @@ fn a_mark_to_come_back_to_allocates_nothing() {
     world.engine.begin();
     let counted = allocation_counter::measure(|| world.engine.begin());
     assert_eq!(counted.count_total, 0);
+}
+
+/// What a million processes would hold, by the bytes of so many.
+fn bytes_each(processes: u64, grants: impl Fn(u64) -> Vec<String>) -> u64 {
+    let mut world = World::new();
+    for pid in 1..=processes {
+        for text in grants(pid) {
+            world.host_grants(pid, &text).unwrap();
+        }
+    }
+    let mut engine = None;
+    let counted = allocation_counter::measure(|| engine = Some(world.folded()));
+    assert_eq!(engine.unwrap().digest(), world.live_digest());
+    u64::try_from(counted.bytes_current).unwrap() / processes
+}
+
+#[test]
+fn a_process_costs_what_it_holds_and_no_more() {
+    // Just after tables have doubled, when they are emptiest, and just before.
+    for processes in [7_200, 14_300] {
+        assert_eq!(bytes_each(processes, |_| Vec::new()), 0);
+        let two = |pid: u64| {
+            vec![
+                format!("allow process:p{} write", pid + 1),
+                format!("allow fs:workspace/src/a/long/way/down/{}/* read delegable=1", pid % 5),
+            ]
+        };
+        let bytes = bytes_each(processes, two);
+        println!("{bytes} bytes for each of {processes} processes with two grants");
+        assert!(bytes <= 512, "{bytes} bytes");
+    }
 }

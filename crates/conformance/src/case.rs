@@ -17,8 +17,8 @@ use crate::{Binding, invariants};
 /// Makes a part, as often as it is needed.
 pub type Factory<T> = Rc<dyn Fn() -> T>;
 
-/// What came of which call: the call's name, then `ok`, `wait`, `perform` or an error's code.
-pub type Seen = BTreeSet<(&'static str, &'static str)>;
+/// What came of the calls that were made.
+pub type Seen = BTreeSet<Outcome>;
 
 /// What a case works on: a part in its surroundings.
 pub trait Subject: Sized + 'static {
@@ -98,15 +98,29 @@ pub struct Report {
     pub failed: Vec<Failure>,
 }
 
-/// The rows of a contract, whatever it is about.
+/// An outcome of a call: its name, then `ok`, `wait`, `perform` or an error's code.
+pub type Outcome = (&'static str, &'static str);
+
+/// The cases of a contract, whatever it is about.
 #[derive(Debug)]
 pub struct Listed {
     /// The contract.
     pub name: &'static str,
     /// The services it is about.
     pub serves: &'static [&'static str],
-    /// Name, invariants and shown outcomes of each case.
-    pub cases: Vec<(&'static str, Vec<&'static str>, Vec<(&'static str, &'static str)>)>,
+    /// Its cases.
+    pub cases: Vec<Row>,
+}
+
+/// What the table of a suite says of a case.
+#[derive(Debug)]
+pub struct Row {
+    /// Its name.
+    pub name: &'static str,
+    /// The invariants it holds a part to.
+    pub invariants: Vec<&'static str>,
+    /// The outcomes it shows.
+    pub outcomes: Vec<Outcome>,
 }
 
 /// The parts of a list as a table writes it.
@@ -121,7 +135,7 @@ impl<S> Case<S> {
     }
 
     /// The outcomes it shows.
-    fn outcomes(&self) -> Vec<(&'static str, &'static str)> {
+    fn outcomes(&self) -> Vec<Outcome> {
         let pair = |part: &'static str| part.split_once(' ').unwrap_or((part, ""));
         parts(self.shows).map(pair).collect()
     }
@@ -131,7 +145,11 @@ impl<S: Subject> Contract<S> {
     /// Its rows.
     #[must_use]
     pub fn listed(&self) -> Listed {
-        let row = |case: &Case<S>| (case.name, case.invariants(), case.outcomes());
+        let row = |case: &Case<S>| Row {
+            name: case.name,
+            invariants: case.invariants(),
+            outcomes: case.outcomes(),
+        };
         Listed { name: self.name, serves: self.serves, cases: self.cases.iter().map(row).collect() }
     }
 

@@ -137,8 +137,8 @@ impl Effects {
 
     /// What every provider must do with a call of another's service.
     pub(crate) fn refuses_what_it_does_not_serve(&mut self) {
-        let known = |name: &&str| SERVICES.iter().any(|info| info.name == *name);
-        assert!(self.serves().iter().all(|name| known(name)), "each is a service");
+        let known = |name: &&'static str| SERVICES.iter().any(|info| info.name == *name);
+        assert!(self.serves().iter().all(known), "each is a service");
         let foreign = libos_abi::audit::List { from: None, pid: None, limit: None };
         assert_eq!(self.not_started(foreign), "unsupported");
         assert!(self.calls().is_empty(), "it makes no call of its own");

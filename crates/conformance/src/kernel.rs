@@ -278,7 +278,7 @@ impl<P: ?Sized + Component> Kernel<P> {
 
     fn admission(&self, pid: Pid) -> Admission {
         Admission {
-            root: pid,
+            root: self.world.roots.get(&pid.0).map_or(pid, |root| Pid(*root)),
             ancestors: [].into(),
             image: self.world.image.as_str().into(),
             cwd: FsPath::from("workspace"),
@@ -454,6 +454,6 @@ pub(crate) fn refuses_what_it_does_not_serve<P: ?Sized + Component>(kernel: &mut
         assert_eq!(kernel.refused(host(), call).0, "unsupported");
         assert_eq!(kernel.part.digest(), before);
     }
-    let known = |name: &&str| SERVICES.iter().any(|info| info.name == *name);
-    assert!(kernel.manifest.serves.iter().all(|name| known(name)), "each is a service");
+    let known = |name: &&'static str| SERVICES.iter().any(|info| info.name == *name);
+    assert!(kernel.manifest.serves.iter().all(known), "each is a service");
 }

@@ -16,6 +16,7 @@
 //!   provider; [`Store`] for a journal;
 //! - [`toys`]: second implementations. The capability engine among them is the *reference model*:
 //!   it decides by reading its list of grants from the top, for people to check the rules against;
+//! - [`history`]: random histories of an authority, to hold two of them against each other;
 //! - [`coverage`]: which outcomes of which calls no case shows yet.
 //!
 //! It never knows an implementation: those call it.
@@ -31,6 +32,7 @@ mod binding;
 mod case;
 pub mod coverage;
 mod effects;
+pub mod history;
 mod invariants;
 mod kernel;
 pub mod samples;
@@ -41,7 +43,9 @@ pub mod toys;
 mod world;
 
 pub use binding::Binding;
-pub use case::{Case, Contract, Factory, Failure, Gap, Listed, Report, Seen, Subject};
+pub use case::{
+    Case, Contract, Factory, Failure, Gap, Listed, Outcome, Report, Row, Seen, Subject,
+};
 pub use effects::Effects;
 pub use invariants::statement;
 pub use kernel::{By, Kernel, code, host, process};
@@ -74,6 +78,7 @@ macro_rules! suite {
     (@ policy $($rest:tt)*) => { $crate::policy_cases! { bound_tests [$($rest)*] } };
     (@ clock $($rest:tt)*) => { $crate::clock_cases! { bound_tests [$($rest)*] } };
     (@ objects $($rest:tt)*) => { $crate::objects_cases! { bound_tests [$($rest)*] } };
+    (@ events $($rest:tt)*) => { $crate::events_cases! { bound_tests [$($rest)*] } };
     (@ human $($rest:tt)*) => { $crate::human_cases! { bound_tests [$($rest)*] } };
     (@ images $($rest:tt)*) => { $crate::images_cases! { bound_tests [$($rest)*] } };
     (@ fs $($rest:tt)*) => { $crate::fs_cases! { bound_tests [$($rest)*] } };

@@ -27,6 +27,8 @@ type Answer = Rc<dyn Fn(&Syscall) -> Result<Reply, Error>>;
 pub struct World {
     /// The time, in milliseconds since the epoch.
     pub now_ms: u64,
+    /// The root of a process's task, where that is another process.
+    pub roots: BTreeMap<u64, u64>,
     /// The image of every process that calls.
     pub image: String,
     /// The tool groups that every process that calls has activated.
@@ -58,6 +60,7 @@ impl Default for World {
         let images = [image("plain", None), image("worker", Some("script"))];
         Self {
             now_ms: 0,
+            roots: BTreeMap::new(),
             image: "plain".into(),
             tool_groups: Vec::new(),
             images: images.into_iter().map(|image| (image.name.clone(), image)).collect(),
@@ -93,6 +96,11 @@ impl World {
         answer: impl Fn(&Syscall) -> Result<Reply, Error> + 'static,
     ) {
         self.answers.insert(name, Rc::new(answer));
+    }
+
+    /// Answers calls of this name in the ordinary way again.
+    pub fn answer_as_ever(&mut self, name: &str) {
+        self.answers.remove(name);
     }
 
     /// Every capability that the last call had issued.

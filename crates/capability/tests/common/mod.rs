@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 #![allow(clippy::panic, clippy::unwrap_used, reason = "helpers of tests")]
 
-pub(crate) mod history;
+pub(crate) use libos_conformance::history;
 
 use libos_abi::{
     CapId, CapabilityInfo, Demand, DenyReason, Digest, Error, Event, GrantSpec, Manifest, Need,

@@ -2,14 +2,15 @@
 
 use libos_abi::{
     Binding, CapId, Digest, Effect, Event, GrantSpec, Json, Millis, Need, OpId, Origin, Pattern,
-    Pid, RequestId, Right, Rights, Scope, Syscall, Text,
+    Pid, RequestId, Right, Rights, Scope, Syscall, Text, capability,
     event::HumanEvent,
     human::{self, Ask, Decision, Policy, Request, RequestState},
-    process::{Wait, WaitOn},
+    process::{self, BudgetKind, Wait, WaitOn},
 };
 use libos_port::{Component, Stop};
+use serde_json::json;
 
-use crate::{By, Factory, Kernel, host, process};
+use crate::{By, Factory, Kernel, host, process, text};
 
 /// The table.
 #[doc(hidden)]
@@ -41,6 +42,11 @@ macro_rules! human_cases {
                 holds "I-15" shows "human.open ok";
             case the_requests_of_an_ended_process_are_cancelled
                 holds "I-43" shows "human.cancel ok";
+            case a_limit_is_raised_on_a_human_s_word
+                holds "I-10, I-26"
+                shows "human.open_extension ok, human.open_extension refused, human.decide ok";
+            case what_a_manifest_does_not_foresee_is_not_asked_for
+                holds "I-40" shows "human.request_permission not_requestable";
             case requests_survive_a_crash
                 holds "I-11, I-34" shows "";
             case what_it_does_not_serve_is_unsupported
@@ -385,6 +391,40 @@ fn the_requests_of_an_ended_process_are_cancelled(k: &mut Desk) {
     let events = k.journal.len();
     k.ok(host(), human::Cancel { pid: Pid(1) });
     assert_eq!(k.journal.len(), events, "there is nothing left to cancel");
+}
+
+fn extension(op: u64, pid: u64, limit: u64) -> human::OpenExtension {
+    text::from(json!({
+        "op": OpId(op), "pid": Pid(pid), "of": Pid(1), "kind": "tool_calls", "limit": limit,
+        "call": "tool.call",
+    }))
+}
+
+fn a_limit_is_raised_on_a_human_s_word(k: &mut Desk) {
+    let request = k.ok(process(1), extension(1, 1, 10)).request;
+    assert_eq!(k.ok(process(1), extension(1, 1, 10)).request, request);
+    k.world.refuse("process.extend", 1);
+    let raise = || decide(request, Decision::Extend { by: 5 });
+    k.refused(host(), raise());
+    assert_eq!(listed(k, None).len(), 1, "what could not be raised is still asked");
+    k.ok(host(), raise());
+    let extend = process::Extend { pid: Pid(1), kind: BudgetKind::ToolCalls, by: 5 };
+    assert_eq!(k.world.sent, [Syscall::from(extend)]);
+    assert_eq!(k.refused(host(), raise()).0, "already_decided");
+    // A limit that was not raised is not asked about again.
+    let request = k.ok(process(1), extension(2, 1, 15)).request;
+    k.ok(host(), decide(request, deny(Some("enough"))));
+    assert!(k.world.sent.is_empty());
+    assert_eq!(k.refused(process(1), extension(3, 1, 15)).0, "refused");
+}
+
+fn what_a_manifest_does_not_foresee_is_not_asked_for(k: &mut Desk) {
+    k.world.answer("capability.requestable", |_| {
+        Err(capability::FailureKind::OutsideManifest.because("not foreseen"))
+    });
+    let code = k.refused(process(1), wants("fs:workspace/a", &[Right::Write])).0;
+    assert_eq!(code, "not_requestable");
+    assert!(listed(k, Some(true)).is_empty(), "no human saw it");
 }
 
 fn requests_survive_a_crash(k: &mut Desk) {

@@ -7,6 +7,7 @@
 
 pub mod capability;
 pub mod clock;
+pub mod events;
 pub mod fs;
 pub mod human;
 pub mod images;
@@ -38,6 +39,7 @@ pub fn all() -> Vec<Listed> {
         policy::CONTRACT.listed(),
         clock::CONTRACT.listed(),
         objects::CONTRACT.listed(),
+        events::CONTRACT.listed(),
         human::CONTRACT.listed(),
         images::CONTRACT.listed(),
         journal::CONTRACT.listed(),

@@ -1,9 +1,9 @@
 //! The reference model of authority: a list of grants, read from the top for every decision.
 //!
 //! Plain code for people to check against "Authority" in `docs/architecture.md`. There is no index,
-//! nothing is kept that follows from the rest, and nothing is ever forgotten, so it is slow and
-//! grows. It sets no limit to the capabilities of one process. It decides what the engine decides,
-//! by capabilities of the same ids.
+//! and nothing is kept that follows from the rest, so it is slow. It sets no limit to the
+//! capabilities of one process. It decides what the engine decides, by capabilities of the same
+//! ids.
 
 use libos_abi::{
     CapId, Denial, DenyReason, Effect, Few, Manifest, Need, OpId, Pid, Syscall,
@@ -22,6 +22,8 @@ use super::{
 #[derive(Clone, Default, Serialize)]
 pub(super) struct Grants {
     pub(super) all: Vec<Cap>,
+    /// The last id that was given.
+    pub(super) last: u64,
     /// What operations under way have set aside.
     pub(super) held: Vec<(OpId, Vec<Charge>)>,
     /// Child and parent, while the child lives.
@@ -39,34 +41,47 @@ pub(super) struct Cap {
     pub(super) spent: Vec<Charge>,
 }
 
+impl Cap {
+    /// Whether every use, or every call, is taken for good.
+    pub(super) fn is_exhausted(&self) -> bool {
+        let (grant, (uses, calls)) = (&self.made.grant, totals(&self.spent));
+        grant.uses.is_some_and(|max| uses >= max) || grant.calls_max.is_some_and(|max| calls >= max)
+    }
+}
+
+/// Uses and calls of some charges.
+pub(super) fn totals(charges: &[Charge]) -> (u32, u64) {
+    charges.iter().fold((0, 0), |(uses, calls), it| (uses + it.uses, calls + it.calls))
+}
+
 impl Fold for Grants {
     type Event = CapabilityEvent;
 
     fn apply(&mut self, event: &CapabilityEvent) {
-        let mut caps = self.all.iter_mut();
         match event {
             CapabilityEvent::Granted(made) => {
+                self.last = made.id.0;
                 let made = made.clone();
                 self.all.push(Cap { made, revoked: false, ended: false, spent: Vec::new() });
             }
-            CapabilityEvent::Revoked { capability, .. } => {
-                caps.filter(|cap| cap.made.id == *capability).for_each(|cap| cap.revoked = true);
-            }
+            CapabilityEvent::Revoked { capability, .. } => self.take_back(&[*capability]),
+            CapabilityEvent::Kept { dropped, .. } => self.take_back(dropped),
             CapabilityEvent::Reserved { op, charges } => self.held.push((*op, charges.clone())),
             CapabilityEvent::Settled { op, gave_back } => {
                 let settled = self.held.extract_if(.., |(held, _)| held == op);
                 for charge in settled.flat_map(|(_, charges)| charges).filter(|_| !gave_back) {
-                    let cap = caps.find(|cap| cap.made.id == charge.capability);
+                    let cap = self.all.iter_mut().find(|cap| cap.made.id == charge.capability);
                     cap.into_iter().for_each(|cap| cap.spent.push(charge.clone()));
-                    caps = self.all.iter_mut();
                 }
             }
             CapabilityEvent::SubjectEnded { subject } => {
                 self.family.retain(|(child, _)| child != subject);
                 self.bounds.retain(|(pid, _)| pid != subject);
-                caps.filter(|cap| cap.made.subject == *subject).for_each(|cap| cap.ended = true);
+                let theirs = self.all.iter_mut().filter(|cap| cap.made.subject == *subject);
+                theirs.for_each(|cap| cap.ended = true);
             }
             CapabilityEvent::ChildKnown { parent, child } => {
+                self.family.retain(|(known, _)| known != child);
                 self.family.push((*child, *parent));
                 let above: Vec<Manifest> = self.bounding(*parent).cloned().collect();
                 self.bounds.extend(above.into_iter().map(|manifest| (*child, manifest)));
@@ -74,11 +89,8 @@ impl Fold for Grants {
             CapabilityEvent::Bounded { pid, manifest } => {
                 self.bounds.push((*pid, manifest.clone()));
             }
-            CapabilityEvent::Kept { dropped, .. } => {
-                caps.filter(|cap| dropped.contains(&cap.made.id))
-                    .for_each(|cap| cap.revoked = true);
-            }
         }
+        self.forget();
     }
 }
 
@@ -108,6 +120,29 @@ pub(super) enum Verdict<'g> {
 }
 
 impl Grants {
+    fn take_back(&mut self, ids: &[CapId]) {
+        let them = self.all.iter_mut().filter(|cap| ids.contains(&cap.made.id));
+        them.for_each(|cap| cap.revoked = true);
+    }
+
+    /// Forgets what can never matter again: approvals that are used up, and what has ended and is
+    /// no lineage of anything.
+    fn forget(&mut self) {
+        loop {
+            let is_parent = |id: CapId| self.all.iter().any(|cap| cap.made.parent == Some(id));
+            let is_over = |cap: &&Cap| {
+                let is_held = self.taken(cap).len() > cap.spent.len();
+                let is_used_up = cap.made.binding.is_some() && cap.is_exhausted() && !is_held;
+                is_used_up || (cap.ended && !is_parent(cap.made.id))
+            };
+            let over: Vec<CapId> = self.all.iter().filter(is_over).map(|cap| cap.made.id).collect();
+            if over.is_empty() {
+                return;
+            }
+            self.all.retain(|cap| !over.contains(&cap.made.id));
+        }
+    }
+
     pub(super) fn get(&self, id: CapId) -> Option<&Cap> {
         self.all.iter().find(|cap| cap.made.id == id)
     }

@@ -93,7 +93,7 @@ impl Grants {
     }
 
     pub(super) fn next(&self, more: usize) -> CapId {
-        CapId((self.all.len() + more) as u64 + 1)
+        CapId(self.last + more as u64 + 1)
     }
 
     /// What a grant is cut from: one capability of the giver that covers it in everything. The

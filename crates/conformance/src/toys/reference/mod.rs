@@ -12,9 +12,9 @@ use libos_abi::{
     Binding, CapId, CapabilityInfo, DenyReason, Digest, Effect, Event, Fault, GrantSpec,
     Manifest as Document, Need, Origin, Pattern, Pid, Reply, Status, Syscall,
     capability::{
-        self, Bound, Charge, Delegate, Derive, End, Explain, Explanation, FailureKind, Grant,
-        Granted, GrantedAll, Inspect, Issue, Keep, List, May, MayReply, Requestable, Reserve,
-        Revoke, Revoked, Server, Settle,
+        self, Bound, Delegate, Derive, End, Explain, Explanation, FailureKind, Grant, Granted,
+        GrantedAll, Inspect, Issue, Keep, List, May, MayReply, Requestable, Reserve, Revoke,
+        Revoked, Server, Settle,
     },
     event::{CapabilityEvent, NewCapability},
 };
@@ -22,7 +22,7 @@ use libos_port::{Authority, Component, Context, Decision, Manifest, Query, Stop,
 
 use self::{
     condition::validate,
-    decide::{At, Call, Cap, Grants, Verdict},
+    decide::{At, Call, Cap, Grants, Verdict, totals},
     hand::{check, covers, ends, is_canonical},
 };
 
@@ -90,17 +90,13 @@ impl Grants {
         let NewCapability { id, subject, grant, parent, origin, binding, .. } = cap.made.clone();
         let taken = self.taken(cap);
         let (uses, calls) = totals(&taken);
-        let is_exhausted = |cap: &Cap| {
-            let (grant, (uses, calls)) = (&cap.made.grant, totals(&cap.spent));
-            grant.uses.is_some_and(|max| uses >= max) || grant.calls_max.is_some_and(|m| calls >= m)
-        };
         let status = if self.is_revoked(cap) {
             Status::Revoked
         } else if cap.ended {
             Status::Ended
         } else if !self.in_force(cap, now_ms) {
             Status::Expired
-        } else if self.chain(cap).any(is_exhausted) {
+        } else if self.chain(cap).any(Cap::is_exhausted) {
             Status::Exhausted
         } else {
             Status::Active
@@ -122,11 +118,6 @@ impl Grants {
             status,
         }
     }
-}
-
-/// Uses and calls of some charges.
-fn totals(charges: &[Charge]) -> (u32, u64) {
-    charges.iter().fold((0, 0), |(uses, calls), it| (uses + it.uses, calls + it.calls))
 }
 
 fn not_found() -> Stop {

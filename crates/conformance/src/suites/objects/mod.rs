@@ -37,6 +37,43 @@ object.stat not_found, object.update not_found";
                 holds "I-13"
                 shows "namespace.create ok, namespace.create exists, namespace.create bad_name,
 namespace.list ok, namespace.list not_found, namespace.lookup ok";
+            case a_list_grows_by_its_entries
+                holds "I-34"
+                shows "object.append ok, object.append not_a_list, object.append not_found,
+object.append version_conflict, object.append too_large";
+            case what_never_changes_never_changes
+                holds "I-08"
+                shows "object.update immutable, object.append immutable, object.read ok";
+            case a_payload_that_was_given_up_is_gone_and_its_history_stays
+                holds "I-27"
+                shows "object.release ok, object.release released, object.release not_found,
+object.read released, object.update released, object.append released";
+            case objects_are_connected_and_taken_apart
+                holds "I-13"
+                shows "object.link ok, object.link not_found, object.link too_large,
+                       object.links ok, object.links not_found, object.unlink ok,
+                       object.unlink not_found";
+            case a_search_finds_what_fits_and_what_may_be_read
+                holds "I-13" shows "object.query ok, object.query bad_message";
+            case an_object_is_handed_over_under_a_new_id
+                holds "I-13, I-27"
+                shows "object.transfer ok, object.transfer not_found,
+object.transfer receiver_ended, object.transfer denied";
+            case a_copied_memory_is_of_its_own
+                holds "I-13" shows "object.fork_space ok";
+            case a_memory_is_merged_by_what_changed
+                holds "I-08" shows "object.merge_space ok, object.merge_space version_conflict";
+            case a_memory_is_dropped_as_a_whole
+                holds "I-27" shows "object.drop_space ok";
+            case a_view_is_the_maker_s_own
+                holds "I-13"
+                shows "object.make_view ok, object.make_view no_view, object.make_view too_large,
+                       object.view ok, object.view no_view, object.views ok,
+                       object.drop_view ok, object.drop_view no_view";
+            case a_rendering_shows_what_fits_and_may_be_seen
+                holds "I-13"
+                shows "object.materialize ok, object.materialize no_view,
+object.materialize pinned_over_budget";
             case objects_and_names_survive_a_crash
                 holds "I-34" shows "";
             case what_it_does_not_serve_is_unsupported
@@ -44,6 +81,15 @@ namespace.list ok, namespace.list not_found, namespace.lookup ok";
         }
     };
 }
+
+mod spaces;
+mod views;
+
+use spaces::{
+    a_copied_memory_is_of_its_own, a_memory_is_dropped_as_a_whole,
+    a_memory_is_merged_by_what_changed, an_object_is_handed_over_under_a_new_id,
+};
+use views::{a_rendering_shows_what_fits_and_may_be_seen, a_view_is_the_maker_s_own};
 
 objects_cases! { contract [Kernel<dyn Component>: "object" "namespace"] }
 
@@ -249,6 +295,123 @@ fn a_namespace_is_made_once_and_lists_its_names_in_order(k: &mut Memory) {
     assert_eq!(k.refused(process(1), names("none")).0, "not_found");
     assert_eq!(k.refused(process(1), lookup("none", "a")).0, "not_found");
     assert_eq!(k.refused(process(1), lookup("ns", "c")).0, "not_found");
+}
+
+fn append(id: ObjectId, entry: Value) -> object::Append {
+    text::from(json!({ "id": id, "entry": entry }))
+}
+
+fn update(id: ObjectId, payload: Value) -> object::Update {
+    text::from(json!({ "id": id, "payload": payload }))
+}
+
+fn read(k: &mut Memory, id: ObjectId) -> (Value, Vec<Value>) {
+    let object = k.ok(process(id.space.0), object::Read { id });
+    let appended = object.appended.iter().map(|entry| entry.value().unwrap());
+    (object.payload.value().unwrap(), appended.collect())
+}
+
+fn a_list_grows_by_its_entries(k: &mut Memory) {
+    let id = k.ok(process(1), create("log", json!([0]))).id;
+    let first = k.ok(process(1), object::Stat { id });
+    for (version, entry) in [(2, json!(1)), (3, json!({"b": 1, "a": 2}))] {
+        assert_eq!(k.ok(process(1), append(id, entry)).version, version);
+    }
+    let expected = (json!([0]), vec![json!(1), json!({"a": 2, "b": 1})]);
+    assert_eq!(read(k, id), expected);
+    let last = k.ok(process(1), object::Stat { id });
+    assert!(last.bytes > first.bytes && last.digest != first.digest);
+    let expecting =
+        |version| object::Append { expected_version: Some(version), ..append(id, json!(2)) };
+    assert_eq!(k.refused(process(1), expecting(2)).0, "version_conflict");
+    assert_eq!(k.ok(process(1), expecting(3)).version, 4);
+    let large = object::Append { entry: blob(1 << 21), ..append(id, json!(0)) };
+    assert_eq!(k.refused(process(1), large).0, "too_large");
+    let none = k.ok(process(1), create("note", json!({"a": 1}))).id;
+    assert_eq!(k.refused(process(1), append(none, json!(1))).0, "not_a_list");
+    k.ok(process(1), object::Delete { id });
+    assert_eq!(k.refused(process(1), append(id, json!(1))).0, "not_found");
+}
+
+fn what_never_changes_never_changes(k: &mut Memory) {
+    let fixed = object::Create { immutable: Some(true), ..create("log", json!([0])) };
+    let id = k.ok(process(1), fixed).id;
+    assert_eq!(k.refused(process(1), update(id, json!([1]))).0, "immutable");
+    assert_eq!(k.refused(process(1), append(id, json!(1))).0, "immutable");
+    assert_eq!(read(k, id), (json!([0]), vec![]));
+    assert!(k.ok(process(1), object::Stat { id }).immutable);
+}
+
+fn a_payload_that_was_given_up_is_gone_and_its_history_stays(k: &mut Memory) {
+    let base = k.ok(process(1), create("part", json!(1))).id;
+    k.world.otherwise = Effect::Allow;
+    let made = object::Create { parents: Some(vec![base]), ..create("log", json!([0])) };
+    let id = k.ok(process(1), made).id;
+    let before = k.ok(process(1), object::Stat { id });
+    k.ok(process(1), object::Release { id });
+    let after = k.ok(process(1), object::Stat { id });
+    assert!(after.released && !before.released);
+    assert_eq!((after.digest, &after.parents[..]), (before.digest, &[base][..]));
+    let table: [Syscall; 4] = [
+        object::Read { id }.into(),
+        update(id, json!([1])).into(),
+        append(id, json!(1)).into(),
+        object::Release { id }.into(),
+    ];
+    for call in table {
+        assert_eq!(k.refused(process(1), call).0, "released");
+    }
+    k.ok(process(1), object::Delete { id });
+    assert_eq!(k.refused(process(1), object::Release { id }).0, "not_found");
+}
+
+fn objects_are_connected_and_taken_apart(k: &mut Memory) {
+    let [a, b] = [1, 2].map(|n| k.ok(process(1), create("part", json!(n))).id);
+    let link = |relation: &str, to| object::MakeLink { from: a, relation: relation.into(), to };
+    let unlink = |relation: &str| object::Unlink { from: a, relation: relation.into(), to: b };
+    let links = |k: &mut Memory, id| k.ok(process(1), object::ListLinks { id }).links;
+    k.ok(process(1), link("about", b));
+    let events = k.journal.len();
+    k.ok(process(1), link("about", b));
+    assert_eq!(k.journal.len(), events, "they are connected already");
+    for id in [a, b] {
+        let [found] = &links(k, id)[..] else { panic!("one link") };
+        assert_eq!((found.from, &*found.relation, found.to), (a, "about", b));
+    }
+    assert_eq!(k.refused(process(1), link(&"x".repeat(1 << 12), b)).0, "too_large");
+    assert_eq!(k.refused(process(1), unlink("beside")).0, "not_found");
+    k.ok(process(1), unlink("about"));
+    assert!(links(k, a).is_empty() && links(k, b).is_empty());
+    // A link goes with either of its ends.
+    k.ok(process(1), link("about", b));
+    k.ok(process(1), object::Delete { id: b });
+    assert!(links(k, a).is_empty());
+    assert_eq!(k.refused(process(1), link("about", b)).0, "not_found");
+    assert_eq!(k.refused(process(1), object::ListLinks { id: b }).0, "not_found");
+}
+
+fn a_search_finds_what_fits_and_what_may_be_read(k: &mut Memory) {
+    let tagged = |r#type: &str, tags: &[&str]| -> object::Create {
+        text::from(json!({ "type": r#type, "payload": 1, "tags": tags }))
+    };
+    let made: Vec<ObjectId> = [("a", &["x"][..]), ("b", &["x", "y"]), ("a", &[])]
+        .map(|(r#type, tags)| k.ok(process(1), tagged(r#type, tags)).id)
+        .into();
+    let find = |k: &mut Memory, by: u64, what: Value| {
+        let found = k.ok(process(by), text::from::<object::Query>(what)).objects;
+        found.iter().map(|info| info.id).collect::<Vec<_>>()
+    };
+    assert_eq!(find(k, 1, json!({})), made);
+    assert_eq!(find(k, 1, json!({ "type": "a" })), [made[0], made[2]]);
+    assert_eq!(find(k, 1, json!({ "tag": "x", "type": "b" })), [made[1]]);
+    assert_eq!(find(k, 1, json!({ "limit": 1 })), [made[0]]);
+    assert_eq!(find(k, 1, json!({ "after": made[0] })), made[1..]);
+    assert_eq!(find(k, 2, json!({})), []);
+    // Of another's memory it shows what the searcher may read.
+    assert_eq!(find(k, 2, json!({ "space": "p1" })), []);
+    k.world.says(2, Right::Read, Resource::object(made[1]), Effect::Allow);
+    assert_eq!(find(k, 2, json!({ "space": "p1" })), [made[1]]);
+    assert_eq!(k.refused(host(), text::from::<object::Query>(json!({}))).0, "bad_message");
 }
 
 fn objects_and_names_survive_a_crash(k: &mut Memory) {

@@ -7,7 +7,10 @@ use libos_abi::{
     capability,
     event::ProcessEvent,
     message,
-    process::{self, Budget, PlannerSpec, ProcessInfo, ProcessState, Signal, Usage, Wait, WaitOn},
+    process::{
+        self, Budget, BudgetKind, PlannerSpec, ProcessInfo, ProcessState, Signal, Usage, Wait,
+        WaitOn,
+    },
 };
 use libos_port::{Component, Stop};
 use serde_json::json;
@@ -67,6 +70,33 @@ message.receive timed_out";
                 holds "I-23" shows "message.send receiver_ended, message.send no_process";
             case a_full_mailbox_slows_its_senders_down
                 holds "I-22" shows "message.send mailbox_full";
+            case a_fork_shares_memory_as_its_mode_says
+                holds "I-12" shows "process.fork ok, process.fork bad_message";
+            case another_image_is_gone_on_with_and_authority_only_shrinks
+                holds "I-05, I-14"
+                shows "process.exec ok, process.exec unknown_image, process.exec not_held";
+            case a_background_task_is_owned_by_an_object
+                holds "I-23"
+                shows "process.start_task ok, process.start_task bad_message, process.tasks ok,
+process.end_tasks ok";
+            case the_memory_of_an_ended_child_is_merged_or_dropped
+                holds "I-08"
+                shows "process.merge ok, process.merge not_a_child, process.merge still_running,
+                       process.merge merge_conflict, process.discard ok,
+                       process.discard not_a_child, process.discard still_running";
+            case a_tool_group_is_activated_for_the_process
+                holds "I-01"
+                shows "process.activate_tools ok, process.activate_tools unknown_group";
+            case what_may_be_used_is_set_aside_and_settled
+                holds "I-26" shows "process.admit over_budget, process.settle ok";
+            case a_limit_is_raised_where_there_is_one
+                holds "I-26" shows "process.extend ok, process.extend not_found";
+            case a_cancelled_process_is_interrupted_and_lives
+                holds "I-23" shows "process.signal ok, message.interrupt ok";
+            case an_interrupt_stands_beside_the_letters
+                holds "I-22" shows "message.interrupt ok, message.peek ok, message.receive wait";
+            case an_answer_names_a_message_that_was_really_there
+                holds "I-22" shows "message.send ok, message.send not_received";
             case messages_survive_a_crash
                 holds "I-22, I-34" shows "message.receive ok";
             case what_it_does_not_serve_is_unsupported
@@ -74,6 +104,20 @@ message.receive timed_out";
         }
     };
 }
+
+mod forks;
+mod interrupts;
+
+use forks::{
+    a_background_task_is_owned_by_an_object, a_fork_shares_memory_as_its_mode_says,
+    a_tool_group_is_activated_for_the_process,
+    another_image_is_gone_on_with_and_authority_only_shrinks,
+    the_memory_of_an_ended_child_is_merged_or_dropped,
+};
+use interrupts::{
+    a_cancelled_process_is_interrupted_and_lives, an_answer_names_a_message_that_was_really_there,
+    an_interrupt_stands_beside_the_letters,
+};
 
 scheduler_cases! { contract [Kernel<dyn Component>: "process" "message"] }
 
@@ -474,6 +518,47 @@ fn budgets_bind_at_every_level(k: &mut Table) {
     assert_eq!(k.refused(timed, more).0, "over_budget", "a child's is within what is left");
     k.world.now_ms += 1;
     assert_eq!(over(k, host(), admit(timed, run).into()), 100);
+}
+
+fn what_may_be_used_is_set_aside_and_settled(k: &mut Table) {
+    let limited: Budget = text::from(json!({ "bytes": 100 }));
+    let root = k.ok(host(), process::Launch { budget: limited, ..launch() }).pid;
+    let run = run(k, root);
+    let call =
+        |bytes| process::Admit { charge: Usage { bytes, ..Usage::default() }, ..admit(root, run) };
+    k.ok(host().op(1), call(60));
+    assert_eq!(info(k, root).usage.bytes, 60);
+    assert_eq!(k.refused(host().op(2), call(60)).0, "over_budget");
+    // What was not used is there again; what turns out to be more counts all the same.
+    let settle = |op, bytes| process::Settle {
+        op: libos_abi::OpId(op),
+        used: Some(Usage { bytes, ..Usage::default() }),
+    };
+    k.ok(host(), settle(1, 10));
+    assert_eq!(info(k, root).usage.bytes, 10);
+    k.ok(host(), settle(1, 99));
+    assert_eq!(info(k, root).usage.bytes, 10, "an operation is settled once");
+    k.ok(host().op(3), call(60));
+    k.ok(host(), settle(3, 95));
+    assert_eq!(info(k, root).usage.bytes, 105);
+    assert_eq!(k.refused(host().op(4), call(1)).0, "over_budget");
+}
+
+fn a_limit_is_raised_where_there_is_one(k: &mut Table) {
+    let limited = process::Launch { budget: budget(Some(1), None, None), ..launch() };
+    let root = k.ok(host(), limited).pid;
+    let run = run(k, root);
+    k.ok(host(), admit(root, run));
+    assert_eq!(k.refused(host(), admit(root, run)).0, "over_budget");
+    let extend = |pid, kind| process::Extend { pid, kind, by: 2 };
+    k.ok(host(), extend(root, BudgetKind::Syscalls));
+    assert_eq!(info(k, root).budget.syscalls, Some(3));
+    for _ in 0..2 {
+        k.ok(host(), admit(root, run));
+    }
+    assert_eq!(k.refused(host(), admit(root, run)).0, "over_budget");
+    assert_eq!(k.refused(host(), extend(root, BudgetKind::Bytes)).0, "not_found");
+    assert_eq!(k.refused(host(), extend(Pid(999), BudgetKind::Syscalls)).0, "not_found");
 }
 
 fn a_wait_begins_and_ends_once(k: &mut Table) {

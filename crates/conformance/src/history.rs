@@ -23,7 +23,7 @@ use libos_port::{Authority, Caller, Context, Decision, Query, Stop};
 
 /// One step of a history.
 #[derive(Debug, Clone)]
-pub(crate) enum Step {
+pub enum Step {
     /// A call.
     Call {
         /// By whom; the kernel calls in the name of the host.
@@ -50,7 +50,7 @@ pub(crate) enum Step {
 
 /// What a step comes to, without the texts.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Seen {
+pub enum Seen {
     /// A reply.
     Reply(Reply),
     /// The code of an error.
@@ -63,7 +63,7 @@ pub(crate) enum Seen {
 
 /// What a step was seen to be, and the events it made.
 #[derive(Debug)]
-pub(crate) struct Done {
+pub struct Done {
     /// What was seen.
     pub seen: Seen,
     /// The events, none if it was refused or undone.
@@ -72,7 +72,7 @@ pub(crate) struct Done {
 
 /// Which steps are drawn.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Mix {
+pub struct Mix {
     /// Whether the host grants and takes back, and gives permissions.
     pub host: bool,
     /// Whether questions are answered.
@@ -83,9 +83,9 @@ pub(crate) struct Mix {
 
 impl Mix {
     /// Every step.
-    pub(crate) const ALL: Self = Self { host: true, approvals: true, ends: true };
+    pub const ALL: Self = Self { host: true, approvals: true, ends: true };
     /// What processes do by themselves.
-    pub(crate) const PROCESSES: Self = Self { host: false, approvals: false, ends: false };
+    pub const PROCESSES: Self = Self { host: false, approvals: false, ends: false };
 }
 
 /// The random numbers of a history: SplitMix64.
@@ -120,7 +120,7 @@ type Asked = (Pid, Syscall, OpId, Few<CapId>);
 
 /// A history. The same seed, mix and answers give the same steps.
 #[derive(Debug, Clone)]
-pub(crate) struct History {
+pub struct History {
     random: Random,
     mix: Mix,
     now_ms: u64,
@@ -159,7 +159,7 @@ const CALLS_BOUNDED: [&str; 6] =
     ["fs.read", "fs.write", "fs.*", "object.read", "clock.now", "process.spawn"];
 
 /// Every call that histories decide about.
-pub(crate) fn calls() -> Vec<Syscall> {
+pub fn calls() -> Vec<Syscall> {
     let path = |path: &str| path.into();
     let read = |at: &str, max_bytes| Syscall::from(fs::Read { path: path(at), max_bytes });
     let write = |at: &str, text: &str| {
@@ -185,7 +185,7 @@ pub(crate) fn calls() -> Vec<Syscall> {
 
 impl History {
     /// One with a process 1.
-    pub(crate) fn new(seed: u64, mix: Mix) -> Self {
+    pub fn new(seed: u64, mix: Mix) -> Self {
         Self {
             random: Random(seed),
             mix,
@@ -202,17 +202,17 @@ impl History {
     }
 
     /// The time of the next step.
-    pub(crate) fn now_ms(&self) -> u64 {
+    pub fn now_ms(&self) -> u64 {
         self.now_ms
     }
 
     /// Every process that lives, with its ancestors, nearest first.
-    pub(crate) fn family(&self) -> &[(Pid, Vec<Pid>)] {
+    pub fn family(&self) -> &[(Pid, Vec<Pid>)] {
         &self.family
     }
 
     /// The next step.
-    pub(crate) fn step(&mut self) -> Step {
+    pub fn step(&mut self) -> Step {
         if let Some(step) = self.next.pop_front() {
             return step;
         }
@@ -512,7 +512,7 @@ impl History {
     }
 
     /// Takes in what a step came to.
-    pub(crate) fn learn(&mut self, step: &Step, done: &Done) {
+    pub fn learn(&mut self, step: &Step, done: &Done) {
         match (step, &done.seen) {
             (Step::Decide { subject, call, op, .. }, Seen::Decided(decision)) => {
                 self.learn_decision(*subject, call, *op, decision);
@@ -568,7 +568,7 @@ impl History {
 }
 
 /// Carries a step out.
-pub(crate) fn perform(engine: &mut dyn Authority, now_ms: u64, step: &Step) -> Done {
+pub fn perform(engine: &mut dyn Authority, now_ms: u64, step: &Step) -> Done {
     match step {
         Step::Wait(_) => Done { seen: Seen::Nothing, events: Vec::new() },
         Step::Decide { subject, ancestors, call, op } => {
