@@ -6,8 +6,8 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use libos_bindings::inbox::{Sender, inbox};
 use libos_abi::{Digest, Fault, Outcome, Seq, Syscall, wire};
+use libos_bindings::inbox::{Sender, inbox};
 use libos_broker::{ComposeError, Kernel, Parts, Submitter};
 use libos_journal::{Blobs, Head, Journal, JournalError, MemoryJournal, SqliteJournal};
 use libos_port::{Authority, BoxFuture, Component, Planner, Port, Provider};
@@ -38,7 +38,7 @@ impl Clock for SystemClock {
 }
 
 /// The limits of the edge, each with its reason.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Processes that run at the same time: each holds a task and its planner's memory.
     pub running_max: usize,
@@ -111,6 +111,7 @@ pub struct Builder {
     clock: Arc<dyn Clock>,
     limits: Limits,
     run_processes: bool,
+    kept_out: Vec<PathBuf>,
 }
 
 impl Default for Builder {
@@ -138,6 +139,7 @@ impl Builder {
             clock: Arc::new(SystemClock),
             limits: Limits::default(),
             run_processes: true,
+            kept_out: Vec::new(),
         }
     }
 
@@ -202,6 +204,15 @@ impl Builder {
         self
     }
 
+    /// Keeps processes out of a file or folder of the host's own, wherever it lies: they neither
+    /// read nor change it, nor see it listed. The standard provider of files does so; the store is
+    /// kept out of always.
+    #[must_use]
+    pub fn keep_out_of(mut self, path: impl AsRef<Path>) -> Self {
+        self.kept_out.push(path.as_ref().to_owned());
+        self
+    }
+
     /// Opens the store for calls of the host only: no process runs and nothing that a crash left
     /// open is taken up.
     #[must_use]
@@ -234,7 +245,7 @@ impl Builder {
         self,
         watchers: Vec<tokio::sync::mpsc::UnboundedSender<crate::News>>,
     ) -> Result<Runtime, StartError> {
-        let mut files = FsProvider::new();
+        let mut files = self.kept_out.into_iter().fold(FsProvider::new(), FsProvider::keep_out_of);
         let journal: Box<dyn Journal> = match self.store {
             Store::Memory => Box::new(MemoryJournal::new()),
             Store::Folder(folder) => {

@@ -287,7 +287,7 @@ impl<'a> Driver<'a> {
         let Some(request) = requests.into_iter().find(|request| request.id == id) else {
             return Ok(());
         };
-        if let Some(decision) = self.approvals.answer(&request) {
+        if let Some(decision) = self.approvals.answer(&request, &[]) {
             return self.decide(id, decision).await;
         }
         if self.host.json {

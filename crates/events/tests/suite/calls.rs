@@ -48,7 +48,7 @@ fn take(limit: Option<u32>) -> WaitEvents {
 }
 
 fn look(after: Option<u64>) -> ReadEvents {
-    ReadEvents { after, limit: None }
+    ReadEvents { after, limit: None, pid: None }
 }
 
 fn kinds(subscriptions: &[Subscription]) -> Vec<(EventKind, Option<u64>)> {
@@ -194,7 +194,7 @@ fn a_look_goes_on_behind_a_number_and_an_unknown_one_gives_none() {
     }
     k.ok(process(1), take(Some(1)));
     let behind = |k: &mut Board, after, limit| {
-        let seen = k.ok(process(1), ReadEvents { after: Some(after), limit });
+        let seen = k.ok(process(1), ReadEvents { after: Some(after), limit, pid: None });
         (seen.events.iter().map(|event| event.number).collect::<Vec<_>>(), seen.cursor)
     };
     assert_eq!(behind(&mut k, 1, Some(2)), (vec![2, 3], 3));
@@ -205,6 +205,19 @@ fn a_look_goes_on_behind_a_number_and_an_unknown_one_gives_none() {
     }
     let stranger = k.ok(process(2), look(Some(7)));
     assert_eq!((stranger.events.len(), stranger.cursor, stranger.dropped), (0, 7, 0));
+}
+
+#[test]
+fn the_host_looks_at_the_events_of_any_process_and_a_process_at_its_own() {
+    let mut k = Board::default();
+    k.ok(process(1), subscribe(&[EventKind::ChildEnded]));
+    k.ok(host(), publish(1, ended(2)));
+    let of = |pid| ReadEvents { pid: Some(Pid(pid)), ..look(None) };
+    for who in [host(), process(1)] {
+        assert_eq!(told(&k.ok(who, of(1))), [(1, ended(2))]);
+    }
+    assert_eq!(k.refused(process(2), of(1)).0, "denied");
+    assert_eq!(told(&k.ok(process(1), take(None))), [(1, ended(2))], "a look takes nothing");
 }
 
 #[test]

@@ -114,7 +114,8 @@ impl Pair {
             }
             Action::Take(pid, limit) => self.take(pid, limit),
             Action::Look(pid) => {
-                let seen = self.k.ok(process(pid), ReadEvents { after: None, limit: None });
+                let seen =
+                    self.k.ok(process(pid), ReadEvents { after: None, limit: None, pid: None });
                 let seen: Vec<_> = seen.events.iter().map(|it| (it.number, it.what)).collect();
                 assert_eq!(seen, self.ears.entry(pid).or_default().open);
             }

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use libos_abi::{
-    CapId, DenyReason, Effect, Error, Event, Fault, FsPath, OpId, Pid, Principal, Reply, Request,
-    Resource, Right, Syscall, capability, process::Admission,
+    Effect, Error, Event, Fault, FsPath, OpId, Pid, Principal, Reply, Request, Resource, Right,
+    Syscall, capability, process::Admission,
 };
 use libos_port::{Caller, Component, Context, Stop};
 
@@ -15,7 +15,7 @@ use libos_port::{Caller, Component, Context, Stop};
 #[derive(Clone)]
 pub(crate) struct World {
     pub(crate) now_ms: u64,
-    /// What `capability.check` says where it does not say `otherwise`.
+    /// What `capability.may` says where it does not say `otherwise`.
     pub(crate) checks: BTreeMap<(Pid, Right, Resource), Effect>,
     pub(crate) otherwise: Effect,
     /// When the operation was admitted.
@@ -79,14 +79,10 @@ impl Context for Call<'_> {
     fn send(&mut self, call: Syscall) -> Result<Reply, Error> {
         self.world.sent.push(call.clone());
         match call {
-            Syscall::Capability(capability::Call::Check(check)) => {
-                let said = self.world.checks.get(&(check.pid, check.right, check.on)).copied();
-                let effect = said.unwrap_or(self.world.otherwise);
-                let reason = (effect == Effect::Deny).then_some(match said {
-                    Some(_) => DenyReason::DenyRule(CapId(1)),
-                    None => DenyReason::NoGrant,
-                });
-                Ok(capability::Reply::Check(capability::Checked { effect, reason }).into())
+            Syscall::Capability(capability::Call::May(may)) => {
+                let said = self.world.checks.get(&(may.pid, may.right, may.on)).copied();
+                let allowed = said.unwrap_or(self.world.otherwise) == Effect::Allow;
+                Ok(capability::Reply::May(capability::MayReply { allowed }).into())
             }
             other => Err(Fault::Unsupported { call: other.info().name.into() }.into()),
         }

@@ -78,7 +78,7 @@ message.receive timed_out";
             case a_background_task_is_owned_by_an_object
                 holds "I-23"
                 shows "process.start_task ok, process.start_task bad_message, process.tasks ok,
-       process.end_tasks ok";
+process.end_tasks ok";
             case the_memory_of_an_ended_child_is_merged_or_dropped
                 holds "I-08"
                 shows "process.merge ok, process.merge not_a_child, process.merge still_running,
