@@ -78,7 +78,7 @@ pub(crate) struct MsgArgs {
     /// What ties messages of one conversation together.
     #[arg(long)]
     pub(crate) correlation: Option<String>,
-    /// The message it answers: one that the process sent to the host, as in msg-3.
+    /// The message it answers, as in msg-3.
     #[arg(long, value_name = "MESSAGE")]
     pub(crate) reply_to: Option<MessageId>,
 }
