@@ -12,6 +12,7 @@
 )]
 
 mod abi;
+mod bench;
 mod generated;
 mod graph;
 #[cfg(test)]
@@ -24,6 +25,7 @@ mod steps;
 mod tidy;
 mod workspace;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -55,6 +57,13 @@ enum Task {
         /// Write nothing; fail when a file is stale or something is gone from the ABI
         #[arg(long)]
         check: bool,
+    },
+    /// Measure, each row beside its bare floor: `cargo xtask bench --list` says what there is
+    #[command(disable_help_flag = true)]
+    Bench {
+        /// What to measure, and how to show it; `--help` lists it
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
+        args: Vec<OsString>,
     },
     /// Write docs/graph.txt
     Graph {
@@ -98,6 +107,7 @@ fn run(task: Task) -> Result<()> {
         Task::Licences(target) => licences::run(&target.manifest(), &root),
         Task::Abi { check: true } => abi::check(&root),
         Task::Abi { check: false } => abi::write(&root),
+        Task::Bench { args } => bench::run(&root, &args),
         Task::Graph { check: true } => graph::generated(&root)?.check(&root),
         Task::Graph { check: false } => graph::generated(&root)?.write(&root),
     }

@@ -6,8 +6,8 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use crossbeam_channel::Sender;
 use libos_abi::{Digest, Fault, Outcome, Seq, Syscall, wire};
+use libos_bindings::inbox::{Sender, inbox};
 use libos_broker::{ComposeError, Kernel, Parts, Submitter};
 use libos_journal::{Blobs, Head, Journal, JournalError, MemoryJournal, SqliteJournal};
 use libos_port::{Authority, BoxFuture, Component, Planner, Port, Provider};
@@ -44,16 +44,29 @@ pub struct Limits {
     pub running_max: usize,
     /// Messages to the core taken into one batch: bounds what one commit makes others wait.
     pub batch_messages_max: usize,
+    /// How long a commit waits for those who were answered together to come again, in
+    /// microseconds: about what the commit itself takes.
+    pub gather_us: u64,
     /// How long a record may wait to be written while nothing needs it on disk, in milliseconds:
     /// bounds what watchers lag behind and what a crash makes the host do again.
     pub lazy_flush_ms: u64,
     /// The same while messages keep coming, in milliseconds: ten commits a second cost little.
     pub busy_flush_ms: u64,
+    /// How long a store that refuses is left alone before it is tried again, in milliseconds: soon
+    /// enough to go on as soon as there is space, seldom enough to cost nothing.
+    pub store_retry_ms: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { running_max: 256, batch_messages_max: 1024, lazy_flush_ms: 10, busy_flush_ms: 100 }
+        Self {
+            running_max: 256,
+            batch_messages_max: 1024,
+            gather_us: 150,
+            lazy_flush_ms: 10,
+            busy_flush_ms: 100,
+            store_retry_ms: 200,
+        }
     }
 }
 
@@ -261,7 +274,7 @@ impl Builder {
         let mut kernel = Kernel::new(parts, provided);
         fold(journal.as_ref(), &mut kernel)?;
         let blobs = journal.blobs();
-        let (inbox, messages) = crossbeam_channel::unbounded();
+        let (inbox, messages) = inbox();
         let runner = Runner::new(inbox.clone(), Arc::clone(&blobs), providers, self.planners);
         let mut core = Core::new(kernel, journal, messages, runner, self.clock, self.limits);
         core.watch(watchers);

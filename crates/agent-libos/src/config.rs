@@ -28,6 +28,12 @@ const LAZY_FLUSH_MS_MAX: u64 = 1_000;
 /// The most that [`LimitsSection::busy_flush_ms`] may be: a crash makes the host do so much again.
 const BUSY_FLUSH_MS_MAX: u64 = 60_000;
 
+/// The most that [`LimitsSection::gather_us`] may be: everybody's answer waits so long.
+const GATHER_US_MAX: u64 = 10_000;
+
+/// The most that [`LimitsSection::store_retry_ms`] may be: so late it is seen that there is space.
+const STORE_RETRY_MS_MAX: u64 = 60_000;
+
 /// A configuration file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -94,6 +100,16 @@ pub struct LimitsSection {
     #[serde(deserialize_with = "at_most::<_, BUSY_FLUSH_MS_MAX>")]
     #[schemars(range(max = 60_000))]
     pub busy_flush_ms: Option<u64>,
+    /// Microseconds that a commit waits for those who were answered together to come again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "at_most::<_, GATHER_US_MAX>")]
+    #[schemars(range(max = 10_000))]
+    pub gather_us: Option<u64>,
+    /// Milliseconds between two tries of a disk that refuses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "at_most::<_, STORE_RETRY_MS_MAX>")]
+    #[schemars(range(max = 60_000))]
+    pub store_retry_ms: Option<u64>,
 }
 
 fn at_most<'de, D: Deserializer<'de>, const MAX: u64>(d: D) -> Result<Option<u64>, D::Error> {
@@ -107,8 +123,14 @@ impl ConfigFile {
     /// What holds where no layer says anything.
     #[must_use]
     pub fn built_in() -> Self {
-        let Limits { running_max, batch_messages_max, lazy_flush_ms, busy_flush_ms } =
-            Limits::default();
+        let Limits {
+            running_max,
+            batch_messages_max,
+            gather_us,
+            lazy_flush_ms,
+            busy_flush_ms,
+            store_retry_ms,
+        } = Limits::default();
         let number = |limit: usize| u32::try_from(limit).ok().and_then(NonZeroU32::new);
         Self {
             store: Some(".libos".into()),
@@ -121,6 +143,8 @@ impl ConfigFile {
                 batch_messages_max: number(batch_messages_max),
                 lazy_flush_ms: Some(lazy_flush_ms),
                 busy_flush_ms: Some(busy_flush_ms),
+                gather_us: Some(gather_us),
+                store_retry_ms: Some(store_retry_ms),
             },
         }
     }
@@ -388,6 +412,8 @@ impl Settings {
             batch_messages_max: number(set.batch_messages_max, built_in.batch_messages_max),
             lazy_flush_ms: set.lazy_flush_ms.unwrap_or(built_in.lazy_flush_ms),
             busy_flush_ms: set.busy_flush_ms.unwrap_or(built_in.busy_flush_ms),
+            gather_us: set.gather_us.unwrap_or(built_in.gather_us),
+            store_retry_ms: set.store_retry_ms.unwrap_or(built_in.store_retry_ms),
         }
     }
 

@@ -31,6 +31,7 @@ pub mod control;
 mod core_loop;
 mod hydrate;
 pub mod limits;
+pub mod retention;
 mod runner;
 pub mod task;
 

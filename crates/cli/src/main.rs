@@ -19,6 +19,7 @@ mod config;
 mod demo;
 mod doctor;
 mod events;
+mod evidence;
 mod exit;
 mod host;
 mod image;
