@@ -42,7 +42,12 @@ pub(crate) async fn demo(host: &Host, args: &DemoArgs) -> Result<Exit, Failure> 
         task: dir.join("task.toml"),
         answers: AnswerArgs { approvals: Some(dir.join("approvals.toml")), wait: false },
     };
-    let host = Host { store: dir.join(".libos"), json: host.json, operator: host.operator.clone() };
+    let host = Host {
+        store: dir.join(".libos"),
+        json: host.json,
+        operator: host.operator.clone(),
+        settings: host.settings.clone(),
+    };
     let libos = std::env::args().next().unwrap_or_else(|| "libos".into());
     if !host.json {
         introduce(&libos, &host.store, &args);
