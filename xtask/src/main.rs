@@ -17,8 +17,8 @@ mod generated;
 mod graph;
 #[cfg(test)]
 mod invariants;
-mod laws;
 mod layers;
+mod laws;
 mod licences;
 mod policy;
 mod steps;
@@ -59,14 +59,14 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
-    /// Measure, each row beside its bare floor: `cargo xtask bench --list` says what there is
-    #[command(disable_help_flag = true)]
     /// Hold the capability engine against its reference model in random histories
     Laws {
         /// How many operations
         #[arg(long, default_value_t = 1_000_000)]
         ops: u64,
     },
+    /// Measure, each row beside its bare floor: `cargo xtask bench --list` says what there is
+    #[command(disable_help_flag = true)]
     Bench {
         /// What to measure, and how to show it; `--help` lists it
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
