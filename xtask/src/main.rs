@@ -17,8 +17,8 @@ mod generated;
 mod graph;
 #[cfg(test)]
 mod invariants;
-mod layers;
 mod laws;
+mod layers;
 mod licences;
 mod policy;
 mod steps;
