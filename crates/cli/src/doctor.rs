@@ -176,7 +176,7 @@ async fn open(host: &Host) -> Result<(Access, Vec<String>), Failure> {
             near.push(format!("{whose}: {used} of {limit} {what}"));
         }
     };
-    for process in port.call(process::List {}).await?.processes {
+    for process in agent_libos::processes(port, true).await? {
         if process.state.is_terminal() {
             continue;
         }

@@ -29,7 +29,7 @@ pub(crate) async fn top(host: &Host, args: &TopArgs) -> Result<Exit, Failure> {
         }
         // Opened anew each time: a store at rest is not held, so that `libos resume` can have it.
         let access = host.access().await?;
-        let mut living = access.port.call(process::List {}).await?.processes;
+        let mut living = agent_libos::processes(&*access.port, true).await?;
         let asked = access.port.call(human::List { all: None }).await?.requests.len();
         let is_live = access.is_live();
         access.close()?;
