@@ -316,7 +316,8 @@ impl Scheduler {
     ) -> Result<StateReply, Stop> {
         let pid = self.own_or_named(cx, call.pid)?;
         let process = self.state.live(pid).ok_or(Fault::NoProcess)?;
-        if matches!(process.turn.life, Life::Paused { .. }) {
+        // What a signal holds does nothing by itself.
+        if matches!(process.turn.life, Life::Paused { .. }) && cx.caller().pid().is_some() {
             return Err(Fault::StaleRun.into());
         }
         let goal = call.goal.clone().unwrap_or_else(|| process.fixed.goal.text());
