@@ -5,8 +5,9 @@ mod common;
 
 use common::{World, call, grant, host, read, show};
 use libos_abi::{
-    CapId, Effect, Origin, Pid, Principal, Right, Status,
+    CapId, Effect, Event, GrantSpec, Origin, Pattern, Pid, Principal, Resource, Right, Status,
     capability::{Delegate, Explain, Grant, Inspect, Issue, List},
+    event::CapabilityEvent,
 };
 use libos_capability::limits::CAPABILITIES_OF_ONE_SUBJECT_MAX;
 use libos_port::Decision;
@@ -168,6 +169,40 @@ fn conditions_expiry_and_limits_of_every_ancestor_bind() {
 }
 
 #[test]
+fn what_is_handed_on_ends_when_it_says_or_when_what_it_was_cut_from_does() {
+    for (held, handed, ends) in [
+        ("", "", None),
+        ("", " expires=20", Some(20)),
+        (" expires=30", "", Some(30)),
+        (" expires=30", " expires=20", Some(20)),
+        (" expires=30", " expires=40", Some(30)),
+    ] {
+        let mut world = World::new();
+        world.host_grants(1, &format!("allow fs:* read delegable=1{held}")).unwrap();
+        world.host_grants(1, "ask fs:workspace/q read").unwrap();
+        world.host_grants(1, "deny fs:workspace/d read expires=25").unwrap();
+        world.derive(1, 2, &[&format!("allow fs:* read{handed}")]).unwrap();
+        let listed = world.listed();
+        let ends_of = |id: usize| listed[id - 1].expires_at_ms;
+        // What restricts ends with what it restricts; a denial only with its original.
+        assert_eq!([ends_of(4), ends_of(5), ends_of(6)], [ends, ends, Some(25)], "{held}{handed}");
+        let made = world.journal.iter().filter_map(|event| match event {
+            Event::Capability(CapabilityEvent::Granted(new)) => Some(new.expires_at_ms),
+            _ => None,
+        });
+        assert_eq!(made.collect::<Vec<_>>()[3..], [ends, ends, Some(25)], "{held}{handed}");
+        for now_ms in [0, 19, 20, 24, 25, 29, 30, 40] {
+            world.now_ms = now_ms;
+            let is_over = ends.is_some_and(|at| at <= now_ms);
+            let a = if is_over { "expired 4" } else { "allow 4" };
+            assert_eq!(world.decide(2, &read("workspace/a")), a);
+            let denied = world.decide(2, &read("workspace/d")) == "denied by 6";
+            assert_eq!(denied, now_ms < 25);
+        }
+    }
+}
+
+#[test]
 fn a_question_with_uses_is_shared_with_its_copies() {
     let mut world = World::new();
     world.host_grants(1, "allow fs:* read delegable=1").unwrap();
@@ -198,13 +233,17 @@ fn a_malformed_grant_is_not_handed_on() {
             assert_eq!(error.code(), "bad_grant", "{text}");
             assert!(error.to_string().contains(part), "{text}: {error}");
         }
-        // A pattern that nobody could write can come over a wire.
-        let mut bad = grant("allow shell:x execute");
-        bad.on = libos_abi::Pattern::exact(&libos_abi::Resource::named("shell", ""));
+    }
+    // A pattern that nobody could write can come over a wire, or be no pattern in canonical form.
+    for on in [Resource::named("shell", ""), Resource::file("workspace//a")] {
+        let mut world = World::new();
+        world.host_grants(1, "allow fs:* read delegable=3").unwrap();
+        world.derive(1, 2, &[]).unwrap();
+        let bad = GrantSpec { on: Pattern::exact(&on), ..grant("allow fs:* read") };
         let hand = Delegate { to: Pid(2), grant: bad.clone() };
         assert_eq!(world.call(Principal::Process(Pid(1)), hand).unwrap_err().code(), "bad_grant");
         let give = Grant { to: Pid(2), grant: bad };
-        assert_eq!(world.call(host(), give).unwrap_err().code(), "bad_grant");
+        assert_eq!(world.call(host(), give).unwrap_err().code(), "bad_grant", "{on}");
     }
     let hand = Delegate { to: Pid(2), grant: grant("allow fs:* read") };
     assert_eq!(World::new().call(host(), hand).unwrap_err().code(), "bad_message");
