@@ -409,6 +409,34 @@ fn a_subject_holds_so_many_and_spent_ones_make_room() {
     let inspect = Inspect { capability: CapId(7) };
     assert_eq!(world.call(host(), inspect).unwrap_err().code(), "not_found");
     assert_eq!(world.live_digest(), world.folded_digest());
+
+    // What a call under way has set aside makes none until it is settled, and neither does what
+    // something was cut from; what is used up does.
+    for spec in ["uses=1", "calls_max=1"] {
+        let mut world = World::new();
+        world.host_grants(1, &format!("allow fs:* read {spec}")).unwrap();
+        world.host_grants(1, &format!("allow process:* write {spec}")).unwrap();
+        world.host_grants(1, "allow object:* read delegable=1").unwrap();
+        world.derive(1, 2, &["allow object:* read"]).unwrap();
+        assert!(world.admit(1, &read("workspace/a"), 1));
+        for _ in 3..CAPABILITIES_OF_ONE_SUBJECT_MAX {
+            world.host_grants(1, "allow clock:now read").unwrap();
+        }
+        let more = |world: &mut World| world.host_grants(1, "deny fs:a read").map(|id| id.0);
+        assert_eq!(more(&mut world).unwrap_err().code(), "limit");
+        world.revoke(host(), CapId(3)).unwrap();
+        world.revoke(host(), CapId(1)).unwrap();
+        assert_eq!(more(&mut world).unwrap_err().code(), "limit", "{spec}");
+        world.settle(1, true);
+        more(&mut world).unwrap();
+        assert_eq!(more(&mut world).unwrap_err().code(), "limit");
+        assert!(world.admit(1, r#"message.send {"to":"p2","body":"x"}"#, 2));
+        assert_eq!(more(&mut world).unwrap_err().code(), "limit");
+        world.settle(2, false);
+        more(&mut world).unwrap();
+        assert_eq!(more(&mut world).unwrap_err().code(), "limit");
+        assert_eq!(world.live_digest(), world.folded_digest());
+    }
 }
 
 #[test]
@@ -446,6 +474,8 @@ fn explanations_tell_the_rule_that_is_missing() {
     let b = explain(one(), Some(1), Right::Read, "fs:workspace/b").unwrap();
     assert_eq!(b.effect, Effect::Ask);
     assert_eq!(b.weighed.iter().map(|cap| cap.id.0).collect::<Vec<_>>(), [2, 1]);
+    let plain = explain(one(), None, Right::Write, "fs:workspace/b").unwrap();
+    assert!(!plain.text.contains("count as met"), "{}", plain.text);
     let c = explain(host(), Some(1), Right::Read, "fs:workspace/c/d").unwrap();
     assert_eq!(c.effect, Effect::Deny);
     assert!(c.text.contains("take cap-3 back"), "{}", c.text);
