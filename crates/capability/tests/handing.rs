@@ -131,6 +131,75 @@ fn the_same_restriction_is_copied_once() {
     assert_eq!(world.granted(), 5);
     world.delegate(1, 2, "allow fs:* read").unwrap();
     assert_eq!(world.granted(), 6);
+    // One that was taken back is copied again.
+    world.revoke(host(), CapId(5)).unwrap();
+    world.delegate(1, 2, "allow fs:* read").unwrap();
+    assert_eq!(world.granted(), 8);
+    assert_eq!(world.decide(2, &read("workspace/a")), "denied by 8");
+}
+
+#[test]
+fn a_restriction_that_is_not_quite_the_same_is_copied_too() {
+    let (a, b) = (&*read("workspace/a"), &*read("workspace/b"));
+    let big = r#"fs.read {"path":"workspace/b","max_bytes":9}"#;
+    let write = r#"fs.write {"path":"workspace/a","text":""}"#;
+    // What is held, what is handed on first, what then, and what must be restricted by that.
+    for (restriction, first, second, call, expected) in [
+        // Wider.
+        ("deny fs:* read", "allow fs:workspace/a read", "allow fs:* read", b, "denied by 6"),
+        ("ask fs:* read", "allow fs:workspace/a read", "allow fs:* read", b, "ask 6"),
+        // Of more rights.
+        ("deny fs:* read+write", "allow fs:* read", "allow fs:* write", write, "denied by 6"),
+        ("ask fs:* read+write", "allow fs:* read", "allow fs:* write", write, "ask 6"),
+        // Of longer life.
+        ("ask fs:* read", "allow fs:* read expires=5", "allow fs:* read", a, "ask 6"),
+        // With a limit that is its own.
+        ("ask fs:* read", "allow fs:* read", "allow fs:* read uses=3", a, "ask 4,6"),
+        // With other conditions.
+        (
+            "ask fs:* read",
+            r#"allow fs:* read when={"max_bytes":{"max":1}}"#,
+            "allow fs:* read",
+            big,
+            "ask 6",
+        ),
+    ] {
+        let mut world = World::new();
+        world.host_grants(1, "allow fs:* read+write delegable=1").unwrap();
+        world.host_grants(1, restriction).unwrap();
+        assert_eq!(world.derive(1, 2, &[first]).unwrap(), [CapId(3)]);
+        assert_eq!(world.delegate(1, 2, second).unwrap(), CapId(5), "{restriction} {second}");
+        world.now_ms = if first.contains("expires") { 5 } else { 0 };
+        assert_eq!(world.decide(2, call), expected, "{restriction}, {first}, {second}");
+    }
+    // Two that say the same are two: each ends by itself.
+    let mut world = World::new();
+    world.host_grants(1, "allow fs:* read delegable=1").unwrap();
+    world.host_grants(1, "deny fs:workspace/a read").unwrap();
+    world.derive(1, 2, &["allow fs:* read"]).unwrap();
+    world.host_grants(1, "deny fs:workspace/a read").unwrap();
+    world.delegate(1, 2, "allow fs:* read").unwrap();
+    world.revoke(host(), CapId(2)).unwrap();
+    assert_eq!(world.decide(2, a), "denied by 7");
+    // A denial of the child's own is no copy, whatever it says.
+    let mut world = World::new();
+    world.host_grants(1, "allow fs:* read delegable=1").unwrap();
+    world.host_grants(1, "deny fs:workspace/a read").unwrap();
+    world.derive(1, 2, &["deny fs:workspace/a read"]).unwrap();
+    world.delegate(1, 2, "allow fs:* read").unwrap();
+    world.revoke(Principal::Process(Pid(1)), CapId(3)).unwrap();
+    assert_eq!(world.decide(2, a), "denied by 5");
+}
+
+#[test]
+fn a_copied_denial_shows_its_conditions() {
+    let mut world = World::new();
+    world.host_grants(1, "allow fs:* read delegable=1").unwrap();
+    world.host_grants(1, r#"deny fs:* read when={"max_bytes":{"min":9}}"#).unwrap();
+    world.derive(1, 2, &["allow fs:* read"]).unwrap();
+    let listed = world.listed();
+    assert_eq!(listed[3].parent, Some(CapId(2)));
+    assert_eq!(listed[3].when, listed[1].when);
 }
 
 #[test]
