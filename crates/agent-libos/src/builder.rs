@@ -6,8 +6,8 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use crossbeam_channel::Sender;
 use libos_abi::{Digest, Fault, Outcome, Seq, Syscall, wire};
+use libos_bindings::inbox::{Sender, inbox};
 use libos_broker::{ComposeError, Kernel, Parts, Submitter};
 use libos_journal::{Blobs, Head, Journal, JournalError, MemoryJournal, SqliteJournal};
 use libos_port::{Authority, BoxFuture, Component, Planner, Port, Provider};
@@ -38,22 +38,35 @@ impl Clock for SystemClock {
 }
 
 /// The limits of the edge, each with its reason.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Processes that run at the same time: each holds a task and its planner's memory.
     pub running_max: usize,
     /// Messages to the core taken into one batch: bounds what one commit makes others wait.
     pub batch_messages_max: usize,
+    /// How long a commit waits for those who were answered together to come again, in
+    /// microseconds: about what the commit itself takes.
+    pub gather_us: u64,
     /// How long a record may wait to be written while nothing needs it on disk, in milliseconds:
     /// bounds what watchers lag behind and what a crash makes the host do again.
     pub lazy_flush_ms: u64,
     /// The same while messages keep coming, in milliseconds: ten commits a second cost little.
     pub busy_flush_ms: u64,
+    /// How long a store that refuses is left alone before it is tried again, in milliseconds: soon
+    /// enough to go on as soon as there is space, seldom enough to cost nothing.
+    pub store_retry_ms: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { running_max: 256, batch_messages_max: 1024, lazy_flush_ms: 10, busy_flush_ms: 100 }
+        Self {
+            running_max: 256,
+            batch_messages_max: 1024,
+            gather_us: 150,
+            lazy_flush_ms: 10,
+            busy_flush_ms: 100,
+            store_retry_ms: 200,
+        }
     }
 }
 
@@ -98,6 +111,7 @@ pub struct Builder {
     clock: Arc<dyn Clock>,
     limits: Limits,
     run_processes: bool,
+    kept_out: Vec<PathBuf>,
 }
 
 impl Default for Builder {
@@ -125,6 +139,7 @@ impl Builder {
             clock: Arc::new(SystemClock),
             limits: Limits::default(),
             run_processes: true,
+            kept_out: Vec::new(),
         }
     }
 
@@ -189,6 +204,15 @@ impl Builder {
         self
     }
 
+    /// Keeps processes out of a file or folder of the host's own, wherever it lies: they neither
+    /// read nor change it, nor see it listed. The standard provider of files does so; the store is
+    /// kept out of always.
+    #[must_use]
+    pub fn keep_out_of(mut self, path: impl AsRef<Path>) -> Self {
+        self.kept_out.push(path.as_ref().to_owned());
+        self
+    }
+
     /// Opens the store for calls of the host only: no process runs and nothing that a crash left
     /// open is taken up.
     #[must_use]
@@ -221,7 +245,7 @@ impl Builder {
         self,
         watchers: Vec<tokio::sync::mpsc::UnboundedSender<crate::News>>,
     ) -> Result<Runtime, StartError> {
-        let mut files = FsProvider::new();
+        let mut files = self.kept_out.into_iter().fold(FsProvider::new(), FsProvider::keep_out_of);
         let journal: Box<dyn Journal> = match self.store {
             Store::Memory => Box::new(MemoryJournal::new()),
             Store::Folder(folder) => {
@@ -250,7 +274,7 @@ impl Builder {
         let mut kernel = Kernel::new(parts, provided);
         fold(journal.as_ref(), &mut kernel)?;
         let blobs = journal.blobs();
-        let (inbox, messages) = crossbeam_channel::unbounded();
+        let (inbox, messages) = inbox();
         let runner = Runner::new(inbox.clone(), Arc::clone(&blobs), providers, self.planners);
         let mut core = Core::new(kernel, journal, messages, runner, self.clock, self.limits);
         core.watch(watchers);

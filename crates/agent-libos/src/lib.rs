@@ -26,9 +26,12 @@
 pub mod approvals;
 pub mod audit;
 mod builder;
+pub mod config;
 pub mod control;
 mod core_loop;
 mod hydrate;
+pub mod limits;
+pub mod retention;
 mod runner;
 pub mod task;
 
@@ -39,6 +42,7 @@ pub use core_loop::{News, Watch};
 pub use libos_abi as abi;
 pub use libos_broker as broker;
 pub use libos_capability as capability;
+pub use libos_events as events;
 pub use libos_human as human;
 pub use libos_images as images;
 pub use libos_journal as journal;

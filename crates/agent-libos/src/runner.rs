@@ -11,8 +11,8 @@ use std::{
     },
 };
 
-use crossbeam_channel::Sender;
 use libos_abi::{Fault, OpId, Outcome, Pid, Syscall, event::Step, process};
+use libos_bindings::inbox::Sender;
 use libos_broker::{EffectOrder, Mode, Start, Submitter};
 use libos_journal::Blobs;
 use libos_port::{

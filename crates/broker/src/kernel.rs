@@ -412,9 +412,18 @@ impl Kernel {
             },
             Authorized::Yes { by, charges } => {
                 self.emit(tx, OpEvent::Decided { op: id, verdict: Verdict::Allowed(by) });
-                if let Some(error) = refusal {
-                    self.settle(tx, id, Err(error), true);
-                    return Ok(());
+                match refusal {
+                    // What it would make passes a limit: like a call that does so itself.
+                    Some(Error::Fault(over @ Fault::OverBudget { .. }))
+                        if !self.is_bookkeeping(id) =>
+                    {
+                        return self.ask_extension(tx, id, over);
+                    }
+                    Some(error) => {
+                        self.settle(tx, id, Err(error), true);
+                        return Ok(());
+                    }
+                    None => {}
                 }
                 if !charges.is_empty() {
                     self.kernel_call(tx, capability::Reserve { op: id, charges });

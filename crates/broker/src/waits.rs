@@ -4,7 +4,7 @@ use libos_abi::{
     Denial, DenyReason, Error, OpId, Pid,
     event::OpEvent,
     human::Decision,
-    process::{self, Wait, WaitOn},
+    process::{self, Usage, Wait, WaitOn},
 };
 
 use crate::{
@@ -44,6 +44,10 @@ impl Kernel {
             return;
         }
         for (id, op) in self.ops.open_of(pid) {
+            // The call that ends the run is answered like any other.
+            if op.state == OpState::Admitted {
+                continue;
+            }
             tx.outputs.extend(self.tickets.remove(&id).map(Output::Forget));
             if op.is_tool_call() {
                 self.in_flight.remove(&id);
@@ -131,11 +135,15 @@ impl Kernel {
             OpState::Asking { over: Some(over), decision: Some(Decision::Deny { .. }), .. } => {
                 Err(over.fault().into())
             }
-            OpState::Asking { over: Some(_), .. } => {
+            OpState::Asking { over: Some(over), .. } => {
                 let Some((pid, op)) = tx.caller.pid().zip(self.ops.get(id)) else {
                     return Ok(());
                 };
-                let charge = op.call.charge();
+                // A child is counted when it is made, not when its making is admitted.
+                let charge = match over.counts_children() {
+                    true => Usage::default(),
+                    false => op.call.charge(),
+                };
                 // It may have been extended by too little.
                 tx.caller.admission = Some(self.ask(tx, process::Admit { pid, run: 0, charge })?);
                 self.decide_and_serve(tx, id, None)

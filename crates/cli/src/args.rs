@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use agent_libos::abi::{CapId, Millis, ObjectId, OpId, Pattern, Pid, RequestId, Resource, Right};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::evidence::EvidenceCommand;
+
 const EXITS: &str = "\
 Exit codes:
   0  done
@@ -236,25 +238,8 @@ pub(crate) enum AuditCommand {
         /// The operation, as in op-5.
         op: OpId,
     },
-    /// Prove that no record was changed, dropped, reordered or cut off.
-    #[command(after_help = "Examples:
-  libos audit verify                         the store against itself
-  libos audit verify --head 120:3f2a...      against a head you kept: finds a cut-off end too
-  libos audit verify --export trail.jsonl --head 120:3f2a...   an export, without the store")]
-    Verify {
-        /// A head kept elsewhere, as `libos audit verify` prints it, or a file that holds one.
-        #[arg(long)]
-        head: Option<String>,
-        /// Check an exported file instead of the store.
-        #[arg(long, value_name = "FILE")]
-        export: Option<PathBuf>,
-    },
-    /// Write the journal as JSON lines that can be verified without the store.
-    Export {
-        /// Where to; standard output if absent.
-        #[arg(long, short)]
-        output: Option<PathBuf>,
-    },
+    #[command(flatten)]
+    Evidence(EvidenceCommand),
 }
 
 #[derive(Debug, Args)]

@@ -15,6 +15,7 @@ mod args;
 mod audit;
 mod capability;
 mod demo;
+mod evidence;
 mod exit;
 mod host;
 mod inbox;

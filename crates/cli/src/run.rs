@@ -180,6 +180,8 @@ impl<'a> Driver<'a> {
                             return Ok(exit);
                         }
                     }
+                    Some(News::StoreUnavailable(what)) => self.store(Some(&what)),
+                    Some(News::StoreAvailable) => self.store(None),
                     Some(News::StoreFailed(what)) => {
                         return Err(Failure::new(Exit::Store, "store", what));
                     }
@@ -192,6 +194,16 @@ impl<'a> Driver<'a> {
                 _ = tokio::signal::ctrl_c() => return Ok(self.interrupted()),
                 _ = terminate.recv() => return Ok(self.interrupted()),
             }
+        }
+    }
+
+    /// Says that the store refuses, and why, or that it takes records again.
+    fn store(&self, refusal: Option<&str>) {
+        if self.host.json {
+            show::json(&serde_json::json!({ "store_unavailable": refusal }));
+        } else if refusal.is_none() {
+            // That it refuses was in the log already, whatever had to wait for it.
+            tell!("libos: the store takes records again.");
         }
     }
 
@@ -275,7 +287,7 @@ impl<'a> Driver<'a> {
         let Some(request) = requests.into_iter().find(|request| request.id == id) else {
             return Ok(());
         };
-        if let Some(decision) = self.approvals.answer(&request) {
+        if let Some(decision) = self.approvals.answer(&request, &[]) {
             return self.decide(id, decision).await;
         }
         if self.host.json {

@@ -1,9 +1,9 @@
 //! The pure state of Object Memory.
 //!
-//! [`Memory`] folds object events. What a call makes, or why it makes nothing, is said by the
+//! [`State`] folds object events. What a call makes, or why it makes nothing, is said by the
 //! `plan_*` functions beside it; they look at the state and change nothing.
 
-use std::sync::Arc;
+use std::{ops::Deref, sync::Arc};
 
 use imbl::OrdMap;
 use libos_abi::{
@@ -20,6 +20,25 @@ use crate::{
     view::Views,
 };
 
+/// The state: behind one pointer, so that marking it to come back to copies a pointer.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(crate) struct State(Arc<Memory>);
+
+impl Fold for State {
+    type Event = ObjectEvent;
+
+    fn apply(&mut self, event: &ObjectEvent) {
+        Arc::make_mut(&mut self.0).apply(event);
+    }
+}
+
+impl Deref for State {
+    type Target = Memory;
+    fn deref(&self) -> &Memory {
+        &self.0
+    }
+}
+
 /// Every space, every name, every view.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct Memory {
@@ -32,9 +51,7 @@ pub(crate) struct Memory {
     pub(crate) views: Views,
 }
 
-impl Fold for Memory {
-    type Event = ObjectEvent;
-
+impl Memory {
     fn apply(&mut self, event: &ObjectEvent) {
         match event {
             ObjectEvent::NamespaceCreated { namespace, by: _ } => self.names.make(namespace),

@@ -46,7 +46,7 @@ use libos_abi::{
 };
 use libos_port::{Component, Context, Manifest, Stop, Versioned};
 
-use crate::core::Memory;
+use crate::core::State;
 
 /// What a process may do in its own memory.
 const OWNER_RIGHTS: [Right; 7] = [
@@ -65,7 +65,7 @@ const OWNER_DELEGABLE: u8 = 4;
 /// The component behind `object` and `namespace`.
 #[derive(Debug, Default)]
 pub struct Objects {
-    state: Versioned<Memory>,
+    state: Versioned<State>,
     limits: Limits,
 }
 

@@ -194,3 +194,88 @@ impl Space {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use libos_abi::Digest;
+
+    use super::*;
+
+    fn space_of(count: u64) -> Space {
+        let mut space = Space::new(Pid(1), 0);
+        for number in 1..=count {
+            let info = ObjectInfo {
+                id: ObjectId { space: Pid(1), number },
+                r#type: "part".into(),
+                version: 1,
+                digest: Digest::default(),
+                bytes: 4,
+                owner: Pid(1),
+                namespace: None,
+                name: None,
+                parents: [].into(),
+                created_at_ms: 0,
+                updated_at_ms: 0,
+                tags: [].into(),
+                immutable: false,
+                released: false,
+            };
+            space.put(Kept::new(info, Json::default()));
+        }
+        space
+    }
+
+    #[test]
+    fn a_copy_shares_every_object_until_it_is_changed() {
+        let space = space_of(10_000);
+        let mut copy = space.copy_for(Pid(2));
+        assert!(copy.objects.ptr_eq(&space.objects));
+        copy.edit(5_000, |kept| kept.info.version += 1);
+        let both = space.objects.values().zip(copy.objects.values());
+        assert_eq!(both.filter(|(a, b)| !Arc::ptr_eq(&a.0, &b.0)).count(), 1);
+        assert_eq!(space.objects[&5_000].info.version, 1);
+        let changed: Vec<u64> = space
+            .objects
+            .diff(&copy.objects)
+            .map(|change| match change {
+                DiffItem::Add(number, _) | DiffItem::Remove(number, _) => *number,
+                DiffItem::Update { new: (number, _), .. } => *number,
+            })
+            .collect();
+        assert_eq!(changed, [5_000]);
+    }
+
+    thread_local! {
+        static COMPARED: Cell<u64> = const { Cell::new(0) };
+    }
+
+    #[derive(Clone)]
+    struct Counted(u64);
+
+    impl PartialEq for Counted {
+        fn eq(&self, other: &Self) -> bool {
+            COMPARED.set(COMPARED.get() + 1);
+            self.0 == other.0
+        }
+    }
+
+    #[test]
+    fn a_comparison_looks_at_little_more_than_what_changed() {
+        let compared = |count: u64, changes: u64| {
+            let base: OrdMap<u64, Counted> = (0..count).map(|n| (n, Counted(0))).collect();
+            let mut copy = base.clone();
+            for n in 1..=changes {
+                copy.insert(n * count / (changes + 1), Counted(1));
+                copy.insert(count + n, Counted(1));
+            }
+            COMPARED.set(0);
+            assert_eq!(base.diff(&copy).count() as u64, 2 * changes);
+            COMPARED.get()
+        };
+        let (small, large) = (compared(1_000, 1), compared(1_000_000, 1));
+        assert!(large < 4 * small, "{small} and {large}");
+        assert!(compared(1_000_000, 100) < 110 * large);
+    }
+}

@@ -114,6 +114,16 @@ impl Lab {
         Live::new(child)
     }
 
+    /// Starts the binary in a shell: `script` ends with `exec "$@"`.
+    pub(crate) fn start_in(&self, script: &str, args: &[&str]) -> Live {
+        let binary = self.command(args);
+        let mut shell = Command::new("sh");
+        shell.current_dir(self.dir.path()).args(["-c", script, "sh"]);
+        shell.arg(binary.get_program()).args(binary.get_args());
+        shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Live::new(shell.spawn().expect("a shell starts"))
+    }
+
     /// Every operation of the audit, the quiet ones included.
     pub(crate) fn audit(&self) -> Vec<Value> {
         let ran = self.json(&["audit", "ls", "--all"]);
@@ -251,6 +261,11 @@ impl Live {
     pub(crate) fn kill(mut self) -> Ran {
         drop(self.child.kill());
         self.collect()
+    }
+
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Whether it has ended by itself.

@@ -94,10 +94,10 @@ pub(crate) fn calls() -> Vec<Sample> {
     });
     let request = json!({
         "id": "req-4", "op": "op-6", "pid": "p2", "human": "owner", "ask": { "approval": approval },
-        "asked_at_ms": 5, "state": { "decided": {
+        "root": "p1", "asked_at_ms": 5, "state": { "decided": {
             "decision": { "approve": { "scope": { "until": 1000 } } }, "by": "owner", "at_ms": 6,
             "capability": "cap-9" } },
-        "joined": [{ "pid": "p3", "op": "op-8" }],
+        "joined": [{ "pid": "p3", "op": "op-8", "asked_by": ["cap-2"] }],
     });
     let message = json!({ "id": "msg-5", "from": null, "to": "p2", "subject": "s", "body": "hi",
         "payload": { "n": 1 }, "sent_at_ms": 8, "kind": "interrupt", "channel": "c",
@@ -213,6 +213,7 @@ pub(crate) fn calls() -> Vec<Sample> {
         capability::Requestable { "pid": "p2", "on": "fs:workspace/*", "rights": ["write"] } -> null;
         capability::Keep { "subject": "p2", "keep": ["cap-3"], "memory": true }
             -> { "capabilities": ["cap-4"] };
+        capability::May { "pid": "p2", "right": "read", "on": "object:p1/7" } -> { "allowed": true };
 
         human::AskQuestion { "question": "why?", "context": "because", "human": "ann" }
             -> { "answer": "so" };
@@ -266,6 +267,7 @@ pub(crate) fn calls() -> Vec<Sample> {
 
         audit::List { "from": 3, "pid": "p2", "limit": 10 }
             -> { "entries": [{ "seq": 3, "at_ms": 9, "event": { "kind": "spawned" } }], "next": 4 };
+        audit::Compact { "before_ms": 7 } -> { "payloads": 2, "bytes": 9000, "list": HASH };
 
         events::Subscribe { "kinds": ["object_changed", "object_gone"], "object": "obj-2.7" }
             -> subscriptions;
@@ -459,7 +461,7 @@ pub(crate) fn events() -> Vec<Event> {
         calls: Some(vec!["fs.*".into()]),
         requestable: Some(Vec::new()),
     };
-    let asker = human::Asker { pid: Pid(3), op: OpId(8) };
+    let asker = human::Asker { pid: Pid(3), op: OpId(8), asked_by: vec![CapId(2)] };
     let subscription =
         events::Subscription { kind: events::EventKind::ObjectChanged, object: Some(id) };
     vec![
@@ -496,7 +498,7 @@ pub(crate) fn events() -> Vec<Event> {
         ProcessEvent::Readied { pid }.into(),
         ProcessEvent::Paused { pid, by_host: true }.into(),
         ProcessEvent::Resumed { pid }.into(),
-        ProcessEvent::Ended { pid, ending }.into(),
+        ProcessEvent::Ended { pid, parent: Some(Pid(1)), ending }.into(),
         ProcessEvent::Charged { pid, op, usage }.into(),
         ProcessEvent::Settled { op, used: usage }.into(),
         ProcessEvent::Extended { pid, kind: BudgetKind::Cost, by: 10 }.into(),
@@ -513,7 +515,12 @@ pub(crate) fn events() -> Vec<Event> {
         ProcessEvent::Sent(sent).into(),
         ProcessEvent::Received { pid, ids: vec![MessageId(5)] }.into(),
         CapabilityEvent::Granted(granted).into(),
-        CapabilityEvent::Revoked { capability: CapId(3), reason: Some("done".into()) }.into(),
+        CapabilityEvent::Revoked {
+            capability: CapId(3),
+            subject: pid,
+            reason: Some("done".into()),
+        }
+        .into(),
         CapabilityEvent::Reserved { op, charges }.into(),
         CapabilityEvent::Settled { op, gave_back: true }.into(),
         CapabilityEvent::SubjectEnded { subject: pid }.into(),
@@ -538,7 +545,7 @@ pub(crate) fn events() -> Vec<Event> {
         ObjectEvent::Deleted { id }.into(),
         ObjectEvent::Appended { id, version: 3, entry: payload, digest, at_ms }.into(),
         ObjectEvent::Released { id, at_ms }.into(),
-        ObjectEvent::Moved { from: id, to: base }.into(),
+        ObjectEvent::Moved { from: id, to: base, at_ms }.into(),
         ObjectEvent::Linked { from: id, relation: "cites".into(), to: base }.into(),
         ObjectEvent::Unlinked { from: id, relation: "cites".into(), to: base }.into(),
         ObjectEvent::ViewMade {
@@ -555,12 +562,13 @@ pub(crate) fn events() -> Vec<Event> {
             from: Pid(3),
             into: pid,
             on_conflict: process::OnConflict::Child,
+            at_ms,
         }
         .into(),
         ObjectEvent::SpaceDropped { space: Pid(3) }.into(),
         HumanEvent::Opened(list.unwrap()).into(),
         HumanEvent::Decided { request: RequestId(4), decided }.into(),
-        HumanEvent::Joined { request: RequestId(4), asker }.into(),
+        HumanEvent::Joined { request: RequestId(4), asker: asker.clone() }.into(),
         HumanEvent::Left { request: RequestId(4), asker }.into(),
         HumanEvent::Cancelled { request: RequestId(4) }.into(),
         HumanEvent::Output { pid: Some(pid), human: "owner".into(), message: "hi".into() }.into(),
@@ -575,7 +583,7 @@ pub(crate) fn events() -> Vec<Event> {
         }
         .into(),
         SubscriberEvent::Taken { pid, cursor: 9 }.into(),
-        SubscriberEvent::Ended { pid }.into(),
+        SubscriberEvent::Ended { pid, subscriptions: 2 }.into(),
     ]
 }
 

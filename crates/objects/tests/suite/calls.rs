@@ -101,7 +101,7 @@ fn a_parent_is_readable_by_the_maker() {
     k.says(2, Right::Read, Resource::object(id(1, 9)), Effect::Allow);
     k.ok(process(1), Delete { id: id(1, 3) });
     let whole = k.ok(process(2), made_from(&[id(1, 1), id(1, 1)]));
-    let Syscall::Capability(capability::Call::Check(check)) = &k.world.sent[0] else {
+    let Syscall::Capability(capability::Call::May(check)) = &k.world.sent[0] else {
         panic!("the authority is asked first: {:?}", k.world.sent);
     };
     assert_eq!((check.pid, check.right, check.on.as_str()), (Pid(2), Right::Read, "object:p1/1"));

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// A memory of p1 with so many objects, folded from a journal.
-fn sized(count: u64) -> Objects {
+pub(crate) fn sized(count: u64) -> Objects {
     let mut part = Objects::default();
     for number in 1..=count {
         let payload = libos_abi::Json::from(&json!([number]));

@@ -13,5 +13,6 @@ mod make;
 mod merges;
 mod model;
 mod rig;
+mod speed;
 mod transfers;
 mod views;

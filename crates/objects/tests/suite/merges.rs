@@ -136,6 +136,16 @@ fn links_made_and_taken_apart_by_the_child_are_so_in_the_parent() {
     assert_eq!(k.ok(process(1), ListLinks { id: id(1, 1) }).links.len(), 1);
 }
 
+#[test]
+fn an_object_that_stays_keeps_the_links_that_the_child_lost_with_it() {
+    let mut k = forked();
+    k.ok(process(1), update(id(1, 2), &json!("parent")));
+    k.ok(process(2), Delete { id: id(2, 2) });
+    let merged = k.ok(host(), merge(2, 1, OnConflict::Parent));
+    assert_eq!(merged.kept, [id(1, 2)]);
+    assert_eq!(k.ok(process(1), ListLinks { id: id(1, 2) }).links.len(), 1);
+}
+
 /// Both changed 1; the child changed what the parent removed (2), and removed what it changed (3).
 fn in_conflict() -> Memory {
     let mut k = forked();

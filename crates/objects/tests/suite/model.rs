@@ -223,17 +223,40 @@ enum Action {
     Drop(usize),
 }
 
-fn actions() -> impl Strategy<Value = Action> {
-    let at = || 0..1_000_usize;
-    let how = prop::sample::select(vec![OnConflict::Fail, OnConflict::Child, OnConflict::Parent]);
+fn at() -> impl Strategy<Value = usize> {
+    0..1_000_usize
+}
+
+fn policies() -> impl Strategy<Value = OnConflict> {
+    prop::sample::select(vec![OnConflict::Fail, OnConflict::Child, OnConflict::Parent])
+}
+
+fn creations() -> impl Strategy<Value = Action> {
+    (at(), at(), any::<bool>()).prop_map(|(who, of, named)| Action::Create(who, of, named))
+}
+
+fn links() -> impl Strategy<Value = Action> {
+    (at(), at(), any::<bool>()).prop_map(|(a, b, which)| Action::Link(a, b, which))
+}
+
+/// Changes of single objects.
+fn changes() -> impl Strategy<Value = Action> {
     prop_oneof![
-        6 => (at(), at(), any::<bool>()).prop_map(|(who, of, named)| Action::Create(who, of, named)),
-        5 => at().prop_map(Action::Update),
-        2 => at().prop_map(Action::Append),
+        3 => creations(),
+        4 => at().prop_map(Action::Update),
+        1 => at().prop_map(Action::Append),
         3 => at().prop_map(Action::Delete),
         1 => at().prop_map(Action::Release),
-        5 => (at(), at(), any::<bool>()).prop_map(|(a, b, which)| Action::Link(a, b, which)),
-        2 => at().prop_map(Action::Unlink),
+        5 => links(),
+        3 => at().prop_map(Action::Unlink),
+    ]
+}
+
+fn actions() -> impl Strategy<Value = Action> {
+    let how = policies();
+    prop_oneof![
+        3 => creations(),
+        20 => changes(),
         2 => (at(), at()).prop_map(|(what, to)| Action::Transfer(what, to)),
         4 => at().prop_map(Action::Fork),
         1 => at().prop_map(Action::Spawn),
@@ -459,7 +482,7 @@ impl Pair {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
 
     #[test]
     fn copies_behave_as_deep_copies_would(program in prop::collection::vec(actions(), 1..60)) {
@@ -468,6 +491,25 @@ proptest! {
             pair.run(n, action);
             pair.compare();
         }
+    }
+
+    #[test]
+    fn a_merge_is_what_comparing_everything_says(
+        before in prop::collection::vec(prop_oneof![creations(), links()], 8..16),
+        between in prop::collection::vec(changes(), 1..24),
+        how in policies(),
+    ) {
+        let mut pair = Pair::new();
+        let mut n = 0;
+        let mut run = |pair: &mut Pair, action: &Action| {
+            n += 1;
+            pair.run(n, action);
+        };
+        before.iter().for_each(|action| run(&mut pair, action));
+        run(&mut pair, &Action::Fork(0));
+        between.iter().for_each(|action| run(&mut pair, action));
+        run(&mut pair, &Action::Merge(0, how));
+        pair.compare();
     }
 
     #[test]

@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use libos_abi::{
-    CapId, DenyReason, Effect, Error, Event, Fault, FsPath, OpId, Pid, Principal, Reply, Request,
-    Resource, Right, Syscall, capability, process::Admission,
+    CapId, Effect, Error, Event, Fault, FsPath, OpId, Pid, Principal, Reply, Request, Resource,
+    Right, Syscall, capability, process::Admission,
 };
 use libos_port::{Caller, Component, Context, Stop};
 

@@ -44,6 +44,7 @@ fn wait_tells_how_a_child_ended() {
         message: Some("done".into()),
         failed: None,
         code: None,
+        pid: None,
     };
     assert_eq!(rig.call(Some(child), call).unwrap().state, ProcessState::Exited);
     let rights = "read+materialize+link+diff";
@@ -118,7 +119,9 @@ fn terminate_ends_the_subtree_deepest_first() {
     let ended: Vec<(Pid, Option<String>)> = rig.journal[before..]
         .iter()
         .map(|event| match event {
-            Event::Process(ProcessEvent::Ended { pid, ending }) => (*pid, ending.message.clone()),
+            Event::Process(ProcessEvent::Ended { pid, ending, .. }) => {
+                (*pid, ending.message.clone())
+            }
             other => panic!("{other:?}"),
         })
         .collect();

@@ -163,7 +163,7 @@ fn no_event_changes_a_process_that_has_ended() {
             ProcessEvent::Readied { pid },
             ProcessEvent::Paused { pid, by_host: true },
             ProcessEvent::Resumed { pid },
-            ProcessEvent::Ended { pid, ending },
+            ProcessEvent::Ended { pid, parent: None, ending },
             ProcessEvent::Moved { pid, cwd: "workspace/x".into() },
             ProcessEvent::Received { pid, ids: vec![] },
             ProcessEvent::Execed { pid, image: "x".into(), goal: Text::default(), planner },

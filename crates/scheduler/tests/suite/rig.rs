@@ -368,11 +368,19 @@ pub(crate) fn fork(mode: process::ForkMode) -> process::Fork {
         budget: None,
         manifest: None,
         schedule: None,
+        pid: None,
     }
 }
 
 pub(crate) fn exec(image: &str) -> process::Exec {
-    process::Exec { image: image.into(), goal: None, planner: None, keep: None, keep_objects: None }
+    process::Exec {
+        image: image.into(),
+        goal: None,
+        planner: None,
+        keep: None,
+        keep_objects: None,
+        pid: None,
+    }
 }
 
 pub(crate) fn task(owner: ObjectId) -> process::StartTask {
@@ -386,7 +394,7 @@ pub(crate) fn task(owner: ObjectId) -> process::StartTask {
 }
 
 pub(crate) fn exit() -> process::Exit {
-    process::Exit { result: None, message: None, failed: None, code: None }
+    process::Exit { result: None, message: None, failed: None, code: None, pid: None }
 }
 
 pub(crate) fn signal(pid: Pid, signal: process::Signal) -> process::SendSignal {
