@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use agent_libos::abi::{CapId, Millis, ObjectId, OpId, Pattern, Pid, RequestId, Resource, Right};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::evidence::EvidenceCommand;
+use crate::{evidence::EvidenceCommand, store::StoreCommand};
 
 const EXITS: &str = "\
 Exit codes:
@@ -87,6 +87,9 @@ pub(crate) enum Command {
     /// Read, prove and export the journal.
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Show what the store takes, and remove payloads of finished work.
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// Watch a denial, an approval and a repaired test, on a small project made for it.
     Demo(DemoArgs),
 }

@@ -23,6 +23,7 @@ mod init;
 mod object;
 mod process;
 mod run;
+mod store;
 
 use std::process::ExitCode;
 
@@ -82,6 +83,7 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Cap(command) => capability::run(&host, command).await,
         Command::Object(command) => object::run(&host, command).await,
         Command::Audit(command) => audit::run(&host, command),
+        Command::Store(command) => store::run(&host, command).await,
         Command::Demo(args) => demo::demo(&host, &args).await,
     }
 }
