@@ -33,6 +33,12 @@ impl Libos {
     pub(crate) fn run<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_libos"));
         command.arg("--store").arg(&self.store).arg("--json").args(args);
+        for (name, _) in std::env::vars_os() {
+            if name.as_encoded_bytes().starts_with(b"LIBOS_") {
+                command.env_remove(name);
+            }
+        }
+        command.env("XDG_CONFIG_HOME", self.store.join("config"));
         output(&mut command)
     }
 
