@@ -132,6 +132,8 @@ const TOUR: &[Stop] = &[
     ("audit export", &["--output", "trail.jsonl"], 0),
     ("audit prove", &["op-2"], 0),
     ("audit keygen", &["key"], 0),
+    ("store stat", &[], 0),
+    ("store compact", &["--older-than", "0s"], 0),
     ("doctor", &[], 0),
     ("demo", &["--dir", "demo"], 0),
 ];

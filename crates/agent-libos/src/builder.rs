@@ -470,6 +470,9 @@ mod tests {
         let process = Submitter::Process { pid: Pid(1), run: 1, step };
         assert_eq!(forgotten(process).await, None);
         let host = forgotten(Submitter::Host("owner".into())).await;
-        assert_eq!(host.map(|outcome| outcome.map_err(|error| error.code())), Some(Err("store_unavailable")));
+        assert_eq!(
+            host.map(|outcome| outcome.map_err(|error| error.code())),
+            Some(Err("store_unavailable"))
+        );
     }
 }

@@ -50,6 +50,7 @@ impl Stage {
                 Box::new(libos_objects::Objects::default()),
                 Box::new(libos_human::Humans::default()),
                 Box::new(libos_images::Images::default()),
+                Box::new(libos_events::Events::default()),
             ],
         )
         .expect("the standard parts fit together");

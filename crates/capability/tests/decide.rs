@@ -442,6 +442,11 @@ fn a_set_of_charges_that_would_pass_a_limit_is_refused_whole() {
     world.settle(1, true);
     world.revoke(host(), CapId(1)).unwrap();
     assert_eq!(world.reserve(3, charges).unwrap_err().code(), "denied");
+    // Nothing to set aside is nothing to remember, and neither is nothing to settle.
+    let events = world.journal.len();
+    world.reserve(4, vec![]).unwrap();
+    world.settle(4, false);
+    assert_eq!(world.journal.len(), events);
 }
 
 #[test]

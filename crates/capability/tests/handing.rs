@@ -6,7 +6,7 @@ mod common;
 use common::{World, call, grant, host, read, show};
 use libos_abi::{
     CapId, Effect, Origin, Pid, Principal, Right, Status,
-    capability::{Explain, Inspect, Issue, List},
+    capability::{Delegate, Explain, Grant, Inspect, Issue, List},
 };
 use libos_capability::limits::CAPABILITIES_OF_ONE_SUBJECT_MAX;
 use libos_port::Decision;
@@ -180,6 +180,34 @@ fn a_question_with_uses_is_shared_with_its_copies() {
     assert_eq!(world.decide(2, &read("workspace/a")), "exhausted 4");
     world.delegate(1, 2, "allow fs:workspace/a read").unwrap();
     assert_eq!(world.decide(2, &read("workspace/a")), "exhausted 4");
+}
+
+#[test]
+fn a_malformed_grant_is_not_handed_on() {
+    for (text, part) in [
+        ("allow fs:* -", "names no right"),
+        ("allow fs:* read delegable=9", "too deep"),
+        (r#"deny fs:* read when={"pth":{"equals":"x"}}"#, "`pth`"),
+    ] {
+        let mut world = World::new();
+        world.host_grants(1, "allow fs:* read delegable=3").unwrap();
+        world.derive(1, 2, &[]).unwrap();
+        for error in
+            [world.delegate(1, 2, text).unwrap_err(), world.derive(1, 2, &[text]).unwrap_err()]
+        {
+            assert_eq!(error.code(), "bad_grant", "{text}");
+            assert!(error.to_string().contains(part), "{text}: {error}");
+        }
+        // A pattern that nobody could write can come over a wire.
+        let mut bad = grant("allow shell:x execute");
+        bad.on = libos_abi::Pattern::exact(&libos_abi::Resource::named("shell", ""));
+        let hand = Delegate { to: Pid(2), grant: bad.clone() };
+        assert_eq!(world.call(Principal::Process(Pid(1)), hand).unwrap_err().code(), "bad_grant");
+        let give = Grant { to: Pid(2), grant: bad };
+        assert_eq!(world.call(host(), give).unwrap_err().code(), "bad_grant");
+    }
+    let hand = Delegate { to: Pid(2), grant: grant("allow fs:* read") };
+    assert_eq!(World::new().call(host(), hand).unwrap_err().code(), "bad_message");
 }
 
 #[test]

@@ -17,7 +17,7 @@ use self::{
     process::{EventsArgs, ExecArgs, ExitArgs, ForkArgs, LogsArgs, MsgArgs, SignalArgs, TopArgs},
 };
 
-use crate::evidence::EvidenceCommand;
+use crate::{evidence::EvidenceCommand, store::StoreCommand};
 
 const EXITS: &str = "\
 Exit codes:
@@ -164,6 +164,9 @@ pub(crate) enum Command {
     /// Read, prove and export the journal.
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Show what the store takes, and remove payloads of finished work.
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// Watch a denial, an approval and a repaired test, on a small project made for it.
     Demo(DemoArgs),
 }

@@ -31,6 +31,7 @@ mod process;
 mod progress;
 mod run;
 mod steer;
+mod store;
 mod top;
 mod why;
 
@@ -127,6 +128,7 @@ async fn run(host: &host::Host, command: Command) -> Result<Exit, Failure> {
         Command::Object(command) => object::run(host, command).await,
         Command::Image(command) => image::run(host, command).await,
         Command::Audit(command) => audit::run(host, command),
+        Command::Store(command) => store::run(host, command).await,
         Command::Demo(args) => demo::demo(host, &args).await,
     }
 }

@@ -18,8 +18,7 @@ use libos_port::{Context, Stop};
 use crate::{
     LIMITS, Scheduler, at_most,
     budget::{allows, within},
-    core::Process,
-    life::Life,
+    core::Life,
 };
 
 /// A child about to be made.
@@ -141,9 +140,9 @@ impl Scheduler {
     /// for.
     fn room_for_child(&self, parent: Pid) -> Result<(), Fault> {
         let process = self.state.live(parent).ok_or(Fault::NoProcess)?;
-        let live = process.children_live as usize;
+        let live = process.children_live() as usize;
         room("live children of a process", live, LIMITS.children_live_max)?;
-        room("levels of processes", process.fixed.level(), LIMITS.depth_max)?;
+        room("levels of processes", process.level(), LIMITS.depth_max)?;
         allows(&self.state, parent, Usage { children: 1, ..Usage::default() })
     }
 
@@ -165,7 +164,7 @@ impl Scheduler {
             image: child.image,
             goal: child.goal,
             planner: child.planner,
-            workspace: process.fixed.workspace.as_deref().map(str::to_owned),
+            workspace: process.made_of.workspace.as_deref().map(str::to_owned),
             cwd: child.cwd,
             budget: child.budget,
             schedule: child.schedule.unwrap_or_default(),
@@ -257,14 +256,14 @@ impl Scheduler {
                 );
             }
         }
-        let Process { fixed, .. } = self.state.live(parent).ok_or(Fault::NoProcess)?;
+        let process = self.state.live(parent).ok_or(Fault::NoProcess)?;
         let planner = call.planner.clone().unwrap_or_else(|| PlannerSpec {
-            kind: fixed.planner.as_ref().into(),
-            program: fixed.program.clone().unwrap_or_default(),
+            kind: process.made_of.planner.as_ref().into(),
+            program: process.program.text(),
         });
         let child = Child {
             goal: call.goal.clone(),
-            image: fixed.image.as_ref().into(),
+            image: process.made_of.image.as_ref().into(),
             planner,
             cwd: call.cwd.path(),
             budget: call.budget.clone().unwrap_or_default(),
@@ -284,15 +283,15 @@ impl Scheduler {
         let owner = call.owner;
         let planner = program(call)?;
         let process = self.state.live(parent).ok_or(Fault::NoProcess)?;
-        let below = self.state.root_tasks(process.fixed.root).count();
+        let below = self.state.root_tasks(process.standing.root).count();
         room("live background tasks below one root", below, LIMITS.tasks_of_root_max)?;
         let owned = self.state.tasks(owner, false).count();
         room("live background tasks of one object", owned, LIMITS.tasks_of_object_max)?;
         let child = Child {
             goal: Text::from(format!("run {}", call.tool)),
-            image: process.fixed.image.as_ref().into(),
+            image: process.made_of.image.as_ref().into(),
             planner,
-            cwd: process.cwd.clone(),
+            cwd: process.fixed.cwd.clone(),
             budget: call.budget.clone().unwrap_or_default(),
             schedule: None,
             manifest: None,
@@ -317,10 +316,10 @@ impl Scheduler {
     ) -> Result<StateReply, Stop> {
         let pid = self.own_or_named(cx, call.pid)?;
         let process = self.state.live(pid).ok_or(Fault::NoProcess)?;
-        if matches!(process.life, Life::Paused { .. }) {
+        if matches!(process.turn.life, Life::Paused { .. }) {
             return Err(Fault::StaleRun.into());
         }
-        let goal = call.goal.clone().unwrap_or_else(|| process.fixed.goal.clone());
+        let goal = call.goal.clone().unwrap_or_else(|| process.fixed.goal.text());
         let image = image_named(cx, &call.image)?;
         let keep = call.keep.clone().unwrap_or_default();
         let memory = call.keep_objects.unwrap_or(true);
@@ -338,6 +337,6 @@ impl Scheduler {
 
     fn image_of(&self, pid: Pid) -> Result<String, Fault> {
         let process = self.state.live(pid).ok_or(Fault::NoProcess)?;
-        Ok(process.fixed.image.as_ref().into())
+        Ok(process.made_of.image.as_ref().into())
     }
 }
