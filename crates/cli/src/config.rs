@@ -202,7 +202,8 @@ fn template() -> String {
             text.push('\n');
         }
         let value = defaults.iter().find(|(name, _)| *name == key.name);
-        let value = value.map_or_else(|| "\"\"".to_owned(), |(_, it)| it.value.to_string());
+        let value =
+            value.map_or_else(|| "\"approvals.toml\"".into(), |(_, it)| it.value.to_string());
         text.push_str(&format!("# {}\n# {name} = {value}\n", key.about));
     }
     text

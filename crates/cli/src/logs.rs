@@ -32,9 +32,10 @@ pub(crate) async fn logs(host: &Host, args: &LogsArgs) -> Result<Exit, Failure> 
     let mut journal = host.journal()?;
     must_be_known(&journal, args.pid)?;
     let mut reader = Reader::new(args.pid, journal.blobs());
+    let mut ended = false;
     read(&mut journal, args.follow, |event| {
         let Some((seq, at_ms, event)) = event else {
-            return true;
+            return !ended;
         };
         let Some(what) = reader.event(event) else {
             return true;
@@ -44,7 +45,8 @@ pub(crate) async fn logs(host: &Host, args: &LogsArgs) -> Result<Exit, Failure> 
         } else {
             say!("{} {}", show::clock(at_ms), what.words());
         }
-        !matches!(what, What::Ended(_))
+        ended |= matches!(what, What::Ended(_));
+        true
     })
     .await?;
     Ok(Exit::Done)
