@@ -17,6 +17,7 @@ mod generated;
 mod graph;
 #[cfg(test)]
 mod invariants;
+mod laws;
 mod layers;
 mod licences;
 mod policy;
@@ -57,6 +58,12 @@ enum Task {
         /// Write nothing; fail when a file is stale or something is gone from the ABI
         #[arg(long)]
         check: bool,
+    },
+    /// Hold the capability engine against its reference model in random histories
+    Laws {
+        /// How many operations
+        #[arg(long, default_value_t = 1_000_000)]
+        ops: u64,
     },
     /// Measure, each row beside its bare floor: `cargo xtask bench --list` says what there is
     #[command(disable_help_flag = true)]
@@ -107,6 +114,7 @@ fn run(task: Task) -> Result<()> {
         Task::Licences(target) => licences::run(&target.manifest(), &root),
         Task::Abi { check: true } => abi::check(&root),
         Task::Abi { check: false } => abi::write(&root),
+        Task::Laws { ops } => laws::run(&root, ops),
         Task::Bench { args } => bench::run(&root, &args),
         Task::Graph { check: true } => graph::generated(&root)?.check(&root),
         Task::Graph { check: false } => graph::generated(&root)?.write(&root),

@@ -33,14 +33,20 @@ const SOURCES: &[(&str, &str, &str)] = &[
     ("tools/src/limits.rs", "libos_tools::Limits::STANDARD", ""),
 ];
 
-/// Constants that bound a loop or a text of one function and mean nothing to anyone outside.
+/// Constants that bound a loop, a text or a buffer inside one part, or what can be set, and mean
+/// nothing to anyone outside.
 const INNER: &[&str] = &[
     "ANCESTORS_MAX",
     "BUSY_FLUSH_MS_MAX",
+    "CALLS_WAITING_MAX",
+    "GATHER_US_MAX",
+    "KEPT_BYTES_MAX",
     "LAZY_FLUSH_MS_MAX",
     "NAMED_MAX",
+    "QUEUE_MESSAGES_MAX",
     "SPARE_MAX",
     "STEP_TRIES_MAX",
+    "STORE_RETRY_MS_MAX",
     "SWEEPS_MAX",
 ];
 
@@ -48,6 +54,7 @@ const INNER: &[&str] = &[
 const UNITS: &[(&str, &str)] = &[
     ("bytes", "bytes"),
     ("ms", "milliseconds"),
+    ("us", "microseconds"),
     ("chars", "characters"),
     ("tokens", "tokens"),
     ("children", "children"),

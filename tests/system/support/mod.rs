@@ -84,7 +84,18 @@ impl Lab {
         let mut command = Command::new(env!("CARGO_BIN_EXE_libos"));
         command.current_dir(self.dir.path()).args(["--store", "store"]).args(args);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        self.isolate(&mut command);
         command
+    }
+
+    /// Keeps the settings of whoever runs the tests away from a command.
+    pub(crate) fn isolate(&self, command: &mut Command) {
+        for (name, _) in std::env::vars_os() {
+            if name.as_encoded_bytes().starts_with(b"LIBOS_") {
+                command.env_remove(name);
+            }
+        }
+        command.env("XDG_CONFIG_HOME", self.path("config"));
     }
 
     /// Runs the binary to its end.
@@ -121,6 +132,7 @@ impl Lab {
         shell.current_dir(self.dir.path()).args(["-c", script, "sh"]);
         shell.arg(binary.get_program()).args(binary.get_args());
         shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        self.isolate(&mut shell);
         Live::new(shell.spawn().expect("a shell starts"))
     }
 

@@ -78,6 +78,14 @@ pub(super) fn table() -> Vec<Limit> {
         },
         Limit {
             part: "agent-libos",
+            name: "gather_us",
+            value: crate::Limits::default().gather_us,
+            unit: "microseconds",
+            reason:
+                "How long a commit waits for those who were answered together to come again, in microseconds: about what the commit itself takes.",
+        },
+        Limit {
+            part: "agent-libos",
             name: "lazy_flush_ms",
             value: crate::Limits::default().lazy_flush_ms,
             unit: "milliseconds",
@@ -91,6 +99,14 @@ pub(super) fn table() -> Vec<Limit> {
             unit: "milliseconds",
             reason:
                 "The same while messages keep coming, in milliseconds: ten commits a second cost little.",
+        },
+        Limit {
+            part: "agent-libos",
+            name: "store_retry_ms",
+            value: crate::Limits::default().store_retry_ms,
+            unit: "milliseconds",
+            reason:
+                "How long a store that refuses is left alone before it is tried again, in milliseconds: soon enough to go on as soon as there is space, seldom enough to cost nothing.",
         },
         Limit {
             part: "broker",
@@ -371,6 +387,14 @@ pub(super) fn table() -> Vec<Limit> {
             unit: "records",
             reason:
                 "Lazy records held in memory: what a crash can lose, and the longest commit.",
+        },
+        Limit {
+            part: "journal",
+            name: "snapshots_max",
+            value: libos_journal::Limits::default().snapshots_max as u64,
+            unit: "snapshots",
+            reason:
+                "Snapshots kept: the newest, and older ones for when it is damaged or too new.",
         },
         Limit {
             part: "objects",
