@@ -58,6 +58,7 @@ const UNITS: &[(&str, &str)] = &[
     ("chars", "characters"),
     ("tokens", "tokens"),
     ("children", "children"),
+    ("list", "processes"),
     ("depth", "levels"),
     ("weight", "shares"),
     ("tasks", "tasks"),

@@ -259,7 +259,10 @@ fn a_launch_or_spawn_that_fails_changes_nothing(k: &mut Table) {
         assert_eq!(k.refused(root, spawn()).0, "bad_grant");
     }
     assert_eq!((k.part.digest(), k.journal.len()), before);
-    assert_eq!(k.ok(host(), process::List { after: None, live: None, limit: None }).processes.len(), 1);
+    assert_eq!(
+        k.ok(host(), process::List { after: None, live: None, limit: None }).processes.len(),
+        1
+    );
     // Nothing of them is left to be started either.
     assert_eq!(k.ok(host(), process::Next {}).map(|order| order.pid), Some(root));
     assert_eq!(k.ok(host(), process::Next {}), None);
