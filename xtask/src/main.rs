@@ -14,6 +14,7 @@
 mod abi;
 mod generated;
 mod graph;
+mod guest;
 mod layers;
 mod licences;
 mod policy;
@@ -51,6 +52,12 @@ enum Task {
     /// Write docs/abi.md and the frozen description of the ABI, which only ever grows
     Abi {
         /// Write nothing; fail when a file is stale or something is gone from the ABI
+        #[arg(long)]
+        check: bool,
+    },
+    /// Build crates/sandbox/guest/javascript.wasm from its C sources
+    Guest {
+        /// Write nothing; fail when the committed file is not what its sources give
         #[arg(long)]
         check: bool,
     },
@@ -96,6 +103,8 @@ fn run(task: Task) -> Result<()> {
         Task::Licences(target) => licences::run(&target.manifest(), &root),
         Task::Abi { check: true } => abi::check(&root),
         Task::Abi { check: false } => abi::write(&root),
+        Task::Guest { check: true } => guest::check(&root),
+        Task::Guest { check: false } => guest::write(&root),
         Task::Graph { check: true } => graph::generated(&root)?.check(&root),
         Task::Graph { check: false } => graph::generated(&root)?.write(&root),
     }
