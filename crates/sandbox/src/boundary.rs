@@ -137,14 +137,11 @@ pub(crate) fn reply(
         if text.len() > 1 {
             text.push(',');
         }
-        match outcome.and_then(|reply| reply.json().map_err(|_| no_json(&name))) {
-            Ok(value) => {
-                text.push_str("{\"ok\":");
-                text.push_str(&value.to_string());
-                text.push('}');
-            }
-            Err(error) => text.push_str(&failed(&name, error, record)),
-        }
+        let (key, value) = match told(&name, outcome, record) {
+            Ok(reply) => ("ok", reply),
+            Err(error) => ("err", error),
+        };
+        text.push_str(&format!("{{\"{key}\":{value}}}"));
         if text.len() >= bytes_max {
             return None;
         }
@@ -155,15 +152,19 @@ pub(crate) fn reply(
 
 /// Writes the reply to a request that is no batch.
 pub(crate) fn refusal(error: Error, record: &mut Record) -> String {
-    failed(NO_BATCH, error, record)
+    match told(NO_BATCH, Err(error), record) {
+        Ok(value) | Err(value) => json!({ "err": value }).to_string(),
+    }
 }
 
-fn no_json(call: &str) -> Error {
-    Fault::bad(format!("the reply of {call} is no JSON")).into()
-}
-
-fn failed(call: &str, error: Error, record: &mut Record) -> String {
-    let (code, message) = (error.code(), error.to_string());
-    let number = record.note(call, error);
-    json!({ "err": { "code": code, "message": message, "number": number } }).to_string()
+/// An outcome as a tool sees it. An error is noted in the record.
+pub(crate) fn told(call: &str, outcome: Outcome, record: &mut Record) -> Result<Value, Value> {
+    let json = outcome.and_then(|reply| {
+        reply.json().map_err(|_| Fault::bad(format!("the reply of {call} is no JSON")).into())
+    });
+    json.map_err(|error| {
+        let (code, message) = (error.code(), error.to_string());
+        let number = record.note(call, error);
+        json!({ "code": code, "message": message, "number": number })
+    })
 }

@@ -23,15 +23,15 @@ struct Envelope {
     logs: Vec<String>,
 }
 
-/// How a tool says that it failed.
+/// How a tool says that it failed. It may hand on the error of a call as it got it.
 #[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
 pub(crate) struct Failure {
     kind: Kind,
-    pub(crate) name: String,
-    pub(crate) message: String,
-    pub(crate) stack: String,
-    pub(crate) number: Option<u64>,
+    name: String,
+    message: String,
+    stack: String,
+    number: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -51,11 +51,24 @@ fn present<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Option<Value>, D::E
     Value::deserialize(d).map(Some)
 }
 
+/// How a tool ended, and what it printed.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) outcome: Result<Value, ToolError>,
+    pub(crate) logs: Vec<String>,
+}
+
+impl From<ToolError> for Ended {
+    fn from(error: ToolError) -> Self {
+        Self { outcome: Err(error), logs: Vec::new() }
+    }
+}
+
 /// What an envelope says.
-pub(crate) fn opened(text: &str, record: &Record) -> (Result<Value, ToolError>, Vec<String>) {
+pub(crate) fn opened(text: &str, record: &Record) -> Ended {
     let bad = |what: String| Err(ToolError::BadResult { what });
     match serde_json::from_str::<Envelope>(text) {
-        Err(error) => (bad(error.to_string()), Vec::new()),
+        Err(error) => ToolError::BadResult { what: error.to_string() }.into(),
         Ok(Envelope { ok, err, mut logs }) => {
             logs.truncate(LOG_LINES_MAX);
             let outcome = match (ok, err) {
@@ -63,12 +76,23 @@ pub(crate) fn opened(text: &str, record: &Record) -> (Result<Value, ToolError>, 
                 (None, Some(failure)) => Err(failure.judged(record)),
                 _ => bad("one of `ok` and `err` is needed".into()),
             };
-            (outcome, logs)
+            Ended { outcome, logs }
         }
     }
 }
 
 impl Failure {
+    /// An error that a tool threw; `number` is that of the host's error behind it.
+    pub(crate) fn threw(
+        name: String,
+        message: String,
+        stack: Option<String>,
+        number: Option<u32>,
+    ) -> Self {
+        let (stack, number) = (stack.unwrap_or_default(), number.map(u64::from));
+        Self { kind: Kind::Threw, name, message, stack, number }
+    }
+
     /// What the failure is, told from the host's record where it refers to it.
     pub(crate) fn judged(self, record: &Record) -> ToolError {
         let Self { kind, name, message, stack, number } = self;
@@ -94,7 +118,7 @@ mod tests {
     use super::*;
 
     fn outcome(text: &str, record: &Record) -> Result<Value, ToolError> {
-        opened(text, record).0
+        opened(text, record).outcome
     }
 
     #[test]

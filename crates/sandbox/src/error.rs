@@ -236,6 +236,14 @@ pub enum ToolError {
         /// The call.
         call: String,
     },
+    /// What its code says of the types of a call does not fit the reply.
+    #[error("its types do not fit the reply of {call}: {what}")]
+    Mismatch {
+        /// The call.
+        call: String,
+        /// What does not fit.
+        what: String,
+    },
     /// Every slot is taken, and the run was not to wait for one.
     #[error("every slot of the sandbox is taken")]
     Busy,
@@ -259,6 +267,7 @@ impl ToolError {
             Self::BadPointer { .. } => "bad_pointer",
             Self::CallOutOfTurn { .. } => "call_out_of_turn",
             Self::Undeclared { .. } => "undeclared",
+            Self::Mismatch { .. } => "mismatch",
             Self::Busy => "busy",
             Self::Internal => "internal",
         }

@@ -6,12 +6,18 @@
 use std::sync::Arc;
 
 use libos_port::Port;
+use serde_json::Value;
 use wasmtime::{Engine, ResourceLimiter, Store, Trap, UpdateDeadline};
 
 use crate::{
     Limited, RunLimits, ToolError,
-    boundary::{self, Record},
+    boundary::{self, Called, Record},
 };
+
+/// How many handles a component may hold: no call gives one, its own resources take some.
+const COMPONENT_HANDLES_MAX: usize = 4096;
+/// How the engine says that a component handed over more than the request may have.
+const TOO_MUCH: &str = "fuel allocated for hostcalls has been exhausted";
 
 /// What a run has used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -79,6 +85,7 @@ impl Guest {
         store.limiter(|guest| guest);
         store.set_fuel(fuel).expect("the engine is configured to meter fuel");
         store.set_hostcall_fuel(request_bytes);
+        store.set_max_component_handles(COMPONENT_HANDLES_MAX);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|mut cx| cx.data_mut().tick());
         store
@@ -147,6 +154,24 @@ impl Guest {
         Ok(reply)
     }
 
+    /// Makes one call; gives the JSON of its reply or of its error.
+    pub(crate) async fn serve_one(
+        &mut self,
+        called: Called,
+    ) -> Result<Result<Value, Value>, ToolError> {
+        self.count(1)?;
+        let mut outcomes = boundary::submit(&*self.port, vec![called], 1).await;
+        let (name, outcome) = outcomes.pop().expect("one call has one outcome");
+        let answer = boundary::told(&name, outcome, &mut self.record);
+        let (Ok(json) | Err(json)) = &answer;
+        let bytes = json.to_string().len();
+        if bytes > self.limits.reply_bytes_max {
+            return Err(over(Limited::Reply, self.limits.reply_bytes_max));
+        }
+        self.crossed(bytes)?;
+        Ok(answer)
+    }
+
     fn count(&mut self, calls: usize) -> Result<(), ToolError> {
         let calls = u32::try_from(calls).unwrap_or(u32::MAX);
         self.syscalls = self.syscalls.saturating_add(calls);
@@ -156,7 +181,7 @@ impl Guest {
         }
     }
 
-    pub(crate) fn crossed(&mut self, bytes: usize) -> Result<(), ToolError> {
+    fn crossed(&mut self, bytes: usize) -> Result<(), ToolError> {
         self.crossed_bytes = self.crossed_bytes.saturating_add(bytes as u64);
         match self.crossed_bytes > self.limits.crossing_bytes_max {
             true => Err(ToolError::Limit {
@@ -197,6 +222,9 @@ impl Guest {
                 ToolError::Trapped { what }
             }
             None if error.is::<wasmtime::PoolConcurrencyLimitError>() => ToolError::Busy,
+            None if error.root_cause().to_string().contains(TOO_MUCH) => {
+                over(Limited::Request, self.limits.request_bytes_max)
+            }
             None => {
                 tracing::error!(error = format!("{error:#}"), "a tool could not be run");
                 ToolError::Internal

@@ -11,6 +11,8 @@ pub enum Language {
     TypeScript,
     /// A core Wasm module, as WAT text or binary.
     Module,
+    /// A component of the world `guest`, as text or binary.
+    Component,
 }
 
 /// A name that is no language.
@@ -22,7 +24,7 @@ pub struct UnknownLanguage {
 
 impl Language {
     /// Every language.
-    pub const ALL: [Self; 3] = [Self::JavaScript, Self::TypeScript, Self::Module];
+    pub const ALL: [Self; 4] = [Self::JavaScript, Self::TypeScript, Self::Module, Self::Component];
 
     fn names() -> String {
         Self::ALL.map(Self::name).join(", ")
@@ -35,6 +37,7 @@ impl Language {
             Self::JavaScript => "javascript",
             Self::TypeScript => "typescript",
             Self::Module => "wat",
+            Self::Component => "component",
         }
     }
 }

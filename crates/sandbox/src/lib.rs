@@ -10,7 +10,7 @@
 //! # use std::sync::Arc;
 //! # use libos_abi::{Outcome, Reply, Syscall, clock};
 //! # use libos_port::{BoxFuture, Port};
-//! use libos_sandbox::{Language, Limits, Run, RunLimits, Sandbox, WhenFull};
+//! use libos_sandbox::{Language, Limits, Needs, Run, RunLimits, Sandbox, WhenFull};
 //!
 //! # struct Noon;
 //! # impl Port for Noon {
@@ -31,6 +31,7 @@
 //! let tool = sandbox.compile(Language::TypeScript, source.as_bytes()).await.unwrap();
 //! let run = Run {
 //!     args: r#"{"name":"noon"}"#.into(),
+//!     needs: Needs::from_iter(["clock.now"]),
 //!     port: Arc::new(Noon),
 //!     seed: 7,
 //!     limits: RunLimits::STANDARD,
@@ -49,6 +50,7 @@
 mod boundary;
 mod cache;
 mod compiled;
+mod component;
 mod engine;
 mod envelope;
 mod error;
@@ -56,6 +58,7 @@ mod guest;
 mod language;
 mod limits;
 mod module;
+mod needs;
 mod sandbox;
 mod script;
 
@@ -63,4 +66,5 @@ pub use error::{CompileError, Limited, Position, SetupError, ToolError};
 pub use guest::Usage;
 pub use language::{Language, UnknownLanguage};
 pub use limits::{Limits, RunLimits};
-pub use sandbox::{Artifact, Report, Run, Sandbox, WhenFull};
+pub use needs::Needs;
+pub use sandbox::{Artifact, Occupied, Report, Run, Sandbox, WhenFull};

@@ -17,10 +17,14 @@
 
 use wasmtime::{
     AsContextMut as _, Caller, Engine, Extern, ExternType, Instance, InstancePre, Linker, Memory,
-    Module, Store, TypedFunc, ValType,
+    Module, Store, TypedFunc, ValType, WasmParams, WasmResults,
 };
 
-use crate::{CompileError, Limited, ToolError, guest::Guest, guest::over};
+use crate::{
+    CompileError, Limited, ToolError,
+    envelope::{self, Ended},
+    guest::{Guest, over},
+};
 
 const MODULE: &str = "libos";
 const SYSCALL: &str = "syscall";
@@ -100,79 +104,84 @@ fn is_function(ty: &ExternType, params: &[ValType], results: &[ValType]) -> bool
     same(&mut ty.params(), params) && same(&mut ty.results(), results)
 }
 
-/// A fresh instance of a module.
-pub(crate) struct Live {
-    pub(crate) store: Store<Guest>,
+/// Runs a module with arguments.
+pub(crate) async fn run(pre: &InstancePre<Guest>, store: &mut Store<Guest>, args: &str) -> Ended {
+    let text = async {
+        let mut live = Live::start(pre, &mut *store).await?;
+        let args = live.put(args).await?;
+        live.begin();
+        live.give(RUN, args).await
+    };
+    match text.await {
+        Ok(text) => envelope::opened(&text, store.data().record()),
+        Err(error) => store.data().judged(&error).into(),
+    }
+}
+
+/// A fresh instance of a module, in its store. What fails is an error of the engine, which the
+/// store's data can judge.
+pub(crate) struct Live<'a> {
+    store: &'a mut Store<Guest>,
     instance: Instance,
     memory: Memory,
     alloc: TypedFunc<u32, u32>,
 }
 
-impl Live {
+impl<'a> Live<'a> {
     /// Makes an instance, which runs what the module runs at its start.
     pub(crate) async fn start(
         pre: &InstancePre<Guest>,
-        mut store: Store<Guest>,
-    ) -> Result<Self, (Store<Guest>, ToolError)> {
-        match Self::instantiated(pre, &mut store).await {
-            Ok((instance, memory, alloc)) => Ok(Self { store, instance, memory, alloc }),
-            Err(error) => {
-                let error = store.data().judged(&error);
-                Err((store, error))
-            }
-        }
-    }
-
-    async fn instantiated(
-        pre: &InstancePre<Guest>,
-        store: &mut Store<Guest>,
-    ) -> wasmtime::Result<(Instance, Memory, TypedFunc<u32, u32>)> {
+        store: &'a mut Store<Guest>,
+    ) -> wasmtime::Result<Self> {
         let instance = pre.instantiate_async(&mut *store).await?;
         let memory = instance.get_memory(&mut *store, MEMORY);
         let memory = memory.ok_or(ToolError::BadPointer { what: "no memory" })?;
         let alloc = instance.get_typed_func::<u32, u32>(&mut *store, ALLOC)?;
-        Ok((instance, memory, alloc))
+        Ok(Self { store, instance, memory, alloc })
     }
 
-    /// Calls the entry point of a module with the arguments; gives the text of its envelope.
-    pub(crate) async fn run(&mut self, args: &str) -> Result<String, ToolError> {
-        let args = self.put(args).await?;
-        let run = self.function(RUN)?;
+    /// From here on the instance may make system calls.
+    pub(crate) fn begin(&mut self) {
         self.store.data_mut().begin();
-        let done = run.call_async(&mut self.store, args).await;
-        self.taken(done)
-    }
-
-    /// An export that takes a text and gives one.
-    pub(crate) fn function(&mut self, name: &str) -> Result<TypedFunc<(u32, u32), u64>, ToolError> {
-        let function = self.instance.get_typed_func(&mut self.store, name);
-        function.map_err(|error| self.store.data().judged(&error))
-    }
-
-    /// The instance, for exports of other types.
-    pub(crate) fn instance(&self) -> Instance {
-        self.instance
     }
 
     /// Copies a text into the instance's memory.
-    pub(crate) async fn put(&mut self, text: &str) -> Result<(u32, u32), ToolError> {
+    pub(crate) async fn put(&mut self, text: &str) -> wasmtime::Result<(u32, u32)> {
         let length = u32::try_from(text.len()).map_err(|_| OUTSIDE)?;
-        let place = self.alloc.call_async(&mut self.store, length).await;
-        let place = place.map_err(|error| self.store.data().judged(&error))?;
-        let written = self.memory.write(&mut self.store, place as usize, text.as_bytes());
+        let place = self.alloc.call_async(&mut *self.store, length).await?;
+        let written = self.memory.write(&mut *self.store, place as usize, text.as_bytes());
         written.map_err(|_| OUTSIDE)?;
         Ok((place, length))
     }
 
+    /// Calls an export.
+    pub(crate) async fn call<P: WasmParams + Sync, R: WasmResults + Sync>(
+        &mut self,
+        name: &str,
+        args: P,
+    ) -> wasmtime::Result<R> {
+        let function = self.instance.get_typed_func::<P, R>(&mut *self.store, name)?;
+        function.call_async(&mut *self.store, args).await
+    }
+
+    /// Calls an export that gives a text.
+    pub(crate) async fn give<P: WasmParams + Sync>(
+        &mut self,
+        name: &str,
+        args: P,
+    ) -> wasmtime::Result<String> {
+        let packed = self.call::<P, u64>(name, args).await?;
+        Ok(self.text(packed)?)
+    }
+
     /// The text that an export gave back.
-    pub(crate) fn taken(&self, result: wasmtime::Result<u64>) -> Result<String, ToolError> {
-        let packed = result.map_err(|error| self.store.data().judged(&error))?;
+    pub(crate) fn text(&self, packed: u64) -> Result<String, ToolError> {
         let (place, length) = ((packed >> 32) as usize, (packed & 0xffff_ffff) as usize);
         let max = self.store.data().limits().output_bytes_max;
         if length > max {
             return Err(over(Limited::Output, max));
         }
-        let bytes = self.memory.data(&self.store).get(place..place + length).ok_or(OUTSIDE)?;
+        let bytes = self.memory.data(&*self.store).get(place..place + length).ok_or(OUTSIDE)?;
         let text = str::from_utf8(bytes);
         let text = text.map_err(|_| ToolError::BadPointer { what: "bytes that are no UTF-8" })?;
         Ok(text.to_owned())

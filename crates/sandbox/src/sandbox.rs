@@ -1,21 +1,22 @@
 //! The sandbox: what compiles sources into tools and runs them.
 
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use libos_abi::{Digest, Fault, Outcome, Syscall};
 use libos_port::{BoxFuture, Port};
 use serde_json::Value;
 use tokio::sync::{OnceCell, Semaphore, oneshot};
-use wasmtime::{InstancePre, Linker, Module};
+use wasmtime::{InstancePre, Linker, Module, component::Component};
 
 use crate::{
-    CompileError, Language, Limits, RunLimits, SetupError, ToolError, Usage,
+    CompileError, Language, Limited, Limits, Needs, RunLimits, SetupError, ToolError, Usage,
     cache::Cache,
     compiled,
+    component::Imported,
     engine::Machine,
-    envelope,
+    envelope::Ended,
     guest::{Guest, over},
-    module::{self, Live},
+    module,
     script::{self, Script, ScriptEngine},
 };
 
@@ -49,6 +50,7 @@ pub struct Artifact {
 enum Program {
     Script(Script),
     Module(InstancePre<Guest>),
+    Component(Imported),
 }
 
 /// One run of a tool.
@@ -56,6 +58,9 @@ enum Program {
 pub struct Run {
     /// The arguments, as JSON.
     pub args: String,
+    /// The calls it declares. A component is linked with these and no other; the calls of other
+    /// tools all reach the port, which knows what the tool may do.
+    pub needs: Needs,
     /// The only way out. Every system call of the tool is submitted here, in the order in which
     /// the tool makes them; who the caller is and what it may do is the port's matter.
     pub port: Arc<dyn Port>,
@@ -90,6 +95,19 @@ pub struct Report {
     pub usage: Usage,
 }
 
+/// What a sandbox holds for tools.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Occupied {
+    /// Instances of modules and components.
+    pub instances: u64,
+    /// Memories.
+    pub memories: usize,
+    /// Tables.
+    pub tables: usize,
+    /// Stacks.
+    pub stacks: usize,
+}
+
 impl Artifact {
     /// The language of its source.
     #[must_use]
@@ -101,6 +119,16 @@ impl Artifact {
     #[must_use]
     pub fn digest(&self) -> Digest {
         self.digest
+    }
+
+    /// The calls that it imports by name: those of a component. Other tools name theirs when they
+    /// make them.
+    #[must_use]
+    pub fn imports(&self) -> Option<BTreeSet<&'static str>> {
+        match &self.program {
+            Program::Component(imported) => Some(imported.calls()),
+            Program::Script(_) | Program::Module(_) => None,
+        }
     }
 }
 
@@ -125,6 +153,18 @@ impl Sandbox {
         &self.0.machine.limits
     }
 
+    /// What its pool holds for tools at this moment.
+    #[must_use]
+    pub fn occupied(&self) -> Occupied {
+        let metrics = self.0.machine.engine.pooling_allocator_metrics();
+        metrics.map_or(Occupied::default(), |metrics| Occupied {
+            instances: metrics.core_instances() + metrics.component_instances(),
+            memories: metrics.memories(),
+            tables: metrics.tables(),
+            stacks: metrics.stacks(),
+        })
+    }
+
     /// Compiles a source: text, or for modules and components their binary form as well.
     ///
     /// # Errors
@@ -138,6 +178,7 @@ impl Sandbox {
             Language::JavaScript => self.limits().script_bytes_max,
             Language::TypeScript => self.limits().typescript_bytes_max,
             Language::Module => self.limits().module_bytes_max,
+            Language::Component => self.limits().component_bytes_max,
         };
         if source.len() > limit {
             let (bytes, language) = (source.len(), language.name());
@@ -147,6 +188,7 @@ impl Sandbox {
             Language::JavaScript => Program::Script(Script::plain(utf8(source)?)),
             Language::TypeScript => Program::Script(self.stripped(utf8(source)?).await?),
             Language::Module => Program::Module(self.module(source).await?),
+            Language::Component => Program::Component(self.component(source).await?),
         };
         if let Program::Script(script) = &program {
             self.check(script).await?;
@@ -165,8 +207,8 @@ impl Sandbox {
         let scripts = self.scripts().await?;
         let _running = self.0.machine.running();
         let _turn = self.0.compiling.acquire().await.map_err(|_| NoThread)?;
-        let store = self.guest(Arc::new(NoPort), self.limits().run).store(&self.0.machine.engine);
-        scripts.check(store, script).await
+        let guest = self.guest(Arc::new(NoPort), self.limits().run);
+        scripts.check(&mut guest.store(&self.0.machine.engine), script).await
     }
 
     async fn module(&self, source: &[u8]) -> Result<InstancePre<Guest>, CompileError> {
@@ -176,6 +218,19 @@ impl Sandbox {
             let wasm = || Ok(source.clone());
             let module = compiled::obtain(&inner.machine, &inner.cache, key, wasm, module::check)?;
             Ok(inner.linker.instantiate_pre(&module)?)
+        });
+        compiled.await?
+    }
+
+    async fn component(&self, source: &[u8]) -> Result<Imported, CompileError> {
+        let source = source.to_vec();
+        let compiled = self.compiling(COMPILER_STACK_BYTES, move |inner| {
+            let Machine { engine, .. } = &inner.machine;
+            let key = compiled::key::<Component>(&inner.machine, &[&source]);
+            let wasm = || Ok(source.clone());
+            let check = |component: &Component| Imported::new(engine, component.clone()).map(drop);
+            let component = compiled::obtain(&inner.machine, &inner.cache, key, wasm, check)?;
+            Imported::new(engine, component)
         });
         compiled.await?
     }
@@ -225,11 +280,11 @@ impl Sandbox {
 
     /// Runs a tool in a fresh instance. Dropping the future ends it.
     pub async fn run(&self, artifact: &Artifact, run: Run) -> Report {
-        let Run { args, port, seed, limits, when_full } = run;
+        let Run { args, needs, port, seed, limits, when_full } = run;
         let guest = self.guest(port, limits);
         let args_bytes_max = guest.limits().args_bytes_max;
         if args.len() > args_bytes_max {
-            return Report::refused(over(crate::Limited::Arguments, args_bytes_max));
+            return Report::refused(over(Limited::Arguments, args_bytes_max));
         }
         let slot = match when_full {
             WhenFull::Wait => self.0.slots.acquire().await.ok(),
@@ -239,30 +294,21 @@ impl Sandbox {
             return Report::refused(ToolError::Busy);
         };
         let _running = self.0.machine.running();
-        let store = guest.store(&self.0.machine.engine);
-        let (store, ended) = match &artifact.program {
+        let engine = &self.0.machine.engine;
+        let mut store = guest.store(engine);
+        let ended = match &artifact.program {
             Program::Script(script) => match self.scripts().await {
-                Ok(scripts) => scripts.run(store, script, &args, seed).await,
-                Err(NoThread) => (store, Err(ToolError::Internal)),
+                Ok(scripts) => scripts.run(&mut store, script, &args, seed).await,
+                Err(NoThread) => ToolError::Internal.into(),
             },
-            Program::Module(pre) => match Live::start(pre, store).await {
-                Ok(mut live) => {
-                    let ended = live.run(&args).await;
-                    (live.store, ended)
-                }
-                Err((store, error)) => (store, Err(error)),
-            },
+            Program::Module(pre) => module::run(pre, &mut store, &args).await,
+            Program::Component(imported) => {
+                let outcome = imported.run(&needs, engine, &mut store, &args).await;
+                Ended { outcome, logs: Vec::new() }
+            }
         };
-        let (outcome, logs) = match ended {
-            Ok(text) => envelope::opened(&text, store.data().record()),
-            Err(error) => (Err(error), Vec::new()),
-        };
-        let outcome = outcome.map_err(|error| match &artifact.program {
-            Program::Script(script) => script::located(error, script),
-            Program::Module(_) => error,
-        });
         let usage = store.data().usage(store.get_fuel().unwrap_or_default());
-        Report { outcome, logs, usage }
+        Report { outcome: ended.outcome, logs: ended.logs, usage }
     }
 }
 

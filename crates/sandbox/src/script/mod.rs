@@ -15,7 +15,14 @@ use wasmtime::{InstancePre, Linker, Store};
 
 use self::positions::{Positions, first, told};
 pub(crate) use self::strip::{stack_bytes, strip};
-use crate::{CompileError, ToolError, cache::Cache, engine::Machine, guest::Guest, module::Live};
+use crate::{
+    CompileError, ToolError,
+    cache::Cache,
+    engine::Machine,
+    envelope::{self, Ended},
+    guest::Guest,
+    module::Live,
+};
 
 /// A script that the engine takes.
 #[derive(Debug, Clone)]
@@ -70,20 +77,19 @@ impl ScriptEngine {
     /// Refuses a script that could not be run. Runs nothing of it.
     pub(crate) async fn check(
         &self,
-        store: Store<Guest>,
+        store: &mut Store<Guest>,
         script: &Script,
     ) -> Result<(), CompileError> {
         let answer = async {
-            let mut live = Live::start(&self.0, store).await.map_err(|(_, error)| error)?;
+            let mut live = Live::start(&self.0, &mut *store).await?;
             let source = live.put(&script.source).await?;
-            let check = live.function("libos_check")?;
-            let answer = check.call_async(&mut live.store, source).await;
-            match answer {
-                Ok(0) => Ok(None),
-                answer => live.taken(answer).map(Some),
+            match live.call::<_, u64>("libos_check", source).await? {
+                0 => Ok(None),
+                packed => Ok(Some(live.text(packed)?)),
             }
         };
-        match answer.await {
+        let answer: wasmtime::Result<Option<String>> = answer.await;
+        match answer.map_err(|error| store.data().judged(&error)) {
             Ok(None) => Ok(()),
             Ok(Some(answer)) => Err(refused(&answer, script)),
             Err(ToolError::Limit { limit, max }) => {
@@ -96,42 +102,29 @@ impl ScriptEngine {
         }
     }
 
-    /// Runs a script with arguments; gives the text of its envelope.
+    /// Runs a script with arguments.
     pub(crate) async fn run(
         &self,
-        store: Store<Guest>,
+        store: &mut Store<Guest>,
         script: &Script,
         args: &str,
         seed: u64,
-    ) -> (Store<Guest>, Result<String, ToolError>) {
-        match Live::start(&self.0, store).await {
-            Err((store, error)) => (store, Err(error)),
-            Ok(mut live) => {
-                let outcome = called(&mut live, script, args, seed).await;
-                (live.store, outcome)
-            }
-        }
+    ) -> Ended {
+        let text = async {
+            let mut live = Live::start(&self.0, &mut *store).await?;
+            live.call::<_, ()>("libos_seed", seed).await?;
+            let source = live.put(&script.source).await?;
+            let args = live.put(args).await?;
+            live.begin();
+            live.give("libos_run", (source.0, source.1, args.0, args.1)).await
+        };
+        let text: wasmtime::Result<String> = text.await;
+        let Ended { outcome, logs } = match text {
+            Ok(text) => envelope::opened(&text, store.data().record()),
+            Err(error) => store.data().judged(&error).into(),
+        };
+        Ended { outcome: outcome.map_err(|error| located(error, script)), logs }
     }
-}
-
-async fn called(
-    live: &mut Live,
-    script: &Script,
-    args: &str,
-    seed: u64,
-) -> Result<String, ToolError> {
-    let instance = live.instance();
-    let judged = |live: &Live, error| live.store.data().judged(&error);
-    let set = instance.get_typed_func::<u64, ()>(&mut live.store, "libos_seed");
-    let set = set.map_err(|error| judged(live, error))?;
-    set.call_async(&mut live.store, seed).await.map_err(|error| judged(live, error))?;
-    let source = live.put(&script.source).await?;
-    let args = live.put(args).await?;
-    let run = instance.get_typed_func(&mut live.store, "libos_run");
-    let run = run.map_err(|error| judged(live, error))?;
-    live.store.data_mut().begin();
-    let done = run.call_async(&mut live.store, (source.0, source.1, args.0, args.1)).await;
-    live.taken(done)
 }
 
 fn refused(answer: &str, script: &Script) -> CompileError {
@@ -152,7 +145,7 @@ fn refused(answer: &str, script: &Script) -> CompileError {
 }
 
 /// Tells where an error comes from in the source that the author wrote.
-pub(crate) fn located(error: ToolError, script: &Script) -> ToolError {
+fn located(error: ToolError, script: &Script) -> ToolError {
     let positions = script.positions.as_deref();
     match error {
         ToolError::Threw { name, message, stack } => {

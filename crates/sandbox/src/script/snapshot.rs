@@ -9,7 +9,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use libos_abi::{DemandInfo, SERVICES};
+use libos_abi::docs::open_services;
 use serde_json::{Map, Value};
 use wasmtime::{Config, Engine, Instance, Linker, Module, OptLevel, Store, Val};
 use wasmtime_wizer::{InstanceState, SnapshotVal, ValType, Wizer};
@@ -53,17 +53,11 @@ fn expression(source: &str) -> &str {
 /// The calls that processes can make, by service. What is not bound can still be named in
 /// `libos.syscall`: bindings are a convenience.
 fn services() -> Value {
-    let mut services = Map::new();
-    for service in SERVICES {
-        let calls = service.calls.iter();
-        let open =
-            calls.filter(|call| !matches!(call.demand, DemandInfo::Host | DemandInfo::Kernel));
-        let methods: Vec<Value> = open.map(|call| call.method.into()).collect();
-        if !methods.is_empty() {
-            services.insert(service.name.into(), methods.into());
-        }
-    }
-    services.into()
+    let services = open_services().map(|(service, calls)| {
+        let methods: Vec<Value> = calls.iter().map(|call| call.method.into()).collect();
+        (service.name.to_owned(), Value::from(methods))
+    });
+    services.collect::<Map<_, _>>().into()
 }
 
 /// Starts the engine with a runtime and takes its snapshot, a Wasm module.

@@ -16,7 +16,8 @@ use std::{
 use libos_abi::{DenyReason, Digest, Error, Fault, Need, Outcome, Right, Syscall, Text, clock, fs};
 use libos_port::{BoxFuture, Port};
 use libos_sandbox::{
-    Artifact, CompileError, Language, Limits, Report, Run, RunLimits, Sandbox, ToolError, WhenFull,
+    Artifact, CompileError, Language, Limits, Needs, Report, Run, RunLimits, Sandbox, ToolError,
+    WhenFull,
 };
 use serde_json::Value;
 
@@ -121,7 +122,14 @@ pub fn plain(args: &str) -> Run {
 
 /// A run over a port.
 pub fn over(args: &str, port: Arc<dyn Port>) -> Run {
-    Run { args: args.into(), port, seed: 1, limits: RunLimits::STANDARD, when_full: WhenFull::Wait }
+    Run {
+        args: args.into(),
+        needs: Needs::default(),
+        port,
+        seed: 1,
+        limits: RunLimits::STANDARD,
+        when_full: WhenFull::Wait,
+    }
 }
 
 /// A run with other limits.
@@ -133,6 +141,12 @@ pub async fn compile(language: Language, source: &str) -> Result<Artifact, Compi
     sandbox().compile(language, source.as_bytes()).await
 }
 
+/// Runs a tool; whatever it is, it ends: a test that hangs tells less than one that fails.
+pub async fn ran(artifact: &Artifact, run: Run) -> Report {
+    let ran = tokio::time::timeout(Duration::from_secs(60), sandbox().run(artifact, run)).await;
+    ran.expect("every run ends")
+}
+
 pub async fn javascript(source: &str) -> Artifact {
     compile(Language::JavaScript, source).await.expect("it compiles")
 }
@@ -140,9 +154,7 @@ pub async fn javascript(source: &str) -> Artifact {
 /// Compiles and runs a script over no files.
 pub async fn run_javascript(source: &str, run: Run) -> Report {
     let artifact = javascript(source).await;
-    // Whatever it is, it ends: a test that hangs tells less than one that fails.
-    let ran = tokio::time::timeout(Duration::from_secs(60), sandbox().run(&artifact, run)).await;
-    ran.expect("every run ends")
+    ran(&artifact, run).await
 }
 
 pub async fn value(source: &str) -> Value {
