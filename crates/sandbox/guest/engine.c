@@ -21,12 +21,6 @@ JSContext *engine_context(JSRuntime *runtime) {
 // The state behind Math.random; it must not be 0.
 void engine_seed(JSContext *context, uint64_t seed) { context->random_state = seed ? seed : 1; }
 
-// The first module that a compiled module asks for; JS_UNDEFINED if it asks for none.
-JSValue engine_import(JSContext *context, JSModuleDef *module) {
-  if (module->req_module_entries_count == 0) return JS_UNDEFINED;
-  return JS_AtomToString(context, module->req_module_entries[0].module_name);
-}
-
 // Whether a compiled module has a default export.
 bool engine_has_default(JSModuleDef *module) {
   for (int i = 0; i < module->export_entries_count; i++)

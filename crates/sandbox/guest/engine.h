@@ -7,6 +7,5 @@
 
 JSContext *engine_context(JSRuntime *runtime);
 void engine_seed(JSContext *context, uint64_t seed);
-JSValue engine_import(JSContext *context, JSModuleDef *module);
 bool engine_has_default(JSModuleDef *module);
 void engine_forget_stack(JSContext *context, JSValueConst error);

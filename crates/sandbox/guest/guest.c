@@ -26,6 +26,7 @@ extern size_t malloc_usable_size(void *);
 static JSRuntime *runtime;
 static JSContext *context;
 static JSValue driver; // what the runtime in JavaScript gave back
+static JSValue wanted = JS_UNDEFINED; // the name of a module that was asked for
 
 // ---- Memory -------------------------------------------------------------------------------------
 
@@ -122,6 +123,20 @@ static void rejected(JSContext *c, JSValueConst promise, JSValueConst reason, bo
   JS_FreeValue(c, drive_with("rejected", COUNT(arguments), arguments));
 }
 
+// Refuses every module: a tool is one.
+static JSModuleDef *no_module(JSContext *c, const char *name, void *opaque) {
+  (void)opaque;
+  wanted = JS_NewString(c, name);
+  JS_ThrowReferenceError(c, "a tool has no modules to import: '%s'", name);
+  return NULL;
+}
+
+// Gives the name of a module as it was written.
+static char *as_written(JSContext *c, const char *base, const char *name, void *opaque) {
+  (void)base, (void)opaque;
+  return js_strdup(c, name);
+}
+
 // Starts the engine with the runtime's source: an expression of a function that takes the door and
 // `forget_stack` and gives the driver. Once, before the snapshot.
 EXPORT("libos_boot") void libos_boot(const char *source, uint32_t bytes) {
@@ -138,6 +153,7 @@ EXPORT("libos_boot") void libos_boot(const char *source, uint32_t bytes) {
   if (JS_IsException(driver)) __builtin_trap();
   JS_FreeValue(context, function);
   for (size_t i = 0; i < COUNT(arguments); i++) JS_FreeValue(context, arguments[i]);
+  JS_SetModuleLoaderFunc(runtime, as_written, no_module, NULL);
   JS_SetHostPromiseRejectionTracker(runtime, rejected, NULL);
   JS_RunGC(runtime);
 }
@@ -155,10 +171,9 @@ static JSValue compiled(const char *source, uint32_t bytes) {
 // Whether a source could be run: 0, or the envelope of why not. Runs nothing of it.
 EXPORT("libos_check") uint64_t libos_check(const char *source, uint32_t bytes) {
   JSValue function = compiled(source, bytes);
+  if (!JS_IsUndefined(wanted)) return failure("import", wanted);
   if (JS_IsException(function)) return thrown();
   JSModuleDef *module = JS_VALUE_GET_PTR(function);
-  JSValue import = engine_import(context, module);
-  if (!JS_IsUndefined(import)) return failure("import", import);
   if (!engine_has_default(module)) return failure("no_default", JS_UNDEFINED);
   return 0;
 }

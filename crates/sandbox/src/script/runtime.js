@@ -6,11 +6,13 @@
 // together by hand; and still nothing here is a boundary. The host judges every batch as hostile.
 (function (door, forgetStack, services) {
   "use strict";
+  const { Error, Map, Promise, TypeError, String: text } = globalThis;
   const { stringify, parse } = JSON;
   const { freeze, hasOwn } = Object;
   const { isArray } = Array;
-  const text = String;
+  const { isError } = Error;
   const uncurried = (method) => Function.prototype.call.bind(method);
+  const slice = uncurried(text.prototype.slice);
   const mapSet = uncurried(Map.prototype.set);
   const mapDelete = uncurried(Map.prototype.delete);
   const mapEach = uncurried(Map.prototype.forEach);
@@ -48,7 +50,7 @@
   function shown(value) {
     if (typeof value === "string") return value;
     try {
-      if (value instanceof Error) return `${value.name}: ${value.message}`;
+      if (isError(value)) return `${value.name}: ${value.message}`;
       const json = stringify(value);
       return json === undefined ? text(value) : json;
     } catch {
@@ -116,7 +118,7 @@
 
   function log(line) {
     if (logged >= LOG_CHARS_MAX) return;
-    const kept = line.length > LINE_CHARS_MAX ? line.slice(0, LINE_CHARS_MAX) + "…" : line;
+    const kept = line.length > LINE_CHARS_MAX ? slice(line, 0, LINE_CHARS_MAX) + "…" : line;
     logged += kept.length + 1;
     logs += (logs === "" ? "" : ",") + stringify(kept);
   }
@@ -151,7 +153,7 @@
 
   function fail(kind, error) {
     let json = `{"kind":"${kind}"`;
-    if (error instanceof Error) {
+    if (isError(error)) {
       json += field("name", error.name) + field("message", error.message);
       json += field("stack", error.stack);
       const number = numberOf(error);

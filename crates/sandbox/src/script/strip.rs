@@ -55,7 +55,9 @@ pub(crate) fn strip(source: &str, limits: &Limits) -> Result<Stripped, CompileEr
         .build(&program);
     sound(source, semantic.diagnostics.errors().next())?;
     let scoping = semantic.semantic.into_scoping();
-    let options = TransformOptions::default();
+    let mut options = TransformOptions::default();
+    // An import of more than types is refused, used or not.
+    options.typescript.only_remove_type_imports = true;
     let transformer = Transformer::new(&allocator, Path::new("tool.ts"), &options);
     let transformed = transformer.build_with_scoping(scoping, &mut program);
     sound(source, transformed.diagnostics.errors().next())?;
