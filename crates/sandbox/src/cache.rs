@@ -91,6 +91,19 @@ impl Cache {
         }
     }
 
+    /// Overwrites a part of the file kept under a key, for fuzzing.
+    pub(crate) fn damage(&self, key: Digest, at: usize, bytes: &[u8]) {
+        let path = self.path(key);
+        let damaged = fs::read(&path).and_then(|mut file| {
+            let end = (at + bytes.len()).min(file.len());
+            file.splice(at.min(end)..end, bytes.iter().copied());
+            fs::write(&path, file)
+        });
+        if let Err(error) = damaged {
+            tracing::warn!(path = %path.display(), %error, "a file cannot be damaged");
+        }
+    }
+
     fn write(&self, key: Digest, content: &[u8]) -> io::Result<()> {
         let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
         file.write_all(&header(key, content))?;

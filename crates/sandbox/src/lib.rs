@@ -54,6 +54,8 @@ mod component;
 mod engine;
 mod envelope;
 mod error;
+#[doc(hidden)]
+pub mod fuzz;
 mod guest;
 mod language;
 mod limits;
