@@ -80,9 +80,9 @@ fn every_overreach_is_refused_with_its_code_and_the_job_is_done() {
         refused("shell.run", json!({ "argv": ["echo", "yes", "no"] }), "denied"),
         refused("shell.run", json!({ "argv": ["/bin/echo", "yes"] }), "denied"),
         refused("shell.run", json!({ "argv": ["./echo", "yes"] }), "denied"),
-        refused("object.read", json!({ "id": "obj-1" }), "denied"),
-        refused("object.update", json!({ "id": "obj-1", "payload": 2 }), "denied"),
-        refused("object.stat", json!({ "id": "obj-404" }), "denied"),
+        refused("object.read", json!({ "id": "obj-1.1" }), "denied"),
+        refused("object.update", json!({ "id": "obj-1.1", "payload": 2 }), "denied"),
+        refused("object.stat", json!({ "id": "obj-1.404" }), "denied"),
         refused("message.send", json!({ "to": "p1", "body": "psst" }), "denied"),
         refused("message.send", json!({ "to": "p77", "body": "psst" }), "denied"),
         refused(
@@ -216,7 +216,7 @@ fn a_denied_call_does_not_tell_whether_its_target_exists() {
 }
 
 #[test]
-fn a_process_over_its_call_budget_is_told_so_and_ends() {
+fn a_process_over_its_call_budget_asks_once_is_told_so_and_ends() {
     let lab = Lab::with(
         "[budget]\nsyscalls = 3\n",
         &[
@@ -227,8 +227,11 @@ fn a_process_over_its_call_budget_is_told_so_and_ends() {
             expect("object.list", json!({}), "over_budget"),
         ],
     );
-    let ran = lab.run().code(0);
-    let codes: Vec<String> = ran.codes("p1").into_iter().map(|(_, code)| code).collect();
+    let before = lab.run().code(3).codes("p1");
+    lab.json(&["deny", "req-1"]).code(0);
+    // The answer holds for every call that would pass the same limit.
+    let after = lab.resume().code(0).codes("p1");
+    let codes: Vec<String> = [before, after].concat().into_iter().map(|(_, code)| code).collect();
     assert_eq!(codes, ["ok", "ok", "ok", "over_budget", "over_budget"]);
     for op in lab.steps() {
         assert_because(&op);
@@ -252,16 +255,25 @@ fn a_budget_holds_for_all_below_a_process() {
             call("process.wait", json!({ "pid": "${a.pid}" })),
         ],
     );
-    let ran = lab.run();
-    let all: Vec<String> =
-        [ran.codes("p1"), ran.codes("p2")].concat().into_iter().map(|(_, code)| code).collect();
+    // Each limit that is reached is asked about once; the answer is no.
+    let mut ran = lab.run();
+    let mut codes = [ran.codes("p1"), ran.codes("p2")].concat();
+    for request in 1..=4 {
+        if ran.code != 3 {
+            break;
+        }
+        lab.json(&["deny", &format!("req-{request}")]).code(0);
+        ran = lab.resume();
+        codes.extend([ran.codes("p1"), ran.codes("p2")].concat());
+    }
+    let all: Vec<String> = codes.into_iter().map(|(_, code)| code).collect();
     let ok = all.iter().filter(|code| *code == "ok").count();
     assert!(ok <= 4, "four calls in all, parent and child together: {ran}");
     assert!(all.iter().any(|code| code == "over_budget"), "{ran}");
 }
 
 #[test]
-fn a_process_over_its_time_is_told_so_and_ends() {
+fn a_process_over_its_time_asks_is_told_so_and_ends() {
     let head = format!("[budget]\nwall = \"1500ms\"\n\n{}", allow("read", "clock:*"));
     let lab = Lab::with(
         &head,
@@ -271,7 +283,9 @@ fn a_process_over_its_time_is_told_so_and_ends() {
             expect("clock.now", json!({}), "over_budget"),
         ],
     );
-    lab.run().code(0);
+    lab.run().code(3);
+    lab.json(&["deny", "req-1"]).code(0);
+    lab.resume().code(0);
 }
 
 fn everything_delegable() -> String {

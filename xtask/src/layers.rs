@@ -90,7 +90,8 @@ fn judge(place: &CrateRule, package: &Package, found: &mut Vec<Violation>) {
 fn judge_internal(place: &CrateRule, edge: &Edge) -> Option<Violation> {
     let target = policy::crate_rule(&edge.to)?;
     let layer = policy::layer_rule(place.layer);
-    let downhill = layer.may_use.contains(&target.layer);
+    let for_tests = edge.dev && layer.tests_may_use.contains(&target.layer);
+    let downhill = for_tests || layer.may_use.contains(&target.layer);
     (!downhill).then(|| Violation {
         subject: arrow(place, edge),
         rule: layer.rule.to_owned(),
@@ -172,7 +173,10 @@ mod tests {
             ("libos-planner -> libos-tools", "user land"),
             ("libos-tools -> libos-broker", "user land"),
             ("agent-libos -> libos-cli", "nothing above"),
-            ("agent-libos -> libos-conformance", "nothing above"),
+            ("agent-libos -> libos-sim", "nothing above"),
+            ("libos-bindings -> libos-capability", "knows no part"),
+            ("libos-port -> libos-bindings", "libos-abi only"),
+            ("libos-objects -> libos-bindings", "a component depends on"),
             ("libos-cli -> libos-capability", "a face depends on"),
             ("libos-cli -> libos-tools", "a face depends on"),
             ("libos-sim -> xtask", "anything but"),
@@ -185,7 +189,30 @@ mod tests {
     #[test]
     fn a_component_does_not_reach_another_in_its_tests_either() {
         let edge = "libos-objects -> libos-capability (dev)";
-        check(&[edge], &[(edge, "in its tests too")]);
+        check(&[edge], &[(edge, "a component depends on")]);
+    }
+
+    #[test]
+    fn a_part_uses_the_suites_in_its_tests_and_nowhere_else() {
+        for part in ["libos-objects", "libos-providers", "libos-journal"] {
+            let edge = format!("{part} -> libos-conformance");
+            check(&[&format!("{edge} (dev)")], &[]);
+            check(&[&edge], &[(&edge, "its tests on libos-conformance as well")]);
+        }
+        for other in ["libos-abi", "libos-port", "libos-broker", "libos-tools", "agent-libos"] {
+            let edge = format!("{other} -> libos-conformance (dev)");
+            check(&[&edge], &[(&edge, "depends on")]);
+        }
+    }
+
+    #[test]
+    fn a_suite_sees_an_implementation_in_its_own_tests_only() {
+        for part in ["libos-capability", "libos-providers", "libos-broker", "agent-libos"] {
+            let edge = format!("libos-conformance -> {part}");
+            check(&[&format!("{edge} (dev)")], &[]);
+            check(&[&edge], &[(&edge, "it sees no implementation")]);
+        }
+        check(&["libos-conformance -> libos-journal", "libos-conformance: tokio"], &[]);
     }
 
     #[test]

@@ -12,9 +12,14 @@
 )]
 
 mod abi;
+mod bench;
+mod fuzz;
 mod generated;
 mod graph;
 mod guest;
+#[cfg(test)]
+mod invariants;
+mod laws;
 mod layers;
 mod licences;
 mod policy;
@@ -23,6 +28,7 @@ mod steps;
 mod tidy;
 mod workspace;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -60,6 +66,31 @@ enum Task {
         /// Write nothing; fail when the committed file is not what its sources give
         #[arg(long)]
         check: bool,
+    },
+    /// Hold the capability engine against its reference model in random histories
+    Laws {
+        /// How many operations
+        #[arg(long, default_value_t = 1_000_000)]
+        ops: u64,
+    },
+    /// Put hostile inputs to the sandbox of tools
+    Fuzz {
+        /// Where they come in; everywhere if absent
+        #[arg(value_parser = ["boundary", "loader", "source"])]
+        target: Option<String>,
+        /// For how long, at each place
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+        /// What the inputs follow from
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// Measure, each row beside its bare floor: `cargo xtask bench --list` says what there is
+    #[command(disable_help_flag = true)]
+    Bench {
+        /// What to measure, and how to show it; `--help` lists it
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
+        args: Vec<OsString>,
     },
     /// Write docs/graph.txt
     Graph {
@@ -105,6 +136,9 @@ fn run(task: Task) -> Result<()> {
         Task::Abi { check: false } => abi::write(&root),
         Task::Guest { check: true } => guest::check(&root),
         Task::Guest { check: false } => guest::write(&root),
+        Task::Laws { ops } => laws::run(&root, ops),
+        Task::Fuzz { target, seconds, seed } => fuzz::run(&root, target.as_deref(), seconds, seed),
+        Task::Bench { args } => bench::run(&root, &args),
         Task::Graph { check: true } => graph::generated(&root)?.check(&root),
         Task::Graph { check: false } => graph::generated(&root)?.write(&root),
     }

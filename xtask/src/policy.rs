@@ -4,9 +4,10 @@
 //! its layer and its external crates, [`RESERVED`] keeps some external crates in one place. What
 //! follows from them is computed in [`crate::layers`]; a change of policy is a change of this file.
 //!
-//! The tables bind every kind of dependency: normal, build and dev. Only the external lists leave
-//! dev-dependencies alone, because a test tool never ships. A crate may stand here before it
-//! exists; a crate that exists must stand here.
+//! The tables bind every kind of dependency: normal, build and dev. What the tests of a layer may
+//! see besides stands in its rule. Only the external lists leave dev-dependencies alone, because a
+//! test tool never ships. A crate may stand here before it exists; a crate that exists must stand
+//! here.
 
 /// How far a crate stands from the bare data of the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,12 +16,16 @@ pub(crate) enum Layer {
     Language,
     /// The port, and the traits of components and providers.
     Endpoint,
+    /// The ways to reach a part that is not called directly.
+    Binding,
     /// A pure state machine behind the broker.
     Component,
     /// The pipeline every syscall passes.
     Broker,
     /// The log and the blobs.
     Storage,
+    /// The contract of every part as executable cases.
+    Suite,
     /// The only holders of ambient authority.
     Provider,
     /// Tools and planners: they can only ask.
@@ -29,15 +34,15 @@ pub(crate) enum Layer {
     Composition,
     /// A binary in front of the composition.
     Face,
-    /// Contract suites, simulation and whole-system tests.
+    /// Simulation and whole-system tests.
     Test,
     /// The tool of the repository itself.
     Tool,
 }
 
 use Layer::{
-    Broker, Component, Composition, Endpoint, Face, Language, Provider, Storage, Test, Tool,
-    UserLand,
+    Binding, Broker, Component, Composition, Endpoint, Face, Language, Provider, Storage, Suite,
+    Test, Tool, UserLand,
 };
 
 /// What holds for every crate of one layer.
@@ -47,6 +52,8 @@ pub(crate) struct LayerRule {
     pub(crate) layer: Layer,
     /// The layers its crates may depend on; its own layer only where it is listed.
     pub(crate) may_use: &'static [Layer],
+    /// The layers its tests may depend on besides. What tests a part must never lead to another.
+    pub(crate) tests_may_use: &'static [Layer],
     /// Whether `lib.rs` must carry `#![forbid(unsafe_code)]`.
     pub(crate) forbids_unsafe: bool,
     /// The rule, as a sentence.
@@ -60,6 +67,7 @@ pub(crate) const LAYERS: &[LayerRule] = &[
     LayerRule {
         layer: Language,
         may_use: &[],
+        tests_may_use: &[],
         forbids_unsafe: true,
         rule: "the language depends on no crate of the workspace",
         remedy: "move the plain data into libos-abi, or the behaviour up to the crate that owns it",
@@ -67,20 +75,32 @@ pub(crate) const LAYERS: &[LayerRule] = &[
     LayerRule {
         layer: Endpoint,
         may_use: &[Language],
+        tests_may_use: &[],
         forbids_unsafe: true,
         rule: "the endpoint depends on libos-abi only",
         remedy: "declare the trait in libos-port and implement it in the crate above",
     },
     LayerRule {
+        layer: Binding,
+        may_use: &[Language, Endpoint],
+        tests_may_use: &[],
+        forbids_unsafe: true,
+        rule: "a binding depends on libos-abi and libos-port only: it knows no part",
+        remedy: "take the part as a trait of libos-port; whoever composes picks it",
+    },
+    LayerRule {
         layer: Component,
         may_use: &[Language, Endpoint],
+        tests_may_use: &[Suite],
         forbids_unsafe: true,
-        rule: "a component depends on libos-abi and libos-port only, in its tests too",
+        rule: "a component depends on libos-abi and libos-port only, its tests on \
+               libos-conformance as well",
         remedy: "let the broker route it: declare the question in libos-abi, test both in tests/",
     },
     LayerRule {
         layer: Broker,
         may_use: &[Language, Endpoint],
+        tests_may_use: &[],
         forbids_unsafe: true,
         rule: "the broker depends on libos-abi and libos-port only: it knows traits, never parts",
         remedy: "reach the part through its trait in libos-port; agent-libos plugs it in",
@@ -88,27 +108,41 @@ pub(crate) const LAYERS: &[LayerRule] = &[
     LayerRule {
         layer: Storage,
         may_use: &[Language],
+        tests_may_use: &[Suite],
         forbids_unsafe: false,
-        rule: "storage depends on libos-abi only: it keeps records and interprets none",
+        rule: "storage depends on libos-abi only, its tests on libos-conformance as well: it \
+               interprets no record",
         remedy: "pass the bytes or the record in; folding them belongs to the broker",
+    },
+    LayerRule {
+        layer: Suite,
+        may_use: &[Language, Endpoint, Binding, Storage],
+        tests_may_use: &[Component, Broker, Provider, Composition],
+        forbids_unsafe: true,
+        rule: "a suite belongs to a contract: outside of its own tests it sees no implementation",
+        remedy: "take the part as a trait; the crate of the part calls the suite from its tests",
     },
     LayerRule {
         layer: Provider,
         may_use: &[Language, Endpoint],
+        tests_may_use: &[Suite],
         forbids_unsafe: false,
-        rule: "a provider depends on libos-abi and libos-port only",
+        rule: "a provider depends on libos-abi and libos-port only, its tests on \
+               libos-conformance as well",
         remedy: "perform the effect and return its outcome; deciding belongs to the broker",
     },
     LayerRule {
         layer: UserLand,
         may_use: &[Language, Endpoint],
+        tests_may_use: &[],
         forbids_unsafe: false,
         rule: "user land depends on libos-abi and libos-port only: it can only ask",
         remedy: "send the syscall through the port instead of calling the part",
     },
     LayerRule {
         layer: Composition,
-        may_use: &[Language, Endpoint, Component, Broker, Storage, Provider, UserLand],
+        may_use: &[Language, Endpoint, Binding, Component, Broker, Storage, Provider, UserLand],
+        tests_may_use: &[],
         forbids_unsafe: false,
         rule: "the composition root depends on everything below it and nothing above",
         remedy: "move what both need down into agent-libos, or the caller up into the face",
@@ -116,6 +150,7 @@ pub(crate) const LAYERS: &[LayerRule] = &[
     LayerRule {
         layer: Face,
         may_use: &[Language, Endpoint, Storage, Composition],
+        tests_may_use: &[],
         forbids_unsafe: false,
         rule: "a face depends on libos-abi, libos-port, libos-journal and agent-libos only",
         remedy: "use what agent-libos exports, or export it there",
@@ -125,15 +160,18 @@ pub(crate) const LAYERS: &[LayerRule] = &[
         may_use: &[
             Language,
             Endpoint,
+            Binding,
             Component,
             Broker,
             Storage,
+            Suite,
             Provider,
             UserLand,
             Composition,
             Face,
             Test,
         ],
+        tests_may_use: &[],
         forbids_unsafe: false,
         rule: "a test crate depends on anything but the repository's tool",
         remedy: "move the helper into a test crate",
@@ -141,6 +179,7 @@ pub(crate) const LAYERS: &[LayerRule] = &[
     LayerRule {
         layer: Tool,
         may_use: &[Language],
+        tests_may_use: &[],
         forbids_unsafe: false,
         rule: "xtask depends on libos-abi only, so that it builds when the rest does not",
         remedy: "run the other crate as a process: `cargo run --package ...`",
@@ -177,19 +216,24 @@ const fn place(package: &'static str, layer: Layer, externals: Externals) -> Cra
 #[rustfmt::skip]
 pub(crate) const CRATES: &[CrateRule] = &[
     place("libos-abi", Language, Only(&[
-        "bincode", "blake3", "schemars", "serde", "serde_json", "thiserror",
+        "bincode", "blake3", "schemars", "serde", "serde_json", "smallvec", "smol_str", "thiserror",
     ])),
     place("libos-port", Endpoint, Only(&["serde", "thiserror", "tracing"])),
+    place("libos-bindings", Binding, Only(&[
+        "crossbeam-channel", "futures-channel", "futures-util", "parking_lot", "thiserror",
+        "tracing",
+    ])),
 
     place("libos-capability", Component, Only(&[
         "imbl", "regex", "rustc-hash", "serde", "serde_json", "slotmap", "thiserror",
     ])),
     place("libos-scheduler", Component, Only(&[
-        "imbl", "rustc-hash", "serde", "slotmap", "thiserror",
+        "imbl", "rustc-hash", "serde", "serde_json", "slotmap", "thiserror",
     ])),
     place("libos-objects", Component, Only(&[
         "imbl", "rustc-hash", "serde", "serde_json", "slotmap", "thiserror",
     ])),
+    place("libos-events", Component, Only(&["imbl", "rustc-hash", "serde", "thiserror"])),
     place("libos-human", Component, Only(&[
         "imbl", "rustc-hash", "serde", "serde_json", "thiserror",
     ])),
@@ -197,10 +241,11 @@ pub(crate) const CRATES: &[CrateRule] = &[
         "imbl", "jsonschema", "rustc-hash", "serde", "serde_json", "thiserror", "toml",
     ])),
 
-    place("libos-broker", Broker, Only(&["imbl", "rustc-hash", "serde", "thiserror"])),
+    place("libos-broker", Broker, Only(&["rustc-hash", "smallvec", "thiserror"])),
 
     place("libos-journal", Storage, Only(&[
-        "hex", "parking_lot", "rusqlite", "serde", "serde_json", "sha2", "thiserror", "tracing",
+        "ed25519-dalek", "getrandom", "parking_lot", "rusqlite", "serde", "serde_json", "sha2",
+        "thiserror", "tracing",
     ])),
 
     place("libos-providers", Provider, Only(&[
@@ -237,7 +282,8 @@ pub(crate) const CRATES: &[CrateRule] = &[
         "tracing-subscriber",
     ])),
 
-    place("libos-conformance", Test, Any),
+    place("libos-bench", Test, Any),
+    place("libos-conformance", Suite, Any),
     place("libos-sim", Test, Any),
     place("libos-tests", Test, Any),
     place("xtask", Tool, Any),
@@ -270,7 +316,7 @@ impl Reserved {
     /// Whether a crate may name the family.
     pub(crate) fn held_by(&self, holder: &CrateRule) -> bool {
         match self.holders {
-            Holders::Crate(package) => package == holder.package,
+            Holders::Crates(packages) => packages.contains(&holder.package),
             Holders::Layers(layers) => layers.contains(&holder.layer),
         }
     }
@@ -279,8 +325,8 @@ impl Reserved {
 /// Who may name a reserved crate.
 #[derive(Debug)]
 pub(crate) enum Holders {
-    /// One crate.
-    Crate(&'static str),
+    /// These crates.
+    Crates(&'static [&'static str]),
     /// Every crate of these layers.
     Layers(&'static [Layer]),
 }
@@ -289,25 +335,26 @@ pub(crate) enum Holders {
 pub(crate) const RESERVED: &[Reserved] = &[
     Reserved {
         family: "bincode",
-        holders: Holders::Crate("libos-abi"),
+        holders: Holders::Crates(&["libos-abi"]),
         rule: "bincode is named in libos-abi only: its project has ended, so one module holds it",
         remedy: "encode and decode through the codec of libos-abi",
     },
     Reserved {
         family: "rusqlite",
-        holders: Holders::Crate("libos-journal"),
-        rule: "rusqlite is named in libos-journal only: there is one store, behind one trait",
+        holders: Holders::Crates(&["libos-journal", "libos-bench"]),
+        rule: "rusqlite is named in libos-journal only, and bare as a floor in libos-bench: there \
+               is one store, behind one trait",
         remedy: "go through the log and blob traits of libos-journal",
     },
     Reserved {
         family: "wasmtime",
-        holders: Holders::Crate("libos-sandbox"),
+        holders: Holders::Crates(&["libos-sandbox"]),
         rule: "wasmtime is named in libos-sandbox only: it is the heaviest build and one leaf",
         remedy: "run the guest through the sandbox provider",
     },
     Reserved {
         family: "tokio",
-        holders: Holders::Layers(&[Provider, Composition, Face, Test]),
+        holders: Holders::Layers(&[Suite, Provider, Composition, Face, Test]),
         rule: "tokio stays outside the core: the core has no threads, no clock and no I/O",
         remedy: "return an effect for the edge to perform; drive the core's tests step by step",
     },
@@ -352,6 +399,19 @@ mod tests {
         let seers = LAYERS.iter().filter(|rule| rule.may_use.contains(&Component));
         let seers: Vec<Layer> = seers.map(|rule| rule.layer).collect();
         assert_eq!(seers, [Composition, Test]);
+        let seers = LAYERS.iter().filter(|rule| rule.tests_may_use.contains(&Component));
+        let seers: Vec<Layer> = seers.map(|rule| rule.layer).collect();
+        assert_eq!(seers, [Suite]);
+    }
+
+    #[test]
+    fn what_tests_a_part_leads_to_no_part() {
+        for rule in LAYERS.iter().filter(|rule| rule.layer != Suite) {
+            let more = rule.tests_may_use;
+            assert!(more.is_empty() || more == [Suite], "{:?} tests with {more:?}", rule.layer);
+        }
+        let suite = layer_rule(Suite).may_use;
+        assert!(![Component, Provider, Broker, Composition].iter().any(|it| suite.contains(it)));
     }
 
     #[test]

@@ -121,7 +121,7 @@ fn quoted(word: &str) -> String {
 }
 
 /// The cargo that runs this tool, so that a toolchain override holds for its steps too.
-fn cargo_path() -> OsString {
+pub(crate) fn cargo_path() -> OsString {
     env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }
 

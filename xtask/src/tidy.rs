@@ -121,7 +121,7 @@ fn reads(rule: &Rule, path: &Path) -> bool {
 }
 
 /// Every file of the repository, without what a build or a run leaves behind.
-fn files(folder: &Path, found: &mut Vec<PathBuf>) {
+pub(crate) fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).expect("a folder of the repository is readable") {
         let entry = entry.expect("an entry of the repository is readable");
         let kind = entry.file_type().expect("an entry has a type");

@@ -6,7 +6,7 @@
 
 use schemars::Schema;
 
-use crate::{ArgType, Fault, Need, Resource, Right};
+use crate::{ArgType, Fault, Few, Need, Resource, Right};
 
 /// What a call demands before anything is done or looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub enum Demand {
     /// That the caller is a kernel component.
     Kernel,
     /// These rights, all of them.
-    Rights(Vec<Need>),
+    Rights(Few<Need>),
 }
 
 /// What a demand expression in a table may give.
@@ -29,7 +29,7 @@ pub trait IntoDemand {
 
 impl IntoDemand for Resource {
     fn demand(self, right: Right) -> Demand {
-        Demand::Rights(vec![Need { right, on: self }])
+        Demand::Rights(Few::one(Need { right, on: self }))
     }
 }
 

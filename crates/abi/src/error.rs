@@ -8,7 +8,7 @@ use bincode::{Decode, Encode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{CapId, OpId, Resource, Right};
+use crate::{CapId, MessageId, OpId, Pid, Resource, Right, process::BudgetKind};
 
 /// A right over a resource that a call needs.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Encode, Decode, Serialize, Deserialize, JsonSchema)]
@@ -51,6 +51,8 @@ pub enum DenyReason {
     Attenuation(String),
     /// The tool is not in the process's tool table.
     NotInToolTable(String),
+    /// The manifest of the task, or of a process above, does not foresee the call.
+    Manifest(String),
 }
 
 /// A denial: what was needed, what decided, what would have to be granted.
@@ -84,6 +86,7 @@ impl std::fmt::Display for Denial {
             DenyReason::Human => f.write_str("a human said no"),
             DenyReason::NotForProcesses => f.write_str("this call is not for processes"),
             DenyReason::Attenuation(what) => write!(f, "more than its giver holds: {what}"),
+            DenyReason::Manifest(what) => write!(f, "the manifest does not foresee {what}"),
             DenyReason::NotInToolTable(name) => {
                 write!(f, "`{name}` is not in the process's tool table; see tool.list")
             }
@@ -114,10 +117,12 @@ pub enum Fault {
         denial: Denial,
     },
     /// A budget of the process or of one above it is used up.
-    #[error("the budget of {limit} {what} is used up")]
+    #[error("the budget of {limit} {} of {of} is used up", kind.unit())]
     OverBudget {
-        /// Which budget.
-        what: String,
+        /// Whose budget: the caller's, or that of one above it.
+        of: Pid,
+        /// What it counts.
+        kind: BudgetKind,
         /// Its limit.
         limit: u64,
     },
@@ -147,7 +152,7 @@ pub enum Fault {
     /// A run of the process that has been superseded.
     #[error("this run of the process is over")]
     StaleRun,
-    /// The call was given up because its process ended or was interrupted.
+    /// The call was given up because its process ended or was cancelled.
     #[error("the call was cancelled with its process")]
     Cancelled,
     /// The store takes no record: nothing was done.
@@ -185,6 +190,16 @@ pub enum Fault {
         /// The path as it was written.
         path: String,
     },
+    /// An interrupt came first: the call was not made. It may be made again.
+    #[error("interrupted by {message}: {text}")]
+    Interrupted {
+        /// The message, which is taken out of the mailbox with this.
+        message: MessageId,
+        /// Who sent it; absent is the host.
+        from: Option<Pid>,
+        /// Its text.
+        text: String,
+    },
 }
 
 macro_rules! fault_codes {
@@ -214,7 +229,7 @@ fault_codes! {
     5 BadMessage "bad_message" "The message is malformed: nothing was done.";
     6 NoProcess "no_process" "The process has ended, or was never there.";
     7 StaleRun "stale_run" "A run of the process that has been superseded.";
-    8 Cancelled "cancelled" "The call was given up because its process ended or was interrupted.";
+    8 Cancelled "cancelled" "The call was given up because its process ended or was cancelled.";
     9 StoreUnavailable "store_unavailable" "The store takes no record: nothing was done.";
     10 Unsupported "unsupported" "No part that serves this call is composed in.";
     11 ProviderFailed "provider_failed"
@@ -223,6 +238,8 @@ fault_codes! {
     13 OutsideMount "outside_mount"
         "A path that leads out of its mount: by `..`, as an absolute path, through a \
          symbolic link or a hard link.";
+    14 Interrupted "interrupted"
+        "An interrupt came first: the call was not made. It may be made again.";
 }
 
 impl Fault {

@@ -3,18 +3,24 @@
 //! A [`Record`] is one transaction: every event of every component it touched, or none. Variants
 //! are append-only; golden bytes in the tests keep them where they are.
 
+use std::sync::Arc;
+
 use bincode::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Binding, CapId, Denial, Digest, FsPath, GrantSpec, Json, ObjectId, OpId, Origin, Outcome, Pid,
-    RequestId, Syscall, Text,
+    Binding, CapId, Denial, Digest, Few, FsPath, GrantSpec, Json, Manifest, ObjectId, OpId, Origin,
+    Outcome, Pid, RequestId, Syscall, Text, ViewId,
     services::{
         capability::Charge,
-        human::{Decided, Request},
+        event::{Happened, Subscription},
+        human::{Asker, Decided, Request},
         image::Image,
         message::Message,
-        process::{Budget, Ending, PlannerSpec, Wait},
+        object::ViewItem,
+        process::{
+            Budget, BudgetKind, Ending, ForkMode, OnConflict, PlannerSpec, Schedule, Usage, Wait,
+        },
     },
 };
 
@@ -42,6 +48,8 @@ pub enum Event {
     Human(HumanEvent),
     /// Of images.
     Image(ImageEvent),
+    /// Of subscriptions and what they were told.
+    Subscriber(SubscriberEvent),
 }
 
 /// Who made a call. The kernel writes it; a message cannot name its own sender.
@@ -49,7 +57,7 @@ pub enum Event {
 #[serde(rename_all = "snake_case")]
 pub enum Principal {
     /// The host's operator, under a name for the audit.
-    Host(String),
+    Host(Arc<str>),
     /// A process.
     Process(Pid),
 }
@@ -90,11 +98,11 @@ pub struct Step {
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// It goes through, by these capabilities (none where it demands nothing).
-    Allowed(Vec<CapId>),
+    Allowed(Few<CapId>),
     /// A human is asked, because of these capabilities.
     Asked {
         /// The capabilities that say `ask`.
-        by: Vec<CapId>,
+        by: Few<CapId>,
         /// The request.
         request: RequestId,
     },
@@ -183,6 +191,12 @@ pub enum ProcessEvent {
         cwd: FsPath,
         /// Its limits.
         budget: Budget,
+        /// What the scheduling policy is told.
+        schedule: Schedule,
+        /// How it was forked, if it was.
+        mode: Option<ForkMode>,
+        /// The object that owns it, for a background task.
+        owner: Option<ObjectId>,
         /// When, in milliseconds since the epoch.
         at_ms: u64,
     },
@@ -228,15 +242,59 @@ pub enum ProcessEvent {
     Ended {
         /// The process.
         pid: Pid,
+        /// Its parent.
+        parent: Option<Pid>,
         /// How.
         ending: Ending,
     },
-    /// It and all above it used calls.
+    /// An operation of it is charged, to it and all above it. What may be estimated is set aside
+    /// for the operation until it is settled.
     Charged {
         /// The process.
         pid: Pid,
-        /// System calls.
-        syscalls: u64,
+        /// The operation.
+        op: OpId,
+        /// What.
+        usage: Usage,
+    },
+    /// What was set aside for an operation turned out to be so much.
+    Settled {
+        /// The operation.
+        op: OpId,
+        /// What it used of what may be estimated.
+        used: Usage,
+    },
+    /// A limit of it was raised.
+    Extended {
+        /// The process.
+        pid: Pid,
+        /// Which limit.
+        kind: BudgetKind,
+        /// By how much.
+        by: u64,
+    },
+    /// It went on as another image.
+    Execed {
+        /// The process.
+        pid: Pid,
+        /// The image.
+        image: String,
+        /// What it is to achieve.
+        goal: Text,
+        /// Who plans for it.
+        planner: PlannerSpec,
+    },
+    /// It activated a tool group.
+    Activated {
+        /// The process.
+        pid: Pid,
+        /// The group.
+        group: String,
+    },
+    /// It is asked to end: its waiting calls are cancelled.
+    Cancelled {
+        /// The process.
+        pid: Pid,
     },
     /// It moved to another working directory.
     Moved {
@@ -285,6 +343,8 @@ pub enum CapabilityEvent {
     Revoked {
         /// The capability.
         capability: CapId,
+        /// Whose it was.
+        subject: Pid,
         /// Why.
         reason: Option<String>,
     },
@@ -307,12 +367,27 @@ pub enum CapabilityEvent {
         /// The process.
         subject: Pid,
     },
-    /// A process is a child of another: from now on the parent may hand authority on to it.
+    /// A process is a child of another: from now on the parent may hand authority on to it, and
+    /// what bounds the parent bounds the child.
     ChildKnown {
         /// The parent.
         parent: Pid,
         /// The child.
         child: Pid,
+    },
+    /// A process, and all below it, is bounded.
+    Bounded {
+        /// The process.
+        pid: Pid,
+        /// By what.
+        manifest: Manifest,
+    },
+    /// A process gave up all capabilities but those it keeps.
+    Kept {
+        /// The process.
+        subject: Pid,
+        /// What it gave up.
+        dropped: Vec<CapId>,
     },
 }
 
@@ -332,19 +407,21 @@ pub enum ObjectEvent {
         /// Its id.
         id: ObjectId,
         /// Its type.
-        r#type: String,
+        r#type: Arc<str>,
         /// Its content.
         payload: Json,
         /// The digest of its content.
         digest: Digest,
-        /// Its owner.
-        owner: Pid,
         /// Where it is named.
-        namespace: Option<String>,
+        namespace: Option<Arc<str>>,
         /// Its name.
-        name: Option<String>,
+        name: Option<Arc<str>>,
         /// What it was made from.
-        parents: Vec<ObjectId>,
+        parents: Arc<[ObjectId]>,
+        /// Words to find it by.
+        tags: Arc<[String]>,
+        /// Whether it never changes.
+        immutable: bool,
         /// When, in milliseconds since the epoch.
         at_ms: u64,
     },
@@ -366,6 +443,94 @@ pub enum ObjectEvent {
         /// The object.
         id: ObjectId,
     },
+    /// An entry was appended to an object.
+    Appended {
+        /// The object.
+        id: ObjectId,
+        /// Its version now.
+        version: u64,
+        /// The entry.
+        entry: Json,
+        /// The digest of its content.
+        digest: Digest,
+        /// When, in milliseconds since the epoch.
+        at_ms: u64,
+    },
+    /// An object's payload was given up.
+    Released {
+        /// The object.
+        id: ObjectId,
+        /// When, in milliseconds since the epoch.
+        at_ms: u64,
+    },
+    /// An object moved into another process's memory.
+    Moved {
+        /// What it was.
+        from: ObjectId,
+        /// What it is now.
+        to: ObjectId,
+        /// When, in milliseconds since the epoch.
+        at_ms: u64,
+    },
+    /// Two objects were connected.
+    Linked {
+        /// Where the link begins.
+        from: ObjectId,
+        /// What it says.
+        relation: Arc<str>,
+        /// Where it ends.
+        to: ObjectId,
+    },
+    /// A link was removed.
+    Unlinked {
+        /// Where it began.
+        from: ObjectId,
+        /// What it said.
+        relation: Arc<str>,
+        /// Where it ended.
+        to: ObjectId,
+    },
+    /// A view was made.
+    ViewMade {
+        /// The view.
+        id: ViewId,
+        /// Whose it is.
+        owner: Pid,
+        /// Its objects.
+        items: Arc<[ViewItem]>,
+        /// The view it was made from.
+        from: Option<ViewId>,
+        /// When, in milliseconds since the epoch.
+        at_ms: u64,
+    },
+    /// A view was dropped.
+    ViewDropped {
+        /// The view.
+        id: ViewId,
+    },
+    /// The memory of a process was copied for another.
+    SpaceForked {
+        /// Whose memory.
+        from: Pid,
+        /// For whom.
+        to: Pid,
+    },
+    /// The memory of a process went into that of another.
+    SpaceMerged {
+        /// Whose memory.
+        from: Pid,
+        /// Into whose.
+        into: Pid,
+        /// What was done with what both had changed.
+        on_conflict: OnConflict,
+        /// When, in milliseconds since the epoch.
+        at_ms: u64,
+    },
+    /// The memory of a process was dropped.
+    SpaceDropped {
+        /// Whose memory.
+        space: Pid,
+    },
 }
 
 /// What happened to requests to humans.
@@ -380,6 +545,20 @@ pub enum HumanEvent {
         request: RequestId,
         /// The answer.
         decided: Decided,
+    },
+    /// Another operation waits for the same answer.
+    Joined {
+        /// The request.
+        request: RequestId,
+        /// Who.
+        asker: Asker,
+    },
+    /// One of several that wait for an answer has ended.
+    Left {
+        /// The request.
+        request: RequestId,
+        /// Who.
+        asker: Asker,
     },
     /// A request was cancelled with its process.
     Cancelled {
@@ -403,6 +582,54 @@ pub enum HumanEvent {
 pub enum ImageEvent {
     /// One was registered, or replaced.
     Registered(Image),
+    /// One was removed.
+    Unregistered {
+        /// Its name.
+        image: String,
+    },
+}
+
+/// What happened to subscriptions.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SubscriberEvent {
+    /// A process subscribed.
+    Subscribed {
+        /// The process.
+        pid: Pid,
+        /// To what.
+        subscription: Subscription,
+    },
+    /// A process ended a subscription.
+    Unsubscribed {
+        /// The process.
+        pid: Pid,
+        /// Which.
+        subscription: Subscription,
+    },
+    /// A subscriber was told of something.
+    Told {
+        /// The process.
+        pid: Pid,
+        /// When, in milliseconds since the epoch.
+        at_ms: u64,
+        /// What happened.
+        what: Happened,
+    },
+    /// A process took what it was told.
+    Taken {
+        /// The process.
+        pid: Pid,
+        /// Up to this number.
+        cursor: u64,
+    },
+    /// A process ended, and its subscriptions with it.
+    Ended {
+        /// The process.
+        pid: Pid,
+        /// How many it had.
+        subscriptions: u64,
+    },
 }
 
 macro_rules! into_event {
@@ -420,5 +647,6 @@ into_event!(
     Capability(CapabilityEvent),
     Object(ObjectEvent),
     Human(HumanEvent),
-    Image(ImageEvent)
+    Image(ImageEvent),
+    Subscriber(SubscriberEvent)
 );

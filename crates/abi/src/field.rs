@@ -62,6 +62,7 @@ opaque!(
     crate::Rights,
     crate::Pattern,
     crate::GrantSpec,
+    crate::Manifest,
     crate::Right,
     crate::CapabilityInfo,
     crate::Scope,
@@ -74,7 +75,7 @@ opaque!(
 macro_rules! ids_as_text {
     ($($id:ident)*) => {$(impl Field for crate::$id {})*};
 }
-ids_as_text!(Pid CapId ObjectId RequestId OpId MessageId Seq);
+ids_as_text!(Pid CapId ObjectId RequestId OpId MessageId Seq ViewId);
 
 impl Field for String {
     const TYPE: ArgType = ArgType::Text;

@@ -100,6 +100,36 @@ impl GrantSpec {
     }
 }
 
+/// What bounds a process and all below it, whatever they are granted. A part that is absent bounds
+/// nothing; one that is there and empty admits nothing. A child is bound by its own manifest and
+/// by all above it, so bounds only ever get tighter.
+#[derive(
+    Debug, Clone, PartialEq, Eq, Default, Encode, Decode, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// What may be granted, by the host or by a human's answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authority: Option<Vec<Bound>>,
+    /// The calls that may be made, as `fs.read`, or as `fs.*` for a whole service. Calls that
+    /// demand no right are not bounded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calls: Option<Vec<String>>,
+    /// What its processes may ask a human for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requestable: Option<Vec<Bound>>,
+}
+
+/// Rights over resources, as a bound.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Bound {
+    /// The resources.
+    pub on: Pattern,
+    /// The rights.
+    pub rights: Rights,
+}
+
 /// Conditions by argument name.
 #[derive(
     Debug, Clone, PartialEq, Eq, Default, Encode, Decode, Serialize, Deserialize, JsonSchema,
@@ -300,4 +330,39 @@ pub struct CapabilityInfo {
     pub binding: Option<Binding>,
     /// Whether it can still be used.
     pub status: Status,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state_digest;
+
+    fn manifest(text: &str) -> Manifest {
+        serde_json::from_str(text).expect("a manifest")
+    }
+
+    #[test]
+    fn a_part_of_a_manifest_that_is_absent_is_told_from_an_empty_one() {
+        let absent = manifest("{}");
+        assert_eq!(absent, Manifest::default());
+        for text in [r#"{"authority":[]}"#, r#"{"calls":[]}"#, r#"{"requestable":[]}"#] {
+            let empty = manifest(text);
+            assert_ne!(empty, absent);
+            assert_ne!(state_digest(&empty), state_digest(&absent));
+            assert_eq!(serde_json::to_string(&empty).expect("it is JSON"), text);
+        }
+        assert_eq!(serde_json::to_string(&absent).expect("it is JSON"), "{}");
+    }
+
+    #[test]
+    fn a_manifest_with_an_unknown_key_is_refused() {
+        let texts = [
+            r#"{"budget":{}}"#,
+            r#"{"authority":[{"on":"fs:workspace/*","rights":["read"],"uses":1}]}"#,
+            r#"{"authority":[{"on":"fs","rights":["read"]}]}"#,
+        ];
+        for text in texts {
+            assert!(serde_json::from_str::<Manifest>(text).is_err(), "{text}");
+        }
+    }
 }

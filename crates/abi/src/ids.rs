@@ -1,7 +1,7 @@
 //! Identifiers: typed, counted, printed with a prefix.
 //!
 //! An id names a thing and nothing more: **knowing an id grants nothing**. Ids are counted by the
-//! kernel, so the same journal always gives the same ids. They print as `p7`, `cap-3`, `obj-12`
+//! kernel, so the same journal always gives the same ids. They print as `p7`, `cap-3`, `obj-7.12`
 //! and are read back from the same text.
 //!
 //! ```
@@ -82,8 +82,8 @@ ids! {
     Pid, "p", "process";
     /// A capability: one grant to one subject.
     CapId, "cap-", "capability";
-    /// An object in Object Memory.
-    ObjectId, "obj-", "object";
+    /// A view: a list of objects made for a context.
+    ViewId, "view-", "view";
     /// A request to a human.
     RequestId, "req-", "request";
     /// One system call of one process, from submission to outcome; for a call with an outside
@@ -93,4 +93,104 @@ ids! {
     MessageId, "msg-", "message";
     /// The position of a record in the journal; the first record is 0.
     Seq, "#", "record";
+}
+
+/// An object in Object Memory: `obj-7.12` is object 12 in the space of p7.
+///
+/// A space is the memory of one process. A copy of a space keeps the numbers in it, so what p9
+/// copied of `obj-7.12` is `obj-9.12`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Encode, Decode)]
+pub struct ObjectId {
+    /// The process whose memory it is in.
+    pub space: Pid,
+    /// Its number there, from 1.
+    pub number: u64,
+}
+
+impl ObjectId {
+    /// The object of this number in the space of `p<space>`.
+    #[must_use]
+    pub const fn new(space: u64, number: u64) -> Self {
+        Self { space: Pid(space), number }
+    }
+}
+
+impl fmt::Display for ObjectId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "obj-{}.{}", self.space.0, self.number)
+    }
+}
+
+impl FromStr for ObjectId {
+    type Err = BadId;
+    fn from_str(text: &str) -> Result<Self, BadId> {
+        let number = |digits: &str| {
+            let plain = digits.bytes().all(|b| b.is_ascii_digit());
+            plain.then(|| digits.parse().ok()).flatten()
+        };
+        text.strip_prefix("obj-")
+            .and_then(|rest| rest.split_once('.'))
+            .and_then(|(space, rest)| Some(Self::new(number(space)?, number(rest)?)))
+            .ok_or_else(|| BadId { text: text.into(), kind: "object", example: "obj-1.1".into() })
+    }
+}
+
+impl Serialize for ObjectId {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        if s.is_human_readable() {
+            s.collect_str(self)
+        } else {
+            (self.space, self.number).serialize(s)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for ObjectId {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        if d.is_human_readable() {
+            String::deserialize(d)?.parse().map_err(D::Error::custom)
+        } else {
+            let (space, number) = Deserialize::deserialize(d)?;
+            Ok(Self { space, number })
+        }
+    }
+}
+
+impl JsonSchema for ObjectId {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "ObjectId".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "pattern": "^obj-[0-9]+\\.[0-9]+$" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Pattern, Resource};
+
+    #[test]
+    fn an_object_id_reads_back_from_its_text_and_nothing_else_does() {
+        for id in [ObjectId::new(7, 12), ObjectId::new(0, 0), ObjectId::new(u64::MAX, u64::MAX)] {
+            assert_eq!(id.to_string().parse(), Ok(id));
+        }
+        assert_eq!(ObjectId::new(7, 12).to_string(), "obj-7.12");
+        for bad in ["", "obj-", "obj-7", "obj-7.", "obj-.7", "obj-7.1.2", "obj-+7.1", "7.12"] {
+            let error = bad.parse::<ObjectId>().expect_err("it is no id").to_string();
+            assert_eq!(error, format!("`{bad}` is no object id; such an id looks like `obj-1.1`"));
+        }
+        assert!("obj-18446744073709551616.1".parse::<ObjectId>().is_err(), "it is too large");
+    }
+
+    #[test]
+    fn a_space_covers_its_objects_and_those_of_no_other() {
+        let on = Resource::object(ObjectId::new(7, 12));
+        assert_eq!(on.as_str(), "object:p7/12");
+        assert!(Pattern::space(Pid(7)).matches(&on));
+        assert!(Pattern::space(Pid(7)).matches(&Resource::space(Pid(7))));
+        for other in [1, 70, 77] {
+            assert!(!Pattern::space(Pid(other)).matches(&on), "p{other}");
+        }
+    }
 }

@@ -15,7 +15,7 @@
 #![forbid(unsafe_code)]
 
 /// The version of the calls, replies, errors and events, and of every frame that carries them.
-pub const ABI_VERSION: u16 = 1;
+pub const ABI_VERSION: u16 = 2;
 
 mod call;
 mod data;
@@ -23,12 +23,14 @@ mod digest;
 pub mod docs;
 mod error;
 pub mod event;
+mod few;
 mod field;
 mod grant;
 mod ids;
 mod resource;
 pub mod services;
 mod state;
+mod usage;
 pub mod wire;
 
 pub use call::{
@@ -39,15 +41,16 @@ pub use data::{INLINE_BYTES_MAX, Json, Millis, Text};
 pub use digest::{BadDigest, Digest};
 pub use error::{Denial, DenyReason, Fault, Need};
 pub use event::{Event, Principal, Record};
+pub use few::Few;
 pub use field::{Field, Folder, FsPath, PATH_BYTES_MAX};
 pub use grant::{
-    ArgType, ArgView, Binding, CapabilityInfo, Condition, Conditions, Effect, GrantSpec, Origin,
-    Scope, Status, Value,
+    ArgType, ArgView, Binding, Bound, CapabilityInfo, Condition, Conditions, Effect, GrantSpec,
+    Manifest, Origin, Scope, Status, Value,
 };
-pub use ids::{BadId, CapId, MessageId, ObjectId, OpId, Pid, RequestId, Seq};
+pub use ids::{BadId, CapId, MessageId, ObjectId, OpId, Pid, RequestId, Seq, ViewId};
 pub use resource::{BadResource, Form, Pattern, RESOURCE_BYTES_MAX, Resource, Right, Rights};
 pub use services::{
-    Error, Outcome, Reply, SERVICES, Syscall, audit, capability, clock, find, fs, human, image,
-    message, namespace, object, process, shell, tool,
+    Error, Outcome, Reply, SERVICES, Syscall, audit, capability, clock, event as events, find, fs,
+    human, image, message, namespace, object, process, shell, tool,
 };
 pub use state::state_digest;

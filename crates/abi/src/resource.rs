@@ -1,7 +1,7 @@
 //! Resources and patterns: what authority is about.
 //!
 //! A resource is `kind:body` in canonical form: `fs:workspace/src/a.rs`, `shell:cargo`,
-//! `object:obj-7`. A pattern is one of three forms and nothing else:
+//! `object:p7/12`. A pattern is one of three forms and nothing else:
 //!
 //! | form | covers |
 //! | --- | --- |
@@ -13,11 +13,19 @@
 //! `fs:workspace/src2`. Body characters other than letters, digits, `-._~` and the separators are
 //! percent-encoded, so a star or colon in a file name can never become syntax.
 
-use std::{borrow::Cow, fmt, str::FromStr, sync::Arc};
+use std::{borrow::Cow, fmt, str::FromStr};
 
-use bincode::{Decode, Encode, de::Decoder, error::DecodeError};
+use bincode::{
+    Decode, Encode,
+    de::Decoder,
+    enc::Encoder,
+    error::{DecodeError, EncodeError},
+};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use smol_str::{SmolStr, SmolStrBuilder, format_smolstr};
+
+use crate::{ObjectId, Pid};
 
 /// The longest resource or pattern, in bytes: a 4,096-byte path, percent-encoded at worst.
 pub const RESOURCE_BYTES_MAX: usize = 3 * 4096 + 64;
@@ -31,27 +39,39 @@ pub struct BadResource {
     why: &'static str,
 }
 
-/// The canonical name of one protected thing.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Encode)]
-pub struct Resource(Arc<str>);
+/// The canonical name of one protected thing. Short ones (up to 23 bytes) need no allocation.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Resource(SmolStr);
 
 impl Resource {
     /// `kind:body`, where `body` may be any text: it is percent-encoded as one segment.
     #[must_use]
     pub fn named(kind: &str, body: &str) -> Self {
-        Self(format!("{kind}:{}", encode_segment(body)).into())
+        Self(format_smolstr!("{kind}:{}", encode_segment(body)))
     }
 
     /// `kind:id` for an id, whose text is canonical already.
     #[must_use]
     pub fn id(kind: &str, id: impl fmt::Display) -> Self {
-        Self(format!("{kind}:{id}").into())
+        Self(format_smolstr!("{kind}:{id}"))
+    }
+
+    /// An object: `object:p7/12`, so that `object:p7/*` speaks of the whole space of p7.
+    #[must_use]
+    pub fn object(id: ObjectId) -> Self {
+        Self(format_smolstr!("object:{}/{}", id.space, id.number))
+    }
+
+    /// The memory of a process as a whole: `object:p7`.
+    #[must_use]
+    pub fn space(space: Pid) -> Self {
+        Self(format_smolstr!("object:{space}"))
     }
 
     /// `fs:<path>`, where `path` is a canonical path whose first segment is the mount.
     #[must_use]
     pub fn file(path: &str) -> Self {
-        let mut text = String::with_capacity(path.len() + 8);
+        let mut text = SmolStrBuilder::new();
         text.push_str("fs:");
         for (index, segment) in path.split('/').enumerate() {
             if index > 0 {
@@ -59,7 +79,7 @@ impl Resource {
             }
             text.push_str(&encode_segment(segment));
         }
-        Self(text.into())
+        Self(text.finish())
     }
 
     /// The whole text.
@@ -93,8 +113,8 @@ impl FromStr for Resource {
 }
 
 /// Which resources a grant speaks of.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Encode)]
-pub struct Pattern(Arc<str>);
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Pattern(SmolStr);
 
 /// The form of a [`Pattern`], with the text before its star.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,7 +131,13 @@ impl Pattern {
     /// The pattern that covers exactly `resource`.
     #[must_use]
     pub fn exact(resource: &Resource) -> Self {
-        Self(Arc::clone(&resource.0))
+        Self(resource.0.clone())
+    }
+
+    /// The pattern that covers the whole memory of a process: `object:p7/*`.
+    #[must_use]
+    pub fn space(space: Pid) -> Self {
+        Self(format_smolstr!("object:{space}/*"))
     }
 
     /// The whole text.
@@ -353,6 +379,11 @@ fn push_encoded(byte: u8, out: &mut String) {
 
 macro_rules! as_text {
     ($name:ident, $example:literal) => {
+        impl Encode for $name {
+            fn encode<E: Encoder>(&self, e: &mut E) -> Result<(), EncodeError> {
+                self.0.as_str().encode(e)
+            }
+        }
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(&self.0)

@@ -320,6 +320,7 @@ mod tests {
             tools: Vec::new(),
             planner,
             required_capabilities: Vec::new(),
+            tool_groups: Vec::new(),
         };
         let spec = crate::process::PlannerSpec { kind: "none".into(), program: Text::default() };
         all_differ(&[image(None), image(Some(spec))]);

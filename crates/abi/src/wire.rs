@@ -58,6 +58,14 @@ pub const RECORD_BYTES_MAX: usize = 16 << 20;
 /// # Errors
 /// [`WireError`] when the bytes are cut off, too many, malformed or over [`RECORD_BYTES_MAX`].
 pub fn decode_record(bytes: &[u8]) -> Result<crate::Record, WireError> {
+    decode_large(bytes)
+}
+
+/// Reads one value that fills `bytes` exactly and may be as large as a record.
+///
+/// # Errors
+/// [`WireError`] when the bytes are cut off, too many, malformed or over [`RECORD_BYTES_MAX`].
+pub fn decode_large<T: Decode<()>>(bytes: &[u8]) -> Result<T, WireError> {
     let config = config::legacy().with_limit::<RECORD_BYTES_MAX>();
     exactly(bytes, bincode::decode_from_slice(bytes, config))
 }

@@ -12,12 +12,12 @@ use std::{collections::BTreeMap, fmt::Debug, fmt::Write as _};
 
 use libos_abi::{
     CapId, Digest, Error, Event, Fault, Json, MessageId, Millis, ObjectId, OpId, Outcome, Pattern,
-    Pid, Record, Reply, RequestId, Resource, Rights, SERVICES, Seq, Syscall, Text, wire,
+    Pid, Record, Reply, RequestId, Resource, Rights, SERVICES, Seq, Syscall, Text, ViewId, wire,
 };
 use proptest::prelude::*;
 use serde_json::json;
 
-const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/v1.txt");
+const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/v2.txt");
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
@@ -42,6 +42,9 @@ fn encoded() -> BTreeMap<String, Vec<u8>> {
     for event in samples::events() {
         lines.insert(format!("event {}", samples::event_name(&event)), wire::encode(&event));
     }
+    for (name, bytes, ..) in samples::enums() {
+        lines.insert(format!("enum {name}"), bytes);
+    }
     let done: Outcome = Ok(samples::calls().remove(0).reply);
     lines.insert("outcome".into(), wire::encode(&done));
     lines.insert("record".into(), wire::encode(&samples::record()));
@@ -49,7 +52,7 @@ fn encoded() -> BTreeMap<String, Vec<u8>> {
 }
 
 #[test]
-fn the_bytes_of_every_message_are_those_of_version_one() {
+fn the_bytes_of_every_message_are_those_of_version_two() {
     let text: String =
         encoded().iter().map(|(name, bytes)| format!("{name} = {}\n", hex(bytes))).collect();
     if std::env::var("LIBOS_WRITE_GOLDEN").is_ok_and(|it| it == "1") {
@@ -67,7 +70,7 @@ fn the_bytes_of_every_message_are_those_of_version_one() {
 }
 
 #[test]
-fn every_call_reply_fault_failure_and_event_has_a_golden_line() {
+fn every_call_reply_fault_failure_event_and_variant_has_a_golden_line() {
     let lines = encoded();
     let mut expected = Vec::new();
     for service in SERVICES {
@@ -79,6 +82,10 @@ fn every_call_reply_fault_failure_and_event_has_a_golden_line() {
     }
     expected.extend(Fault::TABLE.iter().map(|(_, code, _)| format!("fault {code}")));
     expected.extend(samples::EVENTS.iter().map(|name| format!("event {name}")));
+    for (name, _, here, there) in samples::enums() {
+        assert_eq!(here, there, "variants of {name}: see tests/golden/samples.rs");
+        expected.push(format!("enum {name}"));
+    }
     for name in &expected {
         assert!(lines.contains_key(name), "no sample for {name}: see tests/golden/samples.rs");
     }
@@ -223,7 +230,7 @@ fn survive(bytes: &[u8]) {
 fn only_canonical_patterns_rights_and_resources_decode() {
     let pattern = |text: &str| wire::decode::<Pattern>(&wire::encode(&text.to_owned()));
     let resource = |text: &str| wire::decode::<Resource>(&wire::encode(&text.to_owned()));
-    for text in ["fs:workspace/*", "process:*", "fs:workspace/a%20b", "a:b:c:*", "object:obj-7"] {
+    for text in ["fs:workspace/*", "process:*", "fs:workspace/a%20b", "a:b:c:*", "object:p7/12"] {
         assert_eq!(wire::encode(&pattern(text).unwrap()), wire::encode(&text.to_owned()));
     }
     for text in
@@ -243,7 +250,8 @@ fn only_canonical_patterns_rights_and_resources_decode() {
         Resource::named("shell", "../x y*%"),
         Resource::named("image", ".."),
         Resource::named("shell", &long),
-        Resource::id("object", ObjectId(7)),
+        Resource::object(ObjectId::new(7, 12)),
+        Resource::space(Pid(7)),
         Resource::file(""),
         Resource::file("workspace/a b/..é:*"),
     ];
@@ -281,13 +289,18 @@ fn values_read_back_from_their_json() {
     }
     check(&Pid(7), &json!("p7"));
     check(&CapId(7), &json!("cap-7"));
-    check(&ObjectId(7), &json!("obj-7"));
+    check(&ObjectId::new(7, 12), &json!("obj-7.12"));
+    check(&ViewId(7), &json!("view-7"));
     check(&RequestId(7), &json!("req-7"));
     check(&OpId(7), &json!("op-7"));
     check(&MessageId(7), &json!("msg-7"));
     check(&Seq(7), &json!("#7"));
     for bad in ["7", "p", "p-7", "p+7", "cap-7", "p18446744073709551616", "p7 "] {
         assert!(serde_json::from_value::<Pid>(json!(bad)).is_err(), "{bad}");
+    }
+    for bad in ["obj-7", "obj-.7", "obj-7.", "obj-7.1.2", "obj-+7.1", "obj-7.-1", "p7.1", "obj-7/1"]
+    {
+        assert!(serde_json::from_value::<ObjectId>(json!(bad)).is_err(), "{bad}");
     }
     let digest = Digest::of(b"x");
     check(&digest, &json!(digest.to_string()));

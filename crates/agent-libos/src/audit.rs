@@ -5,16 +5,18 @@
 use std::collections::BTreeMap;
 
 use libos_abi::{
-    CapId, Denial, Error, Event, Fault, Json, OpId, Origin, Outcome, Pid, Principal, Record,
+    CapId, Denial, Error, Event, Fault, Json, OpId, Origin, Outcome, Pid, Principal, Record, Reply,
     RequestId, Seq, Syscall, audit,
     event::{CapabilityEvent, HumanEvent, NewCapability, OpEvent, Step, Verdict},
     human::{Decided, Request},
     wire,
 };
-use libos_journal::{Journal, JournalError};
+use libos_journal::{Dropped, Journal, JournalError};
 use libos_port::EffectOutcome;
 use serde::Serialize;
 use serde_json::{Value, json};
+
+use crate::retention;
 
 /// Records read from the journal at a time.
 const PAGE: usize = 1024;
@@ -32,6 +34,15 @@ pub enum AuditError {
         seq: Seq,
         /// What is wrong with it.
         source: wire::WireError,
+    },
+    /// Payloads are gone that no record tells of.
+    #[error(
+        "payloads were dropped in the name of {op}, which the records do not bear out: keep this \
+         store as evidence and restore it from a copy"
+    )]
+    Act {
+        /// The operation.
+        op: OpId,
     },
 }
 
@@ -306,6 +317,7 @@ pub fn describe(event: &Event) -> Value {
         Event::Object(event) => tagged("object", event),
         Event::Human(event) => tagged("human", event),
         Event::Image(event) => tagged("image", event),
+        Event::Subscriber(event) => tagged("subscriber", event),
     }
 }
 
@@ -349,20 +361,39 @@ fn tagged(kind: &str, event: &impl Serialize) -> Value {
     Value::Object(all)
 }
 
-/// Performs `audit.list` for the core.
-pub(crate) fn perform(journal: &dyn Journal, call: &Syscall) -> EffectOutcome {
-    let Syscall::Audit(audit::Call::List(list)) = call else {
-        let call = call.info().name.into();
-        return EffectOutcome::NotStarted(Fault::Unsupported { call }.into());
-    };
-    match entries(journal, list) {
-        Ok(entries) => EffectOutcome::Done(audit::Reply::List(entries).into()),
-        Err(error) => {
-            tracing::error!(%error, "the journal cannot be read as audit");
-            let fault = Fault::ProviderFailed { kind: "journal.unreadable".into(), op: OpId(0) };
-            EffectOutcome::Failed(fault.into())
+/// Performs calls of the service `audit` for the core.
+pub(crate) fn perform(journal: &mut dyn Journal, op: OpId, call: &Syscall) -> EffectOutcome {
+    let done: Result<Reply, AuditError> = match call {
+        Syscall::Audit(audit::Call::List(list)) => {
+            entries(journal, list).map(|entries| audit::Reply::List(entries).into())
         }
-    }
+        Syscall::Audit(audit::Call::Compact(compact)) => {
+            compacted(journal, op, compact.before_ms).map(|done| audit::Reply::Compact(done).into())
+        }
+        _ => {
+            let call = call.info().name.into();
+            return EffectOutcome::NotStarted(Fault::Unsupported { call }.into());
+        }
+    };
+    done.map_or_else(
+        |error| {
+            tracing::error!(%op, %error, "the journal did not serve a call");
+            EffectOutcome::Failed(Fault::ProviderFailed { kind: "journal".into(), op }.into())
+        },
+        EffectOutcome::Done,
+    )
+}
+
+/// Drops what only finished work names. Cut short, it is performed again under the same operation
+/// and tells what both times came to.
+fn compacted(
+    journal: &mut dyn Journal,
+    op: OpId,
+    before_ms: u64,
+) -> Result<audit::Compacted, AuditError> {
+    let plan = retention::plan(journal, before_ms)?;
+    let Dropped { blobs, bytes, list } = journal.drop_blobs(op.0, &plan.digests)?;
+    Ok(audit::Compacted { payloads: blobs, bytes, list })
 }
 
 fn entries(journal: &dyn Journal, list: &audit::List) -> Result<audit::Entries, AuditError> {

@@ -6,8 +6,8 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use crossbeam_channel::Sender;
 use libos_abi::{Digest, Fault, Outcome, Seq, Syscall, wire};
+use libos_bindings::inbox::{Sender, inbox};
 use libos_broker::{ComposeError, Kernel, Parts, Submitter};
 use libos_journal::{Blobs, Head, Journal, JournalError, MemoryJournal, SqliteJournal};
 use libos_port::{Authority, BoxFuture, Component, Planner, Port, Provider};
@@ -38,22 +38,35 @@ impl Clock for SystemClock {
 }
 
 /// The limits of the edge, each with its reason.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Processes that run at the same time: each holds a task and its planner's memory.
     pub running_max: usize,
     /// Messages to the core taken into one batch: bounds what one commit makes others wait.
     pub batch_messages_max: usize,
+    /// How long a commit waits for those who were answered together to come again, in
+    /// microseconds: about what the commit itself takes.
+    pub gather_us: u64,
     /// How long a record may wait to be written while nothing needs it on disk, in milliseconds:
     /// bounds what watchers lag behind and what a crash makes the host do again.
     pub lazy_flush_ms: u64,
     /// The same while messages keep coming, in milliseconds: ten commits a second cost little.
     pub busy_flush_ms: u64,
+    /// How long a store that refuses is left alone before it is tried again, in milliseconds: soon
+    /// enough to go on as soon as there is space, seldom enough to cost nothing.
+    pub store_retry_ms: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { running_max: 256, batch_messages_max: 1024, lazy_flush_ms: 10, busy_flush_ms: 100 }
+        Self {
+            running_max: 256,
+            batch_messages_max: 1024,
+            gather_us: 150,
+            lazy_flush_ms: 10,
+            busy_flush_ms: 100,
+            store_retry_ms: 200,
+        }
     }
 }
 
@@ -98,6 +111,7 @@ pub struct Builder {
     clock: Arc<dyn Clock>,
     limits: Limits,
     run_processes: bool,
+    kept_out: Vec<PathBuf>,
 }
 
 impl Default for Builder {
@@ -118,12 +132,14 @@ impl Builder {
                 Box::new(libos_objects::Objects::default()),
                 Box::new(libos_human::Humans::default()),
                 Box::new(libos_images::Images::default()),
+                Box::new(libos_events::Events::default()),
             ],
             providers: Vec::new(),
             planners: libos_planner::standard(),
             clock: Arc::new(SystemClock),
             limits: Limits::default(),
             run_processes: true,
+            kept_out: Vec::new(),
         }
     }
 
@@ -188,6 +204,15 @@ impl Builder {
         self
     }
 
+    /// Keeps processes out of a file or folder of the host's own, wherever it lies: they neither
+    /// read nor change it, nor see it listed. The standard provider of files does so; the store is
+    /// kept out of always.
+    #[must_use]
+    pub fn keep_out_of(mut self, path: impl AsRef<Path>) -> Self {
+        self.kept_out.push(path.as_ref().to_owned());
+        self
+    }
+
     /// Opens the store for calls of the host only: no process runs and nothing that a crash left
     /// open is taken up.
     #[must_use]
@@ -220,7 +245,7 @@ impl Builder {
         self,
         watchers: Vec<tokio::sync::mpsc::UnboundedSender<crate::News>>,
     ) -> Result<Runtime, StartError> {
-        let mut files = FsProvider::new();
+        let mut files = self.kept_out.into_iter().fold(FsProvider::new(), FsProvider::keep_out_of);
         let journal: Box<dyn Journal> = match self.store {
             Store::Memory => Box::new(MemoryJournal::new()),
             Store::Folder(folder) => {
@@ -249,7 +274,7 @@ impl Builder {
         let mut kernel = Kernel::new(parts, provided);
         fold(journal.as_ref(), &mut kernel)?;
         let blobs = journal.blobs();
-        let (inbox, messages) = crossbeam_channel::unbounded();
+        let (inbox, messages) = inbox();
         let runner = Runner::new(inbox.clone(), Arc::clone(&blobs), providers, self.planners);
         let mut core = Core::new(kernel, journal, messages, runner, self.clock, self.limits);
         core.watch(watchers);
@@ -275,7 +300,7 @@ fn fold(journal: &dyn Journal, kernel: &mut Kernel) -> Result<(), StartError> {
         for (seq, body) in &page {
             let record = wire::decode_record(body)
                 .map_err(|source| StartError::Record { seq: *seq, source })?;
-            kernel.replay(&record);
+            kernel.replay(record);
         }
     }
 }
@@ -387,7 +412,7 @@ impl HostPort {
 
 impl Port for HostPort {
     fn submit(&self, call: Syscall) -> BoxFuture<'_, Outcome> {
-        let from = Submitter::Host(self.operator.to_string());
+        let from = Submitter::Host(Arc::clone(&self.operator));
         Box::pin(submit(&self.inbox, &self.blobs, from, call))
     }
 }
@@ -396,7 +421,9 @@ fn gone() -> Fault {
     Fault::StoreUnavailable { what: "the runtime has stopped".into() }
 }
 
-/// Submits a call to the core and waits for what it ends in.
+/// Submits a call to the core and waits for what it ends in. A process whose run is over is not
+/// answered: an answer could only come from here, and a tool that is about to be dropped would
+/// leave it as its own outcome.
 pub(crate) async fn submit(
     inbox: &Sender<Message>,
     blobs: &Arc<dyn Blobs>,
@@ -404,7 +431,48 @@ pub(crate) async fn submit(
     call: Syscall,
 ) -> Outcome {
     let (reply, outcome) = oneshot::channel();
+    let is_host = matches!(from, Submitter::Host(_));
     inbox.send(Message::Submit { from, call, reply }).map_err(|_| gone())?;
-    let outcome = outcome.await.map_err(|_| gone())?;
-    hydrate::outcome(blobs.as_ref(), outcome)
+    match outcome.await {
+        Ok(outcome) => hydrate::outcome(blobs.as_ref(), outcome),
+        Err(_) if is_host => Err(gone().into()),
+        Err(_) => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use libos_abi::{Pid, event::Step, process};
+
+    /// What a caller gets whose ticket is dropped; nothing if it goes on waiting.
+    async fn forgotten(from: Submitter) -> Option<Outcome> {
+        let (sender, mut messages) = inbox();
+        let blobs = MemoryJournal::new().blobs();
+        let waits = submit(&sender, &blobs, from, process::GetCwd {}.into());
+        let forgets = async {
+            drop(messages.try_take());
+            // The caller is polled before this each time, and would be done.
+            for _ in 0..8 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            outcome = waits => Some(outcome),
+            () = forgets => None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_forgotten_call_of_a_process_is_not_answered_and_one_of_the_host_is() {
+        let step = Step { parent: None, index: 1 };
+        let process = Submitter::Process { pid: Pid(1), run: 1, step };
+        assert_eq!(forgotten(process).await, None);
+        let host = forgotten(Submitter::Host("owner".into())).await;
+        assert_eq!(
+            host.map(|outcome| outcome.map_err(|error| error.code())),
+            Some(Err("store_unavailable"))
+        );
+    }
 }

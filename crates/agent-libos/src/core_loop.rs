@@ -3,11 +3,18 @@
 //! Order is everything here: records are in line before what depends on nothing leaves, and on
 //! disk before anything else does. News for watchers leave the system, so they are always held
 //! until their records are on disk.
+//!
+//! A disk that refuses is waited for ([`Core::write`]): the batch at hand is kept and written
+//! before anything new is taken, so the kernel is ahead of the disk by that batch and no more.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
-use libos_abi::{Digest, Fault, OpId, Outcome, Syscall, wire};
+use libos_abi::{Digest, Fault, OpId, Outcome, Syscall};
+use libos_bindings::inbox::{Empty, Inbox};
 use libos_broker::{Input, Kernel, Notice, Output, Outputs, Part, Submission, Submitter, Ticket};
 use libos_journal::{Batch, Blobs, Head, Journal, JournalError, Sync};
 use libos_port::{EffectOutcome, Reconciled};
@@ -33,6 +40,11 @@ pub enum News {
     /// Nothing runs, nothing is under way, no timer is set: only a caller from outside can make
     /// anything happen.
     Idle,
+    /// The store refuses for now: calls of the host are refused, processes wait. What was
+    /// acknowledged is on disk.
+    StoreUnavailable(String),
+    /// The store takes records again, and everything goes on.
+    StoreAvailable,
     /// The store failed and the core has stopped. What was acknowledged is on disk.
     StoreFailed(String),
 }
@@ -71,7 +83,7 @@ impl Watch {
 pub(crate) struct Core {
     kernel: Kernel,
     journal: Box<dyn Journal>,
-    messages: Receiver<Message>,
+    messages: Inbox<Message>,
     runner: Runner,
     clock: Arc<dyn Clock>,
     limits: Limits,
@@ -84,7 +96,15 @@ pub(crate) struct Core {
     held: Vec<News>,
     /// Since when records wait to be written, in milliseconds since the epoch.
     lazy_since_ms: Option<u64>,
+    /// Why the store refuses, while it does.
+    refusal: Option<String>,
+    /// What came while the store refused and is taken afterwards.
+    kept: VecDeque<Message>,
+    /// Whether it was told to stop: then nobody waits for the disk.
+    stopping: bool,
     idle_told: bool,
+    /// How many callers were answered after the last durable write.
+    answered: usize,
     run_processes: bool,
 }
 
@@ -92,7 +112,7 @@ impl Core {
     pub(crate) fn new(
         kernel: Kernel,
         journal: Box<dyn Journal>,
-        messages: Receiver<Message>,
+        messages: Inbox<Message>,
         runner: Runner,
         clock: Arc<dyn Clock>,
         limits: Limits,
@@ -110,7 +130,11 @@ impl Core {
             digests: Vec::new(),
             held: Vec::new(),
             lazy_since_ms: None,
+            refusal: None,
+            kept: VecDeque::new(),
+            stopping: false,
             idle_told: false,
+            answered: 0,
             run_processes: false,
         }
     }
@@ -118,6 +142,7 @@ impl Core {
     /// Adds watchers before anything happens.
     pub(crate) fn watch(&mut self, watchers: Vec<mpsc::UnboundedSender<News>>) {
         self.watchers.extend(watchers);
+        self.kernel.set_watched(!self.watchers.is_empty());
     }
 
     /// Runs until it is told to stop or the store fails.
@@ -144,7 +169,7 @@ impl Core {
         }
         loop {
             self.fill(&mut out);
-            self.let_out(std::mem::take(&mut out))?;
+            self.let_out(&mut out)?;
             self.tell_digest();
             let first = match self.receive()? {
                 Some(message) => message,
@@ -154,12 +179,16 @@ impl Core {
                 }
             };
             let mut next = Some(first);
-            for _ in 0..self.limits.batch_messages_max {
-                let Some(message) = next.take().or_else(|| self.messages.try_recv().ok()) else {
+            let mut gathered_until = None;
+            for taken in 0..self.limits.batch_messages_max {
+                let here = next.take().or_else(|| self.next_message());
+                let Some(message) = here.or_else(|| self.gather(taken, &out, &mut gathered_until))
+                else {
                     break;
                 };
                 if matches!(message, Message::Shutdown) {
-                    self.let_out(out)?;
+                    self.stopping = true;
+                    self.let_out(&mut out)?;
                     return self.flush();
                 }
                 self.take(message, &mut out);
@@ -167,33 +196,56 @@ impl Core {
         }
     }
 
+    /// Waits a moment for more to write in one go. Those who were answered together, once their
+    /// records were on disk, mostly come again together: one commit for all of them costs what
+    /// one for the first would.
+    fn gather(
+        &mut self,
+        taken: usize,
+        out: &Outputs,
+        until: &mut Option<Instant>,
+    ) -> Option<Message> {
+        if out.durable.is_empty() || taken >= self.answered {
+            return None;
+        }
+        let time = Duration::from_micros(self.limits.gather_us);
+        let until = *until.get_or_insert_with(|| Instant::now() + time);
+        let left = until.saturating_duration_since(Instant::now());
+        (!left.is_zero()).then(|| self.messages.take_within(left).ok()).flatten()
+    }
+
+    /// The next message that is here already.
+    fn next_message(&mut self) -> Option<Message> {
+        self.kept.pop_front().or_else(|| self.messages.try_take().ok())
+    }
+
     /// Waits for a message, a timer or the time to write what is in line. `None` when a timer may
     /// have fired.
     fn receive(&mut self) -> Result<Option<Message>, JournalError> {
-        if let Ok(message) = self.messages.try_recv() {
+        if let Some(message) = self.next_message() {
             return Ok(Some(message));
         }
         if self.lazy_since_ms.is_some() {
-            match self.messages.recv_timeout(Duration::from_millis(self.limits.lazy_flush_ms)) {
+            match self.messages.take_within(Duration::from_millis(self.limits.lazy_flush_ms)) {
                 Ok(message) => return Ok(Some(message)),
-                Err(RecvTimeoutError::Timeout) => {
+                Err(Empty::Nothing) => {
                     self.flush()?;
                 }
-                Err(RecvTimeoutError::Disconnected) => return Ok(Some(Message::Shutdown)),
+                Err(Empty::Closed) => return Ok(Some(Message::Shutdown)),
             }
         }
         self.tell_idle();
         let received = match self.kernel.next_deadline_ms() {
-            None => self.messages.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            None => self.messages.take(),
             Some(deadline) => {
                 let wait = deadline.saturating_sub(self.clock.now_ms());
-                self.messages.recv_timeout(Duration::from_millis(wait))
+                self.messages.take_within(Duration::from_millis(wait))
             }
         };
         match received {
             Ok(message) => Ok(Some(message)),
-            Err(RecvTimeoutError::Timeout) => Ok(None),
-            Err(RecvTimeoutError::Disconnected) => Ok(Some(Message::Shutdown)),
+            Err(Empty::Nothing) => Ok(None),
+            Err(Empty::Closed) => Ok(Some(Message::Shutdown)),
         }
     }
 
@@ -210,6 +262,7 @@ impl Core {
             Message::Reconciled { op, result } => Input::Reconciled { op, result },
             Message::Watch(sender) => {
                 self.watchers.push(sender);
+                self.kernel.set_watched(true);
                 self.idle_told = false;
                 return;
             }
@@ -243,8 +296,8 @@ impl Core {
     }
 
     /// Commits what the steps brought and lets it out.
-    fn let_out(&mut self, out: Outputs) -> Result<(), JournalError> {
-        for (part, sync) in [(out.early, Sync::Lazy), (out.durable, Sync::Durable)] {
+    fn let_out(&mut self, out: &mut Outputs) -> Result<(), JournalError> {
+        for (part, sync) in [(&mut out.early, Sync::Lazy), (&mut out.durable, Sync::Durable)] {
             if part.is_empty() {
                 continue;
             }
@@ -253,12 +306,17 @@ impl Core {
             // told so for ever.
             self.idle_told &= records.is_empty();
             if !records.is_empty() || !blobs.is_empty() {
-                let records = records.iter().map(wire::encode).collect();
-                self.journal.append(&Batch { records, blobs }, sync)?;
+                let records = records.iter().map(<[u8]>::to_vec).collect();
+                let batch = Batch { records, blobs: std::mem::take(blobs) };
+                self.write(|journal| journal.append(&batch, sync))?;
                 let since = self.lazy_since_ms.unwrap_or_else(|| self.clock.now_ms());
                 self.lazy_since_ms = (sync == Sync::Lazy).then_some(since);
             }
-            for output in released {
+            if sync == Sync::Durable {
+                let is_reply = |output: &&Output| matches!(output, Output::Reply(..));
+                self.answered = released.iter().filter(is_reply).count();
+            }
+            for output in released.drain(..) {
                 self.release(output);
             }
             if self.lazy_since_ms.is_none() {
@@ -269,6 +327,7 @@ impl Core {
         if self.lazy_since_ms.is_some_and(lags) {
             self.flush()?;
         }
+        out.clear();
         Ok(())
     }
 
@@ -282,7 +341,7 @@ impl Core {
             }
             Output::Forget(ticket) => drop(self.tickets.remove(&ticket)),
             Output::Effect(order) if order.call.info().service == "audit" => {
-                let outcome = audit::perform(self.journal.as_ref(), &order.call);
+                let outcome = audit::perform(self.journal.as_mut(), order.op, &order.call);
                 self.runner.finished(order.op, outcome);
             }
             Output::Effect(order) => self.runner.perform(*order),
@@ -294,10 +353,60 @@ impl Core {
     }
 
     fn flush(&mut self) -> Result<Head, JournalError> {
-        let head = self.journal.flush()?;
+        let head = self.write(|journal| journal.flush())?;
         self.lazy_since_ms = None;
         self.tell_held();
         Ok(head)
+    }
+
+    /// Writes, as often as it takes for the disk not to refuse.
+    fn write(
+        &mut self,
+        write: impl Fn(&mut dyn Journal) -> Result<Head, JournalError>,
+    ) -> Result<Head, JournalError> {
+        loop {
+            match write(self.journal.as_mut()) {
+                Err(error) if error.may_pass() && !self.stopping => self.wait_for_disk(&error),
+                result => {
+                    if result.is_ok() && self.refusal.take().is_some() {
+                        self.tell(News::StoreAvailable);
+                    }
+                    return result;
+                }
+            }
+        }
+    }
+
+    /// Lets a moment pass. Calls of the host are refused meanwhile. What processes and effects say
+    /// is kept: a refusal would not be recorded, and a quantum that runs again must see the same.
+    fn wait_for_disk(&mut self, error: &JournalError) {
+        if self.refusal.is_none() {
+            tracing::error!(%error, "the store refuses, and everything waits for it");
+            self.tell(News::StoreUnavailable(error.to_string()));
+        }
+        let what = self.refusal.insert(error.to_string()).clone();
+        let until = Instant::now() + Duration::from_millis(self.limits.store_retry_ms);
+        loop {
+            match self.messages.take_within(until.saturating_duration_since(Instant::now())) {
+                Ok(Message::Submit { from: Submitter::Host(_), reply, .. }) => {
+                    // A caller that has gone away needs no answer.
+                    drop(reply.send(Err(Fault::StoreUnavailable { what: what.clone() }.into())));
+                }
+                Ok(Message::Watch(watcher)) => {
+                    if watcher.send(News::StoreUnavailable(what.clone())).is_ok() {
+                        self.watchers.push(watcher);
+                    }
+                }
+                Ok(Message::Shutdown) | Err(Empty::Closed) => {
+                    self.stopping = true;
+                    self.kept.push_back(Message::Shutdown);
+                    return;
+                }
+                Ok(message) => self.kept.push_back(message),
+                Err(Empty::Nothing) if Instant::now() < until => {}
+                Err(Empty::Nothing) => return,
+            }
+        }
     }
 
     fn tell_held(&mut self) {
@@ -315,5 +424,6 @@ impl Core {
 
     fn tell(&mut self, news: News) {
         self.watchers.retain(|watcher| watcher.send(news.clone()).is_ok());
+        self.kernel.set_watched(!self.watchers.is_empty());
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use libos_abi::{Fault, OpId, Outcome, Syscall, Text};
-use libos_journal::Blobs;
+use libos_journal::{Blobs, JournalError};
 
 /// Replaces a reference by the text it names.
 pub(crate) fn text(blobs: &dyn Blobs, text: &mut Text) -> Result<(), Fault> {
@@ -11,9 +11,12 @@ pub(crate) fn text(blobs: &dyn Blobs, text: &mut Text) -> Result<(), Fault> {
         return Ok(());
     };
     let missing = |kind: &str| Fault::ProviderFailed { kind: kind.into(), op: OpId(0) };
-    let bytes = blobs.get(digest).map_err(|error| {
-        tracing::error!(%digest, %error, "a stored payload cannot be read");
-        missing("blob.unreadable")
+    let bytes = blobs.get(digest).map_err(|error| match error {
+        JournalError::BlobDropped { .. } => missing("blob.dropped"),
+        error => {
+            tracing::error!(%digest, %error, "a stored payload cannot be read");
+            missing("blob.unreadable")
+        }
     })?;
     let restored = std::str::from_utf8(&bytes).map_err(|_| missing("blob.not_text"))?;
     *text = Text::Inline(Arc::from(restored));

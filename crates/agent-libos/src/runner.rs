@@ -11,8 +11,8 @@ use std::{
     },
 };
 
-use crossbeam_channel::Sender;
 use libos_abi::{Fault, OpId, Outcome, Pid, Syscall, event::Step, process};
+use libos_bindings::inbox::Sender;
 use libos_broker::{EffectOrder, Mode, Start, Submitter};
 use libos_journal::Blobs;
 use libos_port::{
@@ -146,7 +146,7 @@ impl Runner {
             pid,
             call,
             cwd: order.cwd,
-            workspace: order.workspace.map(Arc::from),
+            workspace: order.workspace,
             port: door,
         })
     }
@@ -242,7 +242,7 @@ async fn run(
     let call: Syscall = match end {
         QuantumEnd::Continue { state } => process::Commit { state: state.into() }.into(),
         QuantumEnd::Exit { result, message, failed, code } => {
-            process::Exit { result, message, failed: Some(failed), code }.into()
+            process::Exit { result, message, failed: Some(failed), code, pid: None }.into()
         }
     };
     if let Err(error) = closing.bookkeeping(call).await {
@@ -251,6 +251,7 @@ async fn run(
             message: Some(format!("its last call was refused: {error}")),
             failed: Some(true),
             code: Some(error.code().into()),
+            pid: None,
         };
         if let Err(error) = closing.bookkeeping(refused.into()).await {
             tracing::debug!(%pid, %error, "the run was over before its end was recorded");

@@ -6,9 +6,9 @@
 use std::path::{Path, PathBuf};
 
 use libos_abi::{
-    GrantSpec,
+    GrantSpec, Manifest,
     image::Image,
-    process::{Budget, Launch, PlannerSpec},
+    process::{Budget, Launch, PlannerSpec, Schedule},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -43,6 +43,10 @@ pub struct TaskFile {
     /// Limits of the task as a whole.
     #[serde(default)]
     pub budget: Budget,
+    /// What bounds the task, whatever it is granted later.
+    pub manifest: Option<Manifest>,
+    /// What the scheduling policy is told.
+    pub schedule: Option<Schedule>,
     /// What it may do. Nothing is granted that is not written here.
     #[serde(default)]
     pub grant: Vec<GrantSpec>,
@@ -56,7 +60,8 @@ pub struct TaskFile {
 pub struct Task {
     /// What the task is to achieve.
     pub goal: String,
-    /// The image: a built-in name, or the path of an `image.toml` relative to this file.
+    /// The image: a name, or the path of an `image.toml` relative to this file. Files that it
+    /// names are beside it.
     #[serde(default = "base_agent")]
     pub image: String,
     /// The folder mounted as `fs:workspace`, relative to this file.
@@ -119,13 +124,9 @@ pub fn load(path: &Path) -> Result<Loaded, TaskError> {
         .into_string()
         .map_err(|path| invalid(Path::new(&path), "the workspace's path is not UTF-8"))?;
     let planner = planner(folder, &file.planner)?;
-    let image = match file.task.image.strip_suffix(".toml") {
-        None => None,
-        Some(_) => {
-            let path = folder.join(&file.task.image);
-            let parsed = libos_images::parse_image(&read(&path)?);
-            Some(parsed.map_err(|error| invalid(&path, error.to_string()))?)
-        }
+    let image = match file.task.image.ends_with(".toml") {
+        false => None,
+        true => Some(image(&folder.join(&file.task.image))?),
     };
     let launch = Launch {
         image: image.as_ref().map_or(file.task.image, |image| image.name.clone()),
@@ -134,6 +135,8 @@ pub fn load(path: &Path) -> Result<Loaded, TaskError> {
         planner,
         grants: file.grant,
         budget: file.budget,
+        manifest: file.manifest,
+        schedule: file.schedule,
     };
     Ok(Loaded { launch, image })
 }
@@ -148,22 +151,65 @@ pub fn parse(path: &Path, text: &str) -> Result<TaskFile, TaskError> {
 
 fn planner(folder: &Path, planner: &Planner) -> Result<PlannerSpec, TaskError> {
     match planner {
-        Planner::Script { script } => {
-            let path = folder.join(script);
-            let text = read(&path)?;
-            let beside = path.parent().unwrap_or(folder).to_owned();
-            let mut resolve = |name: &str| {
-                std::fs::read_to_string(beside.join(name)).map_err(|error| error.to_string())
-            };
-            let program = libos_planner::load(&text, &mut resolve)
-                .map_err(|error| invalid(&path, error.to_string()))?;
-            Ok(PlannerSpec { kind: "script".into(), program: program.into() })
-        }
+        Planner::Script { script } => plan(&folder.join(script)),
         Planner::Workflow { tool, args } => {
             let program = serde_json::json!({ "tool": tool, "args": args }).to_string();
             Ok(PlannerSpec { kind: "workflow".into(), program: program.into() })
         }
     }
+}
+
+/// Reads a plan, with the scripts that it starts.
+///
+/// # Errors
+/// [`TaskError`], which names the file and the line.
+pub fn plan(path: &Path) -> Result<PlannerSpec, TaskError> {
+    let text = read(path)?;
+    let beside = path.parent().unwrap_or(Path::new("")).to_owned();
+    let mut resolve =
+        |name: &str| std::fs::read_to_string(beside.join(name)).map_err(|error| error.to_string());
+    let program = libos_planner::load(&text, &mut resolve)
+        .map_err(|error| invalid(path, error.to_string()))?;
+    Ok(PlannerSpec { kind: "script".into(), program: program.into() })
+}
+
+/// Reads an image: an `image.toml`, or the folder that holds one, with the files that it names.
+///
+/// # Errors
+/// [`TaskError`], which names the file and what is wrong.
+pub fn image(path: &Path) -> Result<Image, TaskError> {
+    let file = match path.is_dir() {
+        true => path.join(libos_images::IMAGE_FILE_NAME),
+        false => path.to_owned(),
+    };
+    let beside = file.parent().unwrap_or(Path::new("")).join(".");
+    let mut read = |name: &str, bytes_max: u64| match name {
+        libos_images::IMAGE_FILE_NAME => read_within(&file, bytes_max),
+        name => match is_below(&beside, &beside.join(name)) {
+            Err(error) => Err(error.to_string()),
+            Ok(false) => Err("a link leads out of the package".into()),
+            Ok(true) => read_within(&beside.join(name), bytes_max),
+        },
+    };
+    libos_images::load_package(&mut read).map_err(|error| invalid(&file, error.to_string()))
+}
+
+/// Whether a file really is below a folder, wherever links lead.
+fn is_below(folder: &Path, file: &Path) -> std::io::Result<bool> {
+    Ok(file.canonicalize()?.starts_with(folder.canonicalize()?))
+}
+
+/// Reads a text of so many bytes at most.
+fn read_within(path: &Path, bytes_max: u64) -> Result<String, String> {
+    use std::io::Read as _;
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes))
+        .map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > bytes_max {
+        return Err(format!("it has more than {bytes_max} bytes"));
+    }
+    String::from_utf8(bytes).map_err(|_| "it is not UTF-8".into())
 }
 
 fn read(path: &Path) -> Result<String, TaskError> {
@@ -173,4 +219,53 @@ fn read(path: &Path) -> Result<String, TaskError> {
 
 fn invalid(path: &Path, message: impl Into<String>) -> TaskError {
     TaskError::Invalid { path: path.to_owned(), message: message.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const IMAGE: &str = "name = \"reviewer\"\nversion = \"1\"\nprompt_file = \"p/main.md\"\n";
+
+    fn package() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().expect("a folder");
+        std::fs::create_dir(dir.path().join("p")).expect("made");
+        std::fs::write(dir.path().join("image.toml"), IMAGE).expect("written");
+        std::fs::write(dir.path().join("p/main.md"), "Look closely.").expect("written");
+        dir
+    }
+
+    #[test]
+    fn a_package_is_read_as_a_folder_and_by_its_file_under_any_name() {
+        let dir = package();
+        let other = dir.path().join("other.toml");
+        std::fs::write(&other, IMAGE).expect("written");
+        for path in [dir.path(), &dir.path().join("image.toml"), &other] {
+            let image = image(path).expect("an image");
+            assert_eq!(image.prompt.as_str(), Some("Look closely."), "{}", path.display());
+        }
+    }
+
+    #[test]
+    fn no_link_leads_out_of_a_package() {
+        let (dir, outside) = (package(), tempfile::tempdir().expect("a folder"));
+        std::fs::write(outside.path().join("secret"), "a key").expect("written");
+        let prompt = dir.path().join("p/main.md");
+        std::fs::remove_file(&prompt).expect("removed");
+        std::os::unix::fs::symlink(outside.path().join("secret"), &prompt).expect("linked");
+        let error = image(dir.path()).expect_err("refused").to_string();
+        assert!(error.contains("image.toml") && error.contains("leads out"), "{error}");
+    }
+
+    #[test]
+    fn a_task_brings_its_image_with_the_files_that_it_names() {
+        let dir = package();
+        let task = "[task]\ngoal = \"g\"\nimage = \"image.toml\"\n\
+                    [planner]\nkind = \"workflow\"\ntool = \"get_time\"\n";
+        std::fs::write(dir.path().join("task.toml"), task).expect("written");
+        let loaded = load(&dir.path().join("task.toml")).expect("a task");
+        assert_eq!(loaded.launch.image, "reviewer");
+        let prompt = loaded.image.expect("it brings one").prompt;
+        assert_eq!(prompt.as_str(), Some("Look closely."));
+    }
 }

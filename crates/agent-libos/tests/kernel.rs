@@ -91,6 +91,8 @@ fn launch(kind: &str, program: &str, allowed: Value) -> Launch {
         planner: PlannerSpec { kind: kind.into(), program: program.into() },
         grants: grants(allowed),
         budget: Budget::default(),
+        manifest: None,
+        schedule: None,
     }
 }
 
@@ -223,6 +225,7 @@ async fn answer(host: &dyn Port, id: RequestId, call: &human::Request) {
         }
         human::Ask::Question { .. } => human::Decision::Answer { text: "yes".into() },
         human::Ask::Permission { .. } => human::Decision::Permit { policy: human::Policy::Always },
+        human::Ask::Extension { .. } => human::Decision::Extend { by: 10 },
     };
     host.call(human::Decide { request: id, decision }).await.unwrap();
 }
@@ -457,8 +460,8 @@ async fn a_held_process_does_nothing_until_it_is_released() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_exit_never_waits_for_a_human() {
     let mut stage = Stage::start(Builder::new());
-    let plan = script(&[json!({ "exit": { "result": "obj-7" } })]);
-    let allowed = json!([{ "on": "object:obj-7", "rights": ["read"], "effect": "ask" }]);
+    let plan = script(&[json!({ "exit": { "result": "obj-7.1" } })]);
+    let allowed = json!([{ "on": "object:p7/1", "rights": ["read"], "effect": "ask" }]);
     let ending = stage.run(launch("script", &plan, allowed)).await;
     assert_eq!((ending.state, ending.code.as_deref()), (ProcessState::Failed, Some("denied")));
 }
@@ -487,7 +490,7 @@ async fn a_look_is_no_news() {
     let mut stage = Stage::start(Builder::new());
     while stage.news().await != News::Idle {}
     for _ in 0..3 {
-        stage.host().call(process::List {}).await.unwrap();
+        stage.host().call(process::List { after: None, live: None, limit: None }).await.unwrap();
     }
     // Any call that changes something comes after all that the looks could have brought.
     stage.host().call(launch("none", "", json!([]))).await.unwrap();

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use agent_libos::{approvals::ApprovalsFile, task::TaskFile};
+use agent_libos::{approvals::ApprovalsFile, config::ConfigFile, task::TaskFile};
 use schemars::{Schema, schema_for};
 
 #[track_caller]
@@ -28,4 +28,9 @@ fn the_schema_of_task_files_is_fresh() {
 #[test]
 fn the_schema_of_approvals_files_is_fresh() {
     check("approvals.schema.json", &schema_for!(ApprovalsFile));
+}
+
+#[test]
+fn the_schema_of_configuration_files_is_fresh() {
+    check("config.schema.json", &schema_for!(ConfigFile));
 }

@@ -13,11 +13,16 @@
 //! payload. No component is reached but through it.
 #![forbid(unsafe_code)]
 
+mod effects;
+mod fingerprint;
 mod kernel;
 mod ops;
 mod output;
 mod parts;
+mod tx;
+mod waits;
 
-pub use kernel::{CALL_BYTES_MAX, Input, Kernel, REPLY_BYTES_MAX, Submission, Submitter};
-pub use output::{EffectOrder, Mode, Notice, Output, Outputs, Part, Start, Ticket};
+pub use kernel::{CALL_BYTES_MAX, Input, Kernel, Submission, Submitter};
+pub use output::{EffectOrder, Mode, Notice, Output, Outputs, Part, Records, Start, Ticket};
 pub use parts::{ComposeError, Parts};
+pub use tx::REPLY_BYTES_MAX;

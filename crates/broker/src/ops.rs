@@ -1,44 +1,72 @@
 //! Operations: every call from its admission to its outcome, and the memo of each quantum.
 //!
-//! This is the broker's own state, a fold of the journal like any component's. An operation of a
-//! process stays, with its outcome, until the quantum it belongs to is committed: a process that
-//! runs its quantum again gets recorded outcomes instead of doing things twice. Nothing here
-//! outlives the quantum, so the state does not grow with history.
+//! This is the broker's own state, a fold of the journal like any component's. An open operation
+//! is kept whole. Of one that is over, the memo of its quantum keeps a fingerprint and the encoded
+//! outcome until the quantum is committed: a process that runs its quantum again gets recorded
+//! outcomes instead of doing things twice. Nothing here outlives the quantum, so the state does
+//! not grow with history.
+//!
+//! Every call changes this state, so it is changed in place. What a transaction changed is noted
+//! in `undo` and put back, last change first, when the transaction is given up. Boxes and lists
+//! are used again: in steady state nothing is allocated.
 
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 
-use imbl::{OrdMap, OrdSet};
 use libos_abi::{
-    Digest, EffectClass, Event, OpId, Outcome, Pid, Principal, RequestId, Syscall,
-    event::{CapabilityEvent, HumanEvent, OpEvent, ProcessEvent, Step, Verdict},
+    CallInfo, Digest, Event, Fault, Few, OpId, Outcome, Pid, Principal, RequestId, Syscall,
+    event::{CapabilityEvent, HumanEvent, OpEvent, ProcessEvent, Step, SubscriberEvent},
     human::{Ask, Decision},
-    process::{Wait, WaitOn},
+    process::{BudgetKind, Wait, WaitOn},
     wire,
 };
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 
-/// Where an operation stands.
+/// How many boxes and memos are kept for use again: what one batch of messages can free.
+const SPARE_MAX: usize = 1024;
+
+/// Where an open operation stands.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum OpState {
     /// Just admitted; never seen between transactions.
     Admitted,
-    /// It waits for a human to approve the call.
-    Approving { request: RequestId, decision: Option<Decision> },
+    /// The broker asked a human about it: to approve the call, or to raise a limit.
+    Asking { request: RequestId, over: Option<Over>, decision: Option<Decision> },
     /// It waits for something else.
     Waiting(Wait),
     /// Its effect may be under way.
     Dispatched,
-    /// It is over, and remembered until the quantum is committed.
-    Done(Arc<Outcome>),
 }
 
-/// One operation.
-#[derive(Debug, Clone)]
+/// A limit that a call would pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Over {
+    of: Pid,
+    kind: BudgetKind,
+    limit: u64,
+}
+
+impl Over {
+    /// What a call ends in that may not pass it.
+    pub(crate) fn fault(self) -> Fault {
+        let Self { of, kind, limit } = self;
+        Fault::OverBudget { of, kind, limit }
+    }
+
+    /// Whether it is a limit of children.
+    pub(crate) fn counts_children(self) -> bool {
+        self.kind == BudgetKind::Children
+    }
+}
+
+/// One open operation.
+#[derive(Debug)]
 pub(crate) struct Op {
     pub(crate) caller: Principal,
     pub(crate) step: Step,
     pub(crate) fingerprint: u64,
     /// The canonical call.
-    pub(crate) call: Arc<Syscall>,
+    pub(crate) call: Syscall,
     pub(crate) started_ms: u64,
     /// Whether it has set something aside from a finite grant.
     pub(crate) reserved: bool,
@@ -48,61 +76,168 @@ pub(crate) struct Op {
 impl Op {
     /// Whether it waits and does nothing else.
     pub(crate) fn is_blocked(&self) -> bool {
-        matches!(self.state, OpState::Approving { .. } | OpState::Waiting(_))
+        matches!(self.state, OpState::Asking { .. } | OpState::Waiting(_))
     }
 
     /// Whether the calls under it do its work: then it is as blocked as they are.
     pub(crate) fn is_tool_call(&self) -> bool {
-        self.call.info().name == "tool.call"
+        is_tool_call(&self.call)
     }
 
     /// What it waits for.
     pub(crate) fn wait(&self) -> Option<Wait> {
         match &self.state {
-            OpState::Approving { request, .. } => {
+            OpState::Asking { request, .. } => {
                 Some(Wait { on: WaitOn::Human(*request), until_ms: None })
             }
             OpState::Waiting(wait) => Some(wait.clone()),
             _ => None,
         }
     }
+
+    /// Whether it is a step of a quantum, which the memo remembers.
+    fn remembered_by(&self) -> Option<Pid> {
+        self.caller.pid().filter(|_| self.step.index > 0)
+    }
+}
+
+/// Whether the call is one of a tool.
+pub(crate) fn is_tool_call(call: &Syscall) -> bool {
+    matches!(call, Syscall::Tool(libos_abi::tool::Call::CallTool(_)))
+}
+
+/// What the memo knows of one step.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    step: Step,
+    pub(crate) op: OpId,
+    pub(crate) fingerprint: u64,
+    pub(crate) call: &'static CallInfo,
+    /// Where its outcome is among those of the memo, once it is over.
+    outcome: Option<(u32, u32)>,
 }
 
 /// The memo of a process's quantum.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Memo {
+#[derive(Debug, Default)]
+struct Memo {
     /// The number of the last step before the quantum.
-    pub(crate) steps_before: u32,
-    /// Its operations by their place.
-    pub(crate) steps: OrdMap<Step, OpId>,
+    steps_before: u32,
+    /// Its steps in order.
+    entries: SmallVec<[Entry; 1]>,
+    /// The operations among them that are not over.
+    open: Few<OpId>,
+    /// Encoded outcomes, one behind the other.
+    outcomes: Vec<u8>,
+}
+
+impl Memo {
+    fn find(&self, step: Step) -> Result<usize, usize> {
+        // Nearly always it is the last, or comes behind it.
+        match self.entries.last() {
+            Some(last) if last.step < step => Err(self.entries.len()),
+            _ => self.entries.binary_search_by_key(&step, |entry| entry.step),
+        }
+    }
+
+    fn entry_mut(&mut self, step: Step) -> Option<&mut Entry> {
+        let at = self.find(step).ok()?;
+        self.entries.get_mut(at)
+    }
+
+    fn close(&mut self, op: OpId) {
+        let open = std::mem::take(&mut self.open);
+        self.open = open.into_iter().filter(|id| *id != op).collect();
+    }
+}
+
+/// A request to a human that is not answered yet.
+#[derive(Debug, Clone, PartialEq)]
+struct Asked {
+    /// Whether the broker asked about the call, and not the call itself.
+    by_broker: bool,
+    /// The limit that it is about.
+    over: Option<Over>,
+    /// Whose operations wait for it.
+    askers: Few<(Pid, OpId)>,
+}
+
+/// How to take one change back.
+#[derive(Debug)]
+enum Undo {
+    Last(u64),
+    Admitted(OpId),
+    State(OpId, OpState),
+    Reserved(OpId, bool),
+    /// An operation was removed; `usize` is how long the outcomes of its memo were.
+    Settled(OpId, Box<Op>, Option<usize>),
+    Forgotten(OpId, Box<Op>),
+    Memo(Pid, Option<Box<Memo>>),
+    Asked(RequestId, Option<Asked>),
+    Held(Pid, bool),
+    Subscriptions(u64),
 }
 
 /// Every operation that is open or remembered.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Ops {
-    pub(crate) last: u64,
-    pub(crate) ops: OrdMap<OpId, Op>,
-    pub(crate) memos: OrdMap<Pid, Memo>,
-    /// The operation behind each pending approval.
-    approvals: OrdMap<RequestId, OpId>,
+    last: u64,
+    open: FxHashMap<OpId, Box<Op>>,
+    memos: FxHashMap<Pid, Box<Memo>>,
+    requests: BTreeMap<RequestId, Asked>,
     /// Processes that a signal holds.
-    held: OrdSet<Pid>,
+    held: BTreeSet<Pid>,
+    /// How many subscriptions to events there are.
+    subscriptions: u64,
+
+    // No part of the state.
+    undo: Vec<Undo>,
+    #[expect(clippy::vec_box, reason = "the boxes are what is kept for use again")]
+    spare_ops: Vec<Box<Op>>,
+    #[expect(clippy::vec_box, reason = "the boxes are what is kept for use again")]
+    spare_memos: Vec<Box<Memo>>,
 }
 
 impl Ops {
-    /// The operation of a process at a step, if it was admitted.
-    pub(crate) fn at(&self, pid: Pid, step: Step) -> Option<OpId> {
-        self.memos.get(&pid)?.steps.get(&step).copied()
+    /// The id of the next operation.
+    pub(crate) fn next_id(&self) -> OpId {
+        OpId(self.last + 1)
     }
 
-    /// The operations of a process that are not over.
+    /// An open operation.
+    pub(crate) fn get(&self, id: OpId) -> Option<&Op> {
+        self.open.get(&id).map(AsRef::as_ref)
+    }
+
+    /// The ids of all open operations, in order.
+    pub(crate) fn all_open(&self) -> Vec<OpId> {
+        let mut ids: Vec<OpId> = self.open.keys().copied().collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// What is known of a step of a process, if it was submitted before.
+    pub(crate) fn at(&self, pid: Pid, step: Step) -> Option<&Entry> {
+        let memo = self.memos.get(&pid)?;
+        memo.entries.get(memo.find(step).ok()?)
+    }
+
+    /// The recorded outcome of a step that is over.
+    pub(crate) fn outcome(&self, pid: Pid, entry: &Entry) -> Option<Outcome> {
+        let (at, length) = entry.outcome?;
+        let (at, length) = (at as usize, length as usize);
+        let bytes = self.memos.get(&pid)?.outcomes.get(at..at + length)?;
+        Some(wire::decode_large(bytes).expect("the memo holds what was encoded there"))
+    }
+
+    /// The operations of a process that are not over, oldest first.
     pub(crate) fn open_of(&self, pid: Pid) -> impl Iterator<Item = (OpId, &Op)> {
-        self.memos
-            .get(&pid)
-            .into_iter()
-            .flat_map(|memo| memo.steps.values())
-            .filter_map(|id| self.ops.get(id).map(|op| (*id, op)))
-            .filter(|(_, op)| !matches!(op.state, OpState::Done(_)))
+        let open = self.memos.get(&pid).map(|memo| &*memo.open).unwrap_or_default();
+        open.iter().filter_map(|id| Some((*id, self.get(*id)?)))
+    }
+
+    /// The number of the last step before the quantum of a process.
+    pub(crate) fn steps_before(&self, pid: Pid) -> u32 {
+        self.memos.get(&pid).map_or(0, |memo| memo.steps_before)
     }
 
     /// Whether a signal holds a process.
@@ -110,175 +245,371 @@ impl Ops {
         self.held.contains(&pid)
     }
 
-    /// Applies any event: those of operations, and those of others that bear on them.
-    pub(crate) fn apply(&mut self, at_ms: u64, event: &Event) {
-        match event {
-            Event::Op(event) => self.apply_op(at_ms, event),
-            Event::Process(ProcessEvent::Committed { pid, .. }) => self.forget(*pid, true),
-            Event::Process(ProcessEvent::Ended { pid, .. }) => {
-                self.held.remove(pid);
-                self.forget(*pid, false);
-            }
-            Event::Process(ProcessEvent::Paused { pid, .. }) => {
-                self.held.insert(*pid);
-            }
-            Event::Process(ProcessEvent::Resumed { pid }) => {
-                self.held.remove(pid);
-            }
-            Event::Capability(CapabilityEvent::Reserved { op, .. }) => {
-                self.change(*op, |op| op.reserved = true);
-            }
-            Event::Capability(CapabilityEvent::Settled { op, .. }) => {
-                self.change(*op, |op| op.reserved = false);
-            }
-            Event::Human(HumanEvent::Opened(request)) => {
-                if matches!(request.ask, Ask::Approval(_)) {
-                    self.approvals.insert(request.id, request.op);
+    /// Whether anyone subscribes to events.
+    pub(crate) fn has_subscribers(&self) -> bool {
+        self.subscriptions > 0
+    }
+
+    /// Who asked for a request that is not answered yet.
+    pub(crate) fn askers(&self, request: RequestId) -> Few<(Pid, OpId)> {
+        self.requests.get(&request).map(|asked| asked.askers.clone()).unwrap_or_default()
+    }
+
+    // ---- transactions ------------------------------------------------------------------------
+
+    /// Marks the state to come back to.
+    pub(crate) fn begin(&mut self) {
+        for undo in self.undo.drain(..) {
+            match undo {
+                Undo::Settled(_, op, _) | Undo::Forgotten(_, op)
+                    if self.spare_ops.len() < SPARE_MAX =>
+                {
+                    self.spare_ops.push(op);
                 }
+                Undo::Memo(_, Some(mut memo)) if self.spare_memos.len() < SPARE_MAX => {
+                    memo.entries.clear();
+                    memo.outcomes.clear();
+                    memo.open = Few::new();
+                    self.spare_memos.push(memo);
+                }
+                _ => {}
             }
-            Event::Human(HumanEvent::Decided { request, decided }) => {
-                self.answered(*request, decided.decision.clone());
+        }
+    }
+
+    /// Comes back to the state of the last [`begin`](Self::begin).
+    pub(crate) fn rollback(&mut self) {
+        while let Some(undo) = self.undo.pop() {
+            match undo {
+                Undo::Last(last) => self.last = last,
+                Undo::Admitted(id) => self.unadmit(id),
+                Undo::State(id, state) => {
+                    if let Some(op) = self.open.get_mut(&id) {
+                        op.state = state;
+                    }
+                }
+                Undo::Reserved(id, reserved) => {
+                    if let Some(op) = self.open.get_mut(&id) {
+                        op.reserved = reserved;
+                    }
+                }
+                Undo::Settled(id, op, outcomes) => self.unsettle(id, op, outcomes),
+                Undo::Forgotten(id, op) => drop(self.open.insert(id, op)),
+                Undo::Memo(pid, Some(memo)) => drop(self.memos.insert(pid, memo)),
+                Undo::Memo(pid, None) => drop(self.memos.remove(&pid)),
+                Undo::Asked(request, Some(asked)) => drop(self.requests.insert(request, asked)),
+                Undo::Asked(request, None) => drop(self.requests.remove(&request)),
+                Undo::Held(pid, true) => drop(self.held.insert(pid)),
+                Undo::Held(pid, false) => drop(self.held.remove(&pid)),
+                Undo::Subscriptions(count) => self.subscriptions = count,
             }
-            Event::Human(HumanEvent::Cancelled { request }) => {
-                self.approvals.remove(request);
+        }
+    }
+
+    fn unadmit(&mut self, id: OpId) {
+        let Some(op) = self.open.remove(&id) else { return };
+        if let Some(memo) = op.remembered_by().and_then(|pid| self.memos.get_mut(&pid)) {
+            if let Ok(at) = memo.find(op.step) {
+                memo.entries.remove(at);
             }
+            memo.close(id);
+        }
+    }
+
+    fn unsettle(&mut self, id: OpId, op: Box<Op>, outcomes: Option<usize>) {
+        if let Some(memo) = op.remembered_by().and_then(|pid| self.memos.get_mut(&pid))
+            && let Some(length) = outcomes
+        {
+            if let Some(entry) = memo.entry_mut(op.step) {
+                entry.outcome = None;
+            }
+            memo.outcomes.truncate(length);
+            memo.open.push(id);
+            memo.open.sort_unstable();
+        }
+        self.open.insert(id, op);
+    }
+
+    // ---- events ------------------------------------------------------------------------------
+
+    /// Applies an event of the journal.
+    pub(crate) fn replay(&mut self, at_ms: u64, event: Event) {
+        match event {
+            Event::Op(OpEvent::Settled { op, outcome }) => {
+                self.settled(op, &wire::encode(&outcome));
+            }
+            Event::Op(event) => self.apply_op(at_ms, event),
+            event => self.apply(&event),
+        }
+        self.begin();
+    }
+
+    /// Applies an event of a component, as far as it bears on operations.
+    pub(crate) fn apply(&mut self, event: &Event) {
+        match event {
+            Event::Process(event) => self.apply_process(event),
+            Event::Capability(CapabilityEvent::Reserved { op, .. }) => self.reserve(*op, true),
+            Event::Capability(CapabilityEvent::Settled { op, .. }) => self.reserve(*op, false),
+            Event::Human(event) => self.apply_human(event),
+            Event::Subscriber(event) => self.apply_subscriber(event),
             _ => {}
         }
     }
 
-    fn apply_op(&mut self, at_ms: u64, event: &OpEvent) {
+    /// Applies an event of an operation other than its end.
+    pub(crate) fn apply_op(&mut self, at_ms: u64, event: OpEvent) {
         match event {
-            OpEvent::Admitted { op, caller, step, fingerprint, call } => {
-                self.last = op.0;
-                if let (Some(pid), true) = (caller.pid(), step.index > 0) {
-                    self.memos.entry(pid).or_default().steps.insert(*step, *op);
-                }
-                let op_state = Op {
-                    caller: caller.clone(),
-                    step: *step,
-                    fingerprint: *fingerprint,
-                    call: Arc::new(call.clone()),
-                    started_ms: at_ms,
-                    reserved: false,
-                    state: OpState::Admitted,
-                };
-                self.ops.insert(*op, op_state);
+            OpEvent::Admitted { op: id, caller, step, fingerprint, call } => {
+                self.undo.push(Undo::Last(self.last));
+                self.last = id.0;
+                let state = OpState::Admitted;
+                let started_ms = at_ms;
+                let reserved = false;
+                let op = Op { caller, step, fingerprint, call, started_ms, reserved, state };
+                self.admit(id, op);
             }
-            OpEvent::Decided { op, verdict } => {
-                if let Verdict::Asked { request, .. } = verdict {
-                    let state = OpState::Approving { request: *request, decision: None };
-                    self.change(*op, |op| op.state = state);
-                }
-            }
-            OpEvent::Dispatched { op } => self.change(*op, |op| op.state = OpState::Dispatched),
+            OpEvent::Dispatched { op } => self.change(op, OpState::Dispatched),
             OpEvent::Blocked { op, wait } => {
-                self.change(*op, |op| {
-                    if !matches!(op.state, OpState::Approving { decision: None, .. }) {
-                        op.state = OpState::Waiting(wait.clone());
-                    }
-                });
+                let state = match (&wait.on, self.get(op).map(|op| &op.state)) {
+                    (WaitOn::Human(_), Some(OpState::Asking { decision: None, .. })) => return,
+                    (WaitOn::Human(request), _) => match self.requests.get(request) {
+                        Some(Asked { by_broker: true, over, .. }) => {
+                            OpState::Asking { request: *request, over: *over, decision: None }
+                        }
+                        _ => OpState::Waiting(wait),
+                    },
+                    _ => OpState::Waiting(wait),
+                };
+                self.change(op, state);
             }
-            OpEvent::Settled { op, outcome } => self.settle(*op, outcome),
+            OpEvent::Decided { .. } => {}
+            OpEvent::Settled { op, outcome } => self.settled(op, &wire::encode(&outcome)),
         }
     }
 
-    fn settle(&mut self, id: OpId, outcome: &Outcome) {
-        let Some(op) = self.ops.get(&id) else { return };
-        let remembered =
-            op.caller.pid().is_some_and(|pid| self.at(pid, op.step).is_some_and(|at| at == id));
-        if remembered {
-            let outcome = Arc::new(outcome.clone());
-            self.change(id, |op| op.state = OpState::Done(outcome));
-        } else {
-            self.ops.remove(&id);
+    fn admit(&mut self, id: OpId, op: Op) {
+        if let Some(pid) = op.remembered_by() {
+            let entry = Entry {
+                step: op.step,
+                op: id,
+                fingerprint: op.fingerprint,
+                call: op.call.info(),
+                outcome: None,
+            };
+            let memo = self.memo(pid);
+            let at = memo.find(entry.step).unwrap_or_else(|at| at);
+            memo.entries.insert(at, entry);
+            memo.open.push(id);
         }
-    }
-
-    fn answered(&mut self, request: RequestId, answer: Decision) {
-        let Some(op) = self.approvals.remove(&request) else {
-            return;
+        let boxed = match self.spare_ops.pop() {
+            Some(mut spare) => {
+                *spare = op;
+                spare
+            }
+            None => Box::new(op),
         };
-        self.change(op, |op| {
-            if let OpState::Approving { decision, .. } = &mut op.state {
-                *decision = Some(answer);
-            }
-        });
+        self.open.insert(id, boxed);
+        self.undo.push(Undo::Admitted(id));
     }
 
-    fn change(&mut self, id: OpId, change: impl FnOnce(&mut Op)) {
-        if let Some(op) = self.ops.get_mut(&id) {
-            change(op);
+    fn memo(&mut self, pid: Pid) -> &mut Memo {
+        if !self.memos.contains_key(&pid) {
+            let memo = self.new_memo(0);
+            self.memos.insert(pid, memo);
+            self.undo.push(Undo::Memo(pid, None));
+        }
+        self.memos.get_mut(&pid).expect("it was put there just now")
+    }
+
+    fn new_memo(&mut self, steps_before: u32) -> Box<Memo> {
+        let mut memo = self.spare_memos.pop().unwrap_or_default();
+        memo.steps_before = steps_before;
+        memo
+    }
+
+    /// Applies the end of an operation, with its outcome as it is encoded.
+    pub(crate) fn settled(&mut self, id: OpId, outcome: &[u8]) {
+        let Some(op) = self.open.remove(&id) else { return };
+        let mut length = None;
+        if let Some(memo) = op.remembered_by().and_then(|pid| self.memos.get_mut(&pid))
+            && let Some(entry) = memo.find(op.step).ok().and_then(|at| memo.entries.get_mut(at))
+            && entry.op == id
+        {
+            let at = memo.outcomes.len();
+            // An outcome has at most a few MiB; a memo that would pass 4 GiB is not remembered.
+            entry.outcome = u32::try_from(at).ok().zip(u32::try_from(outcome.len()).ok());
+            length = Some(at);
+            memo.outcomes.extend_from_slice(outcome);
+            memo.close(id);
+        }
+        self.undo.push(Undo::Settled(id, op, length));
+    }
+
+    fn apply_process(&mut self, event: &ProcessEvent) {
+        match event {
+            ProcessEvent::Committed { pid, .. } | ProcessEvent::Execed { pid, .. } => {
+                self.forget(*pid, true);
+            }
+            ProcessEvent::Ended { pid, .. } => {
+                self.hold(*pid, false);
+                self.forget(*pid, false);
+            }
+            ProcessEvent::Paused { pid, .. } => self.hold(*pid, true),
+            ProcessEvent::Resumed { pid } => self.hold(*pid, false),
+            _ => {}
+        }
+    }
+
+    fn apply_human(&mut self, event: &HumanEvent) {
+        match event {
+            HumanEvent::Opened(request) => {
+                let (by_broker, over) = match request.ask {
+                    Ask::Approval(_) => (true, None),
+                    Ask::Extension { of, kind, limit, .. } => {
+                        (true, Some(Over { of, kind, limit }))
+                    }
+                    Ask::Question { .. } | Ask::Permission { .. } => (false, None),
+                };
+                let first = (request.pid, request.op);
+                let joined = request.joined.iter().map(|asker| (asker.pid, asker.op));
+                let askers = std::iter::once(first).chain(joined).collect();
+                let asked = Asked { by_broker, over, askers };
+                self.set_asked(request.id, Some(asked));
+            }
+            HumanEvent::Joined { request, asker } => self.change_asked(*request, |asked| {
+                asked.askers.push((asker.pid, asker.op));
+            }),
+            HumanEvent::Left { request, asker } => self.change_asked(*request, |asked| {
+                let left = (asker.pid, asker.op);
+                asked.askers = asked.askers.iter().copied().filter(|it| *it != left).collect();
+            }),
+            HumanEvent::Decided { request, decided } => {
+                self.answered(*request, &decided.decision);
+            }
+            HumanEvent::Cancelled { request } => self.set_asked(*request, None),
+            HumanEvent::Output { .. } => {}
+        }
+    }
+
+    fn apply_subscriber(&mut self, event: &SubscriberEvent) {
+        let count = match event {
+            SubscriberEvent::Subscribed { .. } => self.subscriptions + 1,
+            SubscriberEvent::Unsubscribed { .. } => self.subscriptions.saturating_sub(1),
+            SubscriberEvent::Ended { subscriptions, .. } => {
+                self.subscriptions.saturating_sub(*subscriptions)
+            }
+            SubscriberEvent::Told { .. } | SubscriberEvent::Taken { .. } => return,
+        };
+        self.undo.push(Undo::Subscriptions(self.subscriptions));
+        self.subscriptions = count;
+    }
+
+    fn answered(&mut self, request: RequestId, answer: &Decision) {
+        let Some(asked) = self.requests.get(&request).cloned() else { return };
+        self.set_asked(request, None);
+        for (_, op) in &asked.askers {
+            let is_asking = self.get(*op).is_some_and(
+                |op| matches!(op.state, OpState::Asking { request: r, .. } if r == request),
+            );
+            if is_asking {
+                let (over, decision) = (asked.over, Some(answer.clone()));
+                self.change(*op, OpState::Asking { request, over, decision });
+            }
+        }
+    }
+
+    fn set_asked(&mut self, request: RequestId, asked: Option<Asked>) {
+        let before = match asked {
+            Some(asked) => self.requests.insert(request, asked),
+            None => self.requests.remove(&request),
+        };
+        self.undo.push(Undo::Asked(request, before));
+    }
+
+    fn change_asked(&mut self, request: RequestId, change: impl FnOnce(&mut Asked)) {
+        if let Some(mut asked) = self.requests.get(&request).cloned() {
+            change(&mut asked);
+            self.set_asked(request, Some(asked));
+        }
+    }
+
+    fn hold(&mut self, pid: Pid, held: bool) {
+        let was = if held { !self.held.insert(pid) } else { self.held.remove(&pid) };
+        if was != held {
+            self.undo.push(Undo::Held(pid, was));
+        }
+    }
+
+    fn reserve(&mut self, id: OpId, reserved: bool) {
+        if let Some(op) = self.open.get_mut(&id) {
+            self.undo.push(Undo::Reserved(id, op.reserved));
+            op.reserved = reserved;
+        }
+    }
+
+    fn change(&mut self, id: OpId, state: OpState) {
+        if let Some(op) = self.open.get_mut(&id) {
+            let before = std::mem::replace(&mut op.state, state);
+            self.undo.push(Undo::State(id, before));
         }
     }
 
     /// Drops the memo of a process. Operations whose effect is under way stay until their outcome
     /// is recorded.
     fn forget(&mut self, pid: Pid, goes_on: bool) {
-        let Some(memo) = self.memos.remove(&pid) else {
-            return;
-        };
-        for id in memo.steps.values() {
-            if self.ops.get(id).is_some_and(|op| op.state != OpState::Dispatched) {
-                self.ops.remove(id);
+        let Some(memo) = self.memos.remove(&pid) else { return };
+        for id in &memo.open {
+            let is_under_way = |op: &Op| op.state == OpState::Dispatched;
+            if self.get(*id).is_some_and(|op| !is_under_way(op))
+                && let Some(op) = self.open.remove(id)
+            {
+                self.undo.push(Undo::Forgotten(*id, op));
             }
         }
-        if goes_on {
-            let last =
-                memo.steps.keys().filter(|step| step.parent.is_none()).map(|s| s.index).max();
-            let steps_before = last.unwrap_or(memo.steps_before);
-            self.memos.insert(pid, Memo { steps_before, steps: OrdMap::new() });
+        let own = memo.entries.iter().filter(|entry| entry.step.parent.is_none());
+        let last = own.map(|entry| entry.step.index).max().unwrap_or(memo.steps_before);
+        self.undo.push(Undo::Memo(pid, Some(memo)));
+        if goes_on && last > 0 {
+            let memo = self.new_memo(last);
+            self.memos.insert(pid, memo);
         }
     }
 
     /// A digest of the whole state.
     pub(crate) fn digest(&self) -> Digest {
-        let mut bytes = wire::encode(&self.last);
-        for (id, op) in &self.ops {
-            let state = match &op.state {
-                OpState::Admitted => (0_u8, Vec::new()),
-                OpState::Approving { request, decision } => {
-                    (1, wire::encode(&(*request, decision)))
+        let mut bytes = wire::encode(&(self.last, self.subscriptions));
+        for id in self.all_open() {
+            let op = &self.open[&id];
+            wire::encode_into(&(id, &op.caller, op.step, op.fingerprint), &mut bytes);
+            wire::encode_into(&(&op.call, op.started_ms, op.reserved), &mut bytes);
+            match &op.state {
+                OpState::Admitted => wire::encode_into(&0_u8, &mut bytes),
+                OpState::Asking { request, over, decision } => {
+                    let over = over.map(|over| (over.of, over.kind, over.limit));
+                    wire::encode_into(&(1_u8, *request, over, decision), &mut bytes);
                 }
-                OpState::Waiting(wait) => (2, wire::encode(wait)),
-                OpState::Dispatched => (3, Vec::new()),
-                OpState::Done(outcome) => (4, wire::encode(&**outcome)),
-            };
-            wire::encode_into(&(*id, &op.caller, op.step, op.fingerprint), &mut bytes);
-            wire::encode_into(&(&*op.call, op.started_ms, op.reserved, state), &mut bytes);
+                OpState::Waiting(wait) => wire::encode_into(&(2_u8, wait), &mut bytes),
+                OpState::Dispatched => wire::encode_into(&3_u8, &mut bytes),
+            }
         }
-        for (pid, memo) in &self.memos {
-            wire::encode_into(&(*pid, memo.steps_before), &mut bytes);
-            memo.steps.iter().for_each(|step| wire::encode_into(&step, &mut bytes));
+        let mut pids: Vec<Pid> = self.memos.keys().copied().collect();
+        pids.sort_unstable();
+        for pid in pids {
+            let memo = &self.memos[&pid];
+            wire::encode_into(&(pid, memo.steps_before), &mut bytes);
+            for entry in &memo.entries {
+                wire::encode_into(&(entry.step, entry.op, entry.fingerprint), &mut bytes);
+                wire::encode_into(&entry.outcome.is_some(), &mut bytes);
+                if let Some((at, length)) = entry.outcome {
+                    bytes.extend_from_slice(&memo.outcomes[at as usize..(at + length) as usize]);
+                }
+            }
+        }
+        for (request, asked) in &self.requests {
+            let over = asked.over.map(|over| (over.of, over.kind, over.limit));
+            wire::encode_into(&(*request, asked.by_broker, over, &asked.askers), &mut bytes);
         }
         self.held.iter().for_each(|pid| wire::encode_into(pid, &mut bytes));
         Digest::of(&bytes)
-    }
-}
-
-/// Whether an event must be on disk before anything that follows from it leaves the core. What is
-/// not durable is done again after a crash, with nothing outside having changed.
-pub(crate) fn must_be_durable(event: &Event, ops: &Ops) -> bool {
-    let has_effect = |op: &OpId| {
-        ops.ops.get(op).is_some_and(|op| {
-            !matches!(op.call.info().effect, EffectClass::State | EffectClass::Read)
-                && !op.is_tool_call()
-        })
-    };
-    let is_host =
-        |op: &OpId| ops.ops.get(op).is_some_and(|op| matches!(op.caller, Principal::Host(_)));
-    match event {
-        Event::Op(OpEvent::Dispatched { op } | OpEvent::Settled { op, .. }) => {
-            has_effect(op) || is_host(op)
-        }
-        Event::Op(_) => false,
-        Event::Process(event) => !matches!(
-            event,
-            ProcessEvent::Started { .. }
-                | ProcessEvent::Committed { .. }
-                | ProcessEvent::Blocked { .. }
-                | ProcessEvent::Readied { .. }
-                | ProcessEvent::Charged { .. }
-        ),
-        Event::Capability(_) | Event::Object(_) | Event::Human(_) | Event::Image(_) => true,
     }
 }

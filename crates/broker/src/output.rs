@@ -3,13 +3,51 @@
 use std::sync::Arc;
 
 use libos_abi::{
-    Digest, FsPath, OpId, Outcome, Pid, Record, RequestId, Syscall, Text,
+    Digest, FsPath, OpId, Outcome, Pid, RequestId, Syscall, Text,
     process::{Ending, RunOrder},
+    wire,
 };
 
 /// Names a caller that waits for a reply. The edge chooses it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ticket(pub u64);
+
+/// Records as the journal keeps them, one behind the other. Emptied and filled again, it allocates
+/// nothing.
+#[derive(Debug, Default)]
+pub struct Records {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Records {
+    /// Each record's bytes, in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &[u8]> {
+        (0..self.ends.len()).map(|at| {
+            let from = if at == 0 { 0 } else { self.ends[at - 1] };
+            &self.bytes[from..self.ends[at]]
+        })
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+    }
+
+    /// Adds a record of `count` encoded events.
+    pub(crate) fn push(&mut self, at_ms: u64, count: u64, events: &[u8]) {
+        // A record is a struct of a time and a list: both fixed-width numbers, then the events.
+        wire::encode_into(&(at_ms, count), &mut self.bytes);
+        self.bytes.extend_from_slice(events);
+        self.ends.push(self.bytes.len());
+    }
+}
 
 /// Everything one or more steps ask for, in order and in two parts.
 #[derive(Debug, Default)]
@@ -27,7 +65,7 @@ pub struct Outputs {
 #[derive(Debug, Default)]
 pub struct Part {
     /// Records to append to the journal, in order.
-    pub records: Vec<Record>,
+    pub records: Records,
     /// Payloads the records name by digest, to store before them.
     pub blobs: Vec<(Digest, Arc<[u8]>)>,
     /// What to let out.
@@ -43,6 +81,16 @@ impl Part {
 }
 
 impl Outputs {
+    /// Empties it to be filled again.
+    pub fn clear(&mut self) {
+        for part in [&mut self.early, &mut self.durable] {
+            part.records.clear();
+            part.blobs.clear();
+            part.released.clear();
+        }
+        self.sync = false;
+    }
+
     /// From here on everything waits for the disk.
     pub(crate) fn sync(&mut self) {
         self.sync = true;
@@ -89,7 +137,7 @@ pub struct EffectOrder {
     /// The process's working directory.
     pub cwd: FsPath,
     /// The host folder behind its workspace.
-    pub workspace: Option<String>,
+    pub workspace: Option<Arc<str>>,
     /// What to do.
     pub mode: Mode,
 }
@@ -137,7 +185,7 @@ pub enum Notice {
         /// Its goal.
         goal: Text,
     },
-    /// A human is asked.
+    /// A human is asked, or another process asks the same.
     Asked(RequestId),
     /// A human is told something.
     Output {

@@ -10,6 +10,11 @@
 //! - With every allow or ask come copies of the giver's denies and asks, cut down to where they
 //!   overlap it. A copy is cut from its original: it ends when the host takes that back, and no
 //!   process can take it back.
+//! - What bounds the receiver bounds what it is granted or handed. Not bounded are denies,
+//!   approvals, which answer a question and open nothing, and what the kernel itself gave, to
+//!   whomever it was handed on.
+
+use std::{cmp::Reverse, sync::Arc};
 
 use libos_abi::{
     CapId, Conditions, DenyReason, Effect, Error, Fault, GrantSpec, Origin, Pattern, Pid,
@@ -17,8 +22,10 @@ use libos_abi::{
 };
 
 use crate::{
+    bounds::Bounds,
+    cap::Cap,
     condition::validate,
-    core::{Cap, Tables},
+    core::Tables,
     limits::{CAPABILITIES_OF_ONE_SUBJECT_MAX, DELEGATION_DEPTH_MAX},
 };
 
@@ -33,7 +40,7 @@ pub(crate) struct Plan {
 /// A grant as the kernel or the host makes it: checked, but out of nobody's authority.
 ///
 /// # Errors
-/// A grant that is malformed, or one too many.
+/// A grant that is malformed, is outside of what bounds its subject, or one too many.
 pub(crate) fn root(
     tables: &Tables,
     new: impl FnOnce(CapId) -> NewCapability,
@@ -42,7 +49,10 @@ pub(crate) fn root(
     let mut new = new(tables.next_id());
     validate(&new.grant).map_err(bad_grant)?;
     if new.binding.is_some() && new.grant.effect != Effect::Allow {
-        return Err(bad_grant("an approval can only allow".into()));
+        return Err(bad_grant("an approval can only allow"));
+    }
+    if new.binding.is_none() && new.origin != Origin::Kernel {
+        admitted(tables, new.subject, &new.grant)?;
     }
     has_room(tables, new.subject, 1)?;
     new.expires_at_ms = ends(&new.grant, now_ms);
@@ -71,7 +81,7 @@ pub(crate) fn hand_on(
     let mut asked = Vec::with_capacity(grants.len());
     for grant in grants {
         validate(grant).map_err(bad_grant)?;
-        canonical(&grant.on)?;
+        canonical(&grant.on).map_err(bad_grant)?;
         asked.push(handing.hand(grant)?);
     }
     for (grant, id) in grants.iter().zip(&asked) {
@@ -83,7 +93,40 @@ pub(crate) fn hand_on(
     Ok(Plan { new: handing.new, asked })
 }
 
-fn bad_grant(what: String) -> Error {
+/// That everything `subject` holds already is within what is to bound it.
+///
+/// # Errors
+/// The first capability that is not.
+pub(crate) fn holds_within(tables: &Tables, subject: Pid, bounds: &Bounds) -> Result<(), Error> {
+    let is_free = |cap: &Cap| {
+        cap.terms.effect == Effect::Deny
+            || cap.binding().is_some()
+            || cap.origin == Origin::Kernel
+            || tables.root(cap).origin == Origin::Kernel
+    };
+    let is_outside = |cap: &&&Cap| !is_free(cap) && !bounds.admit_grant(&cap.on, cap.terms.rights);
+    match tables.of(subject).iter().find(is_outside) {
+        None => Ok(()),
+        Some(cap) => Err(FailureKind::OutsideManifest.because(format!(
+            "{subject} holds {} already, {} on {}, which the manifest does not foresee",
+            cap.id, cap.terms.rights, cap.on
+        ))),
+    }
+}
+
+/// That what bounds `subject` admits the grant.
+fn admitted(tables: &Tables, subject: Pid, grant: &GrantSpec) -> Result<(), Error> {
+    let GrantSpec { effect, on, rights, .. } = grant;
+    let admits = |bounds: &Arc<Bounds>| bounds.admit_grant(on, *rights);
+    match *effect == Effect::Deny || tables.bounds(subject).is_none_or(admits) {
+        true => Ok(()),
+        false => Err(FailureKind::OutsideManifest.because(format!(
+            "the manifest that bounds {subject} foresees no grant of {rights} on {on}"
+        ))),
+    }
+}
+
+fn bad_grant(what: impl Into<String>) -> Error {
     FailureKind::BadGrant.because(what)
 }
 
@@ -98,12 +141,15 @@ fn has_room(tables: &Tables, subject: Pid, more: usize) -> Result<(), Error> {
     }
 }
 
-/// A pattern that came over a wire may be any text.
-pub(crate) fn canonical(on: &Pattern) -> Result<(), Error> {
+/// Checks a pattern that came over a wire, where it may be one that nobody could write.
+///
+/// # Errors
+/// What is wrong with it, in words for whoever wrote it.
+pub(crate) fn canonical(on: &Pattern) -> Result<(), String> {
     match on.as_str().parse::<Pattern>() {
         Ok(parsed) if parsed == *on => Ok(()),
-        Ok(parsed) => Err(bad_grant(format!("`{on}` is not canonical: write `{parsed}`"))),
-        Err(error) => Err(bad_grant(error.to_string())),
+        Ok(parsed) => Err(format!("`{on}` is not canonical: write `{parsed}`")),
+        Err(error) => Err(error.to_string()),
     }
 }
 
@@ -132,8 +178,11 @@ impl Handing<'_> {
             return Ok(self.push(grant.clone(), ends, None, by));
         }
         let source = self.source(grant)?;
-        let until = self.tables.get(source).and_then(|cap| cap.made.expires_at_ms);
-        Ok(self.push(grant.clone(), first(ends, until), Some(source), by))
+        let (id, until) = (source.id, source.expires_at_ms());
+        if self.tables.root(source).origin != Origin::Kernel {
+            admitted(self.tables, self.to, grant)?;
+        }
+        Ok(self.push(grant.clone(), first(ends, until), Some(id), by))
     }
 
     fn push(
@@ -159,20 +208,22 @@ impl Handing<'_> {
 
     /// The giver's capability to cut from: the least bound one, then the longest-lived, then the
     /// oldest.
-    fn source(&self, grant: &GrantSpec) -> Result<CapId, Error> {
-        let sources =
-            self.tables.of(self.giver).filter(|(id, cap)| self.why_not(grant, *id, cap).is_none());
-        let best = sources.min_by_key(|(id, cap)| {
-            let ask_for_allow = cap.grant().effect != grant.effect;
-            let bound = self
-                .tables
-                .deciding(*id, cap)
-                .any(|(_, cap)| !cap.grant().when.is_empty() || cap.grant().calls_max.is_some());
-            let until = cap.made.expires_at_ms.unwrap_or(u64::MAX);
-            (ask_for_allow, bound, std::cmp::Reverse(until), *id)
+    fn source(&self, grant: &GrantSpec) -> Result<&Cap, Error> {
+        let rank = |cap: &Cap| {
+            let bound = |cap: &Cap| !cap.terms.when.is_empty() || cap.terms.calls_max.is_some();
+            let is_bound = self.tables.deciding(cap).any(bound);
+            let until = cap.expires_at_ms().unwrap_or(u64::MAX);
+            (cap.terms.effect != grant.effect, is_bound, Reverse(until), cap.id)
+        };
+        let mut best: Option<&Cap> = None;
+        self.tables.each_cover(self.giver, grant, |cap| {
+            let is_source = self.why_not(grant, cap).is_none();
+            if is_source && best.is_none_or(|best| rank(cap) < rank(best)) {
+                best = Some(cap);
+            }
         });
         match best {
-            Some((id, _)) if self.depth(id) < usize::from(DELEGATION_DEPTH_MAX) => Ok(id),
+            Some(cap) if self.depth(cap) < usize::from(DELEGATION_DEPTH_MAX) => Ok(cap),
             Some(_) => Err(Fault::Limit {
                 what: "levels of delegation".into(),
                 limit: DELEGATION_DEPTH_MAX.into(),
@@ -183,31 +234,28 @@ impl Handing<'_> {
     }
 
     /// How many capabilities stand above it.
-    fn depth(&self, id: CapId) -> usize {
-        let above = |(_, cap): &(CapId, &Cap)| self.tables.above(cap);
-        let start = self.tables.get(id).map(|cap| (id, cap));
-        let chain = std::iter::successors(start, |at| above(at));
-        chain.count().saturating_sub(1)
+    fn depth(&self, cap: &Cap) -> usize {
+        std::iter::successors(self.tables.above(cap), |cap| self.tables.above(cap)).count()
     }
 
     /// Why a capability of the giver is no source for `grant`; `None` when it is one. An empty
     /// text when it has nothing to do with it.
-    fn why_not(&self, grant: &GrantSpec, id: CapId, cap: &Cap) -> Option<String> {
-        let held = cap.grant();
+    fn why_not(&self, grant: &GrantSpec, cap: &Cap) -> Option<String> {
+        let (id, held) = (cap.id, &*cap.terms);
         let kind = match held.effect {
             Effect::Allow => cap.binding().is_none(),
             Effect::Ask => grant.effect == Effect::Ask,
             Effect::Deny => false,
         };
-        if !kind || !held.on.overlaps(&grant.on) || !cap.in_force(self.now_ms) {
+        if !kind || !cap.on.overlaps(&grant.on) || !cap.in_force(self.now_ms) {
             return Some(String::new());
         }
         let depth = match held.effect {
             Effect::Ask => grant.delegable <= held.delegable.saturating_sub(1),
             _ => held.delegable > grant.delegable,
         };
-        if !held.on.covers(&grant.on) {
-            Some(format!("{id} reaches {} only", held.on))
+        if !cap.on.covers(&grant.on) {
+            Some(format!("{id} reaches {} only", cap.on))
         } else if !held.rights.covers(grant.rights) {
             Some(format!("{id} has {} only", held.rights))
         } else if held.uses.is_some() {
@@ -220,10 +268,9 @@ impl Handing<'_> {
     }
 
     fn refusal(&self, grant: &GrantSpec) -> Error {
-        let mut near = self
-            .tables
-            .of(self.giver)
-            .filter_map(|(id, cap)| self.why_not(grant, id, cap).filter(|why| !why.is_empty()));
+        let held = self.tables.of(self.giver);
+        let mut near =
+            held.iter().filter_map(|cap| self.why_not(grant, cap).filter(|why| !why.is_empty()));
         let GrantSpec { on, rights, .. } = grant;
         let mut text = format!(
             "{} would have to hold an allow of {rights} on {on} with delegable = {} or more and \
@@ -245,46 +292,53 @@ impl Handing<'_> {
     fn copy_restrictions(&mut self, grant: &GrantSpec, id: CapId) {
         let handed = self.new.iter().find(|new| new.id == id);
         let (source, ends) = handed.map_or((None, None), |new| (new.parent, new.expires_at_ms));
-        for (original, cap) in self.tables.of(self.giver) {
-            let held = cap.grant();
-            let rights = held.rights.intersect(grant.rights);
+        for cap in self.tables.restrictions_of(self.giver) {
+            let rights = cap.terms.rights.intersect(grant.rights);
             // One that has run out still restricts: it denies.
-            let restricts = held.effect != Effect::Allow && cap.in_force(self.now_ms);
-            if !restricts || rights.is_empty() || Some(original) == source {
+            if rights.is_empty() || Some(cap.id) == source || !cap.in_force(self.now_ms) {
                 continue;
             }
-            let Some(on) = meet(&held.on, &grant.on) else {
+            let Some(on) = meet(&cap.on, &grant.on) else {
                 continue;
             };
-            let copy = match held.effect {
+            let copy = match cap.terms.effect {
                 // A deny binds wherever its own conditions hold, whatever was handed on.
-                Effect::Deny => GrantSpec { on, rights, delegable: 0, ..held.clone() },
+                Effect::Deny => {
+                    let when = cap.terms.when.clone();
+                    GrantSpec { effect: Effect::Deny, when, ..GrantSpec::allow(on, rights) }
+                }
                 // What was handed on, turned into a question: it opens no more than that.
                 _ => GrantSpec { effect: Effect::Ask, on, rights, delegable: 0, ..grant.clone() },
             };
-            let until = match held.effect {
-                Effect::Deny => cap.made.expires_at_ms,
-                _ => first(cap.made.expires_at_ms, ends),
+            let until = match cap.terms.effect {
+                Effect::Deny => cap.expires_at_ms(),
+                _ => first(cap.expires_at_ms(), ends),
             };
-            if !self.has_copy(original, &copy, until) {
-                self.push(copy, until, Some(original), Origin::Kernel);
+            if !self.has_copy(cap.id, &copy, until) {
+                self.push(copy, until, Some(cap.id), Origin::Kernel);
             }
         }
     }
 
     /// Whether the receiver has, or is about to get, the same copy of `original`.
     fn has_copy(&self, original: CapId, copy: &GrantSpec, until: Option<u64>) -> bool {
-        let same = |new: &NewCapability| {
+        let new = |new: &NewCapability| {
             new.parent == Some(original)
                 && new.origin == Origin::Kernel
                 && new.expires_at_ms == until
                 && new.grant == *copy
         };
-        let mut held = self.tables.of(self.to);
+        let held = |cap: &&Cap| {
+            cap.parent() == Some(original)
+                && cap.origin == Origin::Kernel
+                && cap.expires_at_ms() == until
+                && cap.on == copy.on
+                && cap.terms.are_of(copy)
+                && cap.in_force(self.now_ms)
+        };
         let limited = copy.uses.is_some() || copy.calls_max.is_some() || sums(&copy.when);
         !limited
-            && (self.new.iter().any(same)
-                || held.any(|(_, cap)| cap.in_force(self.now_ms) && same(&cap.made.new)))
+            && (self.new.iter().any(new) || self.tables.restrictions_of(self.to).iter().any(held))
     }
 }
 

@@ -1,25 +1,38 @@
 //! The decision: deny beats ask beats allow, and no match is a denial.
 //!
 //! For each need, every capability of the subject that speaks of it is weighed once. Nothing here
-//! changes state; on the allowed path only the lists of the answer itself are allocated.
+//! changes state. A call that is allowed without a finite grant allocates nothing.
 
 use libos_abi::{
-    CapId, Denial, DenyReason, Digest, Effect, Need, Pid, Syscall,
+    CapId, Denial, DenyReason, Digest, Effect, Few, Need, Syscall,
     capability::{Charge, Sum},
 };
 use libos_port::{Decision, Query};
 
 use crate::{
+    cap::{Cap, Fate},
     condition::{Met, amount},
-    core::{Cap, Tables},
+    core::Tables,
+    table::Subject,
 };
 
-/// What a decision knows of the world: the call (when explaining, there is none and conditions
-/// count as met) and the time.
+/// What a decision knows of the world.
 #[derive(Clone, Copy)]
 pub(crate) struct Facts<'a> {
-    pub(crate) call: Option<&'a Syscall>,
+    pub(crate) call: Call<'a>,
+    /// The time.
     pub(crate) now_ms: u64,
+}
+
+/// What a decision knows of the call.
+#[derive(Clone, Copy)]
+pub(crate) enum Call<'a> {
+    /// This is it.
+    Is(&'a Syscall),
+    /// There is none, and every condition counts as met.
+    Fitting,
+    /// There is none: whatever depends on it, or would be charged for it, helps nobody.
+    Unknown,
 }
 
 /// Why an allow that speaks of a need does not help; the most telling first.
@@ -53,34 +66,35 @@ pub(crate) struct Weighed<'t> {
     /// turn into the allow behind it.
     dried: Option<(CapId, Unfit)>,
     /// Every question, in the order of ids.
-    asks: Vec<CapId>,
+    pub(crate) asks: Few<CapId>,
     /// The allow to use: one without a number of uses first, then by id.
-    allow: Option<(bool, CapId, &'t Cap)>,
+    allow: Option<&'t Cap>,
     /// The most telling of the allows that do not help.
     unfit: Option<(Unfit, CapId)>,
 }
 
 /// What was decided on one need, approvals aside.
 pub(crate) enum Verdict<'t> {
-    Allow(CapId, &'t Cap),
-    Ask(Vec<CapId>),
+    Allow(&'t Cap),
+    /// Every question that was weighed.
+    Ask,
     Deny(DenyReason),
 }
 
 /// A question, then the approval that answers it.
-type Answered<'t> = ((CapId, &'t Cap), (CapId, &'t Cap));
+type Answered<'t> = (&'t Cap, &'t Cap);
 
 impl<'t> Weighed<'t> {
     /// Deny beats ask beats allow.
-    pub(crate) fn verdict(self) -> Verdict<'t> {
+    pub(crate) fn verdict(&self) -> Verdict<'t> {
         if let Some(id) = self.deny {
             Verdict::Deny(DenyReason::DenyRule(id))
         } else if let Some((id, unfit)) = self.dried {
             Verdict::Deny(unfit.reason(id))
         } else if !self.asks.is_empty() {
-            Verdict::Ask(self.asks)
-        } else if let Some((_, id, cap)) = self.allow {
-            Verdict::Allow(id, cap)
+            Verdict::Ask
+        } else if let Some(cap) = self.allow {
+            Verdict::Allow(cap)
         } else {
             let unfit = self.unfit.map(|(unfit, id)| unfit.reason(id));
             Verdict::Deny(unfit.unwrap_or(DenyReason::NoGrant))
@@ -91,15 +105,25 @@ impl<'t> Weighed<'t> {
 impl Tables {
     /// Decides a query.
     pub(crate) fn decide(&self, query: &Query<'_>) -> Decision {
-        let facts = Facts { call: Some(query.call), now_ms: query.now_ms };
-        let (mut by, mut charges, mut open) = (Vec::new(), Vec::new(), Vec::new());
+        let facts = Facts { call: Call::Is(query.call), now_ms: query.now_ms };
+        let subject = self.subject(query.subject);
+        if let Some(bounds) = subject.and_then(|subject| subject.bounds.as_ref())
+            && !bounds.admit_call(query.call.info())
+        {
+            let reason = DenyReason::Manifest(query.call.info().name.into());
+            return Decision::Deny(Denial { need: query.needs.first().cloned(), reason });
+        }
+        let (mut by, mut charges, mut open) = (Few::new(), Vec::new(), Few::new());
         for need in query.needs {
-            match self.weigh(query.subject, need, facts).verdict() {
-                Verdict::Deny(reason) => return deny(need, reason),
-                Verdict::Allow(id, cap) => self.take((id, cap), facts, &mut by, &mut charges),
-                Verdict::Ask(asks) => {
+            let weighed = self.weigh(subject, need, facts);
+            match weighed.verdict() {
+                Verdict::Deny(reason) => {
+                    return Decision::Deny(Denial { need: Some(need.clone()), reason });
+                }
+                Verdict::Allow(cap) => self.take(cap, facts, &mut by, &mut charges),
+                Verdict::Ask => {
                     let digest = (query.digest)();
-                    for ask in asks {
+                    for ask in weighed.asks {
                         match self.answer(ask, digest, query, facts) {
                             Some((ask, approval)) => {
                                 self.take(ask, facts, &mut by, &mut charges);
@@ -119,31 +143,37 @@ impl Tables {
     }
 
     /// Weighs everything of `subject` that speaks of `need`.
-    pub(crate) fn weigh(&self, subject: Pid, need: &Need, facts: Facts<'_>) -> Weighed<'_> {
+    pub(crate) fn weigh(
+        &self,
+        subject: Option<&Subject>,
+        need: &Need,
+        facts: Facts<'_>,
+    ) -> Weighed<'_> {
         let mut weighed = Weighed::default();
-        self.each_match(subject, need.right, &need.on, |id, cap| match cap.grant().effect {
+        let Some(subject) = subject else {
+            return weighed;
+        };
+        self.each_match(subject, need, |cap| match cap.terms.effect {
             Effect::Deny => {
-                let first = weighed.deny.is_none_or(|deny| id < deny);
-                if first && self.applies(id, cap, facts) {
-                    weighed.deny = Some(id);
+                let first = weighed.deny.is_none_or(|deny| cap.id < deny);
+                if first && self.applies(cap, facts) {
+                    weighed.deny = Some(cap.id);
                 }
             }
-            Effect::Ask if self.applies(id, cap, facts) => match self.short(id, cap, facts) {
-                None => weighed.asks.push(id),
-                Some(_) if weighed.dried.is_some_and(|(dried, _)| dried < id) => {}
-                Some(unfit) => weighed.dried = Some((id, unfit)),
+            Effect::Ask if self.applies(cap, facts) => match self.short(cap, facts) {
+                None => weighed.asks.push(cap.id),
+                Some(_) if weighed.dried.is_some_and(|(dried, _)| dried < cap.id) => {}
+                Some(unfit) => weighed.dried = Some((cap.id, unfit)),
             },
             Effect::Ask => {}
-            Effect::Allow => match self.unfit(id, cap, facts) {
+            Effect::Allow => match self.unfit(cap, facts) {
                 Ok(()) => {
-                    let finite = cap.grant().uses.is_some();
-                    let best = weighed.allow;
-                    if best.is_none_or(|(other, best, _)| (finite, id) < (other, best)) {
-                        weighed.allow = Some((finite, id, cap));
+                    if weighed.allow.is_none_or(|best| rank(cap) < rank(best)) {
+                        weighed.allow = Some(cap);
                     }
                 }
                 Err(Some(unfit)) => {
-                    let this = (unfit, id);
+                    let this = (unfit, cap.id);
                     weighed.unfit = Some(weighed.unfit.map_or(this, |best| best.min(this)));
                 }
                 Err(None) => {}
@@ -154,51 +184,53 @@ impl Tables {
     }
 
     /// Whether a deny or an ask applies: it is in force and its conditions do not fail.
-    fn applies(&self, id: CapId, cap: &Cap, facts: Facts<'_>) -> bool {
-        cap.in_force(facts.now_ms) && self.met(id, cap, facts) != Met::No
+    fn applies(&self, cap: &Cap, facts: Facts<'_>) -> bool {
+        cap.in_force(facts.now_ms) && self.met(cap, facts) != Met::No
     }
 
     /// Whether an allow helps; if not, why (not worth telling when its subject has ended).
-    fn unfit(&self, id: CapId, cap: &Cap, facts: Facts<'_>) -> Result<(), Option<Unfit>> {
-        if cap.ended {
-            Err(None)
-        } else if cap.is_revoked() {
-            Err(Some(Unfit::Revoked))
+    fn unfit(&self, cap: &Cap, facts: Facts<'_>) -> Result<(), Option<Unfit>> {
+        if cap.fate != Fate::default() {
+            Err((!cap.fate.ended).then_some(Unfit::Revoked))
         } else if cap.is_expired(facts.now_ms) {
             Err(Some(Unfit::Expired))
-        } else if self.met(id, cap, facts) != Met::Yes {
+        } else if self.met(cap, facts) != Met::Yes {
             Err(Some(Unfit::Conditions))
         } else {
-            self.short(id, cap, facts).map_or(Ok(()), |unfit| Err(Some(unfit)))
+            self.short(cap, facts).map_or(Ok(()), |unfit| Err(Some(unfit)))
         }
     }
 
     /// Whether its conditions hold, and those of all it was cut from.
-    fn met(&self, id: CapId, cap: &Cap, facts: Facts<'_>) -> Met {
-        let Some(call) = facts.call else {
-            return Met::Yes;
-        };
-        self.deciding(id, cap).fold(Met::Yes, |all, (_, cap)| all.and(cap.met(call)))
+    fn met(&self, cap: &Cap, facts: Facts<'_>) -> Met {
+        match facts.call {
+            _ if cap.is_plain() => Met::Yes,
+            Call::Fitting => Met::Yes,
+            Call::Unknown => Met::Unknown,
+            Call::Is(call) => {
+                self.deciding(cap).fold(Met::Yes, |all, cap| all.and(cap.terms.met(call)))
+            }
+        }
     }
 
     /// Which limit one more call would pass: its own, or of one it was cut from.
-    fn short(&self, id: CapId, cap: &Cap, facts: Facts<'_>) -> Option<Unfit> {
-        self.deciding(id, cap).find_map(|(_, cap)| short_here(cap, facts))
+    fn short(&self, cap: &Cap, facts: Facts<'_>) -> Option<Unfit> {
+        match cap.is_plain() {
+            true => None,
+            false => self.deciding(cap).find_map(|cap| short_here(cap, facts)),
+        }
     }
 
     /// Adds a capability to the answer, with what the call takes from it and from those above.
-    fn take(
-        &self,
-        (id, cap): (CapId, &Cap),
-        facts: Facts<'_>,
-        by: &mut Vec<CapId>,
-        charges: &mut Vec<Charge>,
-    ) {
-        by.push(id);
-        for (id, cap) in self.deciding(id, cap) {
+    fn take(&self, cap: &Cap, facts: Facts<'_>, by: &mut Few<CapId>, charges: &mut Vec<Charge>) {
+        by.push(cap.id);
+        if cap.is_plain() {
+            return;
+        }
+        for cap in self.deciding(cap) {
             // One grant may serve several needs, and one limit several grants: one call is one.
-            if charges.iter().all(|charge| charge.capability != id) {
-                charges.extend(charge(id, cap, facts));
+            if charges.iter().all(|charge| charge.capability != cap.id) {
+                charges.extend(charge(cap, facts));
             }
         }
     }
@@ -212,42 +244,38 @@ impl Tables {
         query: &Query<'_>,
         facts: Facts<'_>,
     ) -> Option<Answered<'_>> {
-        let mut best: Option<(bool, CapId)> = None;
-        let mut consider = |id: CapId, cap: &Cap, from_above: bool| {
+        let mut best: Option<&Cap> = None;
+        let mut consider = |cap, from_above: bool| {
+            let cap: &Cap = cap;
             let Some(binding) = cap.binding() else {
                 return;
             };
-            let subject = cap.made.new.subject;
-            let reaches = match subject == query.subject {
+            let reaches = match cap.subject == query.subject {
                 true => !from_above,
-                false => binding.subtree && query.ancestors.contains(&subject),
+                false => binding.subtree && query.ancestors.contains(&cap.subject),
             };
             if reaches
-                && cap.grant().effect == Effect::Allow
+                && cap.terms.effect == Effect::Allow
                 && binding.op.is_none_or(|op| op == query.op)
-                && self.unfit(id, cap, facts).is_ok()
+                && self.unfit(cap, facts).is_ok()
+                && best.is_none_or(|best| rank(cap) < rank(best))
             {
-                let this = (cap.grant().uses.is_some(), id);
-                best = Some(best.map_or(this, |best| best.min(this)));
+                best = Some(cap);
             }
         };
-        for (id, cap) in self.answers(ask, digest) {
-            consider(id, cap, false);
+        for cap in self.answers(ask, digest) {
+            consider(cap, false);
         }
         // A child's question may be a copy of its parent's: what answers that one for all below
         // answers the copy.
-        let copied = |cap: &Cap| {
-            let (id, above) = self.above(cap)?;
-            (above.grant().effect == Effect::Ask).then_some((id, above))
-        };
-        let above = self.get(ask).and_then(copied);
-        for (ask, _) in std::iter::successors(above, |(_, cap)| copied(cap)) {
-            for (id, cap) in self.answers(ask, digest) {
-                consider(id, cap, true);
+        let copied = |cap: &Cap| self.above(cap).filter(|above| above.terms.effect == Effect::Ask);
+        let ask = self.get(ask)?;
+        for above in std::iter::successors(copied(ask), |cap| copied(cap)) {
+            for cap in self.answers(above.id, digest) {
+                consider(cap, true);
             }
         }
-        let (_, approval) = best?;
-        Some(((ask, self.get(ask)?), (approval, self.get(approval)?)))
+        Some((ask, best?))
     }
 
     /// Whether everything in `charges` can be set aside now.
@@ -261,18 +289,18 @@ impl Tables {
             if cap.is_revoked() {
                 return Err(DenyReason::Revoked(id));
             }
-            let grant = cap.grant();
+            let terms = &*cap.terms;
             let uses = cap.uses_taken().checked_add(charge.uses);
-            if grant.uses.is_some_and(|max| uses.is_none_or(|uses| uses > max)) {
+            if terms.uses.is_some_and(|max| uses.is_none_or(|uses| uses > max)) {
                 return Err(DenyReason::Exhausted(id));
             }
             let calls = cap.calls_taken().checked_add(charge.calls);
             let passed = |max: u64, sum: Option<u64>| sum.is_none_or(|sum| sum > max);
             let sums = charge.sums.iter().any(|sum| {
-                let max = grant.when.0.get(&sum.arg).and_then(|c| c.sum_max);
+                let max = terms.when.0.get(&sum.arg).and_then(|c| c.sum_max);
                 max.is_some_and(|max| passed(max, cap.sum_taken(&sum.arg).checked_add(sum.amount)))
             });
-            if sums || grant.calls_max.is_some_and(|max| passed(max, calls)) {
+            if sums || terms.calls_max.is_some_and(|max| passed(max, calls)) {
                 return Err(DenyReason::Limit(id));
             }
         }
@@ -280,20 +308,23 @@ impl Tables {
     }
 }
 
-fn deny(need: &Need, reason: DenyReason) -> Decision {
-    Decision::Deny(Denial { need: Some(need.clone()), reason })
+/// Which of several allows is used: one without a number of uses first, then the oldest.
+fn rank(cap: &Cap) -> (bool, CapId) {
+    (cap.terms.uses.is_some(), cap.id)
 }
 
 fn short_here(cap: &Cap, facts: Facts<'_>) -> Option<Unfit> {
-    let grant = cap.grant();
-    if grant.uses.is_some_and(|max| cap.uses_taken() >= max) {
+    let terms = &*cap.terms;
+    if terms.uses.is_some_and(|max| cap.uses_taken() >= max) {
         return Some(Unfit::Exhausted);
     }
-    if grant.calls_max.is_some_and(|max| cap.calls_taken() >= max) {
+    if terms.calls_max.is_some_and(|max| cap.calls_taken() >= max) {
         return Some(Unfit::Limit);
     }
-    let call = facts.call?;
-    let passed = grant.when.0.iter().any(|(arg, condition)| {
+    let Call::Is(call) = facts.call else {
+        return None;
+    };
+    let passed = terms.when.0.iter().any(|(arg, condition)| {
         condition.sum_max.is_some_and(|max| {
             let more = amount(call.arg(arg)).unwrap_or(u64::MAX);
             cap.sum_taken(arg).checked_add(more).is_none_or(|sum| sum > max)
@@ -303,21 +334,21 @@ fn short_here(cap: &Cap, facts: Facts<'_>) -> Option<Unfit> {
 }
 
 /// What one call takes from `cap`; nothing when it has no limits.
-fn charge(id: CapId, cap: &Cap, facts: Facts<'_>) -> Option<Charge> {
-    let grant = cap.grant();
-    if grant.uses.is_none() && grant.calls_max.is_none() && grant.when.is_empty() {
+fn charge(cap: &Cap, facts: Facts<'_>) -> Option<Charge> {
+    if !cap.is_bound() {
         return None;
     }
-    let sums: Vec<Sum> = facts.call.map_or_else(Vec::new, |call| {
-        let limited = grant.when.0.iter().filter(|(_, c)| c.sum_max.is_some());
-        limited
-            .map(|(arg, _)| Sum { arg: arg.clone(), amount: amount(call.arg(arg)).unwrap_or(0) })
-            .collect()
-    });
+    let terms = &*cap.terms;
+    let mut sums = Vec::new();
+    if let Call::Is(call) = facts.call {
+        for (arg, _) in terms.when.0.iter().filter(|(_, it)| it.sum_max.is_some()) {
+            sums.push(Sum { arg: arg.clone(), amount: amount(call.arg(arg)).unwrap_or(0) });
+        }
+    }
     let charge = Charge {
-        capability: id,
-        uses: grant.uses.map_or(0, |_| 1),
-        calls: grant.calls_max.map_or(0, |_| 1),
+        capability: cap.id,
+        uses: terms.uses.map_or(0, |_| 1),
+        calls: terms.calls_max.map_or(0, |_| 1),
         sums,
     };
     (charge.uses > 0 || charge.calls > 0 || !charge.sums.is_empty()).then_some(charge)

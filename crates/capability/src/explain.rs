@@ -1,6 +1,6 @@
 //! Explanations: what would be decided, why, and the narrowest rule that would allow it.
 
-use std::fmt::Write;
+use std::{fmt::Write, sync::Arc};
 
 use libos_abi::{
     CapId, CapabilityInfo, Denial, DenyReason, Effect, Need, Pattern, Pid, Status,
@@ -8,23 +8,32 @@ use libos_abi::{
 };
 
 use crate::{
+    bounds::Bounds,
+    cap::Cap,
     core::Tables,
-    decide::{Facts, Verdict},
+    decide::{Call, Facts, Verdict},
 };
+
+/// Whether `need` would be allowed for `subject` whatever its call looked like, without taking
+/// anything from a finite grant.
+pub(crate) fn may(tables: &Tables, subject: Pid, need: &Need, now_ms: u64) -> bool {
+    let facts = Facts { call: Call::Unknown, now_ms };
+    matches!(tables.weigh(tables.subject(subject), need, facts).verdict(), Verdict::Allow(_))
+}
 
 /// What would be decided on `need` for `subject`, were every condition on arguments met.
 pub(crate) fn explain(tables: &Tables, subject: Pid, need: Need, now_ms: u64) -> Explanation {
-    let facts = Facts { call: None, now_ms };
-    let verdict = tables.weigh(subject, &need, facts).verdict();
+    let facts = Facts { call: Call::Fitting, now_ms };
+    let found = tables.weigh(tables.subject(subject), &need, facts);
     let weighed = weighed(tables, subject, &need, now_ms);
     let mut text = String::new();
-    let (effect, reason) = match verdict {
-        Verdict::Allow(id, _) => {
-            text = format!("{need}: {id} allows it.");
+    let (effect, reason) = match found.verdict() {
+        Verdict::Allow(cap) => {
+            text = format!("{need}: {} allows it.", cap.id);
             (Effect::Allow, None)
         }
-        Verdict::Ask(asks) => {
-            text = format!("{need}: a human is asked, because of {}.", list(&asks));
+        Verdict::Ask => {
+            text = format!("{need}: a human is asked, because of {}.", list(&found.asks));
             (Effect::Ask, None)
         }
         Verdict::Deny(reason) => {
@@ -37,6 +46,9 @@ pub(crate) fn explain(tables: &Tables, subject: Pid, need: Need, now_ms: u64) ->
                         " No grant undoes a denial: the host would have to take {id} back."
                     ),
                 ),
+                _ if !is_admitted(tables, subject, &need) => {
+                    text.push_str(" No grant of it can be made: the manifest does not foresee it.");
+                }
                 _ => push(
                     &mut text,
                     format_args!(" The narrowest rule that would allow it:\n\n{}", rule(&need)),
@@ -64,21 +76,23 @@ pub(crate) fn explain(tables: &Tables, subject: Pid, need: Need, now_ms: u64) ->
 
 /// Every capability of the subject that speaks of the need: denies, asks, allows.
 fn weighed(tables: &Tables, subject: Pid, need: &Need, now_ms: u64) -> Vec<CapabilityInfo> {
-    let mut weighed: Vec<CapabilityInfo> = tables
-        .of(subject)
-        .filter(|(_, cap)| {
-            cap.grant().rights.contains(need.right) && cap.grant().on.matches(&need.on)
-        })
-        .map(|(id, cap)| tables.info(id, cap, now_ms))
-        .collect();
+    let caps = tables.of(subject);
+    let speaks = |cap: &&&Cap| cap.terms.rights.contains(need.right) && cap.on.matches(&need.on);
+    let mut weighed: Vec<CapabilityInfo> =
+        caps.iter().filter(speaks).map(|cap| tables.info(cap, now_ms)).collect();
     weighed.sort_by_key(|cap| (std::cmp::Reverse(cap.effect), cap.id));
     weighed
 }
 
 fn conditional(tables: &Tables, info: &CapabilityInfo) -> bool {
-    tables.get(info.id).is_some_and(|cap| {
-        tables.deciding(info.id, cap).any(|(_, cap)| !cap.grant().when.is_empty())
-    })
+    let has_some = |cap: &Cap| !cap.terms.when.is_empty();
+    tables.get(info.id).is_some_and(|cap| tables.deciding(cap).any(has_some))
+}
+
+fn is_admitted(tables: &Tables, subject: Pid, need: &Need) -> bool {
+    let rights = [need.right].into_iter().collect();
+    let admits = |bounds: &Arc<Bounds>| bounds.admit_grant(&Pattern::exact(&need.on), rights);
+    tables.bounds(subject).is_none_or(admits)
 }
 
 /// The rule as it stands in a task file.

@@ -1,9 +1,9 @@
 //! The capability engine: who may do what, and how that is handed on and taken back.
 //!
 //! [`Capabilities`] serves the service `capability` and is the kernel's [`Authority`]. It owns
-//! every grant, what is set aside and spent of finite ones, and the rule that decides: **deny
-//! beats ask beats allow, and no match is a denial**. It never asks another component, never
-//! looks at a name as authority, and never lets anything revoked come back.
+//! every grant, what is set aside and spent of finite ones, what bounds each process, and the rule
+//! that decides: **deny beats ask beats allow, and no match is a denial**. It never asks another
+//! component, never looks at a name as authority, and never lets anything revoked come back.
 //!
 //! ```
 //! use libos_capability::Capabilities;
@@ -22,33 +22,40 @@
 //! - Limits over a grant's life count the calls of everyone it was handed to.
 //! - What a process hands on brings copies of its denies and asks along, as far as they overlap.
 //!   A denial made *later* binds the process it was made for, not those it had already handed to.
+//! - A manifest binds a process and all below it. Each grant to them must be covered by one entry
+//!   of every manifest above; approvals, denials and what the kernel gives are not bounded.
 #![forbid(unsafe_code)]
 
 mod attenuate;
+mod bounds;
+mod cap;
 mod condition;
 mod core;
 mod decide;
 mod explain;
 pub mod limits;
+mod table;
+
+use std::{collections::BTreeSet, sync::Arc};
 
 use libos_abi::{
-    CapId, CapabilityInfo, DenyReason, Digest, Event, Fault, Need, Origin, Pid, Reply, Status,
-    Syscall,
+    CapId, CapabilityInfo, DenyReason, Digest, Effect, Error, Event, Fault, Manifest as Document,
+    Need, Origin, Pattern, Pid, Reply, Status, Syscall,
     capability::{
-        self, Call, Capabilities as Listed, Delegate, Derive, End, Explain, Explanation,
-        FailureKind, Grant, Granted, GrantedAll, Inspect, Issue, List, Reserve, Revoke, Revoked,
-        Server, Settle,
+        self, Bound, Call, Capabilities as Listed, Delegate, Derive, End, Explain, Explanation,
+        FailureKind, Grant, Granted, GrantedAll, Inspect, Issue, Keep, List, May, MayReply,
+        Requestable, Reserve, Revoke, Revoked, Server, Settle,
     },
     event::{CapabilityEvent, NewCapability},
 };
-use libos_port::{Authority, Component, Context, Decision, Manifest, Query, Stop, Versioned};
+use libos_port::{Authority, Component, Context, Decision, Manifest, Query, Stop};
 
-use crate::{attenuate::Plan, core::State};
+use crate::{attenuate::Plan, bounds::Bounds, cap::Cap, core::State};
 
 /// The capability engine.
 #[derive(Default)]
 pub struct Capabilities {
-    state: Versioned<State>,
+    state: State,
 }
 
 impl Capabilities {
@@ -74,6 +81,34 @@ impl Capabilities {
         let capability = new.id;
         self.state.change(cx, CapabilityEvent::Granted(new));
         Ok(Granted { capability })
+    }
+
+    /// That what `pid` holds is within what binds it once it has this parent and manifest.
+    fn check_bounds(
+        &self,
+        pid: Pid,
+        parent: Option<Pid>,
+        own: Option<&Document>,
+    ) -> Result<(), Error> {
+        let above = parent.and_then(|parent| self.state.bounds(parent)).map(|bounds| &**bounds);
+        let own = own.map(|own| Bounds::tightened(None, Arc::new(own.clone())));
+        for bounds in above.into_iter().chain(&own) {
+            attenuate::holds_within(&self.state, pid, bounds)?;
+        }
+        Ok(())
+    }
+
+    fn know_child(&mut self, cx: &mut dyn Context, parent: Pid, child: Pid) {
+        if !self.state.is_child(parent, child) {
+            self.state.change(cx, CapabilityEvent::ChildKnown { parent, child });
+        }
+    }
+
+    /// `ids` and everything cut from them, in the order of ids.
+    fn with_descendants(&self, ids: Vec<CapId>) -> Revoked {
+        let below = ids.iter().flat_map(|id| self.state.descendants(*id));
+        let all: BTreeSet<CapId> = below.chain(ids.iter().copied()).collect();
+        Revoked { capabilities: all.into_iter().collect() }
     }
 
     /// The process a call is about: the caller, or for the host the one it names.
@@ -130,11 +165,12 @@ impl Authority for Capabilities {
 impl<'c> Server<dyn Context + 'c, Stop> for Capabilities {
     fn list(&mut self, cx: &mut (dyn Context + 'c), call: &List) -> Result<Listed, Stop> {
         let now_ms = cx.now_ms();
-        let info = |(id, cap)| self.state.info(id, cap, now_ms);
-        let mut capabilities: Vec<CapabilityInfo> = match Self::subject(cx, call.pid)? {
-            Some(subject) => self.state.of(subject).map(info).collect(),
-            None => self.state.all().map(info).collect(),
+        let caps = match Self::subject(cx, call.pid)? {
+            Some(subject) => self.state.of(subject),
+            None => self.state.all(),
         };
+        let info = |cap: &Cap| self.state.info(cap, now_ms);
+        let mut capabilities: Vec<CapabilityInfo> = caps.into_iter().map(info).collect();
         if !call.all.unwrap_or(false) {
             capabilities.retain(|cap| cap.status == Status::Active);
         }
@@ -148,10 +184,9 @@ impl<'c> Server<dyn Context + 'c, Stop> for Capabilities {
     ) -> Result<CapabilityInfo, Stop> {
         let caller = cx.caller().pid();
         let id = call.capability;
-        let seen =
-            self.state.get(id).filter(|cap| caller.is_none_or(|pid| pid == cap.made.new.subject));
+        let seen = self.state.get(id).filter(|cap| caller.is_none_or(|pid| pid == cap.subject));
         match seen {
-            Some(cap) => Ok(self.state.info(id, cap, cx.now_ms())),
+            Some(cap) => Ok(self.state.info(cap, cx.now_ms())),
             None => Err(not_found(id)),
         }
     }
@@ -175,25 +210,22 @@ impl<'c> Server<dyn Context + 'c, Stop> for Capabilities {
         let id = call.capability;
         let caller = cx.caller().pid();
         let may = |by: &Origin| caller.is_none_or(|pid| *by == Origin::Delegated { by: pid });
-        let Some(cap) = self.state.get(id).filter(|cap| may(&cap.made.new.origin)) else {
+        let Some(cap) = self.state.get(id).filter(|cap| may(&cap.origin)) else {
             return Err(not_found(id));
         };
-        if !cap.revoked {
-            self.state.change(
-                cx,
-                CapabilityEvent::Revoked { capability: id, reason: call.reason.clone() },
-            );
+        let subject = cap.subject;
+        if !cap.fate.revoked {
+            let reason = call.reason.clone();
+            self.state.change(cx, CapabilityEvent::Revoked { capability: id, subject, reason });
         }
-        let mut capabilities = vec![id];
-        capabilities.extend(self.state.descendants(id));
-        Ok(Revoked { capabilities })
+        Ok(self.with_descendants(vec![id]))
     }
 
     fn grant(&mut self, cx: &mut (dyn Context + 'c), call: &Grant) -> Result<Granted, Stop> {
         if !cx.caller().is_host() {
             return Err(Fault::denied(None, DenyReason::NotForProcesses).into());
         }
-        attenuate::canonical(&call.grant.on)?;
+        attenuate::canonical(&call.grant.on).map_err(|why| FailureKind::BadGrant.because(why))?;
         self.make_root(cx, |id| NewCapability {
             id,
             subject: call.to,
@@ -219,10 +251,11 @@ impl<'c> Server<dyn Context + 'c, Stop> for Capabilities {
 
     fn derive(&mut self, cx: &mut (dyn Context + 'c), call: &Derive) -> Result<GrantedAll, Stop> {
         let Derive { parent, child, grants } = call;
-        let plan = attenuate::hand_on(&self.state, *parent, *child, grants, cx.now_ms())?;
         if !self.state.is_child(*parent, *child) {
-            self.state.change(cx, CapabilityEvent::ChildKnown { parent: *parent, child: *child });
+            self.check_bounds(*child, Some(*parent), None)?;
         }
+        let plan = attenuate::hand_on(&self.state, *parent, *child, grants, cx.now_ms())?;
+        self.know_child(cx, *parent, *child);
         let capabilities = self.make(cx, plan);
         Ok(GrantedAll { capabilities })
     }
@@ -264,10 +297,69 @@ impl<'c> Server<dyn Context + 'c, Stop> for Capabilities {
 
     fn end(&mut self, cx: &mut (dyn Context + 'c), call: &End) -> Result<(), Stop> {
         let subject = call.subject;
-        if self.state.of(subject).next().is_some() || self.state.has_parent(subject) {
+        if self.state.knows(subject) {
             self.state.change(cx, CapabilityEvent::SubjectEnded { subject });
         }
         Ok(())
+    }
+
+    fn bound(&mut self, cx: &mut (dyn Context + 'c), call: &Bound) -> Result<(), Stop> {
+        let Bound { pid, parent, manifest } = call;
+        if let Some(manifest) = manifest {
+            bounds::check(manifest).map_err(|why| FailureKind::BadGrant.because(why))?;
+        }
+        self.check_bounds(*pid, *parent, manifest.as_ref())?;
+        if let Some(parent) = parent {
+            self.know_child(cx, *parent, *pid);
+        }
+        // One without parts bounds nothing.
+        if let Some(manifest) = manifest.clone().filter(|it| *it != Document::default()) {
+            self.state.change(cx, CapabilityEvent::Bounded { pid: *pid, manifest });
+        }
+        Ok(())
+    }
+
+    fn requestable(&mut self, _: &mut (dyn Context + 'c), call: &Requestable) -> Result<(), Stop> {
+        let Requestable { pid, on, rights } = call;
+        let admits = |bounds: &Arc<Bounds>| bounds.admit_request(on, *rights);
+        match self.state.bounds(*pid).is_none_or(admits) {
+            true => Ok(()),
+            false => Err(FailureKind::OutsideManifest
+                .because(format!(
+                    "the manifest that bounds {pid} does not let it ask for {rights} on {on}"
+                ))
+                .into()),
+        }
+    }
+
+    fn keep(&mut self, cx: &mut (dyn Context + 'c), call: &Keep) -> Result<Revoked, Stop> {
+        let (subject, now_ms) = (call.subject, cx.now_ms());
+        let is_active =
+            |cap: &&Cap| cap.subject == subject && self.state.status(cap, now_ms) == Status::Active;
+        for id in &call.keep {
+            self.state.get(*id).filter(is_active).ok_or_else(|| not_found(*id))?;
+        }
+        let keep: BTreeSet<CapId> = call.keep.iter().copied().collect();
+        let own_memory = Pattern::space(subject);
+        let stays = |cap: &Cap| {
+            keep.contains(&cap.id)
+                || cap.terms.effect != Effect::Allow
+                || (cap.origin == Origin::Kernel && (call.memory || cap.on != own_memory))
+        };
+        let gives_up = |cap: &&Cap| !stays(cap) && !cap.is_revoked() && !cap.fate.ended;
+        let caps = self.state.of(subject);
+        let dropped: Vec<CapId> = caps.into_iter().filter(gives_up).map(|cap| cap.id).collect();
+        if !dropped.is_empty() {
+            let dropped = dropped.clone();
+            self.state.change(cx, CapabilityEvent::Kept { subject, dropped });
+        }
+        Ok(self.with_descendants(dropped))
+    }
+
+    fn may(&mut self, cx: &mut (dyn Context + 'c), call: &May) -> Result<MayReply, Stop> {
+        let need = Need { right: call.right, on: call.on.clone() };
+        let allowed = explain::may(&self.state, call.pid, &need, cx.now_ms());
+        Ok(MayReply { allowed })
     }
 }
 

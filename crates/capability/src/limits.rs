@@ -23,3 +23,7 @@ pub const REGEX_BYTES_MAX: usize = 1024;
 /// Bytes of one regular expression once compiled: `\w{1,100}` fits, nested counts of counts do
 /// not. A process may hold thousands of grants, so this bounds memory too.
 pub const REGEX_COMPILED_BYTES_MAX: usize = 1 << 20;
+
+/// Entries of one part of a manifest. A document a human could still review has tens, and every
+/// grant to a process below is held against each.
+pub const MANIFEST_ENTRIES_MAX: usize = 256;

@@ -8,6 +8,7 @@ use libos_abi::{
     Binding, CapId, Digest, OpId, Origin, Pid, Principal, RequestId, Syscall, Text,
     capability::Issue, fs,
 };
+use libos_capability::limits::{DELEGATION_DEPTH_MAX, REGEX_BYTES_MAX, TEXT_BYTES_MAX, VALUES_MAX};
 
 /// Grants to process 1 (numbered from 1), a call of it, what is decided.
 fn check(grants: &[&str], call: &str, expected: &str) {
@@ -220,6 +221,41 @@ fn malformed_grants_are_refused_in_words() {
     let text = format!("allow fs:* read when={{{}}}", many.join(","));
     let error = World::new().host_grants(1, &text).unwrap_err().to_string();
     assert!(error.contains("16 is the most"), "{error}");
+}
+
+#[test]
+fn a_grant_may_be_as_large_as_the_limits_say() {
+    let text = |bytes: usize| format!(r#"{{"equals":"{}"}}"#, "a".repeat(bytes));
+    let regex = |bytes: usize| format!(r#"{{"matches":"{}"}}"#, "a".repeat(bytes));
+    let list = |items: usize| serde_json::json!({ "equals": vec!["a"; items] }).to_string();
+    let one_of = |items: usize| serde_json::json!({ "one_of": vec!["a"; items] }).to_string();
+    let long_item = |bytes: usize| serde_json::json!({ "prefix": ["a".repeat(bytes)] }).to_string();
+    let on_path = |when: String| format!(r#"allow fs:* read when={{"path":{when}}}"#);
+    let on_argv = |when: String| format!(r#"allow shell:* execute when={{"argv":{when}}}"#);
+    let fits = [
+        on_path(text(TEXT_BYTES_MAX)),
+        on_path(regex(REGEX_BYTES_MAX)),
+        on_path(one_of(VALUES_MAX)),
+        on_path(r#"{"min":2,"max":2}"#.into()),
+        on_argv(list(VALUES_MAX)),
+        on_argv(long_item(TEXT_BYTES_MAX)),
+        format!("allow fs:* read delegable={DELEGATION_DEPTH_MAX}"),
+    ];
+    for text in fits {
+        let text = &*text;
+        World::new().host_grants(1, text).unwrap_or_else(|error| panic!("{text:.99}: {error}"));
+    }
+    let too_much = [
+        on_path(text(TEXT_BYTES_MAX + 1)),
+        on_path(regex(REGEX_BYTES_MAX + 1)),
+        on_path(one_of(VALUES_MAX + 1)),
+        on_argv(list(VALUES_MAX + 1)),
+        on_argv(long_item(TEXT_BYTES_MAX + 1)),
+        format!("allow fs:* read delegable={}", DELEGATION_DEPTH_MAX + 1),
+    ];
+    for text in too_much {
+        assert_eq!(World::new().host_grants(1, &text).unwrap_err().code(), "bad_grant");
+    }
 }
 
 #[test]
@@ -442,6 +478,11 @@ fn a_set_of_charges_that_would_pass_a_limit_is_refused_whole() {
     world.settle(1, true);
     world.revoke(host(), CapId(1)).unwrap();
     assert_eq!(world.reserve(3, charges).unwrap_err().code(), "denied");
+    // Nothing to set aside is nothing to remember, and neither is nothing to settle.
+    let events = world.journal.len();
+    world.reserve(4, vec![]).unwrap();
+    world.settle(4, false);
+    assert_eq!(world.journal.len(), events);
 }
 
 #[test]

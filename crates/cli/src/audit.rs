@@ -1,19 +1,13 @@
-//! `libos audit`.
-
-use std::{
-    fs::File,
-    io::{self, BufReader, BufWriter, Write},
-    path::Path,
-};
+//! `libos audit`: what happened, for people to read.
 
 use agent_libos::{
-    abi::{Event, OpId, Principal, Seq, event::Verdict, wire},
+    abi::{Event, OpId, Principal, Seq, event::Verdict},
     audit::{Decision, Judgement, Operation, Trail, describe},
-    journal::{Head, Journal, SqliteJournal, export, verify_export_events},
 };
 
 use crate::{
     args::{AuditCommand, AuditLsArgs},
+    evidence,
     exit::{Exit, Failure},
     host::Host,
     show,
@@ -23,8 +17,7 @@ pub(crate) fn run(host: &Host, command: AuditCommand) -> Result<Exit, Failure> {
     match command {
         AuditCommand::Ls(args) => ls(host, &args),
         AuditCommand::Show { op } => show_op(host, op),
-        AuditCommand::Verify { head, export } => verify(host, head.as_deref(), export.as_deref()),
-        AuditCommand::Export { output } => export_to(host, output.as_deref()),
+        AuditCommand::Evidence(command) => evidence::run(host, command),
     }
 }
 
@@ -112,71 +105,5 @@ fn show_op(host: &Host, op: OpId) -> Result<Exit, Failure> {
         }
         seq < last
     })?;
-    Ok(Exit::Done)
-}
-
-fn verify(host: &Host, head: Option<&str>, exported: Option<&Path>) -> Result<Exit, Failure> {
-    let against = head.map(parse_head).transpose()?;
-    let head = match exported {
-        Some(path) => {
-            let mut input = BufReader::new(File::open(path).map_err(|error| {
-                Failure::new(Exit::Usage, "invalid_file", format!("{}: {error}", path.display()))
-            })?);
-            verify_export_events(&mut input, against.as_ref(), &describe_record)?
-        }
-        None => host.journal()?.verify(against.as_ref())?,
-    };
-    if host.json {
-        show::json(&serde_json::json!({ "verified": true, "head": head.to_string() }));
-    } else {
-        say!("{} records, none changed, dropped, reordered or cut off.", head.size);
-        if against.is_none() {
-            say!("Keep this head elsewhere: it proves the end is there, too.");
-        }
-        say!("head {head}");
-    }
-    Ok(Exit::Done)
-}
-
-/// A record as an export shows it.
-fn describe_record(_: Seq, body: &[u8]) -> serde_json::Value {
-    match wire::decode_record(body) {
-        Ok(record) => serde_json::json!({
-            "at_ms": record.at_ms,
-            "events": record.events.iter().map(describe).collect::<Vec<_>>(),
-        }),
-        Err(error) => serde_json::json!({ "undecoded": error.to_string() }),
-    }
-}
-
-fn parse_head(text: &str) -> Result<Head, Failure> {
-    let written = match std::fs::read_to_string(text) {
-        Ok(content) => content,
-        Err(_) => text.to_owned(),
-    };
-    let last = written.split_whitespace().last().unwrap_or_default();
-    last.parse().map_err(|error| Failure::new(Exit::Usage, "usage", format!("--head: {error}")))
-}
-
-fn export_to(host: &Host, output: Option<&Path>) -> Result<Exit, Failure> {
-    let journal: SqliteJournal = host.journal()?;
-    match output {
-        Some(path) => {
-            let mut file = BufWriter::new(File::create(path)?);
-            export(&journal, &mut file, &describe_record)?;
-            file.flush()?;
-            if !host.json {
-                say!("Wrote {} records to {}.", journal.head().size, path.display());
-                say!(
-                    "Check it anywhere: libos audit verify --export {} --head {}",
-                    path.display(),
-                    journal.head()
-                );
-            }
-        }
-        None => {
-            export(&journal, &mut io::stdout().lock(), &describe_record)?;
-        }
-    }
     Ok(Exit::Done)
 }

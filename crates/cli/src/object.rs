@@ -27,7 +27,9 @@ pub(crate) async fn run(host: &Host, command: ObjectCommand) -> Result<Exit, Fai
             }
         }
         ObjectCommand::Show { object: id } => {
-            let object = access.port.call(object::Read { id }).await?;
+            let object = access.port.call(object::Read { id }).await.map_err(|error| {
+                Failure::from(error).next("`libos object ls` lists the objects")
+            })?;
             if host.json {
                 show::json(&object);
             } else {
@@ -48,7 +50,7 @@ fn row(object: &object::ObjectInfo) -> Vec<String> {
     };
     vec![
         object.id.to_string(),
-        object.r#type.clone(),
+        object.r#type.to_string(),
         object.version.to_string(),
         object.bytes.to_string(),
         object.owner.to_string(),

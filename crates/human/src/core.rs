@@ -7,15 +7,16 @@ use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
 use libos_abi::{
-    Binding, Effect, Error, Fault, GrantSpec, Millis, OpId, Origin, Pattern, Pid, RequestId,
+    Binding, Effect, Error, Fault, GrantSpec, Millis, Need, OpId, Origin, Pattern, Pid, RequestId,
     Rights, Scope, Text, capability,
     event::HumanEvent,
-    human::{Approval, Ask, Decided, Decision, FailureKind, Policy, Request, RequestState},
+    human::{Approval, Ask, Asker, Decided, Decision, FailureKind, Policy, Request, RequestState},
+    process::{self, BudgetKind},
 };
 use libos_port::Fold;
 use serde::Serialize;
 
-/// How much one call may ask of a human.
+/// How much may be asked of a human.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// The bytes of a question with its context, and of an answer: what a person can still read.
@@ -28,6 +29,11 @@ pub struct Limits {
     pub name_bytes_max: u64,
     /// The requests of one process that wait for an answer.
     pub pending_max: u64,
+    /// The cards of one task that wait for an answer: more than a screen of them is not read.
+    pub task_pending_max: u64,
+    /// The cards one task makes over its life, so that no process wears its human down: ten a day
+    /// for a year.
+    pub task_asks_max: u64,
 }
 
 impl Default for Limits {
@@ -38,18 +44,22 @@ impl Default for Limits {
             reason_bytes_max: 4 << 10,
             name_bytes_max: 128,
             pending_max: 64,
+            task_pending_max: 256,
+            task_asks_max: 4096,
         }
     }
 }
 
-/// On whose account an operation asks. One operation may need an approval first and then ask a
-/// question of its own.
+/// On whose account an operation asks. One operation may need a limit raised, then an approval,
+/// and then ask a question of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub(crate) enum Account {
     /// The broker asks whether the call may be made.
     Approval,
     /// The call itself asks.
     Own,
+    /// The broker asks for a larger limit.
+    Extension,
 }
 
 impl Account {
@@ -57,8 +67,21 @@ impl Account {
         match ask {
             Ask::Approval(_) => Self::Approval,
             Ask::Question { .. } | Ask::Permission { .. } => Self::Own,
+            Ask::Extension { .. } => Self::Extension,
         }
     }
+}
+
+/// A limit: whose, of what, how much.
+type Limit = (Pid, BudgetKind, u64);
+
+/// Who asks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct By {
+    pub(crate) pid: Pid,
+    /// The root of its task.
+    pub(crate) root: Pid,
+    pub(crate) op: OpId,
 }
 
 /// Every request that was ever made. Those decided are the record and stay.
@@ -69,8 +92,14 @@ pub(crate) struct Desk {
     requests: OrdMap<RequestId, Arc<Request>>,
     /// The latest request of each operation.
     by_op: OrdMap<(OpId, Account), RequestId>,
-    /// Those without an answer, by who asks.
+    /// Those without an answer, by task.
     pending: OrdSet<(Pid, RequestId)>,
+    /// Those without an answer, by each process that waits for it.
+    waiting: OrdSet<(Pid, RequestId)>,
+    /// How many each task has made.
+    made: OrdMap<Pid, u64>,
+    /// The limits that a human has refused to raise.
+    refused: OrdMap<Limit, RequestId>,
 }
 
 impl Fold for Desk {
@@ -78,13 +107,9 @@ impl Fold for Desk {
 
     fn apply(&mut self, event: &HumanEvent) {
         match event {
-            HumanEvent::Opened(request) => {
-                self.last = self.last.max(request.id.0);
-                let key = (request.op, Account::of(&request.ask));
-                self.by_op.insert(key, request.id);
-                self.pending.insert((request.pid, request.id));
-                self.requests.insert(request.id, Arc::new(request.clone()));
-            }
+            HumanEvent::Opened(request) => self.open(request),
+            HumanEvent::Joined { request, asker } => self.join(*request, asker),
+            HumanEvent::Left { request, asker } => self.leave(*request, asker),
             HumanEvent::Decided { request, decided } => {
                 self.close(*request, RequestState::Decided(decided.clone()));
             }
@@ -96,11 +121,60 @@ impl Fold for Desk {
 }
 
 impl Desk {
-    fn close(&mut self, id: RequestId, state: RequestState) {
+    fn open(&mut self, request: &Request) {
+        let id = request.id;
+        self.last = self.last.max(id.0);
+        self.by_op.insert((request.op, Account::of(&request.ask)), id);
+        self.pending.insert((request.root, id));
+        self.waiting.insert((request.pid, id));
+        let made = self.made.entry(request.root).or_default();
+        *made = made.saturating_add(1);
+        self.requests.insert(id, Arc::new(request.clone()));
+    }
+
+    fn join(&mut self, id: RequestId, asker: &Asker) {
         if let Some(request) = self.requests.get_mut(&id) {
-            self.pending.remove(&(request.pid, id));
-            Arc::make_mut(request).state = state;
+            self.by_op.insert((asker.op, Account::of(&request.ask)), id);
+            self.waiting.insert((asker.pid, id));
+            Arc::make_mut(request).joined.push(asker.clone());
         }
+    }
+
+    /// Takes out one of several that wait. If it is the one that asked first, the next does.
+    fn leave(&mut self, id: RequestId, asker: &Asker) {
+        let Some(request) = self.requests.get_mut(&id).map(Arc::make_mut) else {
+            return;
+        };
+        self.by_op.remove(&(asker.op, Account::of(&request.ask)));
+        if (request.pid, request.op) != (asker.pid, asker.op) {
+            request.joined.retain(|joined| (joined.pid, joined.op) != (asker.pid, asker.op));
+        } else if !request.joined.is_empty() {
+            let next = request.joined.remove(0);
+            (request.pid, request.op) = (next.pid, next.op);
+            if let Ask::Approval(approval) = &mut request.ask {
+                approval.asked_by = next.asked_by;
+            }
+        }
+        if askers(request).all(|other| other.pid != asker.pid) {
+            self.waiting.remove(&(asker.pid, id));
+        }
+    }
+
+    fn close(&mut self, id: RequestId, state: RequestState) {
+        let Some(request) = self.requests.get_mut(&id).map(Arc::make_mut) else {
+            return;
+        };
+        self.pending.remove(&(request.root, id));
+        for asker in askers(request) {
+            self.waiting.remove(&(asker.pid, id));
+        }
+        if let (Ask::Extension { of, kind, limit, .. }, RequestState::Decided(decided)) =
+            (&request.ask, &state)
+            && matches!(decided.decision, Decision::Deny { .. })
+        {
+            self.refused.insert((*of, *kind, *limit), id);
+        }
+        request.state = state;
     }
 
     /// A request.
@@ -133,9 +207,16 @@ impl Desk {
         self.requests.get(id).map(AsRef::as_ref)
     }
 
-    /// The requests of a process that wait for an answer.
-    pub(crate) fn pending_of(&self, pid: Pid) -> impl Iterator<Item = RequestId> + '_ {
-        self.pending.range((pid, RequestId(0))..=(pid, RequestId(u64::MAX))).map(|(_, id)| *id)
+    /// The request that an operation waits for on this account.
+    pub(crate) fn pending_of_op(&self, op: OpId, account: Account) -> Option<RequestId> {
+        let request = self.of_op(op, account)?;
+        (request.state == RequestState::Pending).then_some(request.id)
+    }
+
+    /// The request in which a human refused to raise a limit.
+    pub(crate) fn refusal(&self, limit: Limit) -> Option<&Request> {
+        let id = self.refused.get(&limit)?;
+        self.requests.get(id).map(AsRef::as_ref)
     }
 
     /// The requests that wait for an answer, or all, in the order of their ids.
@@ -149,27 +230,95 @@ impl Desk {
         requests.map(|r| r.as_ref().clone()).collect()
     }
 
-    /// A new request, if its process may make one more.
-    pub(crate) fn plan_open(
+    /// What asking makes: a new request, or one more that waits for the answer to an identical
+    /// one.
+    pub(crate) fn plan_ask(
         &self,
-        by: (Pid, OpId),
+        by: By,
         human: &str,
         ask: Ask,
         limits: &Limits,
         asked_at_ms: u64,
-    ) -> Result<Request, Error> {
-        let (pid, op) = by;
-        let waiting = self.pending_of(pid).count() as u64 + 1;
+    ) -> Result<(RequestId, HumanEvent), Error> {
+        let By { pid, root, op } = by;
+        let waiting = ids_of(&self.waiting, pid).count() as u64 + 1;
         within("requests that wait for a human", waiting, limits.pending_max)?;
-        Ok(Request {
+        let mut pending = ids_of(&self.pending, root).filter_map(|id| self.requests.get(&id));
+        if let Some(same) = pending.find(|it| it.human == human && is_same(it, pid, &ask)) {
+            let asked_by = match ask {
+                Ask::Approval(approval) => approval.asked_by,
+                _ => Vec::new(),
+            };
+            let asker = Asker { pid, op, asked_by };
+            return Ok((same.id, HumanEvent::Joined { request: same.id, asker }));
+        }
+        let waiting = ids_of(&self.pending, root).count() as u64 + 1;
+        within("requests of a task that wait for a human", waiting, limits.task_pending_max)?;
+        let made = self.made.get(&root).map_or(1, |made| made.saturating_add(1));
+        within("requests of a task over its life", made, limits.task_asks_max)?;
+        let request = Request {
             id: RequestId(self.last + 1),
             op,
             pid,
+            root,
             human: human.into(),
             ask,
             asked_at_ms,
             state: RequestState::Pending,
-        })
+            joined: Vec::new(),
+        };
+        Ok((request.id, HumanEvent::Opened(request)))
+    }
+
+    /// What the end of a process does to the requests it waits for: those that nobody else waits
+    /// for are cancelled.
+    pub(crate) fn plan_cancel(&self, pid: Pid) -> Vec<HumanEvent> {
+        let mut events = Vec::new();
+        for id in ids_of(&self.waiting, pid) {
+            let Some(request) = self.requests.get(&id) else {
+                continue;
+            };
+            match askers(request).all(|asker| asker.pid == pid) {
+                true => events.push(HumanEvent::Cancelled { request: id }),
+                false => {
+                    let leave = askers(request).filter(|asker| asker.pid == pid);
+                    events.extend(leave.map(|asker| HumanEvent::Left { request: id, asker }));
+                }
+            }
+        }
+        events
+    }
+}
+
+fn ids_of(set: &OrdSet<(Pid, RequestId)>, pid: Pid) -> impl Iterator<Item = RequestId> + '_ {
+    set.range((pid, RequestId(0))..=(pid, RequestId(u64::MAX))).map(|(_, id)| *id)
+}
+
+/// Everyone that waits for the answer: who asked first, then those that joined.
+fn askers(request: &Request) -> impl Iterator<Item = Asker> + '_ {
+    let asked_by = match &request.ask {
+        Ask::Approval(approval) => approval.asked_by.clone(),
+        _ => Vec::new(),
+    };
+    let first = Asker { pid: request.pid, op: request.op, asked_by };
+    std::iter::once(first).chain(request.joined.iter().cloned())
+}
+
+/// Whether `pid` may wait for the answer to `request` instead of asking `ask`. A permission is for
+/// one process, and a question stands in a context that its text may not tell.
+fn is_same(request: &Request, pid: Pid, ask: &Ask) -> bool {
+    match (&request.ask, ask) {
+        (Ask::Approval(one), Ask::Approval(other)) => {
+            one.digest == other.digest && one.needs == other.needs
+        }
+        (
+            Ask::Extension { of, kind, limit, .. },
+            Ask::Extension { of: other, kind: other_kind, limit: other_limit, .. },
+        ) => (of, kind, limit) == (other, other_kind, other_limit),
+        (Ask::Permission { .. }, Ask::Permission { .. }) => {
+            request.pid == pid && request.ask == *ask
+        }
+        _ => false,
     }
 }
 
@@ -183,6 +332,7 @@ fn verb(decision: &Decision) -> &'static str {
             Policy::AskEachTime => "permitted (ask each time)",
             Policy::Never => "answered (never)",
         },
+        Decision::Extend { .. } => "extended",
     }
 }
 
@@ -203,40 +353,51 @@ pub(crate) fn check_name(human: &str, limits: &Limits) -> Result<(), Error> {
     }
 }
 
-/// The capabilities that a decision makes, if it fits what was asked.
-pub(crate) fn plan_grants(
+/// What a decision does besides ending its request.
+#[derive(Debug, Default)]
+pub(crate) struct Consequences {
+    /// The capabilities it makes.
+    pub(crate) grants: Vec<capability::Issue>,
+    /// The limit it raises.
+    pub(crate) extend: Option<process::Extend>,
+}
+
+/// What a decision does, if it fits what was asked.
+pub(crate) fn plan_decision(
     request: &Request,
     decision: &Decision,
     limits: &Limits,
-) -> Result<Vec<capability::Issue>, Error> {
+) -> Result<Consequences, Error> {
+    let mut consequences = Consequences::default();
     match (&request.ask, decision) {
-        (_, Decision::Deny { .. }) => Ok(Vec::new()),
+        (_, Decision::Deny { .. }) => {}
         (Ask::Approval(approval), Decision::Approve { scope }) => {
             check_scope(*scope)?;
-            Ok(plan_approval(request, approval, *scope))
+            consequences.grants = plan_approval(request, approval, *scope);
         }
-        (Ask::Question { .. }, Decision::Answer { text }) => {
-            check_answer(text, limits)?;
-            Ok(Vec::new())
-        }
+        (Ask::Question { .. }, Decision::Answer { text }) => check_answer(text, limits)?,
         (Ask::Permission { on, rights, .. }, Decision::Permit { policy }) => {
-            Ok(vec![plan_permission(request, on, *rights, *policy)])
+            consequences.grants.push(plan_permission(request, on, *rights, *policy));
         }
-        (ask, _) => Err(FailureKind::WrongAnswer.because(format!(
-            "{} {}; it can be {} or denied",
-            request.id,
-            match ask {
-                Ask::Approval(_) => "asks for approval",
-                Ask::Question { .. } => "is a question",
-                Ask::Permission { .. } => "asks for permission",
-            },
-            match ask {
-                Ask::Approval(_) => "approved",
-                Ask::Question { .. } => "answered",
-                Ask::Permission { .. } => "permitted",
-            },
-        ))),
+        (Ask::Extension { .. }, Decision::Extend { by: 0 }) => {
+            return Err(FailureKind::WrongAnswer.because("a limit is raised by one or more"));
+        }
+        (Ask::Extension { of, kind, .. }, Decision::Extend { by }) => {
+            consequences.extend = Some(process::Extend { pid: *of, kind: *kind, by: *by });
+        }
+        (ask, _) => return Err(wrong_answer(request.id, ask)),
     }
+    Ok(consequences)
+}
+
+fn wrong_answer(id: RequestId, ask: &Ask) -> Error {
+    let (what, answer) = match ask {
+        Ask::Approval(_) => ("asks for approval", "approved"),
+        Ask::Question { .. } => ("is a question", "answered"),
+        Ask::Permission { .. } => ("asks for permission", "permitted"),
+        Ask::Extension { .. } => ("asks for a larger limit", "extended"),
+    };
+    FailureKind::WrongAnswer.because(format!("{id} {what}; it can be {answer} or denied"))
 }
 
 fn check_scope(scope: Scope) -> Result<(), Error> {
@@ -258,39 +419,55 @@ fn check_answer(text: &Text, limits: &Limits) -> Result<(), Error> {
     }
 }
 
-/// One capability for each thing the call needs, tied to exactly this call.
+/// For everyone that waits, one capability for each thing the call needs, tied to exactly this
+/// call. Once is once for each operation; any other scope holds for a process as a whole.
 fn plan_approval(request: &Request, approval: &Approval, scope: Scope) -> Vec<capability::Issue> {
-    let binding = Binding {
-        request: request.id,
-        answers: approval.asked_by.clone(),
-        digest: approval.digest,
-        op: matches!(scope, Scope::Once).then_some(request.op),
-        subtree: matches!(scope, Scope::Subtree),
-    };
-    let mut needs = Vec::with_capacity(approval.needs.len());
-    for need in &approval.needs {
-        if !needs.contains(&need) {
-            needs.push(need);
+    let once = scope == Scope::Once;
+    let mut receivers: Vec<Asker> = Vec::new();
+    for asker in askers(request) {
+        match receivers.iter_mut().find(|there| !once && there.pid == asker.pid) {
+            Some(there) => push_new(&mut there.asked_by, asker.asked_by),
+            None => receivers.push(asker),
         }
     }
-    let issue = |need: &libos_abi::Need| capability::Issue {
-        to: request.pid,
-        grant: GrantSpec {
-            uses: match scope {
-                Scope::Once => Some(1),
-                Scope::Uses(uses) => Some(uses),
-                Scope::Process | Scope::Subtree | Scope::Until(_) => None,
-            },
-            expires: match scope {
-                Scope::Until(time) => Some(time),
-                _ => None,
-            },
-            ..GrantSpec::allow(Pattern::exact(&need.on), Rights::from_iter([need.right]))
-        },
-        origin: origin(request),
-        binding: Some(binding.clone()),
+    let mut needs: Vec<Need> = Vec::with_capacity(approval.needs.len());
+    push_new(&mut needs, approval.needs.iter().cloned());
+    let mut issues = Vec::with_capacity(receivers.len() * needs.len());
+    for Asker { pid, op, asked_by } in receivers {
+        let binding = Binding {
+            request: request.id,
+            answers: asked_by,
+            digest: approval.digest,
+            op: once.then_some(op),
+            subtree: scope == Scope::Subtree,
+        };
+        issues.extend(needs.iter().map(|need| capability::Issue {
+            to: pid,
+            grant: approved(need, scope),
+            origin: origin(request),
+            binding: Some(binding.clone()),
+        }));
+    }
+    issues
+}
+
+fn push_new<T: PartialEq>(list: &mut Vec<T>, items: impl IntoIterator<Item = T>) {
+    for item in items {
+        if !list.contains(&item) {
+            list.push(item);
+        }
+    }
+}
+
+fn approved(need: &Need, scope: Scope) -> GrantSpec {
+    let (uses, expires) = match scope {
+        Scope::Once => (Some(1), None),
+        Scope::Uses(uses) => (Some(uses), None),
+        Scope::Until(time) => (None, Some(time)),
+        Scope::Process | Scope::Subtree => (None, None),
     };
-    needs.into_iter().map(issue).collect()
+    let rights = Rights::from_iter([need.right]);
+    GrantSpec { uses, expires, ..GrantSpec::allow(Pattern::exact(&need.on), rights) }
 }
 
 fn plan_permission(

@@ -2,15 +2,17 @@
 //!
 //! Owns every request and its one answer. A call that asks waits; it is served again when the
 //! answer is there. An answer that gives authority makes a capability in the same transaction: an
-//! approval for exactly one call, a permission as a standing grant. What no one may be asked for is
-//! refused before a human sees it. It never decides about authority itself, and an approval is no
+//! approval for exactly one call, a permission as a standing grant. An answer that raises a budget
+//! does so in the same transaction. Identical requests of one task are one card, and its answer
+//! works for each that waits. What no one may be asked for is refused before a human sees it, and
+//! no task asks without end. It never decides about authority itself, and an approval is no
 //! boundary: it reaches what a grant foresaw and nothing else.
 //!
 //! ```
 //! use libos_human::Humans;
 //! use libos_port::Component;
 //!
-//! assert_eq!(Humans::default().manifest().imports, ["capability"]);
+//! assert_eq!(Humans::default().manifest().imports, ["capability", "process"]);
 //! ```
 #![forbid(unsafe_code)]
 
@@ -20,17 +22,18 @@ mod guard;
 pub use crate::core::Limits;
 
 use libos_abi::{
-    DenyReason, Digest, Event, Fault, Principal, Reply, RequestId, Syscall,
+    DenyReason, Digest, Error, Event, Fault, OpId, Pid, Principal, Reply, RequestId, Syscall,
+    capability,
     event::HumanEvent,
     human::{
         self, Answer, Ask, Decided, Decision, Delivered, FailureKind, OWNER, Opened, Permission,
-        Request, RequestState, Requests,
+        Request, Requests,
     },
     process::{Wait, WaitOn},
 };
 use libos_port::{Component, Context, Manifest, Stop, Versioned};
 
-use crate::core::{Account, Desk};
+use crate::core::{Account, By, Desk};
 
 /// The component behind `human`.
 #[derive(Debug, Default)]
@@ -52,7 +55,7 @@ impl Humans {
         &mut self,
         cx: &mut dyn Context,
         human: &str,
-        ask: impl FnOnce() -> Ask,
+        ask: impl FnOnce(&mut dyn Context, Pid) -> Result<Ask, Stop>,
     ) -> Result<Decided, Stop> {
         let op = cx.op();
         if let Some(request) = self.state.of_op(op, Account::Own) {
@@ -64,11 +67,24 @@ impl Humans {
         let Some(pid) = cx.caller().pid() else {
             return Err(Fault::bad("a process asks a human; a host is one").into());
         };
-        let now_ms = cx.now_ms();
-        let request = self.state.plan_open((pid, op), human, ask(), &self.limits, now_ms)?;
-        let id = request.id;
-        self.state.change(cx, HumanEvent::Opened(request));
-        Err(wait(id))
+        let ask = ask(cx, pid)?;
+        Err(wait(self.ask(cx, (pid, op), human, ask)?))
+    }
+
+    /// Opens a request, or joins one that is the same.
+    fn ask(
+        &mut self,
+        cx: &mut dyn Context,
+        (pid, op): (Pid, OpId),
+        human: &str,
+        ask: Ask,
+    ) -> Result<RequestId, Stop> {
+        let own = cx.caller().pid() == Some(pid);
+        let admission = cx.caller().admission.as_ref().filter(|_| own);
+        let by = By { pid, op, root: admission.map_or(pid, |admission| admission.root) };
+        let (id, event) = self.state.plan_ask(by, human, ask, &self.limits, cx.now_ms())?;
+        self.state.change(cx, event);
+        Ok(id)
     }
 
     fn human<'a>(&self, named: &'a Option<String>) -> Result<&'a str, Stop> {
@@ -80,6 +96,16 @@ impl Humans {
 
 fn wait(request: RequestId) -> Stop {
     Stop::Wait(Wait { on: WaitOn::Human(request), until_ms: None })
+}
+
+/// What a manifest does not let a process ask for is not requestable.
+fn not_requestable(error: Error) -> Error {
+    match error {
+        Error::Capability(failure) if failure.kind == capability::FailureKind::OutsideManifest => {
+            FailureKind::NotRequestable.because(failure.detail)
+        }
+        other => other,
+    }
 }
 
 /// For an answer of another kind than its request: `decide` lets none through.
@@ -100,9 +126,9 @@ impl<'c> human::Server<dyn Context + 'c, Stop> for Humans {
             self.limits.question_bytes_max,
         )?;
         let human = self.human(&call.human)?;
-        let decided = self.decided(cx, human, || Ask::Question {
-            question: call.question.clone(),
-            context: call.context.clone(),
+        let decided = self.decided(cx, human, |_, _| {
+            let (question, context) = (call.question.clone(), call.context.clone());
+            Ok(Ask::Question { question, context })
         })?;
         match decided.decision {
             Decision::Answer { text } => Ok(Answer { answer: text }),
@@ -143,10 +169,11 @@ impl<'c> human::Server<dyn Context + 'c, Stop> for Humans {
         }
         core::within("bytes of a reason", call.reason.len() as u64, self.limits.reason_bytes_max)?;
         let human = self.human(&call.human)?;
-        let decided = self.decided(cx, human, || Ask::Permission {
-            on: call.on.clone(),
-            rights: call.rights,
-            reason: call.reason.clone(),
+        let decided = self.decided(cx, human, |cx, pid| {
+            let (on, rights) = (call.on.clone(), call.rights);
+            cx.ask(capability::Requestable { pid, on: on.clone(), rights })
+                .map_err(not_requestable)?;
+            Ok(Ask::Permission { on, rights, reason: call.reason.clone() })
         })?;
         match decided.decision {
             Decision::Permit { policy } => {
@@ -170,40 +197,55 @@ impl<'c> human::Server<dyn Context + 'c, Stop> for Humans {
             return Err(Fault::denied(None, DenyReason::NotForProcesses).into());
         };
         let request = self.state.get_pending(call.request)?;
+        let consequences = core::plan_decision(request, &call.decision, &self.limits)?;
         let mut capability = None;
-        for issue in core::plan_grants(request, &call.decision, &self.limits)? {
+        for issue in consequences.grants {
             let granted = cx.ask(issue)?;
             capability.get_or_insert(granted.capability);
         }
-        let decided =
-            Decided { decision: call.decision.clone(), by, at_ms: cx.now_ms(), capability };
+        if let Some(extend) = consequences.extend {
+            cx.ask(extend)?;
+        }
+        let decided = Decided {
+            decision: call.decision.clone(),
+            by: by.to_string(),
+            at_ms: cx.now_ms(),
+            capability,
+        };
         let request = call.request;
         self.state.change(cx, HumanEvent::Decided { request, decided });
         Ok(self.state.get(request)?.clone())
     }
 
     fn open(&mut self, cx: &mut (dyn Context + 'c), call: &human::Open) -> Result<Opened, Stop> {
-        if let Some(request) = self.state.of_op(call.op, Account::Approval)
-            && request.state == RequestState::Pending
-        {
-            return Ok(Opened { request: request.id });
+        if let Some(request) = self.state.pending_of_op(call.op, Account::Approval) {
+            return Ok(Opened { request });
         }
-        let request = self.state.plan_open(
-            (call.pid, call.op),
-            OWNER,
-            Ask::Approval(call.approval.clone()),
-            &self.limits,
-            cx.now_ms(),
-        )?;
-        let id = request.id;
-        self.state.change(cx, HumanEvent::Opened(request));
-        Ok(Opened { request: id })
+        let ask = Ask::Approval(call.approval.clone());
+        let request = self.ask(cx, (call.pid, call.op), OWNER, ask)?;
+        Ok(Opened { request })
+    }
+
+    fn open_extension(
+        &mut self,
+        cx: &mut (dyn Context + 'c),
+        call: &human::OpenExtension,
+    ) -> Result<Opened, Stop> {
+        let human::OpenExtension { op, pid, of, kind, limit, call } = call;
+        if let Some(request) = self.state.pending_of_op(*op, Account::Extension) {
+            return Ok(Opened { request });
+        }
+        if let Some(refusal) = self.state.refusal((*of, *kind, *limit)) {
+            core::outcome(refusal)?;
+        }
+        let ask = Ask::Extension { of: *of, kind: *kind, limit: *limit, call: call.clone() };
+        let request = self.ask(cx, (*pid, *op), OWNER, ask)?;
+        Ok(Opened { request })
     }
 
     fn cancel(&mut self, cx: &mut (dyn Context + 'c), call: &human::Cancel) -> Result<(), Stop> {
-        let pending: Vec<_> = self.state.pending_of(call.pid).collect();
-        for request in pending {
-            self.state.change(cx, HumanEvent::Cancelled { request });
+        for event in self.state.plan_cancel(call.pid) {
+            self.state.change(cx, event);
         }
         Ok(())
     }
@@ -211,7 +253,7 @@ impl<'c> human::Server<dyn Context + 'c, Stop> for Humans {
 
 impl Component for Humans {
     fn manifest(&self) -> Manifest {
-        Manifest { serves: &["human"], imports: &["capability"] }
+        Manifest { serves: &["human"], imports: &["capability", "process"] }
     }
 
     fn call(&mut self, cx: &mut dyn Context, call: &Syscall) -> Result<Reply, Stop> {

@@ -3,7 +3,10 @@
 //! [`Registry`] folds image events; the built-in images are no part of it. [`check`] says what an
 //! image must be like.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use imbl::OrdMap;
 use libos_abi::{
@@ -20,6 +23,8 @@ use crate::built_in;
 /// How large an image may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
+    /// The bytes of an `image.toml`: people write it.
+    pub image_file_bytes_max: u64,
     /// The bytes of an image's name, a tool's name, a planner's kind and a version: one line.
     pub name_bytes_max: usize,
     /// The bytes of a description.
@@ -28,8 +33,10 @@ pub struct Limits {
     pub prompt_bytes_max: u64,
     /// The bytes of a planner's program: the largest text one call may carry.
     pub program_bytes_max: u64,
-    /// The tools in a table: models choose badly among more.
+    /// The tools in a table and its groups together: a host should be able to read the list.
     pub tools_max: usize,
+    /// The groups of tools: a model reads all their names before it chooses one.
+    pub groups_max: usize,
     /// The capabilities an image says it needs: people read them.
     pub capabilities_max: usize,
 }
@@ -37,11 +44,13 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            image_file_bytes_max: 256 << 10,
             name_bytes_max: 64,
             description_bytes_max: 4 << 10,
             prompt_bytes_max: 64 << 10,
             program_bytes_max: 1 << 20,
             tools_max: 128,
+            groups_max: 32,
             capabilities_max: 64,
         }
     }
@@ -65,8 +74,12 @@ impl Fold for Registry {
     type Event = ImageEvent;
 
     fn apply(&mut self, event: &ImageEvent) {
-        let ImageEvent::Registered(image) = event;
-        self.images.insert(image.name.clone(), Arc::new(image.clone()));
+        match event {
+            ImageEvent::Registered(image) => {
+                self.images.insert(image.name.clone(), Arc::new(image.clone()));
+            }
+            ImageEvent::Unregistered { image } => drop(self.images.remove(image)),
+        }
     }
 }
 
@@ -96,15 +109,35 @@ impl Registry {
     ) -> Result<ImageEvent, Error> {
         check(image, limits).map_err(|flaw| FailureKind::BadImage.because(flaw))?;
         let name = &image.name;
-        if built_in::find(name).is_some() {
-            let detail = format!("`{name}` is built in and cannot be replaced");
-            return Err(FailureKind::Exists.because(detail));
-        }
+        refuse_built_in(name, "replaced")?;
         if !replace && self.images.contains_key(name) {
             let detail = format!("`{name}` is registered; say `replace` to replace it");
             return Err(FailureKind::Exists.because(detail));
         }
         Ok(ImageEvent::Registered(image.clone()))
+    }
+
+    /// What removing an image makes, with the image as it was.
+    pub(crate) fn plan_unregister(&self, name: &str) -> Result<(ImageEvent, Image), Error> {
+        refuse_built_in(name, "removed")?;
+        let image = self.images.get(name).ok_or_else(|| not_found(name))?;
+        Ok((ImageEvent::Unregistered { image: name.to_owned() }, Image::clone(image)))
+    }
+}
+
+/// The failure of a call that names no image.
+pub(crate) fn not_found(name: &str) -> Error {
+    let detail = format!("there is no image `{}`; see image.list", shown(name));
+    FailureKind::NotFound.because(detail)
+}
+
+fn refuse_built_in(name: &str, what: &str) -> Result<(), Error> {
+    match built_in::find(name) {
+        None => Ok(()),
+        Some(_) => {
+            let detail = format!("`{name}` is built in and cannot be {what}");
+            Err(FailureKind::BuiltIn.because(detail))
+        }
     }
 }
 
@@ -123,20 +156,9 @@ pub(crate) fn check(image: &Image, limits: &Limits) -> Result<(), String> {
     }
     at_most("bytes of the description", image.description.len(), limits.description_bytes_max)?;
     at_most("bytes of the prompt", image.prompt.bytes(), limits.prompt_bytes_max)?;
-    at_most("tools", image.tools.len(), limits.tools_max)?;
+    check_tools(image, limits)?;
     let capabilities = image.required_capabilities.len();
     at_most("required capabilities", capabilities, limits.capabilities_max)?;
-    for (index, tool) in image.tools.iter().enumerate() {
-        if !is_word(tool, '_', limits) {
-            return Err(format!(
-                "the tool name `{}` is no word of 1 to {name_max} of a-z, 0-9 and `_`",
-                shown(tool)
-            ));
-        }
-        if image.tools[..index].contains(tool) {
-            return Err(format!("the tool `{tool}` is named twice"));
-        }
-    }
     if let Some(planner) = &image.planner {
         if !is_word(&planner.kind, '_', limits) {
             return Err(format!(
@@ -151,6 +173,40 @@ pub(crate) fn check(image: &Image, limits: &Limits) -> Result<(), String> {
         )?;
     }
     Ok(())
+}
+
+/// That the tools of the table and of every group are words, and each there once.
+fn check_tools(image: &Image, limits: &Limits) -> Result<(), String> {
+    let name_max = limits.name_bytes_max;
+    let word = |what: &str, name: &str| match is_word(name, '_', limits) {
+        true => Ok(()),
+        false => Err(format!(
+            "the {what} `{}` is no word of 1 to {name_max} of a-z, 0-9 and `_`",
+            shown(name)
+        )),
+    };
+    at_most("groups of tools", image.tool_groups.len(), limits.groups_max)?;
+    let mut groups = BTreeSet::new();
+    for group in &image.tool_groups {
+        word("group name", &group.name)?;
+        at_most(
+            "bytes of a group's description",
+            group.description.len(),
+            limits.description_bytes_max,
+        )?;
+        if !groups.insert(&group.name) {
+            return Err(format!("the group `{}` is named twice", group.name));
+        }
+    }
+    let grouped = image.tool_groups.iter().flat_map(|group| &group.tools);
+    let mut tools = BTreeSet::new();
+    for tool in image.tools.iter().chain(grouped) {
+        word("tool name", tool)?;
+        if !tools.insert(tool) {
+            return Err(format!("the tool `{tool}` is named twice"));
+        }
+    }
+    at_most("tools", tools.len(), limits.tools_max)
 }
 
 fn at_most<N: PartialOrd + std::fmt::Display>(what: &str, size: N, max: N) -> Result<(), String> {

@@ -1,9 +1,9 @@
 //! Images and tool tables: what a process is made from and what it is shown.
 //!
 //! Owns the registered images; three more are built in. An image is a declaration: it fills a
-//! tool table and names a planner, and **nothing in it grants anything**. A tool that is not in
-//! the table is refused here; a tool that is in it goes on to its provider, and whatever it does
-//! is decided there, call by call.
+//! tool table, names groups of further tools and a planner, and **nothing in it grants anything**.
+//! A tool in the table or in any group goes on to its provider, shown or not, and whatever it does
+//! is decided there, call by call; any other is refused here.
 //!
 //! ```
 //! let names: Vec<_> = libos_images::built_in().iter().map(|image| &image.name).collect();
@@ -18,13 +18,14 @@ mod file;
 pub use crate::{
     built_in::built_in,
     core::Limits,
-    file::{BadImageFile, parse_image},
+    file::{BadImageFile, IMAGE_FILE_NAME, load_package, parse_image},
 };
 
 use libos_abi::{
     DenyReason, Digest, Event, Fault, Reply, Syscall,
-    image::{self, FailureKind, Image},
-    tool::{self, ToolResult, Tools},
+    image::{self, Image},
+    process::Admission,
+    tool::{self, Group, Groups, ToolResult, Tools},
 };
 use libos_port::{Component, Context, Manifest, Stop, Versioned};
 
@@ -44,19 +45,20 @@ impl Images {
         Self { state: Versioned::default(), limits }
     }
 
-    /// The tool table of the caller.
-    fn table(&self, cx: &dyn Context) -> Result<&[String], Stop> {
-        let Some(admission) = &cx.caller().admission else {
-            return Err(Fault::bad("a process has a tool table; a host has none").into());
-        };
-        match self.state.get(&admission.image) {
-            Some(image) => Ok(&image.tools),
-            None => {
-                let what = format!("the image `{}` is not registered", admission.image);
-                Err(Fault::bad(what).into())
-            }
-        }
+    /// The caller's image, as long as it is registered.
+    fn image(&self, admission: &Admission) -> Option<&Image> {
+        self.state.get(&admission.image)
     }
+}
+
+/// The caller as a process: a host has no image.
+fn process(cx: &dyn Context) -> Result<&Admission, Stop> {
+    let process = cx.caller().admission.as_ref();
+    process.ok_or_else(|| Fault::bad("a process has tools; a host has none").into())
+}
+
+fn is_active(admission: &Admission, group: &str) -> bool {
+    admission.tool_groups.iter().any(|active| **active == *group)
 }
 
 impl<'c> image::Server<dyn Context + 'c, Stop> for Images {
@@ -69,10 +71,8 @@ impl<'c> image::Server<dyn Context + 'c, Stop> for Images {
         _: &mut (dyn Context + 'c),
         call: &image::Inspect,
     ) -> Result<Image, Stop> {
-        self.state.get(&call.image).cloned().ok_or_else(|| {
-            let detail = format!("there is no image `{}`; see image.list", call.image);
-            FailureKind::NotFound.because(detail).into()
-        })
+        let image = self.state.get(&call.image).cloned();
+        image.ok_or_else(|| core::not_found(&call.image).into())
     }
 
     fn register(
@@ -85,12 +85,27 @@ impl<'c> image::Server<dyn Context + 'c, Stop> for Images {
         self.state.change(cx, event);
         Ok(call.image.clone())
     }
+
+    fn unregister(
+        &mut self,
+        cx: &mut (dyn Context + 'c),
+        call: &image::Unregister,
+    ) -> Result<Image, Stop> {
+        let (event, image) = self.state.plan_unregister(&call.image)?;
+        self.state.change(cx, event);
+        Ok(image)
+    }
 }
 
 impl<'c> tool::Server<dyn Context + 'c, Stop> for Images {
     fn list(&mut self, cx: &mut (dyn Context + 'c), _: &tool::List) -> Result<Tools, Stop> {
-        let tools = self.table(cx)?.to_vec();
-        Ok(Tools { tools })
+        let admission = process(cx)?;
+        let Some(image) = self.image(admission) else {
+            return Ok(Tools { tools: Vec::new() });
+        };
+        let active = image.tool_groups.iter().filter(|group| is_active(admission, &group.name));
+        let tools = image.tools.iter().chain(active.flat_map(|group| &group.tools));
+        Ok(Tools { tools: tools.cloned().collect() })
     }
 
     fn call(
@@ -98,13 +113,34 @@ impl<'c> tool::Server<dyn Context + 'c, Stop> for Images {
         cx: &mut (dyn Context + 'c),
         call: &tool::CallTool,
     ) -> Result<ToolResult, Stop> {
-        match self.table(cx)?.contains(&call.name) {
+        let image = self.image(process(cx)?);
+        let has = |image: &Image| {
+            let mut grouped = image.tool_groups.iter().flat_map(|group| &group.tools);
+            image.tools.contains(&call.name) || grouped.any(|tool| *tool == call.name)
+        };
+        match image.is_some_and(has) {
             true => Err(Stop::Perform),
             false => {
                 let reason = DenyReason::NotInToolTable(call.name.clone());
                 Err(Fault::denied(None, reason).into())
             }
         }
+    }
+
+    fn groups(
+        &mut self,
+        cx: &mut (dyn Context + 'c),
+        _: &tool::ListGroups,
+    ) -> Result<Groups, Stop> {
+        let admission = process(cx)?;
+        let groups = self.image(admission).into_iter().flat_map(|image| &image.tool_groups);
+        let groups = groups.cloned().map(|group| Group {
+            active: is_active(admission, &group.name),
+            name: group.name,
+            description: group.description,
+            tools: group.tools,
+        });
+        Ok(Groups { groups: groups.collect() })
     }
 }
 

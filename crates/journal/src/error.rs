@@ -5,7 +5,7 @@ use std::{error::Error, io, path::Path, path::PathBuf};
 use libos_abi::{Digest, Seq};
 use rusqlite::ErrorCode;
 
-use crate::Head;
+use crate::{Head, ProofFault, SignatureFault};
 
 /// An error of the journal. Each message ends with what to do next.
 #[derive(Debug, thiserror::Error)]
@@ -26,17 +26,19 @@ pub enum JournalError {
 
     /// The store was written by a program with another idea of its layout.
     #[error(
-        "the store at {} has format {found}, and this program reads format {supported}: \
-         open it with the program that wrote it, or migrate it",
-        path.display()
+        "the store at {} has format {found}, and this program reads formats {} to {}: \
+         open it with the program that wrote it",
+        path.display(),
+        supported.0,
+        supported.1
     )]
     Format {
         /// Folder of the store.
         path: PathBuf,
         /// Format version found.
         found: String,
-        /// Format version that this program reads.
-        supported: i64,
+        /// The oldest and the newest format that this program reads.
+        supported: (i64, i64),
     },
 
     /// There is no store to open read-only.
@@ -53,15 +55,16 @@ pub enum JournalError {
         path: PathBuf,
     },
 
-    /// The disk or the database refused. Nothing of the call counts.
-    #[error("cannot {doing} at {}: {}, then try again", path.display(), hint(*out_of_space))]
+    /// The disk or the database refused. Nothing of the call counts, and the same call on the same
+    /// object goes through once the cause is gone.
+    #[error("cannot {doing} at {}: {}, then try again", path.display(), refusal.remedy())]
     Storage {
         /// What was tried, as a verb with its object.
         doing: &'static str,
         /// File or folder concerned.
         path: PathBuf,
-        /// Whether there was no space (disk, quota or database full).
-        out_of_space: bool,
+        /// Why, as far as the operating system or SQLite tells.
+        refusal: Refusal,
         /// What the operating system or SQLite said.
         source: Box<dyn Error + Send + Sync>,
     },
@@ -103,6 +106,13 @@ pub enum JournalError {
         digest: Digest,
     },
 
+    /// The blob was removed by an act of compaction.
+    #[error("blob {digest} was dropped by compaction: what was decided about it is in the records")]
+    BlobDropped {
+        /// Name asked for.
+        digest: Digest,
+    },
+
     /// A batch names a blob by a digest that is not of its bytes.
     #[error(
         "the bytes given for blob {digest} have another digest: use `Batch::blob` to name them"
@@ -126,7 +136,32 @@ pub enum JournalError {
         bytes_max: usize,
     },
 
-    /// An export could not be read or written.
+    /// A snapshot of a head at which the journal was never durable, or of another journal.
+    #[error("the journal was not made durable at {head}: flush it, and take the snapshot then")]
+    NotDurable {
+        /// The head given.
+        head: Head,
+    },
+
+    /// A proof proves nothing.
+    #[error("proof {number} does not hold: {what}: do not believe what it shows")]
+    BadProof {
+        /// Its number in the file, from 1.
+        number: u64,
+        /// What is wrong with it.
+        what: ProofFault,
+    },
+
+    /// The key does not vouch for the head.
+    #[error("the head {head} cannot be trusted: {what}")]
+    Signature {
+        /// The head.
+        head: Head,
+        /// What is wrong with its signature.
+        what: SignatureFault,
+    },
+
+    /// An export or a file of proofs could not be read or written.
     #[error("cannot {doing} the export: check the file and its disk, then try again")]
     Export {
         /// "read" or "write".
@@ -134,6 +169,20 @@ pub enum JournalError {
         /// What the operating system said.
         source: io::Error,
     },
+}
+
+/// Why the disk or the database refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// There is no space: the disk, a quota, a limit on file sizes or the database is full.
+    Full,
+    /// Nothing may be written: the file system is read-only, or a permission is missing.
+    ReadOnly,
+    /// Another process holds the database's lock for longer than it should.
+    Busy,
+    /// Anything else that a disk can say.
+    Io,
 }
 
 /// How the records differ from what was appended.
@@ -204,16 +253,54 @@ pub enum BlobDamage {
     Changed,
 }
 
-fn hint(out_of_space: bool) -> &'static str {
-    if out_of_space { "the disk is full; free space" } else { "check the disk and permissions" }
+impl Refusal {
+    fn remedy(self) -> &'static str {
+        match self {
+            Self::Full => "the disk is full; free space",
+            Self::ReadOnly => "it cannot be written; mount it writable and check permissions",
+            Self::Busy => "another process holds it; let that end",
+            Self::Io => "check the disk and permissions",
+        }
+    }
+
+    fn of_io(error: &io::Error) -> Self {
+        use io::ErrorKind;
+        match error.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+                Self::Full
+            }
+            ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied => Self::ReadOnly,
+            _ => Self::Io,
+        }
+    }
+
+    fn of_sqlite(error: &rusqlite::Error) -> Self {
+        let Some(error) = error.sqlite_error() else {
+            return Self::Io;
+        };
+        match error.code {
+            ErrorCode::DiskFull => Self::Full,
+            // The shared-memory file could not grow: SQLite has no other name for it.
+            _ if error.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE => Self::Full,
+            ErrorCode::ReadOnly | ErrorCode::PermissionDenied => Self::ReadOnly,
+            ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Self::Busy,
+            _ => Self::Io,
+        }
+    }
 }
 
 impl JournalError {
+    /// Whether the same call may go through later, without anyone changing it: the disk refused,
+    /// and disks get space again. Every other error stays what it is.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Storage { .. })
+    }
+
     /// The error of a file operation.
     pub(crate) fn io(doing: &'static str, path: &Path, source: io::Error) -> Self {
-        use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-        let out_of_space = matches!(source.kind(), StorageFull | QuotaExceeded | FileTooLarge);
-        Self::Storage { doing, path: path.into(), out_of_space, source: source.into() }
+        let refusal = Refusal::of_io(&source);
+        Self::Storage { doing, path: path.into(), refusal, source: source.into() }
     }
 
     /// The error of a database operation.
@@ -221,12 +308,8 @@ impl JournalError {
         if is_damage(&source) {
             return Self::Damaged { path: path.into(), what: source.to_string() };
         }
-        let out_of_space = source.sqlite_error().is_some_and(|error| {
-            error.code == ErrorCode::DiskFull
-                // The shared-memory file could not grow: SQLite has no other name for it.
-                || error.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE
-        });
-        Self::Storage { doing, path: path.into(), out_of_space, source: source.into() }
+        let refusal = Refusal::of_sqlite(&source);
+        Self::Storage { doing, path: path.into(), refusal, source: source.into() }
     }
 
     /// The error of reading the row of record `seq`.
@@ -252,5 +335,52 @@ fn is_damage(error: &rusqlite::Error) -> bool {
         | rusqlite::Error::FromSqlConversionFailure(..)
         | rusqlite::Error::IntegralValueOutOfRange(..) => true,
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of_code(extended_code: i32) -> JournalError {
+        let error = rusqlite::ffi::Error::new(extended_code);
+        let error = rusqlite::Error::SqliteFailure(error, None);
+        JournalError::sqlite("append", Path::new("store"), error)
+    }
+
+    #[test]
+    fn a_refusal_of_the_disk_says_what_helps_and_may_pass() {
+        use rusqlite::ffi;
+        let io = |kind: io::ErrorKind| JournalError::io("append", Path::new("store"), kind.into());
+        for (error, expected) in [
+            (io(io::ErrorKind::StorageFull), Refusal::Full),
+            (io(io::ErrorKind::QuotaExceeded), Refusal::Full),
+            (io(io::ErrorKind::FileTooLarge), Refusal::Full),
+            (io(io::ErrorKind::ReadOnlyFilesystem), Refusal::ReadOnly),
+            (io(io::ErrorKind::PermissionDenied), Refusal::ReadOnly),
+            (io(io::ErrorKind::Other), Refusal::Io),
+            (of_code(ffi::SQLITE_FULL), Refusal::Full),
+            (of_code(ffi::SQLITE_IOERR_SHMSIZE), Refusal::Full),
+            (of_code(ffi::SQLITE_READONLY), Refusal::ReadOnly),
+            (of_code(ffi::SQLITE_BUSY), Refusal::Busy),
+            (of_code(ffi::SQLITE_IOERR_FSYNC), Refusal::Io),
+            (of_code(ffi::SQLITE_IOERR_WRITE), Refusal::Io),
+        ] {
+            let JournalError::Storage { refusal, .. } = &error else {
+                panic!("{error:?} is no refusal of the disk");
+            };
+            assert_eq!(*refusal, expected, "{error:?}");
+            assert!(error.may_pass());
+        }
+    }
+
+    #[test]
+    fn what_no_disk_can_mend_does_not_pass() {
+        for code in [rusqlite::ffi::SQLITE_CORRUPT, rusqlite::ffi::SQLITE_NOTADB] {
+            assert!(matches!(of_code(code), JournalError::Damaged { .. }));
+            assert!(!of_code(code).may_pass());
+        }
+        assert!(!JournalError::corrupt(3, Corruption::Changed).may_pass());
+        assert!(!JournalError::ReadOnly { path: "store".into() }.may_pass());
     }
 }

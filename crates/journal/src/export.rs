@@ -2,8 +2,9 @@
 //!
 //! One line per record, `{"seq", "leaf", "root", "body", "event"}`, with `leaf` its leaf hash,
 //! `root` the root of the tree up to and including it, `body` its bytes in hexadecimal and `event`
-//! whatever the caller shows of it; and a last line `{"head": {"size", "root"}}`. The root in each
-//! line makes the first bad record known, not only that there is one.
+//! whatever the caller shows of it; and a last line `{"head": {"size", "root"}, "signature"}`, the
+//! signature only where a key is given. The root in each line makes the first bad record known, not
+//! only that there is one.
 //!
 //! `event` is for the reader's eyes: no hash covers it. [`verify_export_events`] compares it with
 //! what the record gives; [`verify_export`] passes over it.
@@ -15,14 +16,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    Corruption, Head, Journal, JournalError, TreeHash, check, check::Checker, hex, merkle,
+    Corruption, Head, Journal, JournalError, SecretKey, SignedHead, TreeHash, check,
+    check::Checker, hex, merkle,
 };
 
 /// Shows a record as JSON, for people and tools.
 pub type Describe<'a> = &'a dyn Fn(Seq, &[u8]) -> Value;
 
 /// Records read from the journal at a time.
-const PAGE: usize = 1024;
+pub(crate) const PAGE: usize = 1024;
 
 #[derive(Serialize)]
 struct RecordLine {
@@ -31,12 +33,6 @@ struct RecordLine {
     root: TreeHash,
     body: String,
     event: Value,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct HeadLine {
-    head: Head,
 }
 
 /// A line as it is read: `E` is [`Value`] where the event matters.
@@ -49,7 +45,8 @@ struct ReadLine<E> {
     event: E,
 }
 
-/// Writes every record of `journal` to `out`, shown by `describe`, and returns the head written.
+/// Writes every record of `journal` to `out`, shown by `describe`, and the head, signed with `key`
+/// if there is one. Returns the head written.
 ///
 /// # Errors
 /// [`JournalError::Export`] if `out` refuses, [`JournalError::Corrupt`] if the journal is not what
@@ -58,7 +55,8 @@ pub fn export(
     journal: &dyn Journal,
     out: &mut dyn Write,
     describe: Describe<'_>,
-) -> Result<Head, JournalError> {
+    key: Option<&SecretKey>,
+) -> Result<SignedHead, JournalError> {
     let head = journal.head();
     let mut tree = merkle::Tree::new();
     while tree.size() < head.size {
@@ -77,13 +75,15 @@ pub fn export(
         }
     }
     check::same(&head, &tree.head())?;
-    write_line(out, &HeadLine { head })?;
+    let signed = key.map_or(head.into(), |key| key.sign(&head));
+    write_line(out, &signed)?;
     out.flush().map_err(write_error)?;
-    Ok(head)
+    Ok(signed)
 }
 
 /// Checks an export without its store and returns its head. With `against` (a head kept
-/// elsewhere) it must also be a continuation of that head; only that finds an export which somebody
+/// elsewhere) it must also be a continuation of that head; only that, or a key that vouches for the
+/// head returned ([`PublicKey::check`](crate::PublicKey::check)), finds an export which somebody
 /// computed anew from end to end.
 ///
 /// # Errors
@@ -92,7 +92,7 @@ pub fn export(
 pub fn verify_export(
     input: &mut dyn BufRead,
     against: Option<&Head>,
-) -> Result<Head, JournalError> {
+) -> Result<SignedHead, JournalError> {
     verify_lines::<serde::de::IgnoredAny>(input, against, &|_, _, _| true)
 }
 
@@ -105,7 +105,7 @@ pub fn verify_export_events(
     input: &mut dyn BufRead,
     against: Option<&Head>,
     describe: Describe<'_>,
-) -> Result<Head, JournalError> {
+) -> Result<SignedHead, JournalError> {
     verify_lines::<Value>(input, against, &|seq, body, event| describe(seq, body) == *event)
 }
 
@@ -113,13 +113,14 @@ fn verify_lines<E: for<'de> Deserialize<'de>>(
     input: &mut dyn BufRead,
     against: Option<&Head>,
     event_agrees: &dyn Fn(Seq, &[u8], &E) -> bool,
-) -> Result<Head, JournalError> {
+) -> Result<SignedHead, JournalError> {
     let mut checker = Checker::new(against)?;
     let mut line = Vec::new();
     while read_line(input, &mut line)? {
         let at = checker.size();
-        if let Ok(HeadLine { head }) = serde_json::from_slice(&line) {
-            return end(input, checker, &head);
+        if let Ok(signed) = serde_json::from_slice::<SignedHead>(&line) {
+            end(input, checker, &signed.head)?;
+            return Ok(signed);
         }
         let unreadable = || JournalError::corrupt(at, Corruption::Unreadable);
         let Ok(record) = serde_json::from_slice::<ReadLine<E>>(&line) else {
@@ -143,13 +144,13 @@ fn verify_lines<E: for<'de> Deserialize<'de>>(
 }
 
 /// The head line: nothing may follow it, and it must be the head of the records before it.
-fn end(input: &mut dyn BufRead, checker: Checker<'_>, head: &Head) -> Result<Head, JournalError> {
+fn end(input: &mut dyn BufRead, checker: Checker<'_>, head: &Head) -> Result<(), JournalError> {
     let (size, mut rest) = (checker.size(), Vec::new());
-    let head = checker.finish(head)?;
+    checker.finish(head)?;
     if read_line(input, &mut rest)? {
         return Err(JournalError::corrupt(size, Corruption::Inserted));
     }
-    Ok(head)
+    Ok(())
 }
 
 /// Whether record `seq` stands further down: then it was moved, not removed.
@@ -182,7 +183,7 @@ fn write_error(source: io::Error) -> JournalError {
 }
 
 /// Reads the next line that is not blank; false at the end.
-fn read_line(input: &mut dyn BufRead, line: &mut Vec<u8>) -> Result<bool, JournalError> {
+pub(crate) fn read_line(input: &mut dyn BufRead, line: &mut Vec<u8>) -> Result<bool, JournalError> {
     loop {
         line.clear();
         let read = input.read_until(b'\n', line);

@@ -31,18 +31,26 @@ mod hex;
 mod limits;
 mod memory;
 pub mod merkle;
+mod proof;
+mod sign;
+mod snapshot;
 mod sqlite;
 
 use std::sync::Arc;
 
 use libos_abi::{Digest, Seq};
 
-pub use error::{BlobDamage, Corruption, JournalError};
+use snapshot::NoSnapshots;
+
+pub use error::{BlobDamage, Corruption, JournalError, Refusal};
 pub use export::{Describe, export, verify_export, verify_export_events};
 pub use head::{BadHead, Head, TreeHash};
 pub use limits::Limits;
 pub use memory::MemoryJournal;
-pub use sqlite::{FORMAT, SqliteJournal};
+pub use proof::{Proof, ProofFault, Proved, Prover, verify_proofs};
+pub use sign::{Bytes, HeadSignature, KeyError, PublicKey, SecretKey, SignatureFault, SignedHead};
+pub use snapshot::{Snapshot, SnapshotInfo, Snapshots};
+pub use sqlite::{FORMAT, SqliteJournal, StoreStat};
 
 /// What is written in one go: all of it or nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -117,6 +125,24 @@ pub trait Journal: Send {
     /// The payloads, readable from any thread and also after the journal moved on.
     fn blobs(&self) -> Arc<dyn Blobs>;
 
+    /// Removes payloads for good, and bytes that no payload is left in, on behalf of the act with
+    /// this number; tells what the act has removed so far: a second call for an act that was cut
+    /// short goes on with it. Records keep naming the payloads by their digests. A journal need not
+    /// be able to: by default nothing is removed.
+    ///
+    /// # Errors
+    /// [`JournalError::CorruptBlob`] for a payload that should stay and is damaged,
+    /// [`JournalError::ReadOnly`], [`JournalError::Storage`]. Some of `digests` may be gone then,
+    /// each of them whole.
+    fn drop_blobs(&mut self, _act: u64, _digests: &[Digest]) -> Result<Dropped, JournalError> {
+        Ok(Dropped::default())
+    }
+
+    /// Where snapshots of what the records fold to are kept. A journal need not keep any.
+    fn snapshots(&self) -> Arc<dyn Snapshots> {
+        Arc::new(NoSnapshots)
+    }
+
     /// Hashes everything again and compares: every record with its stored leaf, the tree with every
     /// stored root, the records with `against` (a head kept elsewhere, of which the journal must
     /// be a continuation), every blob with its digest. Returns the head it proved.
@@ -132,14 +158,45 @@ pub trait Blobs: Send + std::marker::Sync {
     /// The bytes whose digest is `digest`, checked against it.
     ///
     /// # Errors
-    /// [`JournalError::BlobMissing`], [`JournalError::CorruptBlob`], [`JournalError::Storage`].
+    /// [`JournalError::BlobMissing`], [`JournalError::BlobDropped`], [`JournalError::CorruptBlob`],
+    /// [`JournalError::Storage`].
     fn get(&self, digest: &Digest) -> Result<Arc<[u8]>, JournalError>;
 
-    /// Whether `digest` was appended. The bytes are not read.
+    /// Whether `digest` was appended and not dropped since. The bytes are not read.
     ///
     /// # Errors
     /// [`JournalError::Storage`].
     fn contains(&self, digest: &Digest) -> Result<bool, JournalError>;
+
+    /// Every payload that is stored and its length in bytes.
+    ///
+    /// # Errors
+    /// [`JournalError::Storage`].
+    fn list(&self) -> Result<Vec<(Digest, u64)>, JournalError>;
+}
+
+/// What an act of compaction has removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Dropped {
+    /// Payloads.
+    pub blobs: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// The digest of their digests in order: which ones these were is kept in the store.
+    pub list: Digest,
+}
+
+impl Dropped {
+    /// The account of payloads given in the order of their digests.
+    fn of<'a>(dropped: impl IntoIterator<Item = (&'a Digest, u64)>) -> Self {
+        let (mut all, mut list) = (Self::default(), Vec::new());
+        for (digest, bytes) in dropped {
+            all.blobs += 1;
+            all.bytes += bytes;
+            list.extend_from_slice(&digest.0);
+        }
+        Self { list: Digest::of(&list), ..all }
+    }
 }
 
 /// Refuses a batch that no journal may take, before anything is changed.

@@ -15,16 +15,24 @@ pub struct Limits {
     pub lazy_bytes_max: usize,
     /// Lazy records held in memory: what a crash can lose, and the longest commit.
     pub lazy_records_max: usize,
+    /// Snapshots kept: the newest, and older ones for when it is damaged or too new.
+    pub snapshots_max: usize,
+}
+
+impl Limits {
+    /// The limits where nothing else is said.
+    pub const DEFAULT: Self = Self {
+        record_bytes_max: 16 << 20,
+        blob_bytes_max: 512 << 20,
+        segment_bytes_max: 64 << 20,
+        lazy_bytes_max: 8 << 20,
+        lazy_records_max: 16_384,
+        snapshots_max: 4,
+    };
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            record_bytes_max: 16 << 20,
-            blob_bytes_max: 512 << 20,
-            segment_bytes_max: 64 << 20,
-            lazy_bytes_max: 8 << 20,
-            lazy_records_max: 16_384,
-        }
+        Self::DEFAULT
     }
 }

@@ -3,17 +3,17 @@
 //! Owns nothing outside the process and survives nothing, but tells lazy from durable appends:
 //! [`MemoryJournal::crash`] gives what a machine would find after losing its power.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use libos_abi::{Digest, Seq};
 use parking_lot::RwLock;
 
 use crate::{
-    Batch, Blobs, Head, Journal, JournalError, Limits, Sync, admit, check::Checker, merkle,
-    merkle::Tree,
+    Batch, Blobs, Dropped, Head, Journal, JournalError, Limits, Snapshots, Sync, admit,
+    check::Checker, merkle, merkle::Tree, snapshot::MemorySnapshots,
 };
 
-type Contents = HashMap<Digest, Arc<[u8]>>;
+type Contents = BTreeMap<Digest, Arc<[u8]>>;
 
 /// A [`Journal`] that lives in memory.
 #[derive(Debug, Default)]
@@ -26,10 +26,15 @@ pub struct MemoryJournal {
     durable_records: usize,
     /// Blobs that a crash would lose.
     lazy_blobs: Vec<Digest>,
+    snapshots: Arc<MemorySnapshots>,
 }
 
 #[derive(Debug, Default)]
-struct MemoryBlobs(RwLock<Contents>);
+struct MemoryBlobs {
+    contents: RwLock<Contents>,
+    /// The digest and length of what was dropped, by act.
+    dropped: RwLock<BTreeMap<u64, BTreeMap<Digest, u64>>>,
+}
 
 impl MemoryJournal {
     /// An empty journal.
@@ -43,7 +48,7 @@ impl MemoryJournal {
     #[must_use]
     pub fn crash(mut self) -> Self {
         self.records.truncate(self.durable_records);
-        let mut contents = self.blobs.0.read().clone();
+        let mut contents = self.blobs.contents.read().clone();
         for digest in &self.lazy_blobs {
             contents.remove(digest);
         }
@@ -54,8 +59,12 @@ impl MemoryJournal {
             durable_records: self.records.len(),
             records: self.records,
             tree,
-            blobs: Arc::new(MemoryBlobs(RwLock::new(contents))),
+            blobs: Arc::new(MemoryBlobs {
+                contents: RwLock::new(contents),
+                dropped: RwLock::new(self.blobs.dropped.read().clone()),
+            }),
             lazy_blobs: Vec::new(),
+            snapshots: self.snapshots,
         }
     }
 }
@@ -67,7 +76,7 @@ impl Journal for MemoryJournal {
             self.tree.push(merkle::leaf_hash(record));
             self.records.push(record.clone());
         }
-        let mut contents = self.blobs.0.write();
+        let mut contents = self.blobs.contents.write();
         for (digest, bytes) in &batch.blobs {
             if contents.insert(*digest, Arc::clone(bytes)).is_none() {
                 self.lazy_blobs.push(*digest);
@@ -83,7 +92,9 @@ impl Journal for MemoryJournal {
     fn flush(&mut self) -> Result<Head, JournalError> {
         self.durable_records = self.records.len();
         self.lazy_blobs.clear();
-        Ok(self.head())
+        let head = self.head();
+        self.snapshots.durable.write().insert(head.size, head.root);
+        Ok(head)
     }
 
     fn head(&self) -> Head {
@@ -100,6 +111,22 @@ impl Journal for MemoryJournal {
         Arc::<MemoryBlobs>::clone(&self.blobs)
     }
 
+    fn drop_blobs(&mut self, act: u64, digests: &[Digest]) -> Result<Dropped, JournalError> {
+        self.flush()?;
+        let (mut contents, mut dropped) = (self.blobs.contents.write(), self.blobs.dropped.write());
+        let of_act = dropped.entry(act).or_default();
+        for digest in digests {
+            if let Some(bytes) = contents.remove(digest) {
+                of_act.insert(*digest, bytes.len() as u64);
+            }
+        }
+        Ok(Dropped::of(of_act.iter().map(|(digest, bytes)| (digest, *bytes))))
+    }
+
+    fn snapshots(&self) -> Arc<dyn Snapshots> {
+        Arc::<MemorySnapshots>::clone(&self.snapshots)
+    }
+
     fn verify(&self, against: Option<&Head>) -> Result<Head, JournalError> {
         let mut checker = Checker::new(against)?;
         for (seq, record) in (0..).zip(&self.records) {
@@ -112,10 +139,22 @@ impl Journal for MemoryJournal {
 
 impl Blobs for MemoryBlobs {
     fn get(&self, digest: &Digest) -> Result<Arc<[u8]>, JournalError> {
-        self.0.read().get(digest).cloned().ok_or(JournalError::BlobMissing { digest: *digest })
+        if let Some(bytes) = self.contents.read().get(digest) {
+            return Ok(Arc::clone(bytes));
+        }
+        let was_here = self.dropped.read().values().any(|dropped| dropped.contains_key(digest));
+        Err(match was_here {
+            true => JournalError::BlobDropped { digest: *digest },
+            false => JournalError::BlobMissing { digest: *digest },
+        })
     }
 
     fn contains(&self, digest: &Digest) -> Result<bool, JournalError> {
-        Ok(self.0.read().contains_key(digest))
+        Ok(self.contents.read().contains_key(digest))
+    }
+
+    fn list(&self) -> Result<Vec<(Digest, u64)>, JournalError> {
+        let contents = self.contents.read();
+        Ok(contents.iter().map(|(digest, bytes)| (*digest, bytes.len() as u64)).collect())
     }
 }

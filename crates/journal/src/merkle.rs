@@ -308,19 +308,26 @@ mod tests {
         (0..n).map(|i| i.to_string().into_bytes()).collect()
     }
 
-    /// The vectors of the Certificate Transparency reference implementation.
+    /// The records of the Certificate Transparency reference implementation, whose roots and proofs
+    /// stand below as published there.
+    const PUBLISHED: [&str; 8] = [
+        "",
+        "00",
+        "10",
+        "2021",
+        "3031",
+        "40414243",
+        "5051525354555657",
+        "606162636465666768696a6b6c6d6e6f",
+    ];
+
+    fn published_leaves() -> Vec<TreeHash> {
+        let bytes = PUBLISHED.iter().map(|record| crate::hex::decode(record).unwrap());
+        bytes.map(|record| leaf_hash(&record)).collect()
+    }
+
     #[test]
     fn known_roots() {
-        let records = [
-            "",
-            "00",
-            "10",
-            "2021",
-            "3031",
-            "40414243",
-            "5051525354555657",
-            "606162636465666768696a6b6c6d6e6f",
-        ];
         let roots = [
             "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
             "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
@@ -334,9 +341,78 @@ mod tests {
         ];
         let mut tree = Tree::new();
         assert_eq!(tree.root().to_string(), roots[0]);
-        for (record, root) in records.iter().zip(&roots[1..]) {
-            tree.push(leaf_hash(&crate::hex::decode(record).unwrap()));
+        for (leaf, root) in published_leaves().into_iter().zip(&roots[1..]) {
+            tree.push(leaf);
             assert_eq!(tree.root().to_string(), *root, "{} leaves", tree.size());
+        }
+    }
+
+    fn texts(proof: &[TreeHash]) -> Vec<String> {
+        proof.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn known_inclusion_proofs() {
+        const K1: &str = "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d";
+        const K2: &str = "fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125";
+        const K4: &str = "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7";
+        const C: &str = "5f083f0a1a33ca076a95279832580db3e0ef4584bdff1f54c8a360f50de3031e";
+        const E: &str = "bc1a0643b12e4d2d7c77918f44e0f4f79a838b6cf9ec5b5c283e1f4d88599e6b";
+        let known: [(u64, usize, &[&str]); 5] = [
+            (0, 1, &[]),
+            (
+                0,
+                8,
+                &[
+                    "96a296d224f285c67bee93c30f8a309157f0daa35dc5b87e410b78630a09cfc7",
+                    C,
+                    "6b47aaf29ee3c2af9af889bc1fb9254dabd31177f16232dd6aab035ca39bf6e4",
+                ],
+            ),
+            (5, 8, &[E, "ca854ea128ed050b41b35ffc1b87b8eb2bde461e9e3b5596ece6b9d5975a0ae0", K4]),
+            (2, 3, &[K2]),
+            (1, 5, &[K1, C, E]),
+        ];
+        let leaves = published_leaves();
+        for (index, size, expected) in known {
+            let proof = inclusion_proof(&leaves[..size], index).unwrap();
+            assert_eq!(texts(&proof), expected, "{index} in {size}");
+            let head = Head { size: size as u64, root: root_of(&leaves[..size]) };
+            assert!(verify_inclusion(&leaves[index as usize], index, &head, &proof));
+        }
+    }
+
+    #[test]
+    fn known_consistency_proofs() {
+        const C: &str = "5f083f0a1a33ca076a95279832580db3e0ef4584bdff1f54c8a360f50de3031e";
+        let known: [(u64, usize, &[&str]); 4] = [
+            (1, 1, &[]),
+            (
+                1,
+                8,
+                &[
+                    "96a296d224f285c67bee93c30f8a309157f0daa35dc5b87e410b78630a09cfc7",
+                    C,
+                    "6b47aaf29ee3c2af9af889bc1fb9254dabd31177f16232dd6aab035ca39bf6e4",
+                ],
+            ),
+            (
+                6,
+                8,
+                &[
+                    "0ebc5d3437fbe2db158b9f126a1d118e308181031d0a949f8dededebc558ef6a",
+                    "ca854ea128ed050b41b35ffc1b87b8eb2bde461e9e3b5596ece6b9d5975a0ae0",
+                    "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7",
+                ],
+            ),
+            (2, 5, &[C, "bc1a0643b12e4d2d7c77918f44e0f4f79a838b6cf9ec5b5c283e1f4d88599e6b"]),
+        ];
+        let leaves = published_leaves();
+        for (old, size, expected) in known {
+            let proof = consistency_proof(&leaves[..size], old).unwrap();
+            assert_eq!(texts(&proof), expected, "{old} and {size}");
+            let of = |size: usize| Head { size: size as u64, root: root_of(&leaves[..size]) };
+            assert!(verify_consistency(&of(old as usize), &of(size), &proof));
         }
     }
 

@@ -1,323 +1,333 @@
 //! The pure state of Object Memory.
 //!
-//! [`Memory`] folds object events. Its `plan_*` functions hold every refusal: they look at the
-//! state and give the event that a call makes, or why it makes none. They change nothing.
+//! [`State`] folds object events. What a call makes, or why it makes nothing, is said by the
+//! `plan_*` functions beside it; they look at the state and change nothing.
 
-use std::sync::Arc;
+use std::{ops::Deref, sync::Arc};
 
-use imbl::{OrdMap, OrdSet};
+use imbl::OrdMap;
 use libos_abi::{
-    Error, Fault, Json, ObjectId, Pid,
+    Digest, Error, Json, ObjectId, Pid,
     event::ObjectEvent,
-    namespace::{self, Entry, Namespace},
-    object::{self, FailureKind, ObjectInfo},
+    object::{FailureKind, Handle, Link, ObjectInfo, View},
 };
 use libos_port::Fold;
 use serde::Serialize;
 
-/// How much one call may ask of Object Memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// The bytes of a payload: the largest text one call may carry.
-    pub payload_bytes_max: u64,
-    /// The bytes of a type or name: they stay in memory and are shown on one line.
-    pub name_bytes_max: usize,
-    /// The parents of an object: the authority over each is decided in the same transaction.
-    pub parents_max: usize,
-}
+use crate::{
+    names::Names,
+    space::{Kept, Links, Space},
+    view::Views,
+};
 
-impl Default for Limits {
-    fn default() -> Self {
-        Self { payload_bytes_max: 1 << 20, name_bytes_max: 128, parents_max: 64 }
-    }
-}
-
-/// An object with its payload, which may be a reference to a blob and is never looked into.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct Kept {
-    pub(crate) info: ObjectInfo,
-    pub(crate) payload: Json,
-}
-
-/// Every object and every name.
+/// The state: behind one pointer, so that marking it to come back to copies a pointer.
 #[derive(Debug, Clone, Default, Serialize)]
-pub(crate) struct Memory {
-    /// The last id given; ids are never given twice.
-    last: u64,
-    objects: OrdMap<ObjectId, Arc<Kept>>,
-    /// The objects of each owner.
-    owned: OrdSet<(Pid, ObjectId)>,
-    /// The names in each namespace.
-    namespaces: OrdMap<String, OrdMap<String, ObjectId>>,
-}
+pub(crate) struct State(Arc<Memory>);
 
-impl Fold for Memory {
+impl Fold for State {
     type Event = ObjectEvent;
 
     fn apply(&mut self, event: &ObjectEvent) {
+        Arc::make_mut(&mut self.0).apply(event);
+    }
+}
+
+impl Deref for State {
+    type Target = Memory;
+    fn deref(&self) -> &Memory {
+        &self.0
+    }
+}
+
+/// Every space, every name, every view.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(crate) struct Memory {
+    pub(crate) spaces: OrdMap<Pid, Arc<Space>>,
+    /// The last number given in each space that is gone: a process may go on without its memory.
+    gone: OrdMap<Pid, u64>,
+    pub(crate) names: Names,
+    /// The links from one space into another. A copy of a space has none of them.
+    far: Links<ObjectId>,
+    pub(crate) views: Views,
+}
+
+impl Memory {
+    fn apply(&mut self, event: &ObjectEvent) {
         match event {
-            ObjectEvent::NamespaceCreated { namespace, by: _ } => {
-                self.namespaces.entry(namespace.clone()).or_default();
-            }
-            ObjectEvent::Created {
-                id,
-                r#type,
-                payload,
-                digest,
-                owner,
-                namespace,
-                name,
-                parents,
-                at_ms,
-            } => self.insert(Kept {
-                info: ObjectInfo {
-                    id: *id,
-                    r#type: r#type.clone(),
-                    version: 1,
-                    digest: *digest,
-                    bytes: payload.0.bytes(),
-                    owner: *owner,
-                    namespace: namespace.clone(),
-                    name: name.clone(),
-                    parents: parents.clone(),
-                    created_at_ms: *at_ms,
-                    updated_at_ms: *at_ms,
-                },
-                payload: payload.clone(),
-            }),
-            ObjectEvent::Updated { id, version, payload, digest, at_ms } => {
-                if let Some(kept) = self.objects.get_mut(id) {
-                    let kept = Arc::make_mut(kept);
-                    kept.info.version = *version;
-                    kept.info.digest = *digest;
-                    kept.info.bytes = payload.0.bytes();
-                    kept.info.updated_at_ms = *at_ms;
-                    kept.payload = payload.clone();
+            ObjectEvent::NamespaceCreated { namespace, by: _ } => self.names.make(namespace),
+            ObjectEvent::Created { payload, .. } => {
+                if let Some(info) = created(event) {
+                    self.put(Kept::new(info, payload.clone()));
                 }
             }
+            ObjectEvent::Updated { id, version, payload, digest, at_ms } => {
+                self.edit(*id, |kept| {
+                    changed(&mut kept.info, *version, *digest, *at_ms);
+                    kept.info.bytes = payload.0.bytes();
+                    kept.payload = payload.clone();
+                    kept.appended.clear();
+                });
+            }
+            ObjectEvent::Appended { id, version, entry, digest, at_ms } => {
+                self.edit(*id, |kept| {
+                    changed(&mut kept.info, *version, *digest, *at_ms);
+                    kept.info.bytes = kept.info.bytes.saturating_add(entry.0.bytes());
+                    kept.appended.push_back(entry.clone());
+                });
+            }
+            ObjectEvent::Released { id, at_ms } => self.edit(*id, |kept| {
+                kept.info.updated_at_ms = *at_ms;
+                kept.info.released = true;
+                kept.info.bytes = 0;
+                kept.payload = Json::default();
+                kept.appended.clear();
+            }),
             ObjectEvent::Deleted { id } => self.remove(*id),
+            ObjectEvent::Moved { from, to, at_ms } => self.carry(*from, *to, *at_ms),
+            ObjectEvent::Linked { from, relation, to } => self.connect(*from, relation, *to),
+            ObjectEvent::Unlinked { from, relation, to } => self.disconnect(*from, relation, *to),
+            ObjectEvent::ViewMade { id, owner, items, from, at_ms } => self.views.insert(View {
+                id: *id,
+                owner: *owner,
+                items: items.clone(),
+                from: *from,
+                at_ms: *at_ms,
+            }),
+            ObjectEvent::ViewDropped { id } => self.views.remove(*id),
+            ObjectEvent::SpaceForked { from, to } => self.fork(*from, *to),
+            ObjectEvent::SpaceMerged { from, into, on_conflict, at_ms } => {
+                self.merge(*from, *into, *on_conflict, *at_ms);
+            }
+            ObjectEvent::SpaceDropped { space } => self.drop_space(*space),
         }
     }
 }
 
+/// The object that an event makes.
+fn created(event: &ObjectEvent) -> Option<ObjectInfo> {
+    let ObjectEvent::Created {
+        id,
+        r#type,
+        payload,
+        digest,
+        namespace,
+        name,
+        parents,
+        tags,
+        immutable,
+        at_ms,
+    } = event
+    else {
+        return None;
+    };
+    Some(ObjectInfo {
+        id: *id,
+        r#type: r#type.clone(),
+        version: 1,
+        digest: *digest,
+        bytes: payload.0.bytes(),
+        owner: id.space,
+        namespace: namespace.clone(),
+        name: name.clone(),
+        parents: parents.clone(),
+        created_at_ms: *at_ms,
+        updated_at_ms: *at_ms,
+        tags: tags.clone(),
+        immutable: *immutable,
+        released: false,
+    })
+}
+
+fn changed(info: &mut ObjectInfo, version: u64, digest: Digest, at_ms: u64) {
+    info.version = version;
+    info.digest = digest;
+    info.updated_at_ms = at_ms;
+}
+
 impl Memory {
-    fn insert(&mut self, kept: Kept) {
-        let info = &kept.info;
-        if let (Some(namespace), Some(name)) = (&info.namespace, &info.name) {
-            let names = self.namespaces.entry(namespace.clone()).or_default();
-            names.insert(name.clone(), info.id);
-        }
-        self.last = self.last.max(info.id.0);
-        self.owned.insert((info.owner, info.id));
-        self.objects.insert(info.id, Arc::new(kept));
+    /// Whether the process has a memory.
+    pub(crate) fn has_space(&self, pid: Pid) -> bool {
+        self.spaces.contains_key(&pid)
     }
 
-    fn remove(&mut self, id: ObjectId) {
-        let Some(kept) = self.objects.remove(&id) else {
-            return;
-        };
-        self.owned.remove(&(kept.info.owner, id));
-        if let (Some(namespace), Some(name)) = (&kept.info.namespace, &kept.info.name)
-            && let Some(names) = self.namespaces.get_mut(namespace)
-        {
-            names.remove(name);
-        }
+    /// The memory of a process, if it has one.
+    pub(crate) fn space(&self, pid: Pid) -> Option<&Space> {
+        self.spaces.get(&pid).map(AsRef::as_ref)
     }
 
-    /// The object, for a caller whose authority over it was decided before.
-    pub(crate) fn get(&self, id: ObjectId) -> Result<&Kept, Error> {
-        self.objects
-            .get(&id)
-            .map(AsRef::as_ref)
-            .ok_or_else(|| FailureKind::NotFound.because(format!("there is no {id}")))
+    /// The memory of a process, made if it has none.
+    fn space_mut(&mut self, pid: Pid) -> &mut Space {
+        let gone = &mut self.gone;
+        let make = || Arc::new(Space::new(pid, gone.remove(&pid).unwrap_or_default()));
+        Arc::make_mut(self.spaces.entry(pid).or_insert_with(make))
+    }
+
+    /// The last number given in the space of a process.
+    pub(crate) fn last(&self, pid: Pid) -> u64 {
+        let gone = || self.gone.get(&pid).copied();
+        self.space(pid).map(|space| space.last).or_else(gone).unwrap_or_default()
+    }
+
+    /// The id that the next object of a process gets.
+    pub(crate) fn next(&self, space: Pid) -> ObjectId {
+        ObjectId { space, number: self.last(space).saturating_add(1) }
+    }
+
+    /// The object, if there is one.
+    pub(crate) fn find(&self, id: ObjectId) -> Option<&Kept> {
+        self.space(id.space)?.objects.get(&id.number).map(|slot| &**slot)
     }
 
     /// Whether the object is there.
     pub(crate) fn has(&self, id: ObjectId) -> bool {
-        self.objects.contains_key(&id)
+        self.find(id).is_some()
     }
 
-    /// The objects of `owner` (without one: all), of one type or of any, in the order of ids.
-    pub(crate) fn list(&self, owner: Option<Pid>, r#type: Option<&str>) -> Vec<ObjectInfo> {
-        let wanted = |kept: &Kept| r#type.is_none_or(|wanted| kept.info.r#type == wanted);
-        let info = |kept: &Arc<Kept>| wanted(kept).then(|| kept.info.clone());
-        match owner {
-            None => self.objects.values().filter_map(info).collect(),
-            Some(pid) => self
-                .owned
-                .range((pid, ObjectId(0))..=(pid, ObjectId(u64::MAX)))
-                .filter_map(|(_, id)| self.objects.get(id))
-                .filter_map(info)
-                .collect(),
-        }
+    /// The object, for a caller whose authority over it was decided before.
+    pub(crate) fn get(&self, id: ObjectId) -> Result<&Kept, Error> {
+        self.find(id).ok_or_else(|| FailureKind::NotFound.because(format!("there is no {id}")))
     }
 
-    /// The object a create makes and its event, if it may be made from `parents`.
-    pub(crate) fn plan_create(
+    /// An object as its own space shows it.
+    pub(crate) fn info(&self, id: ObjectId) -> Result<ObjectInfo, Error> {
+        self.get(id).map(|kept| kept.info_in(id.space))
+    }
+
+    /// A handle to an object.
+    pub(crate) fn handle(&self, id: ObjectId) -> Result<Handle, Error> {
+        let info = &self.get(id)?.info;
+        Ok(Handle { id, version: info.version, digest: info.digest })
+    }
+
+    /// The links that begin or end at an object, in order.
+    pub(crate) fn links_of(&self, id: ObjectId) -> Vec<Link> {
+        let here = |number| ObjectId { number, ..id };
+        let near = self.space(id.space).into_iter().flat_map(|space| {
+            space.links.touching(id.number, move |number| number == id.number).map(
+                move |(from, relation, to)| Link {
+                    from: here(from),
+                    relation: relation.clone(),
+                    to: here(to),
+                },
+            )
+        });
+        let mut links: Vec<Link> = near.chain(self.far_links(id, move |end| end == id)).collect();
+        links.sort_unstable();
+        links
+    }
+
+    fn far_links(
         &self,
-        call: &object::Create,
-        parents: Vec<ObjectId>,
-        limits: &Limits,
-        owner: Pid,
-        at_ms: u64,
-    ) -> Result<(ObjectId, ObjectEvent), Error> {
-        check_word("type", &call.r#type, limits)?;
-        check_payload(&call.payload, limits)?;
-        match (&call.namespace, &call.name) {
-            (None, None) => {}
-            (Some(namespace), Some(name)) => self.check_free(namespace, name, limits)?,
-            (None, Some(_)) => return Err(Fault::bad("a name needs a namespace").into()),
-            (Some(_), None) => return Err(Fault::bad("a namespace needs a name").into()),
+        first: ObjectId,
+        is_meant: impl Fn(ObjectId) -> bool + Copy,
+    ) -> impl Iterator<Item = Link> {
+        let links = self.far.touching(first, is_meant);
+        links.map(|(from, relation, to)| Link { from, relation: relation.clone(), to })
+    }
+
+    /// The links between a space and others.
+    pub(crate) fn far_links_of(&self, space: Pid) -> Vec<Link> {
+        let first = ObjectId { space, number: 0 };
+        self.far_links(first, move |end| end.space == space).collect()
+    }
+
+    /// Where the links that begin at an object end.
+    pub(crate) fn linked_from(&self, id: ObjectId) -> impl Iterator<Item = ObjectId> {
+        let near = self.space(id.space).into_iter();
+        near.flat_map(move |space| space.links.out_of(id.number))
+            .map(move |number| ObjectId { number, ..id })
+            .chain(self.far.out_of(id))
+    }
+
+    /// Whether two objects are connected so.
+    pub(crate) fn is_linked(&self, from: ObjectId, relation: &Arc<str>, to: ObjectId) -> bool {
+        match from.space == to.space {
+            true => self
+                .space(from.space)
+                .is_some_and(|space| space.links.contains(from.number, relation, to.number)),
+            false => self.far.contains(from, relation, to),
         }
-        let id = ObjectId(self.last + 1);
-        let created = ObjectEvent::Created {
-            id,
-            r#type: call.r#type.clone(),
-            payload: call.payload.clone(),
-            digest: call.payload.0.digest(),
-            owner,
-            namespace: call.namespace.clone(),
-            name: call.name.clone(),
-            parents,
-            at_ms,
+    }
+
+    /// Puts an object, at home in the space of its id, in its place, and its name in its.
+    pub(crate) fn put(&mut self, kept: Kept) {
+        self.names.bind(&kept.info);
+        self.space_mut(kept.info.id.space).put(kept);
+    }
+
+    fn edit(&mut self, id: ObjectId, change: impl FnOnce(&mut Kept)) {
+        if let Some(space) = self.spaces.get_mut(&id.space) {
+            Arc::make_mut(space).edit(id.number, change);
+        }
+    }
+
+    /// Removes an object, its name and its links.
+    pub(crate) fn remove(&mut self, id: ObjectId) {
+        let Ok(info) = self.info(id) else {
+            return;
         };
-        Ok((id, created))
+        for link in self.links_of(id) {
+            self.disconnect(link.from, &link.relation, link.to);
+        }
+        self.names.unbind(&info);
+        self.space_mut(id.space).objects.remove(&id.number);
     }
 
-    fn check_free(&self, namespace: &str, name: &str, limits: &Limits) -> Result<(), Error> {
-        check_word("name", name, limits)?;
-        let names = self.namespaces.get(namespace).ok_or_else(|| {
-            let detail = format!("there is no namespace `{namespace}`; make it first");
-            FailureKind::UnknownNamespace.because(detail)
-        })?;
-        match names.get(name) {
-            None => Ok(()),
-            Some(id) => {
-                let detail = format!("`{name}` in `{namespace}` is the name of {id}");
-                Err(FailureKind::NameTaken.because(detail))
-            }
+    /// Moves an object into another space; its name and its links come along.
+    fn carry(&mut self, from: ObjectId, to: ObjectId, at_ms: u64) {
+        let Ok(kept) = self.get(from) else {
+            return;
+        };
+        let mut kept = Kept { info: kept.info_in(from.space), ..kept.clone() };
+        let links = self.links_of(from);
+        self.remove(from);
+        kept.info.id = to;
+        kept.info.owner = to.space;
+        kept.info.updated_at_ms = at_ms;
+        self.put(kept);
+        let there = |end: ObjectId| if end == from { to } else { end };
+        for link in links {
+            self.connect(there(link.from), &link.relation, there(link.to));
         }
     }
 
-    /// What an update makes, if it may.
-    pub(crate) fn plan_update(
-        &self,
-        call: &object::Update,
-        limits: &Limits,
-        at_ms: u64,
-    ) -> Result<ObjectEvent, Error> {
-        let info = &self.get(call.id)?.info;
-        if let Some(expected) = call.expected_version.filter(|v| *v != info.version) {
-            let detail = format!("{} has version {}, not {expected}", call.id, info.version);
-            return Err(FailureKind::VersionConflict.because(detail));
-        }
-        check_payload(&call.payload, limits)?;
-        Ok(ObjectEvent::Updated {
-            id: call.id,
-            version: info.version + 1,
-            payload: call.payload.clone(),
-            digest: call.payload.0.digest(),
-            at_ms,
-        })
-    }
-
-    /// What the making of a namespace makes, if it may.
-    pub(crate) fn plan_namespace(
-        &self,
-        name: &str,
-        limits: &Limits,
-        by: Option<Pid>,
-    ) -> Result<ObjectEvent, Error> {
-        if let Some(what) = flaw(name, limits) {
-            let detail = format!("the name of a namespace {what}");
-            return Err(namespace::FailureKind::BadName.because(detail));
-        }
-        if self.namespaces.contains_key(name) {
-            let detail = format!("there is a namespace `{name}` already");
-            return Err(namespace::FailureKind::Exists.because(detail));
-        }
-        let namespace = name.to_owned();
-        Ok(ObjectEvent::NamespaceCreated { namespace, by })
-    }
-
-    fn names(&self, namespace: &str) -> Result<&OrdMap<String, ObjectId>, Error> {
-        self.namespaces.get(namespace).ok_or_else(|| {
-            let detail = format!("there is no namespace `{namespace}`");
-            namespace::FailureKind::NotFound.because(detail)
-        })
-    }
-
-    /// A namespace with the names in it.
-    pub(crate) fn namespace(&self, namespace: &str) -> Result<Namespace, Error> {
-        let entries =
-            self.names(namespace)?.iter().map(|(name, id)| Entry { name: name.clone(), id: *id });
-        Ok(Namespace { namespace: namespace.into(), entries: entries.collect() })
-    }
-
-    /// What a name stands for.
-    pub(crate) fn lookup(&self, namespace: &str, name: &str) -> Result<Entry, Error> {
-        let id = self.names(namespace)?.get(name).ok_or_else(|| {
-            let detail = format!("there is no `{name}` in `{namespace}`");
-            namespace::FailureKind::NotFound.because(detail)
-        })?;
-        Ok(Entry { name: name.into(), id: *id })
-    }
-}
-
-/// The parents a create names, each once.
-pub(crate) fn parents(call: &object::Create, limits: &Limits) -> Result<Vec<ObjectId>, Error> {
-    let named = call.parents.as_deref().unwrap_or_default();
-    if named.len() > limits.parents_max {
-        return Err(Fault::Limit {
-            what: "parents of an object".into(),
-            limit: limits.parents_max as u64,
-        }
-        .into());
-    }
-    let mut parents = Vec::with_capacity(named.len());
-    for parent in named {
-        if !parents.contains(parent) {
-            parents.push(*parent);
+    pub(crate) fn connect(&mut self, from: ObjectId, relation: &Arc<str>, to: ObjectId) {
+        match from.space == to.space {
+            true => self.space_mut(from.space).links.insert(from.number, relation, to.number),
+            false => self.far.insert(from, relation, to),
         }
     }
-    Ok(parents)
-}
 
-/// What is wrong with a type or name.
-fn flaw(word: &str, limits: &Limits) -> Option<String> {
-    if word.is_empty() {
-        Some("is empty".into())
-    } else if too_long(word, limits) {
-        Some(format!("is over {} bytes", limits.name_bytes_max))
-    } else if word.contains(char::is_control) {
-        Some("holds control characters".into())
-    } else {
-        None
+    pub(crate) fn disconnect(&mut self, from: ObjectId, relation: &Arc<str>, to: ObjectId) {
+        match from.space == to.space {
+            true => self.space_mut(from.space).links.remove(from.number, relation, to.number),
+            false => self.far.remove(from, relation, to),
+        }
     }
-}
 
-fn too_long(word: &str, limits: &Limits) -> bool {
-    word.len() > limits.name_bytes_max
-}
-
-fn check_word(what: &str, word: &str, limits: &Limits) -> Result<(), Error> {
-    let Some(flaw) = flaw(word, limits) else {
-        return Ok(());
-    };
-    let detail = format!("the {what} of an object {flaw}");
-    match too_long(word, limits) {
-        true => Err(FailureKind::TooLarge.because(detail)),
-        false => Err(Fault::bad(detail).into()),
+    /// Copies a space for a process that has none.
+    fn fork(&mut self, from: Pid, to: Pid) {
+        let copy = match self.space(from) {
+            Some(space) => space.copy_for(to),
+            None => Space::new(from, 0).copy_for(to),
+        };
+        self.spaces.insert(to, Arc::new(copy));
     }
-}
 
-fn check_payload(payload: &Json, limits: &Limits) -> Result<(), Error> {
-    let (bytes, max) = (payload.0.bytes(), limits.payload_bytes_max);
-    match bytes <= max {
-        true => Ok(()),
-        false => {
-            Err(FailureKind::TooLarge
-                .because(format!("the payload has {bytes} bytes; {max} may be")))
+    /// Takes a space out, with its links to others and its process's views.
+    pub(crate) fn take_space(&mut self, pid: Pid) -> Option<Arc<Space>> {
+        for link in self.far_links_of(pid) {
+            self.far.remove(link.from, &link.relation, link.to);
+        }
+        self.views.end(pid);
+        let space = self.spaces.remove(&pid)?;
+        self.gone.insert(pid, space.last);
+        Some(space)
+    }
+
+    fn drop_space(&mut self, pid: Pid) {
+        if let Some(space) = self.take_space(pid) {
+            space.made_here().for_each(|kept| self.names.unbind(&kept.info));
         }
     }
 }

@@ -1,9 +1,12 @@
-//! Object Memory: typed, versioned objects and the names for them.
+//! Object Memory: typed, versioned objects, the names for them, and views of them.
 //!
-//! Owns every object and namespace. An object belongs to the process that made it, which gets
-//! every right on it in the same transaction. A name stands for an id and opens nothing. It never
-//! looks into a payload and never decides about authority: the broker has decided before a call
-//! comes here, and for the parents of a new object the capability component is asked.
+//! Owns every object, namespace, link and view. Each process has a *space* of its own, over which
+//! it gets every right with its first object: one capability for the space, not one for each
+//! object. A space is a persistent map, so a copy of it costs the same for any size, and a merge
+//! costs what has changed. A name stands for an id and opens nothing. It never looks into a payload
+//! and never decides about authority: the broker has decided before a call comes here, and for the
+//! parents of a new object, the receiver of a transfer and what is searched or rendered the
+//! capability component is asked.
 //!
 //! ```
 //! use libos_objects::Objects;
@@ -11,24 +14,41 @@
 //!
 //! assert_eq!(Objects::default().manifest().serves, ["object", "namespace"]);
 //! ```
+//!
+//! Rules that the tables of the ABI do not say:
+//!
+//! - What is inside a copied space points into the copy: parents, and links among its own objects.
+//!   Links to other spaces and names stay with the original, and views are nobody else's.
+//! - A merge takes what the child has changed since it was copied: a new version, a payload given
+//!   up and a removal are changes. Links are no versions: those the child made are added, those it
+//!   took apart are removed.
+//! - An object that comes into another space keeps its name, its links and its age.
+//! - `link` and `unlink` tell of that one link: listing others takes the right to read.
+//! - A search in the space of another process gives what the caller may read of it.
 #![forbid(unsafe_code)]
 
 mod core;
+mod limits;
+mod materialize;
+mod merge;
+mod names;
+mod plan;
+mod query;
+mod serve;
+mod space;
+mod view;
 
-pub use crate::core::Limits;
+pub use crate::limits::Limits;
 
 use libos_abi::{
-    DenyReason, Digest, Effect, Event, Fault, GrantSpec, Need, ObjectId, Origin, Pattern, Reply,
-    Resource, Right, Syscall, capability,
-    event::ObjectEvent,
-    namespace::{self, Entry, Namespace},
-    object::{self, Handle, Object, ObjectInfo, Removed},
+    DenyReason, Digest, Event, Fault, GrantSpec, Need, ObjectId, Origin, Pattern, Pid, Reply,
+    Resource, Right, Syscall, capability, event::ObjectEvent, namespace, object,
 };
 use libos_port::{Component, Context, Manifest, Stop, Versioned};
 
-use crate::core::Memory;
+use crate::core::State;
 
-/// What the maker of an object may do to it.
+/// What a process may do in its own memory.
 const OWNER_RIGHTS: [Right; 7] = [
     Right::Read,
     Right::Write,
@@ -39,13 +59,13 @@ const OWNER_RIGHTS: [Right; 7] = [
     Right::Grant,
 ];
 
-/// How many times the authority over an own object may be handed on, one below the other.
+/// How many times the authority over own memory may be handed on, one below the other.
 const OWNER_DELEGABLE: u8 = 4;
 
 /// The component behind `object` and `namespace`.
 #[derive(Debug, Default)]
 pub struct Objects {
-    state: Versioned<Memory>,
+    state: Versioned<State>,
     limits: Limits,
 }
 
@@ -56,127 +76,49 @@ impl Objects {
         Self { state: Versioned::default(), limits }
     }
 
-    fn handle(&self, id: ObjectId) -> Result<Handle, Stop> {
-        let info = &self.state.get(id)?.info;
-        Ok(Handle { id, version: info.version, digest: info.digest })
-    }
-
-    /// That the caller can read an object it names as a parent. One that is gone and one that is
-    /// denied end in the same error.
-    fn check_parent(&self, cx: &mut dyn Context, id: ObjectId) -> Result<(), Stop> {
-        let need = Need { right: Right::Read, on: Resource::id("object", id) };
-        let explained =
-            cx.ask(capability::Explain { pid: None, right: need.right, on: need.on.clone() })?;
-        match explained.effect == Effect::Allow && self.state.has(id) {
-            true => Ok(()),
-            false => Err(Fault::denied(Some(need), DenyReason::NoGrant).into()),
-        }
-    }
-}
-
-impl<'c> object::Server<dyn Context + 'c, Stop> for Objects {
-    fn create(
+    /// Applies an event. If that gives `pid` a memory, it gets every right over it.
+    fn change_in(
         &mut self,
-        cx: &mut (dyn Context + 'c),
-        call: &object::Create,
-    ) -> Result<Handle, Stop> {
-        let Some(owner) = cx.caller().pid() else {
-            return Err(Fault::bad("an object belongs to a process; a host makes none").into());
-        };
-        let now_ms = cx.now_ms();
-        let parents = core::parents(call, &self.limits)?;
-        let (id, created) =
-            self.state.plan_create(call, parents.clone(), &self.limits, owner, now_ms)?;
-        for parent in parents {
-            self.check_parent(cx, parent)?;
+        cx: &mut dyn Context,
+        pid: Pid,
+        event: ObjectEvent,
+    ) -> Result<(), Stop> {
+        let had = self.state.has_space(pid);
+        self.state.change(cx, event);
+        if had || !self.state.has_space(pid) {
+            return Ok(());
         }
-        self.state.change(cx, created);
-        let on = Pattern::exact(&Resource::id("object", id));
-        let grant = GrantSpec::allow(on, OWNER_RIGHTS.into_iter().collect());
+        let grant = GrantSpec::allow(Pattern::space(pid), OWNER_RIGHTS.into_iter().collect());
         cx.ask(capability::Issue {
-            to: owner,
+            to: pid,
             grant: GrantSpec { delegable: OWNER_DELEGABLE, ..grant },
             origin: Origin::Kernel,
             binding: None,
         })?;
-        self.handle(id)
-    }
-
-    fn read(&mut self, _: &mut (dyn Context + 'c), call: &object::Read) -> Result<Object, Stop> {
-        let kept = self.state.get(call.id)?;
-        Ok(Object {
-            id: call.id,
-            r#type: kept.info.r#type.clone(),
-            version: kept.info.version,
-            payload: kept.payload.clone(),
-        })
-    }
-
-    fn update(
-        &mut self,
-        cx: &mut (dyn Context + 'c),
-        call: &object::Update,
-    ) -> Result<Handle, Stop> {
-        let event = self.state.plan_update(call, &self.limits, cx.now_ms())?;
-        self.state.change(cx, event);
-        self.handle(call.id)
-    }
-
-    fn list(
-        &mut self,
-        cx: &mut (dyn Context + 'c),
-        call: &object::List,
-    ) -> Result<object::Objects, Stop> {
-        let objects = self.state.list(cx.caller().pid(), call.r#type.as_deref());
-        Ok(object::Objects { objects })
-    }
-
-    fn delete(
-        &mut self,
-        cx: &mut (dyn Context + 'c),
-        call: &object::Delete,
-    ) -> Result<Removed, Stop> {
-        let id = self.state.get(call.id)?.info.id;
-        self.state.change(cx, ObjectEvent::Deleted { id });
-        Ok(Removed { id })
-    }
-
-    fn stat(
-        &mut self,
-        _: &mut (dyn Context + 'c),
-        call: &object::Stat,
-    ) -> Result<ObjectInfo, Stop> {
-        Ok(self.state.get(call.id)?.info.clone())
+        Ok(())
     }
 }
 
-impl<'c> namespace::Server<dyn Context + 'c, Stop> for Objects {
-    fn create(
-        &mut self,
-        cx: &mut (dyn Context + 'c),
-        call: &namespace::Create,
-    ) -> Result<Namespace, Stop> {
-        let by = cx.caller().pid();
-        let event = self.state.plan_namespace(&call.namespace, &self.limits, by)?;
-        self.state.change(cx, event);
-        Ok(self.state.namespace(&call.namespace)?)
-    }
+/// A right over an object.
+fn over(right: Right, id: ObjectId) -> Need {
+    Need { right, on: Resource::object(id) }
+}
 
-    fn list(
-        &mut self,
-        _: &mut (dyn Context + 'c),
-        call: &namespace::List,
-    ) -> Result<Namespace, Stop> {
-        Ok(self.state.namespace(&call.namespace)?)
-    }
+/// Whether a process has a right without a human being asked.
+fn may(cx: &mut dyn Context, pid: Pid, need: &Need) -> Result<bool, Stop> {
+    let Need { right, on } = need.clone();
+    Ok(cx.ask(capability::May { pid, right, on })?.allowed)
+}
 
-    fn lookup(
-        &mut self,
-        _: &mut (dyn Context + 'c),
-        call: &namespace::Lookup,
-    ) -> Result<Entry, Stop> {
-        Ok(self.state.lookup(&call.namespace, &call.name)?)
-    }
+/// The caller, for calls that make something of a process's own.
+fn owner(cx: &dyn Context) -> Result<Pid, Stop> {
+    let own = cx.caller().pid();
+    own.ok_or_else(|| Fault::bad("objects and views belong to processes; a host makes none").into())
+}
+
+/// The denial of a call whose demand does not say all that it needs.
+fn denied(need: Need) -> Stop {
+    Fault::denied(Some(need), DenyReason::NoGrant).into()
 }
 
 impl Component for Objects {

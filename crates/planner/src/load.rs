@@ -1,21 +1,21 @@
-//! Loading a script: every line checked, every child's script put in its place.
+//! Loading a script: every line checked, every script that it starts put in its place.
 
 use serde_json::Value;
 
 use crate::step::{self, Action};
 
-/// How many scripts may spawn one another, one below the other, the first one included: deeper is
+/// How many scripts may start one another, one below the other, the first one included: deeper is
 /// taken for a mistake.
 pub const LOAD_DEPTH_MAX: usize = 8;
 
-/// The most bytes of a loaded program: each child's text is in it, once for each spawn of it.
+/// The most bytes of a loaded program: the text of each script is in it, once for each start of it.
 pub const PROGRAM_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// A script that cannot be loaded: where and why.
 #[derive(Debug, thiserror::Error)]
 #[error("{}line {line}: {fault}", file_prefix(.file))]
 pub struct PlanError {
-    /// The file, by the name in `spawn.script`; `None` for the script that was given to [`load`].
+    /// The file, by the name in `script`; `None` for the script that was given to [`load`].
     pub file: Option<String>,
     /// The line, from 1.
     pub line: usize,
@@ -38,11 +38,11 @@ pub enum PlanFault {
         /// What is wrong.
         what: String,
     },
-    /// It has none of `call`, `tool`, `spawn`, `exit`.
-    #[error("a step needs one of `call`, `tool`, `spawn`, `exit`")]
+    /// It has none of `call`, `tool`, `spawn`, `fork`, `exec`, `exit`.
+    #[error("a step needs one of `call`, `tool`, `spawn`, `fork`, `exec`, `exit`")]
     NoAction,
     /// It has several of them.
-    #[error("a step has only one of `call`, `tool`, `spawn`, `exit`")]
+    #[error("a step has only one of `call`, `tool`, `spawn`, `fork`, `exec`, `exit`")]
     ManyActions,
     /// A key that its action does not take.
     #[error("`{key}` does not go with `{beside}`")]
@@ -83,16 +83,19 @@ pub enum PlanFault {
         /// What is wrong with it.
         what: String,
     },
-    /// `spawn` with both `script` and `program`.
-    #[error("`spawn` has only one of `script` and `program`")]
-    ScriptAndProgram,
+    /// Both `script` and `program`.
+    #[error("`{beside}` has only one of `script` and `program`")]
+    ScriptAndProgram {
+        /// The action.
+        beside: &'static str,
+    },
     /// A program at run time that still names a file: it was not loaded.
-    #[error("`spawn.script` names the file `{file}`: load the script before it is run")]
+    #[error("`script` names the file `{file}`: load the script before it is run")]
     NotLoaded {
         /// The file.
         file: String,
     },
-    /// The file of a child's script could not be read.
+    /// The file of a script could not be read.
     #[error("`{file}` cannot be read: {why}")]
     Unreadable {
         /// The file.
@@ -100,8 +103,8 @@ pub enum PlanFault {
         /// Why.
         why: String,
     },
-    /// A script that spawns itself, directly or through others.
-    #[error("`{file}` spawns itself: {chain}")]
+    /// A script that starts itself, directly or through others.
+    #[error("`{file}` starts itself: {chain}")]
     Cycle {
         /// The file.
         file: String,
@@ -109,10 +112,10 @@ pub enum PlanFault {
         chain: String,
     },
     /// More scripts one below the other than [`LOAD_DEPTH_MAX`].
-    #[error("scripts spawn one another more than {LOAD_DEPTH_MAX} deep")]
+    #[error("scripts start one another more than {LOAD_DEPTH_MAX} deep")]
     TooDeep,
     /// A program over [`PROGRAM_BYTES_MAX`].
-    #[error("with the scripts of its children the program has over {PROGRAM_BYTES_MAX} bytes")]
+    #[error("with the scripts that it starts the program has over {PROGRAM_BYTES_MAX} bytes")]
     TooLarge,
 }
 
@@ -130,9 +133,9 @@ impl From<serde_json::Error> for PlanFault {
 
 /// Checks a script and makes it self-contained.
 ///
-/// Every line is checked. Each `spawn` with a `script`, the name of a file, gets that file's text
-/// (which `resolve` gives) as its `program`, checked and made self-contained in the same way. Lines
-/// keep their numbers. Loading what was loaded changes nothing.
+/// Every line is checked. Each `spawn`, `fork` and `exec` with a `script`, the name of a file, gets
+/// that file's text (which `resolve` gives) as its `program`, checked and made self-contained in
+/// the same way. Lines keep their numbers. Loading what was loaded changes nothing.
 ///
 /// ```
 /// let mut files = |name: &str| match name {
@@ -201,15 +204,15 @@ impl Loader<'_> {
     }
 
     fn line(&mut self, line: usize, written: &str) -> Result<String, Stop> {
-        let loaded = match step::parse(line, written)?.action {
-            Action::Spawn { script: Some(file), .. } => self.file(file)?,
-            Action::Spawn { program: Some(program), .. } => self.below(&program)?,
+        let (key, loaded) = match step::parse(line, written)?.action {
+            Action::Start { key, script: Some(file), .. } => (key, self.file(file)?),
+            Action::Start { key, program: Some(program), .. } => (key, self.below(&program)?),
             _ => return Ok(written.to_owned()),
         };
         let mut value: Value = serde_json::from_str(written)?;
-        if let Some(spawn) = value["spawn"].as_object_mut() {
-            spawn.remove("script");
-            spawn.insert("program".into(), loaded.into());
+        if let Some(start) = value[key].as_object_mut() {
+            start.remove("script");
+            start.insert("program".into(), loaded.into());
         }
         Ok(value.to_string())
     }

@@ -25,16 +25,21 @@ pub const QUANTUM_STEPS_MAX: usize = 64;
 /// | `{"call":"fs.read","args":{"path":"a.txt"},"save":"a"}` | a system call |
 /// | `{"tool":"read_file","args":{"path":"a.txt"}}` | a tool: the system call `tool.call` |
 /// | `{"spawn":{"goal":"..","program":"..","grants":[..]},"save":"w"}` | a child with a script |
+/// | `{"fork":{"goal":"..","mode":"copy","program":".."},"save":"f"}` | a forked child |
+/// | `{"exec":{"image":"..","program":"..","keep":["cap-3"]}}` | goes on as another image |
 /// | `{"exit":{"result":"${o.id}","message":"..","failed":false}}` | ends the plan |
 ///
 /// - `save` keeps the reply under a name: `"${a.text}"` in a later step becomes that value with its
-///   type; within a longer text it becomes text. `$${` stands for `${`. The text of a child's
-///   program is left alone.
+///   type; within a longer text it becomes text. `$${` stands for `${`. The text of a `program` is
+///   left alone.
 /// - `expect` names the outcomes that the plan goes on from: `"ok"`, an error code, or a list of
 ///   them. Any other outcome ends the process as failed, with the error's code, or with
 ///   `expectation` where an error was expected.
 /// - Without `expect` the plan goes on whatever happens; a name saved under then holds
-///   `{"error":{"code":..,"message":..}}`.
+///   `{"error":{"code":..,"message":..}}`. Where an interrupt took the place of the step, the error
+///   also has `interrupted`, with the `message`, the sender in `from` and the `text`; the step can
+///   be written a second time.
+/// - An `exec` that is done is the last step: what follows belongs to no one.
 /// - `note` is a comment.
 ///
 /// A reference that leads nowhere (`bad_reference`) and a call whose arguments do not fit
@@ -96,7 +101,7 @@ async fn run(turn: &Turn) -> Result<QuantumEnd, QuantumEnd> {
 fn parsed(lines: &[(usize, &str)]) -> Result<Vec<Step>, QuantumEnd> {
     let parse = |&(line, text): &(usize, &str)| {
         let step = step::parse(line, text).and_then(|step| match step.action {
-            Action::Spawn { script: Some(file), .. } => Err(PlanFault::NotLoaded { file }),
+            Action::Start { script: Some(file), .. } => Err(PlanFault::NotLoaded { file }),
             _ => Ok(step),
         });
         step.map_err(|fault| failed(BAD_MESSAGE, format!("line {line}: {fault}")))
@@ -161,10 +166,16 @@ impl Ended {
 
     fn into_saved(self) -> Value {
         let code = self.code();
-        match (self.message(), self) {
-            (_, Self::Ok(value)) => value,
-            (message, _) => json!({ "error": { "code": code, "message": message } }),
+        let mut error = json!({ "code": code, "message": self.message() });
+        match self {
+            Self::Ok(value) => return value,
+            Self::Refused(Error::Fault(Fault::Interrupted { message, from, text })) => {
+                let interrupted = json!({ "message": message, "from": from, "text": text });
+                error["interrupted"] = interrupted;
+            }
+            Self::Refused(_) | Self::Mistake { .. } => {}
         }
+        json!({ "error": error })
     }
 }
 
@@ -172,18 +183,22 @@ impl Ended {
 async fn perform(step: &Step, port: &dyn Port, saved: &mut Saved) -> Result<(), QuantumEnd> {
     let (name, args) = match &step.action {
         Action::Exit(args) => return Err(exit(step, args, saved)),
-        Action::Call { name, args } => (name.as_str(), substitute(args, saved)),
-        Action::Spawn { program, args, .. } => {
+        Action::Call { name, args } => (name.clone(), substitute(args, saved)),
+        Action::Start { key, program, args, .. } => {
             let args = substitute(args, saved).map(|args| with_program(args, program.as_deref()));
-            ("process.spawn", args)
+            (format!("process.{key}"), args)
         }
     };
-    let ended = match args.map(|args| Syscall::from_json(name, args)) {
+    let ended = match args.map(|args| Syscall::from_json(&name, args)) {
         Ok(Ok(call)) => answered(port.submit(call).await),
         Ok(Err(error)) => Ended::Mistake { code: BAD_MESSAGE, message: error.to_string() },
         Err(error) => mistaken(&error),
     };
     judge(step, &ended)?;
+    if name == "process.exec" && matches!(ended, Ended::Ok(_)) {
+        // The process has another program now, which begins with nothing kept.
+        return Err(QuantumEnd::Continue { state: String::new() });
+    }
     if let Some(name) = &step.save {
         saved.insert(name.clone(), ended.into_saved());
     }

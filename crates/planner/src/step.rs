@@ -26,9 +26,9 @@ pub(crate) struct Step {
 pub(crate) enum Action {
     /// A system call.
     Call { name: String, args: Value },
-    /// A child whose planner runs `program`, a text in which references are the child's own, or
-    /// that of the file `script`, which is not loaded yet.
-    Spawn { script: Option<String>, program: Option<String>, args: Value },
+    /// A spawn, fork or exec whose planner runs `program`, a text in which references are its own,
+    /// or that of the file `script`, which is not loaded yet.
+    Start { key: &'static str, script: Option<String>, program: Option<String>, args: Value },
     /// The end of the plan.
     Exit(Value),
 }
@@ -40,6 +40,8 @@ struct Written {
     call: Option<String>,
     tool: Option<String>,
     spawn: Option<WrittenSpawn>,
+    fork: Option<WrittenFork>,
+    exec: Option<WrittenExec>,
     exit: Option<WrittenExit>,
     args: Option<Map<String, Value>>,
     save: Option<String>,
@@ -48,17 +50,38 @@ struct Written {
     _note: Option<IgnoredAny>,
 }
 
-/// A spawn as it is written. `script` names a file; loading replaces it by `program`, its text.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WrittenSpawn {
-    goal: Value,
-    script: Option<String>,
-    program: Option<String>,
-    grants: Option<Value>,
-    image: Option<Value>,
-    cwd: Option<Value>,
-    budget: Option<Value>,
+/// Steps that start a program, as they are written: the arguments of their call, those that it
+/// must have first. Instead of a planner there is `script`, the name of a file, which loading
+/// replaces by `program`, its text.
+macro_rules! starts {
+    ($($name:ident $key:literal { $($must:ident)*; $($may:ident)* })*) => {$(
+        #[derive(Serialize, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct $name {
+            $($must: Value,)*
+            #[serde(skip_serializing)]
+            script: Option<String>,
+            #[serde(skip_serializing)]
+            program: Option<String>,
+            $(#[serde(skip_serializing_if = "Option::is_none")]
+            $may: Option<Value>,)*
+        }
+
+        impl $name {
+            fn action(mut self) -> Result<Action, PlanFault> {
+                let (script, program) = (self.script.take(), self.program.take());
+                if script.is_some() && program.is_some() {
+                    return Err(PlanFault::ScriptAndProgram { beside: $key });
+                }
+                Ok(Action::Start { key: $key, script, program, args: serde_json::to_value(self)? })
+            }
+        }
+    )*};
+}
+starts! {
+    WrittenSpawn "spawn" { goal; grants image cwd budget manifest schedule }
+    WrittenFork "fork" { goal mode; roots grants cwd budget manifest schedule }
+    WrittenExec "exec" { image; goal keep keep_objects }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -99,22 +122,34 @@ pub(crate) fn parse(line: usize, text: &str) -> Result<Step, PlanFault> {
         return Err(PlanFault::BadName { name: name.clone() });
     }
     let args = written.args;
-    let action = match (written.call, written.tool, written.spawn, written.exit) {
-        (Some(name), None, None, None) => call(name, args)?,
-        (None, Some(name), None, None) => tool(name, args),
-        (None, None, Some(_), None) if args.is_some() => {
-            return Err(PlanFault::Misplaced { key: "args", beside: "spawn" });
+    let misplaced =
+        |keys: &[(&'static str, bool)], beside| match keys.iter().find(|(_, is_there)| *is_there) {
+            Some((key, _)) => Err(PlanFault::Misplaced { key, beside }),
+            None => Ok(()),
+        };
+    let Written { call: name, tool: tool_name, spawn, fork, exec, exit, .. } = written;
+    let action = match (name, tool_name, spawn, fork, exec, exit) {
+        (Some(name), None, None, None, None, None) => call(name, args)?,
+        (None, Some(name), None, None, None, None) => tool(name, args),
+        (None, None, Some(spawn), None, None, None) => {
+            misplaced(&[("args", args.is_some())], "spawn")?;
+            spawn.action()?
         }
-        (None, None, Some(written), None) => spawn(written)?,
-        (None, None, None, Some(written)) => {
-            let misplaced =
+        (None, None, None, Some(fork), None, None) => {
+            misplaced(&[("args", args.is_some())], "fork")?;
+            fork.action()?
+        }
+        (None, None, None, None, Some(exec), None) => {
+            misplaced(&[("args", args.is_some())], "exec")?;
+            exec.action()?
+        }
+        (None, None, None, None, None, Some(exit)) => {
+            let keys =
                 [("args", args.is_some()), ("save", save.is_some()), ("expect", expect.is_some())];
-            if let Some((key, _)) = misplaced.into_iter().find(|(_, is_there)| *is_there) {
-                return Err(PlanFault::Misplaced { key, beside: "exit" });
-            }
-            Action::Exit(serde_json::to_value(written)?)
+            misplaced(&keys, "exit")?;
+            Action::Exit(serde_json::to_value(exit)?)
         }
-        (None, None, None, None) => return Err(PlanFault::NoAction),
+        (None, None, None, None, None, None) => return Err(PlanFault::NoAction),
         _ => return Err(PlanFault::ManyActions),
     };
     let step = Step { line, action, save, expect };
@@ -138,27 +173,6 @@ fn tool(name: String, args: Option<Map<String, Value>>) -> Action {
         name: "tool.call".into(),
         args: serde_json::json!({ "name": name, "args": args.unwrap_or_default() }),
     }
-}
-
-fn spawn(written: WrittenSpawn) -> Result<Action, PlanFault> {
-    if written.script.is_some() && written.program.is_some() {
-        return Err(PlanFault::ScriptAndProgram);
-    }
-    let optional = [
-        ("grants", written.grants),
-        ("image", written.image),
-        ("cwd", written.cwd),
-        ("budget", written.budget),
-    ];
-    let mut args = Map::from_iter([("goal".to_owned(), written.goal)]);
-    for (key, value) in optional {
-        args.extend(value.map(|value| (key.to_owned(), value)));
-    }
-    Ok(Action::Spawn {
-        script: written.script,
-        program: written.program,
-        args: Value::Object(args),
-    })
 }
 
 fn expected(written: WrittenExpect) -> Result<Vec<String>, PlanFault> {
@@ -192,7 +206,7 @@ fn is_name(name: &str) -> bool {
 impl Step {
     /// Checks that its references close.
     fn check_references(&self) -> Result<(), PlanFault> {
-        let (Action::Call { args, .. } | Action::Spawn { args, .. } | Action::Exit(args)) =
+        let (Action::Call { args, .. } | Action::Start { args, .. } | Action::Exit(args)) =
             &self.action;
         reference::check(args).map_err(|error| PlanFault::BadReference { what: error.to_string() })
     }
@@ -204,8 +218,34 @@ impl Step {
                 format!("tool {}", args["name"].as_str().unwrap_or_default())
             }
             Action::Call { name, .. } => name.clone(),
-            Action::Spawn { .. } => "spawn".into(),
+            Action::Start { key, .. } => (*key).into(),
             Action::Exit(_) => "exit".into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// The keys of a step as the error for an unknown one lists them.
+    fn keys(key: &str) -> BTreeSet<String> {
+        let text = format!("{{\"{key}\":{{\"?\":1}}}}");
+        let Err(fault) = parse(1, &text) else { panic!("`?` is no key") };
+        let fault = fault.to_string();
+        fault.split('`').skip(3).step_by(2).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_step_that_starts_a_program_takes_the_arguments_of_its_call() {
+        for key in ["spawn", "fork", "exec"] {
+            let info = libos_abi::find(&format!("process.{key}")).expect("it is in the table");
+            let args = info.args.iter().map(|arg| arg.name.to_owned());
+            let mut expected: BTreeSet<_> = args.filter(|name| name != "planner").collect();
+            expected.extend(["script".to_owned(), "program".to_owned()]);
+            assert_eq!(keys(key), expected, "{key}");
         }
     }
 }

@@ -58,6 +58,8 @@ async fn run(program: Program, port: &dyn Port) -> Result<ObjectId, Error> {
         name: None,
         namespace: None,
         parents: None,
+        tags: None,
+        immutable: None,
     };
     Ok(port.call(call).await?.id)
 }

@@ -9,7 +9,8 @@ use std::{
 };
 
 use libos_abi::{
-    Digest, Error, Fault, Json, ObjectId, Outcome, Pid, Reply, Syscall, fs, object, process, tool,
+    Digest, Error, Fault, Json, MessageId, ObjectId, Outcome, Pid, Reply, Syscall, fs, object,
+    process, tool,
 };
 use libos_planner::{LOAD_DEPTH_MAX, NonePlanner, ScriptPlanner, WorkflowPlanner, load, standard};
 use libos_port::{BoxFuture, Planner, Port, QuantumEnd, Turn};
@@ -82,6 +83,20 @@ fn world(_: usize, call: &Syscall) -> Outcome {
             Ok(process::Reply::Spawn(process::Made { pid: Pid(2), capabilities: Vec::new() })
                 .into())
         }
+        Syscall::Process(process::Call::Fork(_)) => {
+            Ok(process::Reply::Fork(process::Made { pid: Pid(3), capabilities: Vec::new() }).into())
+        }
+        Syscall::Process(process::Call::Exec(exec)) if exec.image == "worker" => {
+            let state = process::ProcessState::Runnable;
+            Ok(process::Reply::Exec(process::StateReply { state }).into())
+        }
+        Syscall::Process(process::Call::Exec(_)) => {
+            Err(process::FailureKind::UnknownImage.because("no such image"))
+        }
+        Syscall::Tool(tool::Call::CallTool(call)) if call.name == "interrupted" => {
+            let (message, from) = (MessageId(4), Some(Pid(9)));
+            Err(Fault::Interrupted { message, from, text: "look here".into() }.into())
+        }
         Syscall::Tool(tool::Call::CallTool(call)) if call.name == "echo" => {
             let result = call.args.clone();
             Ok(tool::Reply::CallTool(tool::ToolResult { result }).into())
@@ -93,7 +108,7 @@ fn world(_: usize, call: &Syscall) -> Outcome {
 
 fn handle(payload: &Json) -> Reply {
     object::Reply::Create(object::Handle {
-        id: ObjectId(5),
+        id: ObjectId::new(1, 5),
         version: 1,
         digest: payload.0.digest(),
     })
@@ -165,8 +180,8 @@ fn exit_ends_the_plan_with_its_result() {
     assert_eq!(
         end,
         QuantumEnd::Exit {
-            result: Some(ObjectId(5)),
-            message: Some("made obj-5".into()),
+            result: Some(ObjectId::new(1, 5)),
+            message: Some("made obj-1.5".into()),
             failed: false,
             code: None,
         }
@@ -184,7 +199,10 @@ fn an_exit_that_makes_no_sense_fails() {
     let (end, _) = run(r#"{"exit":{"result":"five"}}"#);
     assert_eq!(
         end,
-        badly("bad_message", "line 1: exit: `five` is no object id; such an id looks like `obj-1`"),
+        badly(
+            "bad_message",
+            "line 1: exit: `five` is no object id; such an id looks like `obj-1.1`"
+        ),
     );
 }
 
@@ -206,6 +224,57 @@ fn a_spawn_runs_its_program_and_leaves_its_references_alone() {
     assert_eq!(args["budget"]["syscalls"], 9);
     assert_eq!(calls[2].1["planner"], Value::Null);
     assert_eq!(calls[3].1["args"]["pid"], "p2");
+}
+
+#[test]
+fn a_fork_is_a_child_like_a_spawn() {
+    let (end, calls) = run(
+        r#"{"fork":{"goal":"g","mode":"speculative","program":"{\"tool\":\"echo\",\"args\":{\"x\":\"${mine}\"}}","budget":{"bytes":9}},"save":"f"}
+           {"fork":{"goal":"the same plan","mode":"worker","roots":["obj-1.1"]}}
+           {"call":"process.merge","args":{"pid":"${f.pid}"},"expect":"unsupported"}"#,
+    );
+    assert_eq!(end, well());
+    let (name, args) = &calls[0];
+    assert_eq!((name.as_str(), &args["mode"]), ("process.fork", &json!("speculative")));
+    let program = r#"{"tool":"echo","args":{"x":"${mine}"}}"#;
+    assert_eq!(args["planner"], json!({"kind": "script", "program": program}));
+    assert_eq!(args["budget"]["bytes"], 9);
+    assert_eq!(calls[1].1["planner"], Value::Null, "it goes on with the caller's program");
+    assert_eq!(calls[2].1["pid"], "p3");
+}
+
+#[test]
+fn a_plan_that_goes_on_as_another_image_ends_without_ending_its_process() {
+    let exec = r#"{"exec":{"image":"worker","program":"{\"exit\":{}}","keep":["cap-1"]}}"#;
+    let direct = r#"{"call":"process.exec","args":{"image":"worker"}}"#;
+    for exec in [exec, direct] {
+        let (end, calls) = run(&format!("{exec}\n{{\"tool\":\"echo\"}}"));
+        assert_eq!(end, QuantumEnd::Continue { state: String::new() });
+        assert_eq!(calls.len(), 1);
+        assert_eq!(calls[0].0, "process.exec");
+    }
+    let (_, calls) = run(exec);
+    let planner = json!({"kind": "script", "program": "{\"exit\":{}}"});
+    assert_eq!((&calls[0].1["planner"], &calls[0].1["keep"]), (&planner, &json!(["cap-1"])));
+    // Refused, the plan goes on.
+    let (end, calls) = run(r#"{"exec":{"image":"none"},"expect":"unknown_image"}
+           {"tool":"echo"}"#);
+    assert_eq!((end, calls.len()), (well(), 2));
+}
+
+#[test]
+fn a_plan_goes_on_from_an_interrupt_and_knows_what_it_said() {
+    let (end, calls) = run(r#"{"tool":"interrupted","save":"i"}
+           {"tool":"echo","args":{"said":"${i.error.interrupted.text}","to":"${i.error.interrupted.from}","re":"${i.error.interrupted.message}","code":"${i.error.code}"}}
+           {"tool":"interrupted","expect":["ok","interrupted"]}
+           {"tool":"echo"}"#);
+    assert_eq!((end, calls.len()), (well(), 4));
+    let args = json!({"said": "look here", "to": "p9", "re": "msg-4", "code": "interrupted"});
+    assert_eq!(calls[1].1["args"], args);
+    let (end, _) = run(r#"{"tool":"interrupted","expect":"ok"}"#);
+    let message = "line 1: tool interrupted: expected ok, got interrupted: interrupted by msg-4: \
+                   look here";
+    assert_eq!(end, badly("interrupted", message));
 }
 
 #[test]
@@ -279,8 +348,7 @@ fn a_malformed_program_or_state_fails_before_any_call() {
     let message = "line 2: there is no call `clock.nwo`; did you mean `clock.now`?";
     assert_eq!((end, calls), (badly("bad_message", message), vec![]));
     let (end, _) = run(r#"{"spawn":{"goal":"g","script":"child.jsonl"}}"#);
-    let message = "line 1: `spawn.script` names the file `child.jsonl`: load the script before \
-                   it is run";
+    let message = "line 1: `script` names the file `child.jsonl`: load the script before it is run";
     assert_eq!(end, badly("bad_message", message));
     let stage = Stage::new(world);
     let end = quantum(&ScriptPlanner, &stage, "", "{}");
@@ -346,7 +414,12 @@ fn a_workflow_leaves_the_result_of_its_tool_as_an_object() {
     let end = quantum(&WorkflowPlanner, &stage, r#"{"tool":"echo","args":{"a":1}}"#, "");
     assert_eq!(
         end,
-        QuantumEnd::Exit { result: Some(ObjectId(5)), message: None, failed: false, code: None }
+        QuantumEnd::Exit {
+            result: Some(ObjectId::new(1, 5)),
+            message: None,
+            failed: false,
+            code: None
+        }
     );
     let calls = stage.calls();
     assert_eq!(calls[0], ("tool.call".into(), json!({"name": "echo", "args": {"a": 1}})));
@@ -397,13 +470,13 @@ fn load_tells_line_and_column_of_what_is_no_json() {
 fn load_refuses_unknown_and_repeated_keys() {
     refuses(
         "#\n{\"call\":\"clock.now\",\"arg\":{}}",
-        "line 2: column 25: unknown field `arg`, expected one of `call`, `tool`, `spawn`, `exit`, \
-         `args`, `save`, `expect`, `note`",
+        "line 2: column 25: unknown field `arg`, expected one of `call`, `tool`, `spawn`, `fork`, \
+         `exec`, `exit`, `args`, `save`, `expect`, `note`",
     );
     refuses(
         "{\"spawn\":{\"goal\":\"g\",\"budgets\":{}}}",
         "line 1: column 30: unknown field `budgets`, expected one of `goal`, `script`, `program`, \
-         `grants`, `image`, `cwd`, `budget`",
+         `grants`, `image`, `cwd`, `budget`, `manifest`, `schedule`",
     );
     refuses(
         "{\"exit\":{\"ok\":true}}",
@@ -418,15 +491,24 @@ fn load_refuses_unknown_and_repeated_keys() {
 
 #[test]
 fn load_wants_exactly_one_action() {
-    refuses("{\"args\":{}}", "line 1: a step needs one of `call`, `tool`, `spawn`, `exit`");
+    refuses(
+        "{\"args\":{}}",
+        "line 1: a step needs one of `call`, `tool`, `spawn`, `fork`, `exec`, `exit`",
+    );
     refuses(
         "{\"call\":\"fs.read\",\"tool\":\"read_file\"}",
-        "line 1: a step has only one of `call`, `tool`, `spawn`, `exit`",
+        "line 1: a step has only one of `call`, `tool`, `spawn`, `fork`, `exec`, `exit`",
     );
     refuses("{\"exit\":{},\"save\":\"x\"}", "line 1: `save` does not go with `exit`");
     refuses("{\"exit\":{},\"expect\":\"ok\"}", "line 1: `expect` does not go with `exit`");
     refuses("{\"spawn\":{\"goal\":\"g\"},\"args\":{}}", "line 1: `args` does not go with `spawn`");
     refuses("{\"spawn\":{}}", "line 1: column 11: missing field `goal`");
+    refuses("{\"fork\":{\"goal\":\"g\"}}", "line 1: column 20: missing field `mode`");
+    refuses("{\"exec\":{\"image\":\"i\"},\"args\":{}}", "line 1: `args` does not go with `exec`");
+    refuses(
+        "{\"fork\":{\"goal\":\"g\",\"mode\":\"copy\",\"script\":\"a\",\"program\":\"\"}}",
+        "line 1: `fork` has only one of `script` and `program`",
+    );
     refuses(
         "{\"spawn\":{\"goal\":\"g\",\"script\":\"a\",\"program\":\"\"}}",
         "line 1: `spawn` has only one of `script` and `program`",
@@ -481,6 +563,14 @@ fn load_embeds_the_scripts_of_children_and_keeps_line_numbers() {
     let line: Value = serde_json::from_str(child.lines().nth(1).unwrap()).unwrap();
     assert_eq!(line["spawn"]["program"], "{\"tool\":\"t\",\"args\":{\"x\":\"${y}\"}}");
     assert_eq!(load(&program, &mut no_files).unwrap(), program, "loading is idempotent");
+    for key in ["fork", "exec"] {
+        let text = format!(
+            "{{\"{key}\":{{\"script\":\"grandchild\",{}}}}}",
+            if key == "fork" { "\"goal\":\"g\",\"mode\":\"copy\"" } else { "\"image\":\"i\"" }
+        );
+        let line: Value = serde_json::from_str(&load(&text, &mut files).unwrap()).unwrap();
+        assert_eq!(line[key]["program"], "{\"tool\":\"t\",\"args\":{\"x\":\"${y}\"}}");
+    }
     let (end, calls) = run(&program);
     assert_eq!((end, calls.len()), (well(), 1));
 }
@@ -503,11 +593,11 @@ fn load_refuses_missing_files_cycles_and_depth() {
     let spawn = |file: &str| format!("{{\"spawn\":{{\"script\":\"{file}\",\"goal\":\"\"}}}}");
     let mut circle = |name: &str| Ok(spawn(if name == "a" { "b" } else { "a" }));
     let error = load(&spawn("a"), &mut circle).unwrap_err().to_string();
-    assert_eq!(error, "b line 1: `a` spawns itself: a -> b -> a");
+    assert_eq!(error, "b line 1: `a` starts itself: a -> b -> a");
     let mut deeper = |name: &str| Ok(spawn(&format!("{name}x")));
     let error = load(&spawn("x"), &mut deeper).unwrap_err();
     assert_eq!(error.file.unwrap().len(), LOAD_DEPTH_MAX - 1);
-    assert_eq!(error.fault.to_string(), "scripts spawn one another more than 8 deep");
+    assert_eq!(error.fault.to_string(), "scripts start one another more than 8 deep");
 }
 
 #[test]

@@ -45,7 +45,7 @@
 use std::ops::Deref;
 
 use libos_abi::{
-    CapId, Denial, Digest, Error, Event, Fault, Need, OpId, Pid, Principal, Reply, Request,
+    CapId, Denial, Digest, Error, Event, Fault, Few, Need, OpId, Pid, Principal, Reply, Request,
     Syscall,
     capability::Charge,
     process::{Admission, Wait},
@@ -161,7 +161,8 @@ pub trait Component: Send {
     /// never fails: what could be refused was refused before the event was made.
     fn apply(&mut self, event: &Event);
 
-    /// Marks the state to come back to. O(1): state is kept in persistent maps.
+    /// Marks the state to come back to. O(1): state is kept in persistent maps, or notes what
+    /// takes its changes back.
     fn begin(&mut self);
 
     /// Comes back to the state of the last [`begin`](Self::begin).
@@ -249,14 +250,14 @@ pub enum Decision {
     /// Allowed.
     Allow {
         /// By these capabilities, one for each need.
-        by: Vec<CapId>,
+        by: Few<CapId>,
         /// What the call takes from finite ones; nothing when empty.
         charges: Vec<Charge>,
     },
     /// A human is to be asked.
     Ask {
         /// Because of these capabilities.
-        by: Vec<CapId>,
+        by: Few<CapId>,
     },
     /// Denied.
     Deny(Denial),

@@ -22,14 +22,16 @@
 )]
 
 mod fs;
+pub mod limits;
+mod probe;
 mod shell;
 #[cfg(test)]
 mod testing;
 
 pub use fs::FsProvider;
-pub use shell::{
-    OUTPUT_BYTES_MAX, ShellConfig, ShellProvider, default_search_path, toolchain_environment,
-};
+pub use limits::OUTPUT_BYTES_MAX;
+pub use probe::{Probe, probe};
+pub use shell::{ShellConfig, ShellProvider, default_search_path, toolchain_environment};
 
 use libos_abi::{Error, Fault, OpId};
 use libos_port::EffectOutcome;

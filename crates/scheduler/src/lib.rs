@@ -5,7 +5,8 @@
 //! at least one for each runnable process, and each is checked against the table when popped. So
 //! nothing is lost when a transaction is undone, and after recovery the queue is built from the
 //! table. It never performs an effect, never decides what a process may do, and asks only
-//! `capability` (a child's authority) and `image` (what an image plans with).
+//! `capability` (a child's authority), `image` (what an image plans with) and `object` (a child's
+//! memory).
 //!
 //! ```
 //! use libos_port::Component;
@@ -17,25 +18,27 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod budget;
 mod clock;
 mod core;
+mod creation;
 mod limits;
 mod message;
 mod policy;
 mod process;
 
-use libos_abi::{Digest, Event, Fault, Pid, Reply, Syscall, event::ProcessEvent};
-use libos_port::{Component, Context, Manifest, Stop, Versioned};
+use libos_abi::{DenyReason, Digest, Event, Fault, Pid, Reply, Syscall, event::ProcessEvent};
+use libos_port::{Component, Context, Manifest, Reversible, Stop};
 
-use crate::core::{Life, Table};
+use crate::core::{Life, Standing, Table};
 pub use crate::{
     limits::{LIMITS, Limits},
-    policy::{Facts, Policy, RoundRobin},
+    policy::{EarliestDeadline, Facts, Policy, RoundRobin, WeightedFair},
 };
 
 /// The component behind `process`, `message` and `clock`.
 pub struct Scheduler {
-    state: Versioned<Table>,
+    state: Reversible<Table>,
     queue: Box<dyn Policy>,
     /// Processes whose hints were taken out of the queue since [`Component::begin`].
     taken: Vec<Pid>,
@@ -59,13 +62,13 @@ impl Scheduler {
     /// An empty process table, scheduled by `policy`.
     #[must_use]
     pub fn new(policy: Box<dyn Policy>) -> Self {
-        Self { state: Versioned::default(), queue: policy, taken: Vec::new(), rebuilt: false }
+        Self { state: Reversible::default(), queue: policy, taken: Vec::new(), rebuilt: false }
     }
 
     /// Applies an event about `pid` and keeps the queue's promise: a runnable process has a hint.
     fn change(&mut self, cx: &mut dyn Context, pid: Pid, event: ProcessEvent) {
         self.state.change(cx, event);
-        match self.state.get(pid).map(|process| &process.life) {
+        match self.state.get(pid).map(|process| &process.turn.life) {
             Some(Life::Runnable) => self.hint(pid),
             Some(Life::Ended(_)) => {
                 self.queue.remove(pid);
@@ -77,16 +80,24 @@ impl Scheduler {
 
     fn hint(&mut self, pid: Pid) {
         if let Some(process) = self.state.get(pid)
-            && matches!(process.life, Life::Runnable)
+            && matches!(process.turn.life, Life::Runnable)
         {
-            let facts =
-                Facts { root: process.fixed.root, runs: process.run, quanta: process.quantum };
+            let Standing { root, weight, task_weight, .. } = process.standing;
+            let facts = Facts {
+                root,
+                weight,
+                task_weight,
+                deadline_ms: process.standing.deadline_ms(),
+                runs: process.turn.run,
+                quanta: process.turn.quantum,
+                used: process.usage(),
+            };
             self.queue.push(pid, facts);
         }
     }
 
     fn is_runnable(&self, pid: Pid) -> bool {
-        self.state.get(pid).is_some_and(|process| matches!(process.life, Life::Runnable))
+        self.state.get(pid).is_some_and(|process| matches!(process.turn.life, Life::Runnable))
     }
 
     /// The next process that really is runnable. Takes its hint.
@@ -105,7 +116,7 @@ impl Scheduler {
         self.rebuilt = true;
         self.queue.clear();
         let pids: Vec<Pid> = (self.state.all())
-            .filter(|(_, process)| matches!(process.life, Life::Runnable))
+            .filter(|(_, process)| matches!(process.turn.life, Life::Runnable))
             .map(|(pid, _)| pid)
             .collect();
         for pid in pids {
@@ -117,6 +128,18 @@ impl Scheduler {
     fn own(&self, cx: &dyn Context) -> Result<Pid, Fault> {
         let pid = (cx.caller().pid()).ok_or_else(|| Fault::bad("this call is for processes"))?;
         self.state.live(pid).map(|_| pid).ok_or(Fault::NoProcess)
+    }
+
+    /// The calling process, or for the host the one it names.
+    fn own_or_named(&self, cx: &dyn Context, named: Option<Pid>) -> Result<Pid, Fault> {
+        match (cx.caller().pid(), named) {
+            (Some(own), Some(named)) if own != named => {
+                Err(Fault::denied(None, DenyReason::NotForProcesses))
+            }
+            (Some(_), _) => self.own(cx),
+            (None, Some(named)) => self.state.live(named).map(|_| named).ok_or(Fault::NoProcess),
+            (None, None) => Err(Fault::bad("the host names the process: pid")),
+        }
     }
 }
 
@@ -135,7 +158,10 @@ fn at_most(bytes: u64, limit: u64, what: &str) -> Result<(), Fault> {
 
 impl Component for Scheduler {
     fn manifest(&self) -> Manifest {
-        Manifest { serves: &["process", "message", "clock"], imports: &["capability", "image"] }
+        Manifest {
+            serves: &["process", "message", "clock"],
+            imports: &["capability", "image", "object"],
+        }
     }
 
     fn call(&mut self, cx: &mut dyn Context, call: &Syscall) -> Result<Reply, Stop> {

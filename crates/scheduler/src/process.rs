@@ -1,14 +1,15 @@
 //! Serves `process`: everything is refused before the first event.
 
 use libos_abi::{
-    Error, Fault, GrantSpec, Millis, Origin, Pattern, Pid, Resource, Right, Text, capability,
+    Error, Fault, ObjectId, Pid, Resource, Right,
     event::ProcessEvent,
-    image,
+    image, object,
     process::{
-        Admission, Admit, Block, Budget, Chdir, ChildEnding, Commit, Cwd, Ending, Exit,
-        FailureKind, GetCwd, Inspect, Launch, List, Made, Next, PlannerSpec, ProcessInfo,
-        ProcessState, Processes, Ready, Recover, RunOrder, SendSignal, Server, Signal, Spawn,
-        StateReply, Wait, WaitChild, WaitOn,
+        ActivateTools, Admission, Admit, Block, Chdir, ChildEnding, Commit, Cwd, Discard,
+        Discarded, EndTasks, Ending, Exec, Exit, Extend, FailureKind, Fork, GetCwd, Inspect,
+        Launch, List, ListTasks, Made, Merge, Merged, Next, PlannerSpec, ProcessInfo, ProcessState,
+        Processes, Ready, Recover, RunOrder, SendSignal, Server, Settle, Signal, Spawn, StartTask,
+        StateReply, ToolGroups, Wait, WaitChild, WaitOn,
     },
 };
 use libos_port::{Context, Stop};
@@ -16,61 +17,9 @@ use libos_port::{Context, Stop};
 use crate::{
     LIMITS, Scheduler, at_most,
     core::{Life, Process},
+    creation::issue,
     deadline,
 };
-
-const SYSCALLS: &str = "system calls";
-const WALL: &str = "milliseconds";
-const CHILDREN: &str = "children";
-
-fn over(budget: &str, pid: Pid, limit: u64) -> Fault {
-    Fault::OverBudget { what: format!("{budget} of {pid}"), limit }
-}
-
-/// Shows an image, on behalf of whoever makes a process of it.
-fn image_named(cx: &mut dyn Context, name: &str) -> Result<image::Image, Error> {
-    cx.ask(image::Inspect { image: name.into() }).map_err(|error| match error {
-        Error::Image(failure) if failure.kind == image::FailureKind::NotFound => {
-            let detail = format!("no image named `{name}` is registered");
-            FailureKind::UnknownImage.because(detail)
-        }
-        other => other,
-    })
-}
-
-/// Gives `to` rights over one resource, on the kernel's word.
-fn issue(
-    cx: &mut dyn Context,
-    to: Pid,
-    on: &Resource,
-    rights: &[Right],
-    delegable: u8,
-) -> Result<(), Error> {
-    let rights = rights.iter().copied().collect();
-    let grant = GrantSpec { delegable, ..GrantSpec::allow(Pattern::exact(on), rights) };
-    cx.ask(capability::Issue { to, grant, origin: Origin::Kernel, binding: None }).map(drop)
-}
-
-/// Refuses a child's budget that is more than what its parent has left. Where the parent has no
-/// limit any value will do: those above are checked on every call.
-fn within(budget: &Budget, pid: Pid, parent: &Process, now_ms: u64) -> Result<(), Fault> {
-    let limits = &parent.fixed.budget;
-    let age_ms = now_ms.saturating_sub(parent.fixed.started_at_ms);
-    let ms = |time: Option<Millis>| time.map(|time| time.0);
-    for (what, given, limit, used) in [
-        (SYSCALLS, budget.syscalls, limits.syscalls, parent.usage.syscalls),
-        (WALL, ms(budget.wall), ms(limits.wall), age_ms),
-        // The child itself is one of them.
-        (CHILDREN, budget.children, limits.children, parent.usage.children + 1),
-    ] {
-        if let (Some(given), Some(limit)) = (given, limit)
-            && given > limit.saturating_sub(used)
-        {
-            return Err(over(what, pid, limit));
-        }
-    }
-    Ok(())
-}
 
 impl Scheduler {
     /// The process named, if it is the caller's child (of the host: any). To a process one that
@@ -83,47 +32,42 @@ impl Scheduler {
         };
         self.own(cx)?;
         process
-            .filter(|process| process.fixed.parent == Some(caller))
+            .filter(|process| process.parent() == Some(caller))
             .ok_or_else(|| FailureKind::NotAChild.because(format!("{pid} is no child of {caller}")))
     }
 
-    fn reply(&self, pid: Pid) -> Result<StateReply, Stop> {
+    /// The caller, if the process named is its child and has ended.
+    fn parent_of_ended(&self, cx: &dyn Context, pid: Pid) -> Result<Pid, Error> {
+        let caller = self.own(cx)?;
+        if !self.child(cx, pid)?.turn.life.has_ended() {
+            let detail = format!("{pid} has not ended; process.wait waits for it");
+            return Err(FailureKind::StillRunning.because(detail));
+        }
+        Ok(caller)
+    }
+
+    pub(crate) fn reply(&self, pid: Pid) -> Result<StateReply, Stop> {
         let state = self.state.state(pid).ok_or(Fault::NoProcess)?;
         Ok(StateReply { state })
     }
 
-    /// Refuses a child that a limit or a budget of the parent, or of anyone above, has no room
-    /// for.
-    fn room_for_child(&self, parent: Pid) -> Result<(), Fault> {
-        let process = self.state.live(parent).ok_or(Fault::NoProcess)?;
-        let limits = [
-            ("live children of a process", process.children_live, LIMITS.children_live_max),
-            ("levels of processes", process.fixed.depth, LIMITS.depth_max),
-        ];
-        for (what, used, limit) in limits {
-            if used >= limit {
-                return Err(Fault::Limit { what: what.into(), limit: limit.into() });
-            }
-        }
-        for (pid, process) in self.state.chain(parent) {
-            if let Some(limit) = process.fixed.budget.children
-                && process.usage.children >= limit
-            {
-                return Err(over(CHILDREN, pid, limit));
-            }
-        }
-        Ok(())
+    /// Processes as the caller sees them.
+    fn shown(&self, cx: &dyn Context, pids: impl Iterator<Item = Pid>) -> Processes {
+        let host = cx.caller().pid().is_none();
+        let info = |pid| Some(self.state.info(pid, self.state.get(pid)?, host));
+        Processes { processes: pids.filter_map(info).collect(), more_after: None }
     }
 
     fn end(&mut self, cx: &mut dyn Context, pid: Pid, ending: Ending) {
-        self.change(cx, pid, ProcessEvent::Ended { pid, ending });
+        let parent = self.state.get(pid).and_then(Process::parent);
+        self.change(cx, pid, ProcessEvent::Ended { pid, parent, ending });
     }
 
-    fn terminate(&mut self, cx: &mut dyn Context, target: Pid, reason: Option<&String>) {
+    fn terminate(&mut self, cx: &mut dyn Context, target: Pid, reason: Option<&str>) {
         for pid in self.state.subtree(target) {
             let message = match reason {
                 _ if pid != target => Some(format!("{target}, above it, was ended")),
-                reason => reason.cloned(),
+                reason => reason.map(str::to_owned),
             };
             let ending = Ending {
                 state: ProcessState::Killed,
@@ -135,79 +79,66 @@ impl Scheduler {
             self.end(cx, pid, ending);
         }
     }
+
+    /// Asks a process to end by itself: what it waits for is cancelled, and an interrupt says so.
+    /// It is not ended, and may have something to finish.
+    fn cancel(&mut self, cx: &mut dyn Context, pid: Pid, reason: Option<&str>) {
+        self.change(cx, pid, ProcessEvent::Cancelled { pid });
+        let by = match cx.caller().pid() {
+            Some(caller) => caller.to_string(),
+            None => "the host".into(),
+        };
+        let text = match reason {
+            Some(reason) => format!("{by} asks you to end: {reason}"),
+            None => format!("{by} asks you to end"),
+        };
+        self.interrupt_with(cx, pid, text);
+    }
+
+    /// Lets the parent of a process that has ended read what it left.
+    fn hand_over(&self, cx: &mut dyn Context, pid: Pid, result: ObjectId) -> Result<(), Error> {
+        let parent = self.state.get(pid).and_then(Process::parent);
+        if let Some(parent) = parent.filter(|parent| self.state.live(*parent).is_some()) {
+            let rights = [Right::Read, Right::Link, Right::Materialize, Right::Diff];
+            issue(cx, parent, &Resource::object(result), &rights, 1)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the caller's image has a tool group.
+    fn has_group(&self, cx: &mut dyn Context, pid: Pid, group: &str) -> Result<(), Error> {
+        let process = self.state.live(pid).ok_or(Fault::NoProcess)?;
+        let name: String = process.made_of.image.as_ref().into();
+        let unknown = |name: &str| {
+            FailureKind::UnknownGroup.because(format!("`{name}` has no tool group `{group}`"))
+        };
+        let image =
+            cx.ask(image::Inspect { image: name.clone() }).map_err(|error| match error {
+                Error::Image(failure) if failure.kind == image::FailureKind::NotFound => {
+                    unknown(&name)
+                }
+                other => other,
+            })?;
+        match image.tool_groups.iter().any(|known| known.name == group) {
+            true => Ok(()),
+            false => Err(unknown(&name)),
+        }
+    }
 }
 
 impl<'a> Server<dyn Context + 'a, Stop> for Scheduler {
     fn launch(&mut self, cx: &mut (dyn Context + 'a), call: &Launch) -> Result<Made, Stop> {
-        image_named(cx, &call.image)?;
-        let pid = self.state.next_pid();
-        let event = ProcessEvent::Spawned {
-            pid,
-            parent: None,
-            image: call.image.clone(),
-            goal: call.goal.clone(),
-            planner: call.planner.clone(),
-            workspace: call.workspace.clone(),
-            cwd: "workspace".into(),
-            budget: call.budget.clone(),
-            at_ms: cx.now_ms(),
-        };
-        self.change(cx, pid, event);
-        let mut capabilities = Vec::with_capacity(call.grants.len());
-        for grant in &call.grants {
-            let granted = cx.ask(capability::Issue {
-                to: pid,
-                grant: grant.clone(),
-                origin: Origin::Host,
-                binding: None,
-            })?;
-            capabilities.push(granted.capability);
-        }
-        Ok(Made { pid, capabilities })
+        Ok(self.launch_root(cx, call)?)
     }
 
     fn spawn(&mut self, cx: &mut (dyn Context + 'a), call: &Spawn) -> Result<Made, Stop> {
-        let parent = self.own(cx)?;
-        self.room_for_child(parent)?;
-        let process = self.state.live(parent).ok_or(Fault::NoProcess)?;
-        let budget = call.budget.clone().unwrap_or_default();
-        within(&budget, parent, process, cx.now_ms())?;
-        let workspace = process.fixed.workspace.as_deref().map(str::to_owned);
-        let name = match &call.image {
-            Some(image) => image.clone(),
-            None => process.fixed.image.as_ref().into(),
-        };
-        let image = image_named(cx, &name)?;
-        let planner = (call.planner.clone())
-            .or(image.planner)
-            .unwrap_or_else(|| PlannerSpec { kind: "none".into(), program: Text::default() });
-        let pid = self.state.next_pid();
-        let event = ProcessEvent::Spawned {
-            pid,
-            parent: Some(parent),
-            image: name,
-            goal: call.goal.clone(),
-            planner,
-            workspace,
-            cwd: call.cwd.path(),
-            budget,
-            at_ms: cx.now_ms(),
-        };
-        self.change(cx, pid, event);
-        let derived = cx.ask(capability::Derive {
-            parent,
-            child: pid,
-            grants: call.grants.clone().unwrap_or_default(),
-        })?;
-        issue(cx, parent, &Resource::id("process", pid), &[Right::Write], 0)?;
-        issue(cx, pid, &Resource::id("process", parent), &[Right::Write], 0)?;
-        Ok(Made { pid, capabilities: derived.capabilities })
+        self.spawn_child(cx, call)
     }
 
     fn wait(&mut self, cx: &mut (dyn Context + 'a), call: &WaitChild) -> Result<ChildEnding, Stop> {
         let pid = call.pid;
         let child = self.child(cx, pid)?;
-        if let Life::Ended(ending) = &child.life {
+        if let Life::Ended(ending) = &child.turn.life {
             return Ok(ChildEnding {
                 pid,
                 state: ending.state,
@@ -225,7 +156,7 @@ impl<'a> Server<dyn Context + 'a, Stop> for Scheduler {
     }
 
     fn exit(&mut self, cx: &mut (dyn Context + 'a), call: &Exit) -> Result<StateReply, Stop> {
-        let pid = self.own(cx)?;
+        let pid = self.own_or_named(cx, call.pid)?;
         let bytes = |text: &Option<String>| text.as_ref().map_or(0, |text| text.len() as u64);
         at_most(bytes(&call.message), LIMITS.word_bytes_max, "last word")?;
         at_most(bytes(&call.code), LIMITS.code_bytes_max, "code")?;
@@ -233,9 +164,6 @@ impl<'a> Server<dyn Context + 'a, Stop> for Scheduler {
             Some(true) => ProcessState::Failed,
             _ => ProcessState::Exited,
         };
-        let parent = (self.state.get(pid))
-            .and_then(|process| process.fixed.parent)
-            .filter(|parent| self.state.live(*parent).is_some());
         let ending = Ending {
             state,
             result: call.result,
@@ -244,9 +172,8 @@ impl<'a> Server<dyn Context + 'a, Stop> for Scheduler {
             at_ms: cx.now_ms(),
         };
         self.end(cx, pid, ending);
-        if let (Some(parent), Some(result)) = (parent, call.result) {
-            let rights = [Right::Read, Right::Link, Right::Materialize, Right::Diff];
-            issue(cx, parent, &Resource::id("object", result), &rights, 1)?;
+        if let Some(result) = call.result {
+            self.hand_over(cx, pid, result)?;
         }
         Ok(StateReply { state })
     }
@@ -258,9 +185,9 @@ impl<'a> Server<dyn Context + 'a, Stop> for Scheduler {
     ) -> Result<StateReply, Stop> {
         let pid = call.pid;
         let host = cx.caller().pid().is_none();
-        let reason = call.reason.as_ref();
+        let reason = call.reason.as_deref();
         at_most(reason.map_or(0, |reason| reason.len() as u64), LIMITS.word_bytes_max, "reason")?;
-        let life = self.child(cx, pid)?.life.clone();
+        let life = self.child(cx, pid)?.turn.life.clone();
         if life.has_ended() {
             let detail = format!("{pid} has ended already");
             return Err(FailureKind::AlreadyEnded.because(detail).into());
@@ -279,20 +206,26 @@ impl<'a> Server<dyn Context + 'a, Stop> for Scheduler {
             }
             (Signal::Resume, _) => {}
             (Signal::Terminate, _) => self.terminate(cx, pid, reason),
+            (Signal::Cancel, _) => self.cancel(cx, pid, reason),
         }
         self.reply(pid)
     }
 
-    fn list(&mut self, cx: &mut (dyn Context + 'a), _: &List) -> Result<Processes, Stop> {
-        let state = &self.state;
-        let processes = match cx.caller().pid() {
-            None => state.all().map(|(pid, process)| state.info(pid, process, true)).collect(),
-            Some(_) => state
-                .children(self.own(cx)?)
-                .filter_map(|pid| Some(state.info(pid, state.get(pid)?, false)))
-                .collect(),
+    fn list(&mut self, cx: &mut (dyn Context + 'a), call: &List) -> Result<Processes, Stop> {
+        let only_live = call.live.unwrap_or(false);
+        let limit = call.limit.unwrap_or(LIMITS.list_max).min(LIMITS.list_max) as usize;
+        let wanted = |pid: &Pid| {
+            call.after.is_none_or(|after| *pid > after)
+                && (!only_live || self.state.live(*pid).is_some())
         };
-        Ok(Processes { processes })
+        // One more than is shown tells whether there are more.
+        let pids: Vec<Pid> = match cx.caller().pid() {
+            None => self.state.all().map(|(pid, _)| pid).filter(wanted).take(limit + 1).collect(),
+            Some(_) => self.state.children(self.own(cx)?).filter(wanted).take(limit + 1).collect(),
+        };
+        let shown = &pids[..limit.min(pids.len())];
+        let more_after = shown.last().copied().filter(|_| pids.len() > limit);
+        Ok(Processes { more_after, ..self.shown(cx, shown.iter().copied()) })
     }
 
     fn inspect(
@@ -316,7 +249,7 @@ impl<'a> Server<dyn Context + 'a, Stop> for Scheduler {
     fn cwd(&mut self, cx: &mut (dyn Context + 'a), _: &GetCwd) -> Result<Cwd, Stop> {
         let pid = self.own(cx)?;
         let process = self.state.live(pid).ok_or(Fault::NoProcess)?;
-        let path = process.cwd.clone();
+        let path = process.fixed.cwd.clone();
         Ok(Cwd { path })
     }
 
@@ -338,47 +271,70 @@ impl<'a> Server<dyn Context + 'a, Stop> for Scheduler {
         self.reply(pid)
     }
 
-    fn admit(&mut self, cx: &mut (dyn Context + 'a), call: &Admit) -> Result<Admission, Stop> {
-        let Admit { pid, run } = *call;
-        let process = self.state.live(pid).ok_or(Fault::NoProcess)?;
-        let is_new = run != 0;
-        if is_new && (process.run != run || !matches!(process.life, Life::Running)) {
-            return Err(Fault::StaleRun.into());
+    fn fork(&mut self, cx: &mut (dyn Context + 'a), call: &Fork) -> Result<Made, Stop> {
+        self.fork_child(cx, call)
+    }
+
+    fn exec(&mut self, cx: &mut (dyn Context + 'a), call: &Exec) -> Result<StateReply, Stop> {
+        self.exec_image(cx, call)
+    }
+
+    fn start_task(&mut self, cx: &mut (dyn Context + 'a), call: &StartTask) -> Result<Made, Stop> {
+        self.start(cx, call)
+    }
+
+    fn tasks(&mut self, cx: &mut (dyn Context + 'a), call: &ListTasks) -> Result<Processes, Stop> {
+        if cx.caller().pid().is_some() {
+            self.own(cx)?;
         }
-        let mut counted = false;
-        let mut ancestors = Vec::with_capacity(process.fixed.depth as usize - 1);
-        for (above, process) in self.state.chain(pid) {
-            let (fixed, usage) = (&process.fixed, &process.usage);
-            if above != pid {
-                ancestors.push(above);
+        let live = self.state.tasks(call.owner, false);
+        let mut pids: Vec<Pid> = live.chain(self.state.tasks(call.owner, true)).collect();
+        pids.sort_unstable();
+        Ok(self.shown(cx, pids.into_iter()))
+    }
+
+    fn merge(&mut self, cx: &mut (dyn Context + 'a), call: &Merge) -> Result<Merged, Stop> {
+        let (from, into) = (call.pid, self.parent_of_ended(cx, call.pid)?);
+        let on_conflict = call.on_conflict.unwrap_or_default();
+        let merged = cx.ask(object::MergeSpace { from, into, on_conflict });
+        Ok(merged.map_err(|error| match error {
+            Error::Object(failure) if failure.kind == object::FailureKind::VersionConflict => {
+                FailureKind::MergeConflict.because(failure.detail)
             }
-            if !is_new {
-                continue;
-            }
-            if let Some(limit) = fixed.budget.syscalls {
-                counted = true;
-                if usage.syscalls >= limit {
-                    return Err(over(SYSCALLS, above, limit).into());
-                }
-            }
-            if let Some(Millis(limit)) = fixed.budget.wall
-                && cx.now_ms().saturating_sub(fixed.started_at_ms) > limit
-            {
-                return Err(over(WALL, above, limit).into());
-            }
-        }
-        let admission = Admission {
-            root: process.fixed.root,
-            ancestors,
-            image: process.fixed.image.as_ref().into(),
-            cwd: process.cwd.clone(),
-            workspace: process.fixed.workspace.as_deref().map(str::to_owned),
-            quantum: process.quantum,
+            other => other,
+        })?)
+    }
+
+    fn discard(&mut self, cx: &mut (dyn Context + 'a), call: &Discard) -> Result<Discarded, Stop> {
+        self.parent_of_ended(cx, call.pid)?;
+        Ok(cx.ask(object::DropSpace { space: call.pid })?)
+    }
+
+    fn activate_tools(
+        &mut self,
+        cx: &mut (dyn Context + 'a),
+        call: &ActivateTools,
+    ) -> Result<ToolGroups, Stop> {
+        let pid = self.own(cx)?;
+        let active = |scheduler: &Self| {
+            let groups =
+                scheduler.state.live(pid).map(|process| process.fixed.tool_groups.to_vec());
+            groups.unwrap_or_default()
         };
-        if counted {
-            self.state.change(cx, ProcessEvent::Charged { pid, syscalls: 1 });
+        let groups = active(self);
+        if !groups.iter().any(|group| **group == *call.group) {
+            self.has_group(cx, pid, &call.group)?;
+            if groups.len() >= LIMITS.tool_groups_max as usize {
+                let what = "active tool groups of a process".into();
+                return Err(Fault::Limit { what, limit: LIMITS.tool_groups_max.into() }.into());
+            }
+            self.state.change(cx, ProcessEvent::Activated { pid, group: call.group.clone() });
         }
-        Ok(admission)
+        Ok(ToolGroups { groups: active(self).iter().map(|group| group.as_ref().into()).collect() })
+    }
+
+    fn admit(&mut self, cx: &mut (dyn Context + 'a), call: &Admit) -> Result<Admission, Stop> {
+        self.admit_call(cx, call)
     }
 
     fn block(&mut self, cx: &mut (dyn Context + 'a), call: &Block) -> Result<StateReply, Stop> {
@@ -393,7 +349,7 @@ impl<'a> Server<dyn Context + 'a, Stop> for Scheduler {
     fn ready(&mut self, cx: &mut (dyn Context + 'a), call: &Ready) -> Result<StateReply, Stop> {
         let pid = call.pid;
         let waits = self.state.get(pid).is_some_and(|process| {
-            matches!(process.life, Life::Waiting(_) | Life::Paused { wait: Some(_), .. })
+            matches!(process.turn.life, Life::Waiting(_) | Life::Paused { wait: Some(_), .. })
         });
         if waits {
             self.change(cx, pid, ProcessEvent::Readied { pid });
@@ -408,32 +364,46 @@ impl<'a> Server<dyn Context + 'a, Stop> for Scheduler {
         let process = self.state.get(pid).ok_or(Fault::NoProcess)?;
         let order = RunOrder {
             pid,
-            run: process.run + 1,
-            quantum: process.quantum,
+            run: process.turn.run + 1,
+            quantum: process.turn.quantum,
             planner: PlannerSpec {
-                kind: process.fixed.planner.as_ref().into(),
-                program: process.fixed.program.clone().unwrap_or_default(),
+                kind: process.made_of.planner.as_ref().into(),
+                program: process.program.text(),
             },
-            state: process.kept.clone().unwrap_or_default(),
+            state: process.turn.kept.text(),
         };
         let run = order.run;
         self.change(cx, pid, ProcessEvent::Started { pid, run });
         Ok(Some(order))
     }
 
-    fn recover(&mut self, cx: &mut (dyn Context + 'a), _: &Recover) -> Result<Processes, Stop> {
+    fn recover(&mut self, cx: &mut (dyn Context + 'a), _: &Recover) -> Result<(), Stop> {
         let running: Vec<Pid> = (self.state.all())
-            .filter(|(_, process)| matches!(process.life, Life::Running))
+            .filter(|(_, process)| matches!(process.turn.life, Life::Running))
             .map(|(pid, _)| pid)
             .collect();
         for pid in running {
             self.change(cx, pid, ProcessEvent::Readied { pid });
         }
         self.rebuild();
-        let processes = (self.state.all())
-            .filter(|(_, process)| !process.life.has_ended())
-            .map(|(pid, process)| self.state.info(pid, process, true))
-            .collect();
-        Ok(Processes { processes })
+        Ok(())
+    }
+
+    fn settle(&mut self, cx: &mut (dyn Context + 'a), call: &Settle) -> Result<(), Stop> {
+        self.settle_call(cx, call);
+        Ok(())
+    }
+
+    fn extend(&mut self, cx: &mut (dyn Context + 'a), call: &Extend) -> Result<(), Stop> {
+        self.extend_limit(cx, call)
+    }
+
+    fn end_tasks(&mut self, cx: &mut (dyn Context + 'a), call: &EndTasks) -> Result<(), Stop> {
+        let tasks: Vec<Pid> = self.state.tasks(call.owner, false).collect();
+        let reason = format!("{}, which owned it, was removed", call.owner);
+        for pid in tasks {
+            self.terminate(cx, pid, Some(&reason));
+        }
+        Ok(())
     }
 }

@@ -23,14 +23,18 @@
 mod authority;
 mod error;
 mod files;
+mod groups;
 mod host;
 mod humans;
 mod limits;
 mod memory;
 mod merge;
+mod messages;
+mod objects;
 mod processes;
 mod survey;
 mod table;
+mod views;
 
 use libos_abi::{Error, Json, Syscall, tool};
 use libos_port::{BoxFuture, EffectOutcome, Order, Provider};

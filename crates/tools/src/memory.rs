@@ -28,6 +28,10 @@ pub(crate) struct CreateObject {
     namespace: Option<String>,
     /// The objects it was made from.
     parents: Option<Vec<ObjectId>>,
+    /// Words to find it by.
+    tags: Option<Vec<String>>,
+    /// Whether it never changes; false if absent.
+    immutable: Option<bool>,
 }
 
 pub(crate) async fn create_object(port: &dyn Port, args: CreateObject) -> Ended {
@@ -37,6 +41,8 @@ pub(crate) async fn create_object(port: &dyn Port, args: CreateObject) -> Ended 
         name: args.name,
         namespace: args.namespace,
         parents: args.parents,
+        tags: args.tags,
+        immutable: args.immutable,
     };
     json(port.call(call).await?)
 }
@@ -96,14 +102,23 @@ pub(crate) async fn keep(
         name: None,
         namespace: None,
         parents,
+        tags: None,
+        immutable: None,
     };
     port.call(call).await
 }
 
-/// The payload of an object as JSON.
+/// The payload of an object as JSON, with what was appended to it.
 pub(crate) fn payload(object: &object::Object) -> Result<Value, ToolError> {
     here(&object.payload.0, "a payload")?;
-    Ok(object.payload.value()?)
+    let mut payload = object.payload.value()?;
+    if let Value::Array(items) = &mut payload {
+        for entry in &object.appended {
+            here(&entry.0, "an entry")?;
+            items.push(entry.value()?);
+        }
+    }
+    Ok(payload)
 }
 
 #[derive(Deserialize, JsonSchema)]

@@ -34,7 +34,7 @@ pub(crate) async fn merge_objects(port: &dyn Port, args: MergeObjects) -> Ended 
     for &id in &args.ids {
         let object = port.call(object::Read { id }).await?;
         payloads.push(payload(&object)?);
-        types.insert(object.r#type);
+        types.insert(object.r#type.to_string());
     }
     let common = types.pop_first().filter(|_| types.is_empty());
     let r#type = args.r#type.or(common).unwrap_or_else(|| "merged".into());

@@ -13,7 +13,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
 use crate::{
-    Limits, authority, error::ToolError, files, host, humans, memory, merge, processes, survey,
+    Limits, authority, error::ToolError, files, groups, host, humans, memory, merge, messages,
+    objects, processes, survey, views,
 };
 
 /// What a tool ends in.
@@ -79,6 +80,24 @@ tools! {
         "Reads the text files below a folder and keeps one object with their counts.";
     merge_objects(merge::MergeObjects) = merge::merge_objects,
         "Merges objects into one: numbers add, lists join, objects merge by key.";
+    query_objects(objects::QueryObjects) = objects::query_objects,
+        "Finds objects by type, tag, name, origin or time, without their payloads.";
+    append_object(objects::AppendObject) = objects::append_object,
+        "Adds an entry to an object whose payload is a list.";
+    link_objects(objects::LinkObjects) = objects::link_objects,
+        "Connects two objects by a word, as in `cites`.";
+    unlink_objects(objects::LinkObjects) = objects::unlink_objects,
+        "Removes a link between two objects.";
+    list_links(objects::OneObject) = objects::list_links,
+        "Lists the links of an object, both ways.";
+    transfer_object(objects::TransferObject) = objects::transfer_object,
+        "Hands an object over to a child or the parent; it gets a new id there.";
+    release_object(objects::OneObject) = objects::release_object,
+        "Gives up the payload of an object; its links and what it was made from stay.";
+    make_view(views::MakeView) = views::make_view,
+        "Makes a view: a list of objects for a context.";
+    materialize_view(views::MaterializeView) = views::materialize_view,
+        "Renders the objects of a view within a number of tokens and tells what was left out.";
     // Humans.
     ask_human(humans::AskHuman) = humans::ask_human,
         "Asks the human a question and waits for the answer.";
@@ -93,10 +112,31 @@ tools! {
         "Waits until a child has ended and tells how.";
     list_children(processes::ListChildren) = processes::list_children,
         "Lists the children of this process.";
-    send_message(processes::SendMessage) = processes::send_message,
+    fork_child(processes::ForkChild) = processes::fork_child,
+        "Forks a child that shares or copies the objects of this process.";
+    signal_child(processes::SignalChild) = processes::signal_child,
+        "Holds, releases, cancels or ends a child or a background task.";
+    merge_child(processes::MergeChild) = processes::merge_child,
+        "Takes the objects of a child that has ended.";
+    discard_child(processes::DiscardChild) = processes::discard_child,
+        "Drops the objects of a child that has ended.";
+    start_task(processes::BeginTask) = processes::start_task,
+        "Starts a tool in the background, owned by an object; wait_child tells its result.";
+    list_tasks(processes::TasksOf) = processes::list_tasks,
+        "Lists the background tasks that an object owns.";
+    exec_image(processes::ExecImage) = processes::exec_image,
+        "Goes on as another image; what is not kept of the authority is given up for good.";
+    // Messages and events.
+    send_message(messages::SendMessage) = messages::send_message,
         "Sends a message to a process.";
-    receive_messages(processes::ReceiveMessages) = processes::receive_messages,
+    receive_messages(messages::ReceiveMessages) = messages::receive_messages,
         "Takes messages out of the mailbox, waiting until there is one.";
+    peek_messages(messages::PeekMessages) = messages::peek_messages,
+        "Looks at messages in the mailbox and leaves them there.";
+    subscribe_events(messages::SubscribeEvents) = messages::subscribe_events,
+        "Subscribes to events of this process, its children or an object.";
+    wait_events(messages::WaitEvents) = messages::wait_events,
+        "Takes the next events, waiting until there is one.";
     // Authority.
     list_capabilities(authority::ListCapabilities) = authority::list_capabilities,
         "Lists what this process may do.";
@@ -106,6 +146,11 @@ tools! {
         "Hands a part of this process's authority to a child.";
     revoke_capability(authority::RevokeCapability) = authority::revoke_capability,
         "Takes back a capability that this process handed on, and all cut from it.";
+    // The tools themselves.
+    list_tool_groups(groups::ListToolGroups) = groups::list_tool_groups,
+        "Lists the groups of further tools, and whether each is shown.";
+    activate_tools(groups::ActivateTools) = groups::activate_tools,
+        "Shows the tools of a group from now on.";
 }
 
 /// The names of the tools, in the order of the table.

@@ -84,7 +84,18 @@ impl Lab {
         let mut command = Command::new(env!("CARGO_BIN_EXE_libos"));
         command.current_dir(self.dir.path()).args(["--store", "store"]).args(args);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        self.isolate(&mut command);
         command
+    }
+
+    /// Keeps the settings of whoever runs the tests away from a command.
+    pub(crate) fn isolate(&self, command: &mut Command) {
+        for (name, _) in std::env::vars_os() {
+            if name.as_encoded_bytes().starts_with(b"LIBOS_") {
+                command.env_remove(name);
+            }
+        }
+        command.env("XDG_CONFIG_HOME", self.path("config"));
     }
 
     /// Runs the binary to its end.
@@ -112,6 +123,17 @@ impl Lab {
     pub(crate) fn start(&self, args: &[&str]) -> Live {
         let child = self.command(args).spawn().expect("the binary starts");
         Live::new(child)
+    }
+
+    /// Starts the binary in a shell: `script` ends with `exec "$@"`.
+    pub(crate) fn start_in(&self, script: &str, args: &[&str]) -> Live {
+        let binary = self.command(args);
+        let mut shell = Command::new("sh");
+        shell.current_dir(self.dir.path()).args(["-c", script, "sh"]);
+        shell.arg(binary.get_program()).args(binary.get_args());
+        shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        self.isolate(&mut shell);
+        Live::new(shell.spawn().expect("a shell starts"))
     }
 
     /// Every operation of the audit, the quiet ones included.
@@ -251,6 +273,11 @@ impl Live {
     pub(crate) fn kill(mut self) -> Ran {
         drop(self.child.kill());
         self.collect()
+    }
+
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Whether it has ended by itself.

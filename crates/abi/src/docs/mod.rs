@@ -8,7 +8,7 @@
 //! ```
 //! let page = libos_abi::docs::markdown();
 //! assert!(page.contains("### 9.1 `fs.read`"));
-//! assert_eq!(libos_abi::docs::frozen()["version"], 1);
+//! assert_eq!(libos_abi::docs::frozen()["version"], 2);
 //! ```
 
 mod frozen;

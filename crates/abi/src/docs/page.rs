@@ -104,8 +104,9 @@ fn write_rules(page: &mut String) -> fmt::Result {
 - **Payloads** are text or JSON. From {INLINE_BYTES_MAX} bytes on they are kept by digest and put
   back before a caller sees them; a caller carries its payloads itself and cannot refer to stored
   ones. A call or reply takes at most {frame_mib} MiB encoded.
-- **Ids** are text: `p7` (process), `cap-3` (capability), `obj-12` (object), `req-4` (request),
-  `op-9` (operation), `msg-5` (message). Knowing an id grants nothing.
+- **Ids** are text: `p7` (process), `cap-3` (capability), `obj-7.12` (object 12 in the memory of
+  p7; its resource is `object:p7/12`), `view-2` (view), `req-4` (request), `op-9` (operation),
+  `msg-5` (message). Knowing an id grants nothing.
 - **Durations** are a number of milliseconds, or text such as `250ms`, `30s`, `10m`, `1h`, `2d`.
   Points in time are milliseconds since 1970-01-01T00:00Z.
 

@@ -1,6 +1,6 @@
-//! The journal, read as audit.
+//! The journal: read as audit, and rid of payloads.
 
-use crate::{Json, Pid, Resource, call::service};
+use crate::{Digest, Json, Pid, Resource, call::service};
 
 record! {
     /// One event of the journal, in words.
@@ -21,7 +21,20 @@ record! {
         /// Where to go on; absent at the end.
         pub next: Option<u64>,
     }
+
+    /// What compaction removed.
+    #[derive(Copy)]
+    pub struct Compacted {
+        /// Payloads.
+        pub payloads: u64,
+        /// Their bytes.
+        pub bytes: u64,
+        /// The digest of their digests in order: which ones these were is kept in the store.
+        pub list: Digest,
+    }
 }
+
+crate::field::opaque!(Compacted);
 
 crate::field::carries_texts! {
     Entry { event }
@@ -29,7 +42,7 @@ crate::field::carries_texts! {
 }
 
 service! {
-    /// The journal, read as audit.
+    /// The journal: read as audit, and rid of payloads.
     service audit = 12;
     failures {}
 
@@ -43,4 +56,13 @@ service! {
         limit: Option<u32>,
     } -> Entries
     { demand: [Read on audit by |_| Resource::named("audit", "log")]; effect: Read; fails: []; }
+
+    /// Removes for good the payloads that only finished work names: calls and outcomes of tasks all
+    /// of whose processes have ended before a point in time, and of the host before it. Every
+    /// record stays as it is, with their digests.
+    2 compact Compact {
+        /// The point in time, in milliseconds since the epoch.
+        before_ms: u64,
+    } -> Compacted
+    { demand: [host]; effect: Idempotent; fails: []; }
 }

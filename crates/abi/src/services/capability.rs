@@ -1,8 +1,8 @@
 //! Capabilities: look, hand on, take back, explain.
 
 use crate::{
-    Binding, CapId, CapabilityInfo, DenyReason, Effect, GrantSpec, Need, OpId, Origin, Pid,
-    Resource, Right, call::service, field::opaque,
+    Binding, CapId, CapabilityInfo, DenyReason, Effect, GrantSpec, Manifest, Need, OpId, Origin,
+    Pattern, Pid, Resource, Right, Rights, call::service, field::opaque,
 };
 
 record! {
@@ -44,6 +44,13 @@ record! {
         pub text: String,
     }
 
+    /// Whether a process may do something.
+    #[derive(Copy)]
+    pub struct MayReply {
+        /// Whether it may.
+        pub allowed: bool,
+    }
+
     /// What one call takes from a finite capability.
     pub struct Charge {
         /// The capability.
@@ -65,7 +72,7 @@ record! {
     }
 }
 
-opaque!(Charge, Explanation, Capabilities, Granted, GrantedAll, Revoked);
+opaque!(Charge, Explanation, Capabilities, Granted, GrantedAll, Revoked, MayReply);
 
 service! {
     /// Capabilities: look, hand on, take back, explain.
@@ -78,6 +85,8 @@ service! {
         2 "bad_grant" BadGrant;
         /// The process to receive it is not a child of the caller, or has ended.
         3 "not_a_child" NotAChild;
+        /// The manifest of the task, or of a process above, does not foresee it.
+        4 "outside_manifest" OutsideManifest;
     }
 
     /// Lists the caller's capabilities (of the host: a process's, or all).
@@ -103,7 +112,7 @@ service! {
         /// What.
         grant: GrantSpec,
     } -> Granted
-    { demand: [own]; effect: State; fails: [BadGrant NotAChild]; }
+    { demand: [own]; effect: State; fails: [BadGrant NotAChild OutsideManifest]; }
 
     /// Takes a capability back, and every one cut from it: one that the caller handed on (of the
     /// host: any).
@@ -122,7 +131,7 @@ service! {
         /// What.
         grant: GrantSpec,
     } -> Granted
-    { demand: [host]; effect: State; fails: [BadGrant]; }
+    { demand: [host]; effect: State; fails: [BadGrant OutsideManifest]; }
 
     /// Explains what would be decided, and why.
     6 explain Explain {
@@ -145,7 +154,7 @@ service! {
         /// What the child is to get.
         grants: Vec<GrantSpec>,
     } -> GrantedAll
-    { demand: [kernel]; effect: State; fails: [BadGrant]; }
+    { demand: [kernel]; effect: State; fails: [BadGrant OutsideManifest]; }
 
     /// Makes a capability on the kernel's word.
     33 issue Issue {
@@ -158,7 +167,7 @@ service! {
         /// For an approval: what it is tied to.
         binding: Option<Binding>,
     } -> Granted
-    { demand: [kernel]; effect: State; fails: [BadGrant]; }
+    { demand: [kernel]; effect: State; fails: [BadGrant OutsideManifest]; }
 
     /// Sets aside what an operation takes from finite capabilities.
     34 reserve Reserve {
@@ -183,5 +192,52 @@ service! {
         /// The process.
         subject: Pid,
     } -> ()
+    { demand: [kernel]; effect: State; fails: []; }
+
+    /// Bounds a process that was just made: by its own manifest, and by those that bind its
+    /// parent.
+    37 bound Bound {
+        /// The process.
+        pid: Pid,
+        /// Its parent.
+        parent: Option<Pid>,
+        /// Its own manifest.
+        manifest: Option<Manifest>,
+    } -> ()
+    { demand: [kernel]; effect: State; fails: [BadGrant OutsideManifest]; }
+
+    /// Whether a process may ask a human for this at all.
+    38 requestable Requestable {
+        /// The process.
+        pid: Pid,
+        /// For these resources.
+        on: Pattern,
+        /// These rights.
+        rights: Rights,
+    } -> ()
+    { demand: [kernel]; effect: State; fails: [OutsideManifest]; }
+
+    /// Gives up what a process does not keep when it goes on as another image. Denials, questions
+    /// and what the kernel gave it stay.
+    39 keep Keep {
+        /// The process.
+        subject: Pid,
+        /// What it keeps.
+        keep: Vec<CapId>,
+        /// Whether it keeps the authority over its own memory.
+        memory: bool,
+    } -> Revoked
+    { demand: [kernel]; effect: State; fails: [NotFound]; }
+
+    /// Whether a process may do something, seen from outside of any call of it: what depends on
+    /// arguments, or would be used up, does not help; a denial or question that might apply does.
+    40 may May {
+        /// The process.
+        pid: Pid,
+        /// The right.
+        right: Right,
+        /// The resource.
+        on: Resource,
+    } -> MayReply
     { demand: [kernel]; effect: State; fails: []; }
 }

@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Digest, Folder, FsPath, Resource, Text, call::service, field::opaque};
 
+/// How many bytes a read gives if the call does not say.
+pub const READ_BYTES_DEFAULT: u32 = 65_536;
+
 record! {
     /// A file's text.
     pub struct FileText {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     CapId, Digest, Field, Json, Need, OpId, Pattern, Pid, RequestId, Resource, Rights, Scope, Text,
-    call::service, field::opaque,
+    call::service, field::opaque, process::BudgetKind,
 };
 
 /// The human asked when none is named.
@@ -21,6 +21,8 @@ record! {
         pub op: OpId,
         /// Who asks.
         pub pid: Pid,
+        /// The root of its task. Identical requests of one task are one card.
+        pub root: Pid,
         /// Who is asked.
         pub human: String,
         /// What is asked.
@@ -29,6 +31,18 @@ record! {
         pub asked_at_ms: u64,
         /// Where it stands.
         pub state: RequestState,
+        /// Others that wait for the same answer.
+        pub joined: Vec<Asker>,
+    }
+
+    /// A process and the operation of it that waits for an answer.
+    pub struct Asker {
+        /// The process.
+        pub pid: Pid,
+        /// Its operation.
+        pub op: OpId,
+        /// For an approval: the grants of this process that say `ask`.
+        pub asked_by: Vec<CapId>,
     }
 
     /// A call that needs a human's word.
@@ -112,6 +126,17 @@ pub enum Ask {
         /// Why the process wants it.
         reason: String,
     },
+    /// To raise a limit that a call would pass.
+    Extension {
+        /// Whose limit: the process that asks, or one above it.
+        of: Pid,
+        /// What it counts.
+        kind: BudgetKind,
+        /// The limit.
+        limit: u64,
+        /// The call that would pass it.
+        call: String,
+    },
 }
 
 /// Where a request stands.
@@ -150,6 +175,11 @@ pub enum Decision {
         /// How.
         policy: Policy,
     },
+    /// Raise the limit.
+    Extend {
+        /// By how much.
+        by: u64,
+    },
 }
 
 /// A standing answer to a request for permission.
@@ -165,7 +195,7 @@ pub enum Policy {
     Never,
 }
 
-opaque!(Permission, Delivered, Opened, Policy);
+opaque!(Permission, Delivered, Opened, Policy, Asker);
 crate::field::carries_texts! {
     Approval { args }
     Request { ask, state }
@@ -182,7 +212,7 @@ impl Field for Ask {
                 question.texts(visit);
                 context.texts(visit);
             }
-            Self::Permission { .. } => {}
+            Self::Permission { .. } | Self::Extension { .. } => {}
         }
     }
 }
@@ -219,8 +249,9 @@ service! {
         3 "wrong_answer" WrongAnswer;
         /// The human refused.
         4 "refused" Refused;
-        /// Nobody may be asked for so much: whole kinds of shell, capability or host authority,
-        /// or the root of a mount.
+        /// Nobody may be asked for so much: authority of the host, most whole kinds, a program that
+        /// runs any other, a whole mount or memory, or what the task's manifest does not let it
+        /// ask for.
         5 "not_requestable" NotRequestable;
     }
 
@@ -284,6 +315,23 @@ service! {
         approval: Approval,
     } -> Opened
     { demand: [kernel]; effect: State; fails: []; }
+
+    /// Opens a request to raise a limit that a call would pass.
+    34 open_extension OpenExtension {
+        /// The operation that waits.
+        op: OpId,
+        /// Who asks.
+        pid: Pid,
+        /// Whose limit.
+        of: Pid,
+        /// What it counts.
+        kind: BudgetKind,
+        /// The limit.
+        limit: u64,
+        /// The call.
+        call: String,
+    } -> Opened
+    { demand: [kernel]; effect: State; fails: [Refused]; }
 
     /// Cancels the pending requests of a process that has ended.
     33 cancel Cancel {

@@ -4,6 +4,18 @@ use super::process::PlannerSpec;
 use crate::{GrantSpec, Resource, Text, call::service};
 
 record! {
+    /// Tools that a process is shown once it activates the group.
+    #[serde(deny_unknown_fields)]
+    pub struct ToolGroup {
+        /// Its name.
+        pub name: String,
+        /// What its tools are for.
+        #[serde(default)]
+        pub description: String,
+        /// The tools in it.
+        pub tools: Vec<String>,
+    }
+
     /// An image: a declaration, which grants nothing.
     #[serde(deny_unknown_fields)]
     pub struct Image {
@@ -26,6 +38,10 @@ record! {
         /// What its processes will need. Shown to people; **never granted**.
         #[serde(default)]
         pub required_capabilities: Vec<GrantSpec>,
+        /// Tools shown on request only, so that a model chooses among few. They can be called
+        /// whether they are shown or not.
+        #[serde(default)]
+        pub tool_groups: Vec<ToolGroup>,
     }
 
     /// Images.
@@ -36,6 +52,7 @@ record! {
 }
 
 crate::field::carries_texts! {
+    ToolGroup {}
     Image { prompt, planner }
     Images { images }
 }
@@ -50,6 +67,8 @@ service! {
         2 "exists" Exists;
         /// The image is malformed.
         3 "bad_image" BadImage;
+        /// The image is built in.
+        4 "built_in" BuiltIn;
     }
 
     /// Lists the images.
@@ -72,5 +91,13 @@ service! {
         replace: Option<bool>,
     } -> Image
     { demand: [Write on image by |c| Resource::named("image", &c.image.name)]; effect: State;
-      fails: [Exists BadImage]; }
+      fails: [Exists BadImage BuiltIn]; }
+
+    /// Removes an image. Processes made from it go on, but have no tools any more.
+    4 unregister Unregister {
+        /// Its name.
+        image: String,
+    } -> Image
+    { demand: [Delete on image by |c| Resource::named("image", &c.image)]; effect: State;
+      fails: [NotFound BuiltIn]; }
 }

@@ -1,6 +1,10 @@
 //! Messages between processes.
 
-use crate::{Json, MessageId, Millis, Pid, Resource, Text, call::service};
+use bincode::{Decode, Encode};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{Json, MessageId, Millis, Pid, Resource, Text, call::service, field::opaque};
 
 record! {
     /// A message.
@@ -19,6 +23,14 @@ record! {
         pub payload: Option<Json>,
         /// When it was sent, in milliseconds since the epoch.
         pub sent_at_ms: u64,
+        /// How it is delivered.
+        pub kind: MessageKind,
+        /// The channel it was sent on.
+        pub channel: Option<String>,
+        /// What ties messages of one conversation together; chosen by whoever began it.
+        pub correlation: Option<String>,
+        /// The message it answers.
+        pub reply_to: Option<MessageId>,
     }
 
     /// A message that was sent.
@@ -34,6 +46,20 @@ record! {
     }
 }
 
+/// How a message is delivered.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[derive(Copy, Default)]
+pub enum MessageKind {
+    /// Into the mailbox.
+    #[default]
+    Letter,
+    /// In place of the receiver's next call of a tool, which ends in `interrupted` and is not
+    /// made; waiting calls end so at once.
+    Interrupt,
+}
+
+opaque!(MessageKind);
 crate::field::carries_texts! {
     Message { body, payload }
     Messages { messages }
@@ -51,6 +77,8 @@ service! {
         2 "timed_out" TimedOut;
         /// The receiver's mailbox is full.
         3 "mailbox_full" MailboxFull;
+        /// The message to answer was never in the caller's mailbox, or was not from the receiver.
+        4 "not_received" NotReceived;
     }
 
     /// Sends a message.
@@ -63,9 +91,17 @@ service! {
         subject: Option<String>,
         /// Data.
         payload: Option<Json>,
+        /// How it is delivered; as a letter if absent.
+        kind: Option<MessageKind>,
+        /// A channel: a word by which the receiver can sort.
+        channel: Option<String>,
+        /// What ties messages of one conversation together.
+        correlation: Option<String>,
+        /// The message it answers: one that the receiver sent to the caller.
+        reply_to: Option<MessageId>,
     } -> Sent
     { demand: [Write on process by |c| Resource::id("process", c.to)]; effect: State;
-      fails: [ReceiverEnded MailboxFull]; }
+      fails: [ReceiverEnded MailboxFull NotReceived]; }
 
     /// Takes messages out of the caller's mailbox, waiting until there is one.
     2 receive Receive {
@@ -77,6 +113,30 @@ service! {
         limit: Option<u32>,
         /// How long to wait; absent is without limit, 0 not at all.
         timeout_ms: Option<Millis>,
+        /// Only those of this channel.
+        channel: Option<String>,
+        /// Only those of this conversation.
+        correlation: Option<String>,
+        /// Only answers to this message.
+        reply_to: Option<MessageId>,
     } -> Messages
     { demand: [own]; effect: State; fails: [TimedOut]; }
+
+    /// Looks at messages in the caller's mailbox and leaves them there.
+    3 peek Peek {
+        /// Only those of this sender.
+        from: Option<Pid>,
+        /// Only those of this channel.
+        channel: Option<String>,
+        /// How many at most; 100 if absent.
+        limit: Option<u32>,
+    } -> Messages
+    { demand: [own]; effect: State; fails: []; }
+
+    /// Takes the oldest interrupt out of a mailbox, to deliver it.
+    32 interrupt TakeInterrupt {
+        /// The receiver.
+        pid: Pid,
+    } -> Option<Message>
+    { demand: [kernel]; effect: State; fails: []; }
 }

@@ -17,6 +17,7 @@ macro_rules! record {
 pub mod audit;
 pub mod capability;
 pub mod clock;
+pub mod event;
 pub mod fs;
 pub mod human;
 pub mod image;
@@ -52,6 +53,8 @@ crate::call::syscalls! {
     Clock clock;
     /// The journal, read as audit.
     Audit audit;
+    /// Events a process can wait for.
+    Event event;
 }
 
 impl std::error::Error for Error {}

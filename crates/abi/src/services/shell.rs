@@ -2,6 +2,9 @@
 
 use crate::{Folder, Millis, Resource, Text, call::service};
 
+/// How many bytes of each output of a program are kept; the rest is read and dropped.
+pub const OUTPUT_BYTES_MAX: u32 = 200_000;
+
 record! {
     /// How a program ended.
     pub struct Ended {

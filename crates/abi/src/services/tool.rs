@@ -15,8 +15,26 @@ record! {
 
     /// The tools of a process.
     pub struct Tools {
-        /// The names, in the order of the image's table.
+        /// The names, in the order of the image: its table, then its groups.
         pub tools: Vec<String>,
+    }
+
+    /// A group of tools.
+    pub struct Group {
+        /// Its name.
+        pub name: String,
+        /// What its tools are for.
+        pub description: String,
+        /// Its tools.
+        pub tools: Vec<String>,
+        /// Whether the caller has activated it.
+        pub active: bool,
+    }
+
+    /// The tool groups of a process.
+    pub struct Groups {
+        /// In the order of the image.
+        pub groups: Vec<Group>,
     }
 
     /// What a tool gave back.
@@ -29,6 +47,8 @@ record! {
 crate::field::carries_texts! {
     ToolInfo { schema }
     Tools {}
+    Group {}
+    Groups {}
     ToolResult { result }
 }
 
@@ -45,11 +65,12 @@ service! {
         3 "unknown_tool" UnknownTool;
     }
 
-    /// Lists the tools in the caller's tool table.
+    /// Lists the tools that the caller is shown: those of its image's table and of the groups it
+    /// has activated.
     1 list List {} -> Tools
     { demand: [own]; effect: State; fails: []; }
 
-    /// Calls a tool of the caller's tool table.
+    /// Calls a tool of the caller's image: of its table or of any group.
     2 call CallTool {
         /// Its name.
         name: String,
@@ -57,4 +78,8 @@ service! {
         args: Json,
     } -> ToolResult
     { demand: [own]; effect: Idempotent; fails: [BadArguments ToolFailed UnknownTool]; }
+
+    /// Lists the tool groups of the caller's image. `process.activate_tools` shows one's tools.
+    3 groups ListGroups {} -> Groups
+    { demand: [own]; effect: State; fails: []; }
 }

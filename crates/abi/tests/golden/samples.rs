@@ -1,15 +1,19 @@
 //! One sample of every call, reply, fault, failure and event.
 
 use libos_abi::{
-    Binding, CapId, Denial, DenyReason, Digest, Error, Event, Fault, FsPath, GrantSpec, Json,
-    MessageId, Millis, Need, ObjectId, OpId, Origin, Pid, Principal, Record, Reply, Request,
-    RequestId, Resource, Right, Rights, SERVICES, Syscall, Text, audit, capability, clock,
+    Binding, Bound, CapId, Denial, DenyReason, Digest, Error, Event, Fault, FsPath, GrantSpec,
+    Json, Manifest, MessageId, Millis, Need, ObjectId, OpId, Origin, Pid, Principal, Record, Reply,
+    Request, RequestId, Resource, Right, Rights, SERVICES, Syscall, Text, ViewId, audit,
+    capability, clock,
     event::{
         CapabilityEvent, HumanEvent, ImageEvent, NewCapability, ObjectEvent, OpEvent, ProcessEvent,
-        Step, Verdict,
+        Step, SubscriberEvent, Verdict,
     },
-    fs, human, image, message, namespace, object,
-    process::{self, Ending, PlannerSpec, ProcessState, Wait, WaitOn},
+    events, fs, human, image, message, namespace, object,
+    process::{
+        self, BudgetKind, Ending, ForkMode, PlannerSpec, ProcessState, Schedule, Usage, Wait,
+        WaitOn,
+    },
     shell, tool, wire,
 };
 use serde_json::json;
@@ -54,73 +58,140 @@ pub(crate) fn calls() -> Vec<Sample> {
         "status": "exhausted",
     });
     let planner = json!({ "kind": "script", "program": "{}" });
+    let usage = json!({ "syscalls": 4, "tool_calls": 3, "children": 1, "bytes": 5, "tokens": 6,
+        "cost": 7 });
+    let bound = json!({ "on": "fs:workspace/*", "rights": ["read"] });
+    let manifest = json!({ "authority": [bound], "calls": ["fs.*", "shell.run"],
+        "requestable": [] });
+    let schedule = json!({ "weight": 50, "deadline": 9_000 });
     let process = json!({
         "pid": "p2", "parent": "p1", "root": "p1", "image": "minimal", "goal": "look",
         "state": "waiting", "wait": { "on": { "child": "p3" }, "until_ms": 77 },
         "cwd": "workspace/src", "workspace": "/home/a", "planner": "script",
-        "budget": { "syscalls": 100, "wall": "1h" }, "usage": { "syscalls": 4, "children": 1 },
-        "started_at_ms": 12, "ending": { "state": "failed", "result": "obj-1", "message": "no",
+        "budget": { "syscalls": 100, "wall": "1h" }, "usage": usage,
+        "started_at_ms": 12, "ending": { "state": "failed", "result": "obj-1.1", "message": "no",
             "code": "denied", "at_ms": 99 },
+        "mode": "speculative", "owner": "obj-1.4", "unread": 2, "tool_groups": ["files"],
     });
-    let handle = json!({ "id": "obj-7", "version": 2, "digest": HASH });
+    let handle = json!({ "id": "obj-2.7", "version": 2, "digest": HASH });
     let object = json!({
-        "id": "obj-7", "type": "note", "version": 2, "digest": HASH, "bytes": 4, "owner": "p1",
-        "namespace": "work", "name": "a", "parents": ["obj-1"], "created_at_ms": 1,
-        "updated_at_ms": 2,
+        "id": "obj-2.7", "type": "note", "version": 2, "digest": HASH, "bytes": 4, "owner": "p1",
+        "namespace": "work", "name": "a", "parents": ["obj-1.1"], "created_at_ms": 1,
+        "updated_at_ms": 2, "tags": ["draft"], "immutable": true, "released": false,
     });
+    let links = json!({ "links": [{ "from": "obj-2.7", "relation": "cites", "to": "obj-1.1" }] });
+    let view = json!({ "id": "view-3", "owner": "p2", "from": "view-1", "at_ms": 4,
+        "items": [{ "id": "obj-2.7", "pinned": true }, { "id": "obj-1.1", "pinned": false }] });
+    let subscriptions = json!({ "subscriptions": [
+        { "kind": "object_changed", "object": "obj-2.7" }, { "kind": "child_ended", "object": null },
+    ] });
+    let occurrences = json!({ "cursor": 9, "dropped": 1, "events": [
+        { "number": 9, "at_ms": 5, "what": { "message_came": { "from": "p1" } } },
+    ] });
     let approval = json!({
         "call": "shell.run", "args": { "argv": ["ls"] }, "digest": HASH,
         "needs": [{ "right": "execute", "on": "shell:ls" }], "asked_by": ["cap-2"],
     });
     let request = json!({
         "id": "req-4", "op": "op-6", "pid": "p2", "human": "owner", "ask": { "approval": approval },
-        "asked_at_ms": 5, "state": { "decided": {
+        "root": "p1", "asked_at_ms": 5, "state": { "decided": {
             "decision": { "approve": { "scope": { "until": 1000 } } }, "by": "owner", "at_ms": 6,
             "capability": "cap-9" } },
+        "joined": [{ "pid": "p3", "op": "op-8", "asked_by": ["cap-2"] }],
     });
+    let message = json!({ "id": "msg-5", "from": null, "to": "p2", "subject": "s", "body": "hi",
+        "payload": { "n": 1 }, "sent_at_ms": 8, "kind": "interrupt", "channel": "c",
+        "correlation": "k", "reply_to": "msg-4" });
     let image = json!({
         "name": "surveyor", "version": "1", "description": "looks", "prompt": "Look.",
         "tools": ["read_file"], "planner": planner, "required_capabilities": [grant],
+        "tool_groups": [{ "name": "files", "description": "more", "tools": ["write_file"] }],
     });
-    let namespace = json!({ "namespace": "work", "entries": [{ "name": "a", "id": "obj-7" }] });
+    let namespace = json!({ "namespace": "work", "entries": [{ "name": "a", "id": "obj-2.7" }] });
     calls! {
         process::Launch { "image": "minimal", "goal": "look", "workspace": "/w", "planner": planner,
-            "grants": [grant], "budget": { "syscalls": 9, "wall": 5, "children": 1 } }
+            "grants": [grant], "budget": { "syscalls": 9, "tool_calls": 8, "wall": 5, "children": 1, "bytes": 7,
+                "tokens": 6, "cost": 5 },
+            "manifest": manifest, "schedule": schedule }
             -> { "pid": "p1", "capabilities": ["cap-1", "cap-2"] };
         process::Spawn { "goal": "look", "image": "worker", "planner": planner, "grants": [grant],
-            "cwd": "src", "budget": {} } -> { "pid": "p2", "capabilities": ["cap-3"] };
+            "cwd": "src", "budget": {}, "manifest": {}, "schedule": {} } -> { "pid": "p2", "capabilities": ["cap-3"] };
         process::WaitChild { "pid": "p2", "timeout_ms": "1s" }
-            -> { "pid": "p2", "state": "exited", "result": "obj-7", "message": "done", "code": null };
-        process::Exit { "result": "obj-7", "message": "done", "failed": true, "code": "denied" }
+            -> { "pid": "p2", "state": "exited", "result": "obj-2.7", "message": "done", "code": null };
+        process::Exit { "result": "obj-2.7", "message": "done", "failed": true, "code": "denied" }
             -> { "state": "failed" };
         process::SendSignal { "pid": "p2", "signal": "terminate", "reason": "late" }
             -> { "state": "killed" };
-        process::List {} -> { "processes": [process] };
+        process::List { "after": "p1", "live": true, "limit": 10 }
+            -> { "processes": [process], "more_after": "p2" };
         process::Inspect { "pid": "p2" } -> process;
         process::GetCwd {} -> { "path": "workspace" };
         process::Chdir { "path": "src" } -> { "path": "workspace/src" };
         process::Commit { "state": "{}" } -> { "state": "runnable" };
-        process::Admit { "pid": "p2", "run": 3 } -> { "root": "p1", "ancestors": ["p1"],
-            "image": "minimal", "cwd": "workspace", "workspace": "/w", "quantum": 4 };
+        process::Fork { "goal": "look", "mode": "worker", "roots": ["obj-2.7"], "planner": planner,
+            "grants": [grant], "cwd": "src", "budget": {}, "manifest": manifest,
+            "schedule": schedule } -> { "pid": "p3", "capabilities": ["cap-5"] };
+        process::Exec { "image": "worker", "goal": "go on", "planner": planner, "keep": ["cap-3"],
+            "keep_objects": false } -> { "state": "runnable" };
+        process::StartTask { "owner": "obj-2.7", "tool": "read_file", "args": { "path": "a" },
+            "grants": [grant], "budget": {} } -> { "pid": "p4", "capabilities": [] };
+        process::ListTasks { "owner": "obj-2.7" } -> { "processes": [process] };
+        process::Merge { "pid": "p3", "on_conflict": "child" }
+            -> { "adopted": [{ "from": "obj-3.9", "to": "obj-2.10" }], "updated": ["obj-2.7"],
+                "kept": ["obj-2.8"] };
+        process::Discard { "pid": "p3" } -> { "objects": 2 };
+        process::ActivateTools { "group": "files" } -> { "groups": ["objects", "files"] };
+        process::Admit { "pid": "p2", "run": 3, "charge": usage } -> { "root": "p1",
+            "ancestors": ["p1"], "image": "minimal", "cwd": "workspace", "workspace": "/w",
+            "quantum": 4, "tool_groups": ["files"], "interrupted": true };
         process::Block { "pid": "p2", "wait": { "on": { "message": "p2" }, "until_ms": null } }
             -> { "state": "waiting" };
         process::Ready { "pid": "p2" } -> { "state": "runnable" };
         process::Next {} -> { "pid": "p2", "run": 3, "quantum": 4, "planner": planner,
             "state": "kept" };
-        process::Recover {} -> { "processes": [] };
+        process::Recover {} -> null;
+        process::Settle { "op": "op-6", "used": usage } -> null;
+        process::Extend { "pid": "p2", "kind": "tool_calls", "by": 10 } -> null;
+        process::EndTasks { "owner": "obj-2.7" } -> null;
 
         object::Create { "type": "note", "payload": { "b": [1], "a": null }, "name": "a",
-            "namespace": "work", "parents": ["obj-1"] } -> handle;
-        object::Read { "id": "obj-7" }
-            -> { "id": "obj-7", "type": "note", "version": 2, "payload": [1, "x"] };
-        object::Update { "id": "obj-7", "payload": "x", "expected_version": 1 } -> handle;
+            "namespace": "work", "parents": ["obj-1.1"], "tags": ["draft"], "immutable": true }
+            -> handle;
+        object::Read { "id": "obj-2.7" }
+            -> { "id": "obj-2.7", "type": "note", "version": 2, "payload": [1, "x"],
+                "appended": [{ "n": 2 }] };
+        object::Update { "id": "obj-2.7", "payload": "x", "expected_version": 1 } -> handle;
         object::List { "type": "note" } -> { "objects": [object] };
-        object::Delete { "id": "obj-7" } -> { "id": "obj-7" };
-        object::Stat { "id": "obj-7" } -> object;
+        object::Delete { "id": "obj-2.7" } -> { "id": "obj-2.7" };
+        object::Stat { "id": "obj-2.7" } -> object;
+        object::Append { "id": "obj-2.7", "entry": { "n": 2 }, "expected_version": 1 } -> handle;
+        object::MakeLink { "from": "obj-2.7", "relation": "cites", "to": "obj-1.1" } -> links;
+        object::Unlink { "from": "obj-2.7", "relation": "cites", "to": "obj-1.1" }
+            -> { "links": [] };
+        object::ListLinks { "id": "obj-2.7" } -> links;
+        object::Query { "space": "p2", "type": "note", "tag": "draft", "name_prefix": "a",
+            "parent": "obj-1.1", "since_ms": 5, "after": "obj-2.6", "limit": 10 }
+            -> { "objects": [object] };
+        object::Transfer { "id": "obj-2.7", "to": "p1" } -> handle;
+        object::Release { "id": "obj-2.7" } -> handle;
+        object::MakeView { "items": [{ "id": "obj-2.7", "pinned": true }], "from": "view-1" }
+            -> view;
+        object::ShowView { "view": "view-3" } -> view;
+        object::ListViews {} -> { "views": [view] };
+        object::DropView { "view": "view-3" } -> { "views": [] };
+        object::Materialize { "view": "view-3", "tokens": 100, "choice": "plan_first" }
+            -> { "items": [{ "id": "obj-2.7", "type": "note", "version": 2, "payload": "x",
+                    "appended": [1] }],
+                "manifest": [{ "id": "obj-1.1", "version": 0, "tokens": 0, "reason": "denied" }],
+                "tokens": 9 };
+        object::ForkSpace { "from": "p2", "to": "p3" } -> null;
+        object::MergeSpace { "from": "p3", "into": "p2", "on_conflict": "parent" }
+            -> { "adopted": [], "updated": [], "kept": [] };
+        object::DropSpace { "space": "p3" } -> { "objects": 2 };
 
         namespace::Create { "namespace": "work" } -> namespace;
         namespace::List { "namespace": "work" } -> namespace;
-        namespace::Lookup { "namespace": "work", "name": "a" } -> { "name": "a", "id": "obj-7" };
+        namespace::Lookup { "namespace": "work", "name": "a" } -> { "name": "a", "id": "obj-2.7" };
 
         capability::List { "pid": "p2", "all": true } -> { "capabilities": [capability] };
         capability::Inspect { "capability": "cap-3" } -> capability;
@@ -139,6 +210,11 @@ pub(crate) fn calls() -> Vec<Sample> {
             "calls": 1, "sums": [{ "arg": "text", "amount": 12 }] }] } -> null;
         capability::Settle { "op": "op-6", "give_back": true } -> null;
         capability::End { "subject": "p2" } -> null;
+        capability::Bound { "pid": "p2", "parent": "p1", "manifest": manifest } -> null;
+        capability::Requestable { "pid": "p2", "on": "fs:workspace/*", "rights": ["write"] } -> null;
+        capability::Keep { "subject": "p2", "keep": ["cap-3"], "memory": true }
+            -> { "capabilities": ["cap-4"] };
+        capability::May { "pid": "p2", "right": "read", "on": "object:p1/7" } -> { "allowed": true };
 
         human::AskQuestion { "question": "why?", "context": "because", "human": "ann" }
             -> { "answer": "so" };
@@ -149,20 +225,27 @@ pub(crate) fn calls() -> Vec<Sample> {
         human::Decide { "request": "req-4", "decision": { "permit": { "policy": "never" } } }
             -> request;
         human::Open { "op": "op-6", "pid": "p2", "approval": approval } -> { "request": "req-4" };
+        human::OpenExtension { "op": "op-6", "pid": "p2", "of": "p1", "kind": "bytes", "limit": 10,
+            "call": "fs.read" } -> { "request": "req-5" };
         human::Cancel { "pid": "p2" } -> null;
 
-        message::Send { "to": "p2", "body": "hi", "subject": "s", "payload": { "n": 1 } }
+        message::Send { "to": "p2", "body": "hi", "subject": "s", "payload": { "n": 1 },
+            "kind": "letter", "channel": "c", "correlation": "k", "reply_to": "msg-4" }
             -> { "id": "msg-5" };
-        message::Receive { "from": "p1", "subject": "s", "limit": 3, "timeout_ms": 0 }
-            -> { "messages": [{ "id": "msg-5", "from": null, "to": "p2", "subject": "s",
-                "body": "hi", "payload": { "n": 1 }, "sent_at_ms": 8 }] };
+        message::Receive { "from": "p1", "subject": "s", "limit": 3, "timeout_ms": 0,
+            "channel": "c", "correlation": "k", "reply_to": "msg-4" } -> { "messages": [message] };
+        message::Peek { "from": "p1", "channel": "c", "limit": 3 } -> { "messages": [message] };
+        message::TakeInterrupt { "pid": "p2" } -> message;
 
         image::List {} -> { "images": [image] };
         image::Inspect { "image": "surveyor" } -> image;
         image::Register { "image": image, "replace": true } -> image;
+        image::Unregister { "image": "surveyor" } -> image;
 
         tool::List {} -> { "tools": ["read_file"] };
         tool::CallTool { "name": "read_file", "args": { "path": "a" } } -> { "result": "x" };
+        tool::ListGroups {} -> { "groups": [{ "name": "files", "description": "more",
+            "tools": ["write_file"], "active": true }] };
 
         fs::Read { "path": "a.txt", "max_bytes": 10 }
             -> { "text": "hi", "bytes": 2, "truncated": false, "digest": HASH };
@@ -185,6 +268,17 @@ pub(crate) fn calls() -> Vec<Sample> {
 
         audit::List { "from": 3, "pid": "p2", "limit": 10 }
             -> { "entries": [{ "seq": 3, "at_ms": 9, "event": { "kind": "spawned" } }], "next": 4 };
+        audit::Compact { "before_ms": 7 } -> { "payloads": 2, "bytes": 9000, "list": HASH };
+
+        events::Subscribe { "kinds": ["object_changed", "object_gone"], "object": "obj-2.7" }
+            -> subscriptions;
+        events::Unsubscribe { "kinds": ["child_ended"], "object": null } -> subscriptions;
+        events::ListSubscriptions {} -> subscriptions;
+        events::WaitEvents { "limit": 5, "timeout_ms": 0 } -> occurrences;
+        events::ReadEvents { "after": 8, "limit": 5 } -> occurrences;
+        events::Publish { "of": "p2", "what": { "object_changed": { "id": "obj-2.7", "version": 2 } } }
+            -> null;
+        events::EndSubscriber { "pid": "p2" } -> null;
     }
 }
 
@@ -192,7 +286,7 @@ pub(crate) fn faults() -> Vec<Fault> {
     let need = Need { right: Right::Write, on: Resource::file("workspace/a b") };
     vec![
         Fault::denied(Some(need), DenyReason::DenyRule(CapId(3))),
-        Fault::OverBudget { what: "syscalls".into(), limit: 9 },
+        Fault::OverBudget { of: Pid(1), kind: BudgetKind::Tokens, limit: 9 },
         Fault::UnknownOutcome { op: OpId(6) },
         Fault::Diverged { recorded: "fs.read".into(), called: "fs.write".into() },
         Fault::bad("no"),
@@ -204,6 +298,7 @@ pub(crate) fn faults() -> Vec<Fault> {
         Fault::ProviderFailed { kind: "io".into(), op: OpId(6) },
         Fault::Limit { what: "processes".into(), limit: 4 },
         Fault::OutsideMount { path: "../a".into() },
+        Fault::Interrupted { message: MessageId(5), from: Some(Pid(1)), text: "stop".into() },
     ]
 }
 
@@ -264,6 +359,31 @@ event_names! {
     Event::Human(HumanEvent::Cancelled { .. }) => "human.cancelled";
     Event::Human(HumanEvent::Output { .. }) => "human.output";
     Event::Image(ImageEvent::Registered(_)) => "image.registered";
+    Event::Process(ProcessEvent::Settled { .. }) => "process.settled";
+    Event::Process(ProcessEvent::Extended { .. }) => "process.extended";
+    Event::Process(ProcessEvent::Execed { .. }) => "process.execed";
+    Event::Process(ProcessEvent::Activated { .. }) => "process.activated";
+    Event::Process(ProcessEvent::Cancelled { .. }) => "process.cancelled";
+    Event::Capability(CapabilityEvent::Bounded { .. }) => "capability.bounded";
+    Event::Capability(CapabilityEvent::Kept { .. }) => "capability.kept";
+    Event::Object(ObjectEvent::Appended { .. }) => "object.appended";
+    Event::Object(ObjectEvent::Released { .. }) => "object.released";
+    Event::Object(ObjectEvent::Moved { .. }) => "object.moved";
+    Event::Object(ObjectEvent::Linked { .. }) => "object.linked";
+    Event::Object(ObjectEvent::Unlinked { .. }) => "object.unlinked";
+    Event::Object(ObjectEvent::ViewMade { .. }) => "object.view_made";
+    Event::Object(ObjectEvent::ViewDropped { .. }) => "object.view_dropped";
+    Event::Object(ObjectEvent::SpaceForked { .. }) => "object.space_forked";
+    Event::Object(ObjectEvent::SpaceMerged { .. }) => "object.space_merged";
+    Event::Object(ObjectEvent::SpaceDropped { .. }) => "object.space_dropped";
+    Event::Human(HumanEvent::Joined { .. }) => "human.joined";
+    Event::Human(HumanEvent::Left { .. }) => "human.left";
+    Event::Image(ImageEvent::Unregistered { .. }) => "image.unregistered";
+    Event::Subscriber(SubscriberEvent::Subscribed { .. }) => "subscriber.subscribed";
+    Event::Subscriber(SubscriberEvent::Unsubscribed { .. }) => "subscriber.unsubscribed";
+    Event::Subscriber(SubscriberEvent::Told { .. }) => "subscriber.told";
+    Event::Subscriber(SubscriberEvent::Taken { .. }) => "subscriber.taken";
+    Event::Subscriber(SubscriberEvent::Ended { .. }) => "subscriber.ended";
 }
 
 fn blob() -> Text {
@@ -320,6 +440,10 @@ pub(crate) fn events() -> Vec<Event> {
         body: "hi".into(),
         payload: Some(Json(blob())),
         sent_at_ms: at_ms,
+        kind: message::MessageKind::Interrupt,
+        channel: Some("c".into()),
+        correlation: None,
+        reply_to: Some(MessageId(4)),
     };
     let decided = human::Decided {
         decision: human::Decision::Answer { text: "so".into() },
@@ -330,6 +454,17 @@ pub(crate) fn events() -> Vec<Event> {
     let payload = Json::from(&json!({ "a": 1 }));
     let digest = payload.0.digest();
     let cwd = FsPath::from("workspace/src");
+    let (id, base) = (ObjectId::new(2, 7), ObjectId::new(1, 1));
+    let usage = Usage { syscalls: 1, tool_calls: 2, children: 3, bytes: 4, tokens: 5, cost: 6 };
+    let bound = Bound { on: "fs:workspace/*".parse().unwrap(), rights: Rights::all() };
+    let manifest = Manifest {
+        authority: Some(vec![bound]),
+        calls: Some(vec!["fs.*".into()]),
+        requestable: Some(Vec::new()),
+    };
+    let asker = human::Asker { pid: Pid(3), op: OpId(8), asked_by: vec![CapId(2)] };
+    let subscription =
+        events::Subscription { kind: events::EventKind::ObjectChanged, object: Some(id) };
     vec![
         OpEvent::Admitted {
             op,
@@ -352,6 +487,9 @@ pub(crate) fn events() -> Vec<Event> {
             workspace: Some("/w".into()),
             cwd: cwd.clone(),
             budget: process::Budget { wall: Some(Millis(5)), ..Default::default() },
+            schedule: Schedule { weight: Some(50), deadline: None },
+            mode: Some(ForkMode::Copy),
+            owner: Some(ObjectId::new(1, 4)),
             at_ms,
         }
         .into(),
@@ -361,40 +499,159 @@ pub(crate) fn events() -> Vec<Event> {
         ProcessEvent::Readied { pid }.into(),
         ProcessEvent::Paused { pid, by_host: true }.into(),
         ProcessEvent::Resumed { pid }.into(),
-        ProcessEvent::Ended { pid, ending }.into(),
-        ProcessEvent::Charged { pid, syscalls: 7 }.into(),
+        ProcessEvent::Ended { pid, parent: Some(Pid(1)), ending }.into(),
+        ProcessEvent::Charged { pid, op, usage }.into(),
+        ProcessEvent::Settled { op, used: usage }.into(),
+        ProcessEvent::Extended { pid, kind: BudgetKind::Cost, by: 10 }.into(),
+        ProcessEvent::Execed {
+            pid,
+            image: "worker".into(),
+            goal: "go on".into(),
+            planner: PlannerSpec { kind: "none".into(), program: "".into() },
+        }
+        .into(),
+        ProcessEvent::Activated { pid, group: "files".into() }.into(),
+        ProcessEvent::Cancelled { pid }.into(),
         ProcessEvent::Moved { pid, cwd }.into(),
         ProcessEvent::Sent(sent).into(),
         ProcessEvent::Received { pid, ids: vec![MessageId(5)] }.into(),
         CapabilityEvent::Granted(granted).into(),
-        CapabilityEvent::Revoked { capability: CapId(3), reason: Some("done".into()) }.into(),
+        CapabilityEvent::Revoked {
+            capability: CapId(3),
+            subject: pid,
+            reason: Some("done".into()),
+        }
+        .into(),
         CapabilityEvent::Reserved { op, charges }.into(),
         CapabilityEvent::Settled { op, gave_back: true }.into(),
         CapabilityEvent::SubjectEnded { subject: pid }.into(),
         CapabilityEvent::ChildKnown { parent: Pid(1), child: pid }.into(),
+        CapabilityEvent::Bounded { pid, manifest }.into(),
+        CapabilityEvent::Kept { subject: pid, dropped: vec![CapId(4)] }.into(),
         ObjectEvent::NamespaceCreated { namespace: "work".into(), by: Some(pid) }.into(),
         ObjectEvent::Created {
-            id: ObjectId(7),
+            id,
             r#type: "note".into(),
             payload: payload.clone(),
             digest,
-            owner: pid,
             namespace: Some("work".into()),
             name: Some("a".into()),
-            parents: vec![ObjectId(1)],
+            parents: [base].into(),
+            tags: ["draft".to_owned()].into(),
+            immutable: true,
             at_ms,
         }
         .into(),
-        ObjectEvent::Updated { id: ObjectId(7), version: 2, payload, digest, at_ms }.into(),
-        ObjectEvent::Deleted { id: ObjectId(7) }.into(),
+        ObjectEvent::Updated { id, version: 2, payload: payload.clone(), digest, at_ms }.into(),
+        ObjectEvent::Deleted { id }.into(),
+        ObjectEvent::Appended { id, version: 3, entry: payload, digest, at_ms }.into(),
+        ObjectEvent::Released { id, at_ms }.into(),
+        ObjectEvent::Moved { from: id, to: base, at_ms }.into(),
+        ObjectEvent::Linked { from: id, relation: "cites".into(), to: base }.into(),
+        ObjectEvent::Unlinked { from: id, relation: "cites".into(), to: base }.into(),
+        ObjectEvent::ViewMade {
+            id: ViewId(3),
+            owner: pid,
+            items: [object::ViewItem { id, pinned: true }].into(),
+            from: Some(ViewId(1)),
+            at_ms,
+        }
+        .into(),
+        ObjectEvent::ViewDropped { id: ViewId(3) }.into(),
+        ObjectEvent::SpaceForked { from: pid, to: Pid(3) }.into(),
+        ObjectEvent::SpaceMerged {
+            from: Pid(3),
+            into: pid,
+            on_conflict: process::OnConflict::Child,
+            at_ms,
+        }
+        .into(),
+        ObjectEvent::SpaceDropped { space: Pid(3) }.into(),
         HumanEvent::Opened(list.unwrap()).into(),
         HumanEvent::Decided { request: RequestId(4), decided }.into(),
+        HumanEvent::Joined { request: RequestId(4), asker: asker.clone() }.into(),
+        HumanEvent::Left { request: RequestId(4), asker }.into(),
         HumanEvent::Cancelled { request: RequestId(4) }.into(),
         HumanEvent::Output { pid: Some(pid), human: "owner".into(), message: "hi".into() }.into(),
         ImageEvent::Registered(registered.unwrap()).into(),
+        ImageEvent::Unregistered { image: "surveyor".into() }.into(),
+        SubscriberEvent::Subscribed { pid, subscription }.into(),
+        SubscriberEvent::Unsubscribed { pid, subscription }.into(),
+        SubscriberEvent::Told {
+            pid,
+            at_ms,
+            what: events::Happened::ObjectChanged { id, version: 2 },
+        }
+        .into(),
+        SubscriberEvent::Taken { pid, cursor: 9 }.into(),
+        SubscriberEvent::Ended { pid, subscriptions: 2 }.into(),
     ]
 }
 
 pub(crate) fn record() -> Record {
     Record { at_ms: 12, events: events() }
+}
+
+macro_rules! enums {
+    ($($type:ty: $values:tt;)*) => {
+        vec![$({
+            let values = json!($values);
+            let typed: Vec<$type> = serde_json::from_value(values).unwrap();
+            let schema = schemars::schema_for!($type).to_value();
+            (stringify!($type), wire::encode(&typed), typed.len(), variants(&schema))
+        }),*]
+    };
+}
+
+/// How many variants a schema of an enum has.
+fn variants(schema: &serde_json::Value) -> usize {
+    let one_of = schema["oneOf"].as_array().into_iter().flatten();
+    one_of.map(|one| one["enum"].as_array().map_or(1, Vec::len)).sum()
+}
+
+/// Every variant of the enums that calls, replies and events hold, in the order of their numbers:
+/// name, bytes, how many there are here, how many there are.
+pub(crate) fn enums() -> Vec<(&'static str, Vec<u8>, usize, usize)> {
+    enums! {
+        process::ProcessState: ["runnable", "running", "waiting", "paused", "exited", "failed",
+            "killed"];
+        WaitOn: [{ "child": "p1" }, { "message": "p1" }, { "human": "req-1" }, "time",
+            { "event": "p1" }];
+        ForkMode: ["worker", "copy", "speculative"];
+        process::OnConflict: ["fail", "child", "parent"];
+        BudgetKind: ["syscalls", "tool_calls", "wall", "children", "bytes", "tokens", "cost"];
+        process::Signal: ["pause", "resume", "terminate", "cancel"];
+        object::Choice: ["order", "recency", "evidence", "plan_first"];
+        object::Inclusion: ["pinned", "chosen", "over_budget", "denied", "released"];
+        message::MessageKind: ["letter", "interrupt"];
+        events::EventKind: ["child_made", "child_ended", "message_came", "object_changed",
+            "object_gone", "capability_granted", "capability_revoked", "request_answered"];
+        events::Happened: [{ "child_made": { "pid": "p1" } }, { "child_ended": { "pid": "p1" } },
+            { "message_came": { "from": null } },
+            { "object_changed": { "id": "obj-1.1", "version": 1 } },
+            { "object_gone": { "id": "obj-1.1" } },
+            { "capability_granted": { "capability": "cap-1" } },
+            { "capability_revoked": { "capability": "cap-1" } },
+            { "request_answered": { "request": "req-1" } }];
+        fs::FileKind: ["file", "dir", "symlink", "other"];
+        human::RequestState: ["pending", { "decided": { "decision": { "deny": { "reason": null } },
+            "by": "a", "at_ms": 1, "capability": null } }, "cancelled"];
+        human::Policy: ["always", "ask_each_time", "never"];
+        human::Decision: [{ "approve": { "scope": "once" } }, { "deny": { "reason": null } },
+            { "answer": { "text": "a" } }, { "permit": { "policy": "never" } },
+            { "extend": { "by": 1 } }];
+        human::Ask: [{ "approval": { "call": "fs.read", "args": {}, "digest": HASH, "needs": [],
+                "asked_by": [] } }, { "question": { "question": "a", "context": null } },
+            { "permission": { "on": "fs:a", "rights": ["read"], "reason": "a" } },
+            { "extension": { "of": "p1", "kind": "cost", "limit": 1, "call": "fs.read" } }];
+        libos_abi::Effect: ["allow", "ask", "deny"];
+        libos_abi::Scope: ["once", { "uses": 1 }, "process", "subtree", { "until": 1 }];
+        Origin: ["host", "kernel", { "delegated": { "by": "p1" } },
+            { "human": { "request": "req-1" } }];
+        libos_abi::Status: ["active", "revoked", "expired", "exhausted", "ended"];
+        DenyReason: ["no_grant", { "deny_rule": "cap-1" }, { "conditions": "cap-1" },
+            { "exhausted": "cap-1" }, { "limit": "cap-1" }, { "expired": "cap-1" },
+            { "revoked": "cap-1" }, "human", "not_for_processes", { "attenuation": "a" },
+            { "not_in_tool_table": "a" }, { "manifest": "a" }];
+    }
 }

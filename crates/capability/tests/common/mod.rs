@@ -3,9 +3,12 @@
 #![allow(clippy::panic, clippy::unwrap_used, reason = "helpers of tests")]
 
 use libos_abi::{
-    CapId, Demand, DenyReason, Digest, Error, Event, GrantSpec, Need, OpId, Pid, Principal, Reply,
-    Request, Syscall,
-    capability::{Charge, Delegate, Derive, End, Grant, Issue, Reserve, Revoke, Settle},
+    CapId, CapabilityInfo, Demand, DenyReason, Digest, Error, Event, GrantSpec, Manifest, Need,
+    OpId, Pid, Principal, Reply, Request, Syscall,
+    capability::{
+        Bound, Charge, Delegate, Derive, End, Grant, Issue, Keep, List, May, Reserve, Revoke,
+        Settle,
+    },
     event::CapabilityEvent,
     wire,
 };
@@ -128,6 +131,39 @@ impl World {
         self.call(host(), Settle { op, give_back }).unwrap();
     }
 
+    /// Bounds a process by a manifest written as JSON.
+    pub(crate) fn bound(
+        &mut self,
+        pid: u64,
+        parent: Option<u64>,
+        manifest: &str,
+    ) -> Result<(), Error> {
+        let (pid, parent) = (Pid(pid), parent.map(Pid));
+        self.call(host(), Bound { pid, parent, manifest: Some(self::manifest(manifest)) })
+    }
+
+    pub(crate) fn keep(
+        &mut self,
+        subject: u64,
+        keep: &[u64],
+        memory: bool,
+    ) -> Result<Vec<CapId>, Error> {
+        let keep = keep.iter().copied().map(CapId).collect();
+        let subject = Pid(subject);
+        self.call(host(), Keep { subject, keep, memory }).map(|gone| gone.capabilities)
+    }
+
+    /// Whether a process may do something, written as `read fs:workspace/a`.
+    pub(crate) fn may(&mut self, pid: u64, text: &str) -> bool {
+        let Need { right, on } = need(text);
+        self.call(host(), May { pid: Pid(pid), right, on }).unwrap().allowed
+    }
+
+    /// Every capability, in force or not.
+    pub(crate) fn listed(&mut self) -> Vec<CapabilityInfo> {
+        self.call(host(), List { pid: None, all: Some(true) }).unwrap().capabilities
+    }
+
     pub(crate) fn end(&mut self, subject: u64) {
         let subject = Pid(subject);
         self.call(host(), End { subject }).unwrap();
@@ -222,6 +258,16 @@ pub(crate) fn grant(text: &str) -> GrantSpec {
     serde_json::from_value(json).unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
+pub(crate) fn manifest(text: &str) -> Manifest {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{text}: {error}"))
+}
+
+pub(crate) fn need(text: &str) -> Need {
+    let (right, on) = text.split_once(' ').expect("right and resource");
+    let right = serde_json::from_value(right.into()).expect("a right");
+    Need { right, on: on.parse().expect("a resource") }
+}
+
 pub(crate) fn call(text: &str) -> Syscall {
     let (name, args) = text.split_once(' ').unwrap_or((text, "{}"));
     Syscall::from_json(name, serde_json::from_str(args).expect("JSON")).expect("a call")
@@ -261,6 +307,7 @@ pub(crate) fn show(decision: &Decision) -> String {
             DenyReason::Limit(id) => format!("limit of {}", id.0),
             DenyReason::Expired(id) => format!("expired {}", id.0),
             DenyReason::Revoked(id) => format!("revoked {}", id.0),
+            DenyReason::Manifest(what) => format!("outside: {what}"),
             other => format!("{other:?}"),
         },
     }

@@ -4,28 +4,37 @@
 //! store that is not whole is refused, never repaired.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File},
-    os::unix::fs::DirBuilderExt,
+    io,
+    os::unix::{ffi::OsStrExt, fs::DirBuilderExt},
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
-use super::segments::{self, End};
+use super::{
+    rows::immediate,
+    segments::{self, End},
+};
 use crate::{
     Corruption, Head, JournalError, TreeHash,
     check::{position, same},
     merkle::Tree,
 };
 
-/// Version of the layout. A store with another one is refused.
-pub const FORMAT: i64 = 1;
+/// Version of the layout. A store of a newer one is refused, one of an older one is read as it is
+/// and brought to this one when it is opened for writing.
+pub const FORMAT: i64 = 2;
+
+/// The oldest version that is still read.
+const FORMAT_OLDEST: i64 = 1;
 
 /// `leaf` stands before `body`, so that reading the leaves never follows the body's overflow pages.
 /// A row of `batch` is what one commit made durable: the tree's size and root after it. `frontier`
 /// is a cache of the tree at one of those sizes.
-const SCHEMA: &str = r#"
+const SCHEMA_1: &str = r#"
 CREATE TABLE meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE record(seq INTEGER PRIMARY KEY, leaf BLOB NOT NULL, body BLOB NOT NULL);
 CREATE TABLE batch(size INTEGER PRIMARY KEY, root BLOB NOT NULL);
@@ -34,7 +43,18 @@ CREATE TABLE blob(
     digest BLOB PRIMARY KEY,
     segment INTEGER NOT NULL, "offset" INTEGER NOT NULL, length INTEGER NOT NULL
 ) WITHOUT ROWID;
-INSERT INTO meta VALUES ('segment', 1), ('segment_end', 0);
+INSERT INTO meta VALUES ('format', 1), ('segment', 1), ('segment_end', 0);
+"#;
+
+/// What format 2 adds: `dropped` is which payloads each act of compaction removed, `removed` which
+/// segments no payload is left in.
+const SCHEMA_2: &str = r#"
+CREATE TABLE dropped(
+    act INTEGER NOT NULL, digest BLOB NOT NULL, length INTEGER NOT NULL,
+    PRIMARY KEY(digest, act)
+) WITHOUT ROWID;
+CREATE TABLE removed(segment INTEGER PRIMARY KEY);
+UPDATE meta SET value = 2 WHERE key = 'format';
 "#;
 
 /// A commit that takes the journal past a multiple of this many records keeps the frontier, so that
@@ -43,6 +63,13 @@ pub(super) const FRONTIER_RECORDS: u64 = 8192;
 
 /// How long a reader or writer waits for the other's short locks.
 const BUSY: Duration = Duration::from_secs(5);
+
+/// A segment file.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Segment {
+    pub(super) number: u32,
+    pub(super) bytes: u64,
+}
 
 /// The files of a store.
 #[derive(Debug, Clone)]
@@ -87,8 +114,8 @@ impl Files {
         }
         let sql = |error| JournalError::sqlite("create the store", &draft, error);
         let database = Connection::open(&draft).map_err(sql)?;
-        database.execute_batch(SCHEMA).map_err(sql)?;
-        database.execute("INSERT INTO meta VALUES ('format', ?1)", [FORMAT]).map_err(sql)?;
+        database.execute_batch(SCHEMA_1).map_err(sql)?;
+        database.execute_batch(SCHEMA_2).map_err(sql)?;
         database.pragma_update(None, "journal_mode", "wal").map_err(sql)?;
         database.close().map_err(|(_, error)| sql(error))?;
         File::open(&draft).and_then(|file| file.sync_all()).map_err(error)?;
@@ -103,15 +130,23 @@ impl Files {
     /// A connection for the one writer.
     pub(super) fn connect(&self) -> Result<Connection, JournalError> {
         let sql = |error| JournalError::sqlite("open the store", &self.database, error);
-        let database = self.open(OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        let mut database = self.open(OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         database.pragma_update(None, "journal_mode", "wal").map_err(sql)?;
         database.pragma_update(None, "synchronous", "full").map_err(sql)?;
+        if self.format(&database)? == 1 {
+            let migration = immediate(&mut database).map_err(sql)?;
+            migration.execute_batch(SCHEMA_2).map_err(sql)?;
+            migration.commit().map_err(sql)?;
+        }
         Ok(database)
     }
 
     /// A connection that cannot write.
     pub(super) fn connect_read_only(&self) -> Result<Connection, JournalError> {
-        self.open(OpenFlags::SQLITE_OPEN_READ_ONLY)
+        match self.open(OpenFlags::SQLITE_OPEN_READ_ONLY) {
+            Err(JournalError::Storage { .. }) if self.is_sealed() => self.open_sealed(),
+            other => other,
+        }
     }
 
     fn open(&self, flags: OpenFlags) -> Result<Connection, JournalError> {
@@ -119,25 +154,50 @@ impl Files {
         let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let database = Connection::open_with_flags(&self.database, flags).map_err(sql)?;
         database.busy_timeout(BUSY).map_err(sql)?;
-        self.check_format(&database)?;
+        self.format(&database)?;
         Ok(database)
     }
 
-    fn check_format(&self, database: &Connection) -> Result<(), JournalError> {
+    /// Whether nobody can write here, and no writer was here when that began: a writer's memory
+    /// file would serve readers on a read-only file system, too.
+    fn is_sealed(&self) -> bool {
+        let unwritable = fs::OpenOptions::new().write(true).open(&self.database).is_err();
+        unwritable && !self.dir.join("journal.db-shm").exists()
+    }
+
+    /// Opens a store on a read-only file system. SQLite would make a memory file beside it, which
+    /// it cannot; without one it needs neither locks nor that file, for nobody writes.
+    fn open_sealed(&self) -> Result<Connection, JournalError> {
         let sql = |error| JournalError::sqlite("open the store", &self.database, error);
-        let tables = "SELECT count(*) FROM sqlite_schema WHERE name = 'meta'";
-        let known: i64 = database.query_row(tables, [], |row| row.get(0)).map_err(sql)?;
-        let format = "SELECT CAST(value AS TEXT) FROM meta WHERE key = 'format'";
-        let found: Option<String> = if known == 0 {
-            None
+        let log = self.dir.join("journal.db-wal");
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let database = if log.metadata().is_ok_and(|log| log.len() > 0) {
+            let database = Connection::open_with_flags_and_vfs(&self.database, flags, "unix-none")
+                .map_err(sql)?;
+            database.pragma_update(None, "locking_mode", "exclusive").map_err(sql)?;
+            database
         } else {
-            database.query_row(format, [], |row| row.get(0)).optional().map_err(sql)?.flatten()
+            let uri = format!("file:{}?immutable=1", escaped(&self.database));
+            Connection::open_with_flags(uri, flags | OpenFlags::SQLITE_OPEN_URI).map_err(sql)?
+        };
+        self.format(&database)?;
+        Ok(database)
+    }
+
+    /// The version of the layout, if it is one that this program reads.
+    pub(super) fn format(&self, database: &Connection) -> Result<i64, JournalError> {
+        let sql = |error| JournalError::sqlite("open the store", &self.database, error);
+        let format = "SELECT CAST(value AS TEXT) FROM meta WHERE key = 'format'";
+        let found: Option<String> = match has_table(database, "meta").map_err(sql)? {
+            true => {
+                database.query_row(format, [], |row| row.get(0)).optional().map_err(sql)?.flatten()
+            }
+            false => None,
         };
         let found = found.unwrap_or_else(|| "none".into());
-        if found == FORMAT.to_string() {
-            return Ok(());
-        }
-        Err(JournalError::Format { path: self.dir.clone(), found, supported: FORMAT })
+        let known = (FORMAT_OLDEST..=FORMAT).find(|known| known.to_string() == found);
+        let supported = (FORMAT_OLDEST, FORMAT);
+        known.ok_or_else(|| JournalError::Format { path: self.dir.clone(), found, supported })
     }
 
     /// The tree over the records, continued from `known`, after checks that there is one record for
@@ -247,11 +307,59 @@ impl Files {
         let offset = value("segment_end")?.and_then(|offset| u64::try_from(offset).ok());
         let end = segment.zip(offset).map(|(segment, offset)| End { segment, offset });
         let end = end.ok_or_else(|| self.damaged("the end of its segments is not readable"))?;
-        segments::check(&self.segments, &end)?;
+        segments::check(&self.segments, &end, &self.removed(database)?)?;
         Ok(end)
+    }
+
+    /// The segments that compaction has removed.
+    pub(super) fn removed(&self, database: &Connection) -> Result<BTreeSet<u32>, JournalError> {
+        let sql = |error| JournalError::sqlite("read the blob index", &self.database, error);
+        if !has_table(database, "removed").map_err(sql)? {
+            return Ok(BTreeSet::new());
+        }
+        let mut query = database.prepare_cached("SELECT segment FROM removed").map_err(sql)?;
+        let removed = query.query_map([], |row| row.get(0)).map_err(sql)?;
+        removed.collect::<Result<_, _>>().map_err(sql)
+    }
+
+    /// The segment files that are here and count.
+    pub(super) fn present(&self, database: &Connection) -> Result<Vec<Segment>, JournalError> {
+        let end = self.segment_end(database)?;
+        let removed = self.removed(database)?;
+        let numbers = (1..=end.segment).filter(|number| !removed.contains(number));
+        let present = numbers.map(|number| {
+            let path = segments::file_name(&self.segments, number);
+            match path.metadata() {
+                Ok(metadata) => Ok(Segment { number, bytes: metadata.len() }),
+                // The last one is made by the first payload that goes there.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    Ok(Segment { number, bytes: 0 })
+                }
+                Err(error) => Err(JournalError::io("look at a segment", &path, error)),
+            }
+        });
+        present.collect()
     }
 
     fn damaged(&self, what: &str) -> JournalError {
         JournalError::Damaged { path: self.database.clone(), what: what.into() }
     }
+}
+
+/// Whether the store has a table: those of older formats lack some.
+pub(super) fn has_table(database: &Connection, name: &str) -> rusqlite::Result<bool> {
+    let query = "SELECT count(*) > 0 FROM sqlite_schema WHERE type = 'table' AND name = ?1";
+    database.prepare_cached(query)?.query_row([name], |row| row.get(0))
+}
+
+/// A path as it stands in a URI.
+fn escaped(path: &Path) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_.~".contains(&byte);
+    let bytes = path.as_os_str().as_bytes().iter();
+    bytes
+        .map(|byte| match plain(*byte) {
+            true => char::from(*byte).to_string(),
+            false => format!("%{byte:02X}"),
+        })
+        .collect()
 }

@@ -3,6 +3,7 @@
 //! ```text
 //! DIR/journal.db        records, roots, blob index (WAL, synchronous=FULL; plain SQL reads it)
 //! DIR/segments/*.seg    the bytes of blobs, append-only
+//! DIR/snapshots/*.snap  states that the records fold to; none is needed
 //! DIR/lock              held by the one writer
 //! ```
 //!
@@ -11,31 +12,36 @@
 //! the next durable append or flush. The tree in memory moves only after the commit.
 
 mod blobs;
+mod compact;
 mod faults;
 mod layout;
 mod lock;
+mod rows;
 mod segments;
+mod snapshots;
+mod stat;
+mod verify;
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use libos_abi::{Digest, Seq};
-use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+use rusqlite::Connection;
 
 use self::{
     blobs::SqliteBlobs,
     faults::Faults,
     layout::{FRONTIER_RECORDS, Files},
     lock::Lock,
-    segments::{End, Place, SegmentWriter},
+    rows::{immediate, insert_blobs, insert_head, insert_records, keep_frontier, row_id},
+    segments::{End, SegmentWriter},
+    snapshots::SqliteSnapshots,
 };
 use crate::{
-    Batch, Blobs, Corruption, Head, Journal, JournalError, Limits, Sync, TreeHash, admit,
-    check::{Checker, position},
-    merkle,
-    merkle::Tree,
+    Batch, Blobs, Corruption, Dropped, Head, Journal, JournalError, Limits, Snapshots, Sync,
+    TreeHash, admit, check::position, merkle, merkle::Tree,
 };
 
-pub use self::layout::FORMAT;
+pub use self::{layout::FORMAT, stat::StoreStat};
 
 type NewBlobs = BTreeMap<Digest, Arc<[u8]>>;
 
@@ -52,6 +58,7 @@ pub struct SqliteJournal {
     limits: Limits,
     /// Before `database`: the last connection to close tidies up, and only the writer's can.
     blobs: Arc<SqliteBlobs>,
+    snapshots: Arc<SqliteSnapshots>,
     database: Connection,
     /// Over all records, waiting ones included.
     tree: Tree,
@@ -130,7 +137,7 @@ impl SqliteJournal {
         let lock = Lock::take(dir)?;
         files.create_database()?;
         let database = files.connect()?;
-        let (mut journal, end) = Self::load(files, limits, database)?;
+        let (mut journal, end) = Self::load(files, limits, database, false)?;
         let folder = journal.files.segments.clone();
         journal.writer = Some(Writer {
             segments: SegmentWriter::new(folder, end, limits.segment_bytes_max),
@@ -154,13 +161,14 @@ impl SqliteJournal {
             return Err(JournalError::Absent { path: dir.into() });
         }
         let database = files.connect_read_only()?;
-        Ok(Self::load(files, Limits::default(), database)?.0)
+        Ok(Self::load(files, Limits::default(), database, true)?.0)
     }
 
     fn load(
         files: Files,
         limits: Limits,
         database: Connection,
+        read_only: bool,
     ) -> Result<(Self, End), JournalError> {
         let sql = |error| JournalError::sqlite("open the store", &files.database, error);
         let snapshot = database.unchecked_transaction().map_err(sql)?;
@@ -169,11 +177,13 @@ impl SqliteJournal {
         let end = files.segment_end(&database)?;
         snapshot.finish().map_err(sql)?;
         let blobs = Arc::new(SqliteBlobs::new(&files)?);
+        let snapshots = SqliteSnapshots::new(&files, limits.snapshots_max, read_only)?;
         let journal = Self {
             files,
             limits,
             database,
             blobs,
+            snapshots: Arc::new(snapshots),
             stored: tree.size(),
             tree,
             head,
@@ -201,11 +211,11 @@ impl SqliteJournal {
         Ok(head)
     }
 
-    /// Makes the `steps`-th next step of a write fail as on a full disk, and all after it.
+    /// Makes a step of a write fail, after so many that go through, and all after it.
     #[doc(hidden)]
-    pub fn fail_after(&self, steps: Option<u32>) {
+    pub fn fail_after(&self, next: Option<(u32, std::io::ErrorKind)>) {
         if let Some(writer) = &self.writer {
-            writer.faults.fail_after(steps);
+            writer.faults.fail_after(next);
         }
     }
 
@@ -321,68 +331,6 @@ impl SqliteJournal {
         bytes <= self.limits.lazy_bytes_max
             && self.waiting.ends.len() + more.len() <= self.limits.lazy_records_max
     }
-
-    fn verify_records(&self, against: Option<&Head>) -> Result<Head, JournalError> {
-        let path = &self.files.database;
-        let sql = |error| JournalError::sqlite("read the records", path, error);
-        let mut checker = Checker::new(against)?;
-        let stored = self.files.stored_head(&self.database)?;
-        let mut batches =
-            self.database.prepare("SELECT size, root FROM batch ORDER BY size").map_err(sql)?;
-        let mut batches = batches.query([]).map_err(sql)?;
-        let mut next = next_root(&mut batches, 0, path)?;
-        let mut records = self
-            .database
-            .prepare("SELECT seq, leaf, body FROM record ORDER BY seq")
-            .map_err(sql)?;
-        let mut rows = records.query([]).map_err(sql)?;
-        loop {
-            let at = checker.size();
-            let error = |error| JournalError::row(at, path, error);
-            let Some(row) = rows.next().map_err(error)? else {
-                break;
-            };
-            let blob = |column| {
-                row.get_ref(column)
-                    .map_err(error)?
-                    .as_blob()
-                    .map_err(|_| JournalError::corrupt(at, Corruption::Unreadable))
-            };
-            if next.is_none() {
-                return Err(JournalError::corrupt(at, Corruption::Inserted));
-            }
-            checker.record(row.get(0).map_err(error)?, blob(1)?, blob(2)?)?;
-            if let Some((size, root)) = next
-                && size == checker.size()
-            {
-                checker.root(&root)?;
-                next = next_root(&mut batches, size, path)?;
-            }
-            checker.compare_against()?;
-        }
-        if checker.size() == self.stored && !self.waiting.ends.is_empty() {
-            for (leaf, body) in self.waiting.records() {
-                checker.record(row_id(checker.size()), &leaf.0, body)?;
-                checker.compare_against()?;
-            }
-            return checker.finish(&self.head);
-        }
-        checker.finish(&stored)
-    }
-
-    fn verify_blobs(&self) -> Result<(), JournalError> {
-        let error =
-            |error| JournalError::sqlite("read the blob index", &self.files.database, error);
-        let query = "SELECT digest, segment, \"offset\", length FROM blob ORDER BY segment, 3";
-        let mut statement = self.database.prepare(query).map_err(error)?;
-        let mut rows = statement.query([]).map_err(error)?;
-        while let Some(row) = rows.next().map_err(error)? {
-            let digest = Digest(row.get(0).map_err(error)?);
-            let place = blobs::place(row, 1).map_err(error)?;
-            self.blobs.segments.get(&digest, &place)?;
-        }
-        Ok(())
-    }
 }
 
 impl Journal for SqliteJournal {
@@ -459,18 +407,16 @@ impl Journal for SqliteJournal {
         Arc::<SqliteBlobs>::clone(&self.blobs)
     }
 
+    fn drop_blobs(&mut self, act: u64, digests: &[Digest]) -> Result<Dropped, JournalError> {
+        self.compact(act, digests)
+    }
+
+    fn snapshots(&self) -> Arc<dyn Snapshots> {
+        Arc::<SqliteSnapshots>::clone(&self.snapshots)
+    }
+
     fn verify(&self, against: Option<&Head>) -> Result<Head, JournalError> {
-        let sql = |error| JournalError::sqlite("read the records", &self.files.database, error);
-        // One snapshot, so that a writer elsewhere does not look like damage.
-        let snapshot = self.database.unchecked_transaction().map_err(sql)?;
-        let head = self.verify_records(against)?;
-        // And a store must never be less than what this object has seen of it.
-        if against != Some(&self.head) && head != self.head {
-            self.verify_records(Some(&self.head))?;
-        }
-        self.verify_blobs()?;
-        snapshot.finish().map_err(sql)?;
-        Ok(head)
+        self.verify_all(against)
     }
 }
 
@@ -483,78 +429,4 @@ impl Drop for SqliteJournal {
             tracing::warn!(%error, "lazy appends were lost when the journal was closed");
         }
     }
-}
-
-/// Begins a transaction that has the write lock from the start.
-fn immediate(database: &mut Connection) -> rusqlite::Result<Transaction<'_>> {
-    database.transaction_with_behavior(TransactionBehavior::Immediate)
-}
-
-fn insert_records<'a>(
-    transaction: &Transaction<'_>,
-    first: u64,
-    records: impl Iterator<Item = (&'a TreeHash, &'a [u8])>,
-) -> rusqlite::Result<()> {
-    let insert = "INSERT INTO record(seq, leaf, body) VALUES (?1, ?2, ?3)";
-    let mut insert = transaction.prepare_cached(insert)?;
-    for (seq, (leaf, body)) in (row_id(first)..).zip(records) {
-        insert.execute(params![seq, &leaf.0[..], body])?;
-    }
-    Ok(())
-}
-
-fn insert_head(transaction: &Transaction<'_>, head: &Head) -> rusqlite::Result<()> {
-    let mut insert = transaction.prepare_cached("INSERT INTO batch(size, root) VALUES (?1, ?2)")?;
-    insert.execute(params![row_id(head.size), &head.root.0[..]])?;
-    Ok(())
-}
-
-/// Replaces the tree from which the next opening continues.
-fn keep_frontier(transaction: &Transaction<'_>, tree: &Tree) -> rusqlite::Result<()> {
-    let peaks: Vec<u8> = tree.peaks().iter().flat_map(|peak| peak.0).collect();
-    transaction.execute("DELETE FROM frontier", [])?;
-    let insert = "INSERT INTO frontier(size, peaks) VALUES (?1, ?2)";
-    transaction.execute(insert, params![row_id(tree.size()), peaks])?;
-    Ok(())
-}
-
-fn insert_blobs(
-    transaction: &Transaction<'_>,
-    places: &[(Digest, Place)],
-    end: &End,
-) -> rusqlite::Result<()> {
-    if places.is_empty() {
-        return Ok(());
-    }
-    let insert = "INSERT INTO blob(digest, segment, \"offset\", length) VALUES (?1, ?2, ?3, ?4)";
-    let mut insert = transaction.prepare_cached(insert)?;
-    for (digest, place) in places {
-        let (offset, length) = (row_id(place.offset), row_id(place.length));
-        insert.execute(params![&digest.0[..], place.segment, offset, length])?;
-    }
-    let mut update = transaction.prepare_cached("UPDATE meta SET value = ?2 WHERE key = ?1")?;
-    update.execute(params!["segment", end.segment])?;
-    update.execute(params!["segment_end", row_id(end.offset)])?;
-    Ok(())
-}
-
-/// The next stored root, after the one at `after` records.
-fn next_root(
-    rows: &mut rusqlite::Rows<'_>,
-    after: u64,
-    path: &Path,
-) -> Result<Option<(u64, TreeHash)>, JournalError> {
-    let error = |error| JournalError::row(after, path, error);
-    let Some(row) = rows.next().map_err(error)? else {
-        return Ok(None);
-    };
-    let (size, root): (i64, Vec<u8>) = (row.get(0).map_err(error)?, row.get(1).map_err(error)?);
-    let size = u64::try_from(size).ok().filter(|size| *size > after);
-    let root = size.zip(TreeHash::from_slice(&root));
-    root.map(Some).ok_or_else(|| JournalError::corrupt(after, Corruption::Unreadable))
-}
-
-/// A count as SQLite stores it. 2^63 records or bytes cannot be reached.
-fn row_id(count: u64) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }

@@ -7,7 +7,7 @@
 //! may still turn up after a crash, and must find its blobs.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fs::{File, OpenOptions},
     io::{self, BufWriter, Seek, SeekFrom, Write},
     os::unix::fs::FileExt,
@@ -33,6 +33,13 @@ pub(super) struct Place {
     pub(super) length: u64,
 }
 
+impl Place {
+    /// What its entry takes in the file.
+    pub(super) fn entry_bytes(&self) -> u64 {
+        HEADER_BYTES + self.length
+    }
+}
+
 /// Where the next entry goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct End {
@@ -52,7 +59,7 @@ pub(super) struct SegmentWriter {
     orphans: HashMap<Digest, Place>,
 }
 
-fn file_name(folder: &Path, segment: u32) -> PathBuf {
+pub(super) fn file_name(folder: &Path, segment: u32) -> PathBuf {
     folder.join(format!("{segment:06}.seg"))
 }
 
@@ -64,9 +71,10 @@ fn header(digest: &Digest, length: u64) -> [u8; HEADER_BYTES as usize] {
     header
 }
 
-/// Checks that every segment up to `end` is there and the last one is long enough.
-pub(super) fn check(folder: &Path, end: &End) -> Result<(), JournalError> {
-    for segment in 1..=end.segment {
+/// Checks that every segment up to `end` that was not `removed` is there, and the last one long
+/// enough.
+pub(super) fn check(folder: &Path, end: &End, removed: &BTreeSet<u32>) -> Result<(), JournalError> {
+    for segment in (1..=end.segment).filter(|segment| !removed.contains(segment)) {
         let path = file_name(folder, segment);
         let needed = if segment == end.segment { end.offset } else { HEADER_BYTES };
         let length = match path.metadata() {
@@ -129,6 +137,15 @@ impl SegmentWriter {
             }
         }
         Ok(places)
+    }
+
+    /// Makes sure that nothing more is written to these segments.
+    pub(super) fn leave(&mut self, segments: &BTreeSet<u32>) {
+        if segments.contains(&self.end.segment) {
+            self.end = End { segment: self.end.segment + 1, offset: 0 };
+            self.file = None;
+        }
+        self.orphans.retain(|_, place| !segments.contains(&place.segment));
     }
 
     /// The entries at `places` are committed.
@@ -221,6 +238,11 @@ impl SegmentReader {
             return Err(damaged(BlobDamage::Changed));
         }
         Ok(bytes.into())
+    }
+
+    /// Closes the file of a segment that is to be removed.
+    pub(super) fn forget(&self, segment: u32) {
+        self.files.lock().remove(&segment);
     }
 
     fn file(&self, path: &Path, segment: u32) -> io::Result<Arc<File>> {

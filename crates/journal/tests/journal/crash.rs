@@ -1,10 +1,14 @@
 //! Crashes and full disks: what survives is a prefix, what failed does not count.
 
-use std::{fs, io::Write, path::Path};
+use std::{
+    fs,
+    io::{ErrorKind, Write},
+    path::Path,
+};
 
 use libos_abi::Seq;
 use libos_journal::{
-    Batch, Journal, JournalError, Limits, MemoryJournal, SqliteJournal, Sync, merkle,
+    Batch, Journal, JournalError, Limits, MemoryJournal, Refusal, SqliteJournal, Sync, merkle,
 };
 use proptest::prelude::*;
 
@@ -104,12 +108,18 @@ fn whatever_step_fails_nothing_counts_and_the_journal_goes_on() {
         let digests = [next.blob(vec![round as u8; 900]), next.blob(vec![round as u8; 1200])];
         let sync = if round % 2 == 0 { Sync::Durable } else { Sync::Lazy };
         let before = journal.head();
-        journal.fail_after(Some((round / 2 % 12) as u32));
+        let (kind, why, remedy) = [
+            (ErrorKind::StorageFull, Refusal::Full, "free space, then try again"),
+            (ErrorKind::ReadOnlyFilesystem, Refusal::ReadOnly, "mount it writable"),
+            (ErrorKind::Other, Refusal::Io, "check the disk"),
+        ][round % 3];
+        journal.fail_after(Some(((round / 2 % 12) as u32, kind)));
         let result = journal.append(&next, sync);
         if let Err(error) = result {
             failures += 1;
-            assert!(matches!(error, JournalError::Storage { out_of_space: true, .. }), "{error}");
-            assert!(error.to_string().contains("free space, then try again"), "{error}");
+            assert!(error.may_pass());
+            assert!(error.to_string().contains(remedy), "{error}");
+            assert!(matches!(error, JournalError::Storage { refusal, .. } if refusal == why));
             assert_eq!(journal.head(), before);
             assert_eq!(all(&journal), expected);
             assert!(!journal.blobs().contains(&digests[0]).unwrap());
@@ -143,7 +153,7 @@ fn what_a_failed_commit_left_is_removed() {
     journal.append(&batch(0..3), Sync::Durable).unwrap();
     let mut next = batch(3..5);
     let digest = next.blob(vec![1; 500]);
-    journal.fail_after(Some(7));
+    journal.fail_after(Some((7, ErrorKind::StorageFull)));
     journal.append(&next, Sync::Durable).unwrap_err();
     journal.fail_after(None);
     super::tamper(
@@ -175,7 +185,7 @@ fn a_full_database_is_out_of_space() {
     let lazy = journal.append(&batch(3..4), Sync::Lazy).unwrap();
     for _ in 0..3 {
         let error = journal.append(&big, Sync::Durable).unwrap_err();
-        assert!(matches!(error, JournalError::Storage { out_of_space: true, .. }), "{error}");
+        assert!(matches!(error, JournalError::Storage { refusal: Refusal::Full, .. }), "{error}");
         assert_eq!((journal.head(), all(&journal)), (lazy, batch(0..4).records));
     }
     assert_eq!(after_crash(dir.path()).1.head(), head);

@@ -4,8 +4,8 @@ use std::io::BufReader;
 
 use libos_abi::Seq;
 use libos_journal::{
-    Batch, Corruption, Head, Journal, MemoryJournal, Sync, TreeHash, export, merkle, verify_export,
-    verify_export_events,
+    Batch, Corruption, Head, Journal, JournalError, MemoryJournal, SecretKey, SignatureFault, Sync,
+    TreeHash, export, merkle, verify_export, verify_export_events,
 };
 use serde_json::{Value, json};
 
@@ -20,7 +20,7 @@ fn exported() -> (Vec<String>, Head) {
     let mut journal = MemoryJournal::new();
     let head = journal.append(&batch(0..10), Sync::Durable).unwrap();
     let mut out = Vec::new();
-    assert_eq!(export(&journal, &mut out, &describe).unwrap(), head);
+    assert_eq!(export(&journal, &mut out, &describe, None).unwrap(), head.into());
     let lines = String::from_utf8(out).unwrap();
     (lines.lines().map(str::to_owned).collect(), head)
 }
@@ -49,15 +49,18 @@ fn an_export_says_what_the_journal_holds() {
     let last: Value = serde_json::from_str(&lines[10]).unwrap();
     assert_eq!(last, json!({ "head": head }));
     let text = lines.join("\n") + "\n\n";
-    assert_eq!(verify_export(&mut BufReader::new(text.as_bytes()), Some(&head)).unwrap(), head);
-    assert_eq!(verify_export_events(&mut text.as_bytes(), None, &describe).unwrap(), head);
+    assert_eq!(
+        verify_export(&mut BufReader::new(text.as_bytes()), Some(&head)).unwrap(),
+        head.into()
+    );
+    assert_eq!(verify_export_events(&mut text.as_bytes(), None, &describe).unwrap(), head.into());
 }
 
 #[test]
 fn an_empty_journal_is_exported() {
     let mut out = Vec::new();
-    let head = export(&MemoryJournal::new(), &mut out, &describe).unwrap();
-    assert_eq!(verify_export(&mut out.as_slice(), Some(&head)).unwrap(), head);
+    let head = export(&MemoryJournal::new(), &mut out, &describe, None).unwrap();
+    assert_eq!(verify_export(&mut out.as_slice(), Some(&head.head)).unwrap(), head);
 }
 
 #[test]
@@ -129,7 +132,7 @@ fn a_truncated_export_is_found() {
     let mut shorter = MemoryJournal::new();
     shorter.append(&batch(0..7), Sync::Durable).unwrap();
     let mut out = Vec::new();
-    export(&shorter, &mut out, &describe).unwrap();
+    export(&shorter, &mut out, &describe, None).unwrap();
     verify_export(&mut out.as_slice(), None).unwrap();
     let found = corrupt(verify_export(&mut out.as_slice(), Some(&head)));
     assert_eq!(found, (7, end(Some(10))));
@@ -141,7 +144,7 @@ fn a_forged_export_does_not_fit_a_head_kept_elsewhere() {
     let mut forged = MemoryJournal::new();
     forged.append(&Batch::of((0..11).map(|n| vec![n])), Sync::Durable).unwrap();
     let mut out = Vec::new();
-    export(&forged, &mut out, &describe).unwrap();
+    export(&forged, &mut out, &describe, None).unwrap();
     let (seq, what) = corrupt(verify_export(&mut out.as_slice(), Some(&head)));
     assert_eq!(seq, 10);
     assert!(matches!(what, Corruption::HeadMismatch { expected, .. } if expected == head));
@@ -152,7 +155,47 @@ fn a_changed_event_is_found_by_whoever_can_describe() {
     let (mut lines, head) = exported();
     lines[5] = set(&lines[5], "event", json!({ "at": 5, "text": "harmless" }));
     let text = lines.join("\n");
-    assert_eq!(verify_export(&mut text.as_bytes(), None).unwrap(), head);
+    assert_eq!(verify_export(&mut text.as_bytes(), None).unwrap(), head.into());
     let found = corrupt(verify_export_events(&mut text.as_bytes(), None, &describe));
     assert_eq!(found, (5, Corruption::WrongEvent));
+}
+
+/// Whoever computes an export anew cannot sign it; whoever cuts one off can only show an older
+/// state that was signed as such.
+#[test]
+fn a_signed_export_needs_no_head_kept_elsewhere() {
+    let key = SecretKey::generate().unwrap();
+    let mut journal = MemoryJournal::new();
+    let signed_at = |journal: &MemoryJournal, key: Option<&SecretKey>| {
+        let mut out = Vec::new();
+        export(journal, &mut out, &describe, key).unwrap();
+        String::from_utf8(out).unwrap()
+    };
+    journal.append(&batch(0..7), Sync::Durable).unwrap();
+    let old = signed_at(&journal, Some(&key));
+    journal.append(&batch(7..10), Sync::Durable).unwrap();
+    let honest = signed_at(&journal, Some(&key));
+    let check = |text: &str| {
+        let signed = verify_export(&mut text.as_bytes(), None)?;
+        key.public().check(&signed)?;
+        Ok::<_, JournalError>(signed.head)
+    };
+    assert_eq!(check(&honest).unwrap(), journal.head());
+    assert_eq!(check(&old).unwrap().size, 7);
+    let fault = |text: &str| match check(text) {
+        Err(JournalError::Signature { what, .. }) => what,
+        other => panic!("no fault found: {other:?}"),
+    };
+    let mut forged = MemoryJournal::new();
+    forged.append(&Batch::of((0..10).map(|n| vec![n])), Sync::Durable).unwrap();
+    let forged_lines = signed_at(&forged, None);
+    assert_eq!(fault(&forged_lines), SignatureFault::Unsigned);
+    let theirs = SecretKey::generate().unwrap();
+    assert_eq!(fault(&signed_at(&forged, Some(&theirs))), SignatureFault::OtherKey);
+    // With the honest signature under the forged head.
+    let (_, honest_end) = honest.trim_end().rsplit_once('\n').unwrap();
+    let signature: Value = serde_json::from_str(honest_end).unwrap();
+    let (records, end) = forged_lines.trim_end().rsplit_once('\n').unwrap();
+    let grafted = format!("{records}\n{}", set(end, "signature", signature["signature"].clone()));
+    assert_eq!(fault(&grafted), SignatureFault::Invalid);
 }

@@ -3,8 +3,8 @@
 //! Owns the walk ([`mount`]), the six calls ([`ops`]) and the replacing write ([`write`]). A write
 //! is atomic: a reader sees the old content or the new. Calls that change a mount run one after the
 //! other. A regular file with a second name (hard link) is neither read nor written, since the
-//! other name may be outside the mount; special files are never opened; what belongs to git
-//! (`.git`) may be read and never changed.
+//! other name may be outside the mount; special files are never opened; what others obey (`.git`,
+//! which configures git, and `libos.toml`, which configures `libos`) may be read and never changed.
 
 pub(crate) mod mount;
 mod ops;
@@ -45,6 +45,10 @@ pub(crate) const WORKSPACE: &str = "workspace";
 pub struct FsProvider {
     shared: Arc<Shared>,
 }
+
+/// Names that are read and never changed, and why: they configure programs that the host's user
+/// runs later.
+const READ_ONLY: [(&str, &str); 2] = [(".git", "git"), ("libos.toml", "the operator")];
 
 /// A lock for each folder that is being changed, by its device and number.
 type Locks = BTreeMap<(u64, u64), Weak<Mutex<()>>>;
@@ -261,8 +265,11 @@ fn refuse<'a>(order: &Order, call: &fs::Call, path: &'a FsPath) -> Result<Vec<&'
     use fs::FailureKind::{BadTarget, NotPermitted};
     let (_, below) = path.split_mount();
     let names = mount::names(below).ok_or_else(|| Stop::Refused(outside(path)))?;
-    if changes(call) && names.iter().any(|name| name.eq_ignore_ascii_case(".git")) {
-        let why = format!("`{path}` belongs to git and is only read");
+    let has = |kept: &str| names.iter().any(|name| name.eq_ignore_ascii_case(kept));
+    if changes(call)
+        && let Some((_, owner)) = READ_ONLY.iter().find(|(kept, _)| has(kept))
+    {
+        let why = format!("`{path}` belongs to {owner} and is only read");
         return Err(Stop::Refused(NotPermitted.because(why)));
     }
     let makes = matches!(call, fs::Call::Write(_) | fs::Call::Mkdir(_));

@@ -22,16 +22,11 @@ use super::{
     mount::{self, Mount, Unreached, file_type},
     write,
 };
-use crate::{Stop, host_failure, outside};
-
-/// How many bytes are read if the call does not say.
-const READ_BYTES_DEFAULT: u32 = 65_536;
-/// How many bytes are read or written at the most.
-pub(super) const FILE_BYTES_MAX: u32 = 1_048_576;
-/// How many entries are listed if the call does not say.
-const LIST_DEFAULT: u32 = 1_024;
-/// How many entries are listed at the most.
-const LIST_MAX: u32 = 10_000;
+use crate::{
+    Stop, host_failure,
+    limits::{FILE_BYTES_MAX, LIST_ENTRIES_DEFAULT, LIST_ENTRIES_MAX},
+    outside,
+};
 
 /// One call under way.
 pub(super) struct Task<'a> {
@@ -163,7 +158,7 @@ fn read(task: &Task<'_>, call: &fs::Read) -> Result<FileText, Stop> {
     let Some((folder, name)) = task.parent()? else {
         return Err(task.fail(FailureKind::NotAFile, "is a folder"));
     };
-    let max = call.max_bytes.unwrap_or(READ_BYTES_DEFAULT).min(FILE_BYTES_MAX);
+    let max = call.max_bytes.unwrap_or(libos_abi::fs::READ_BYTES_DEFAULT).min(FILE_BYTES_MAX);
     let file = task.open_file(&folder, name)?;
     let mut bytes = read_up_to(&file, max).map_err(|error| task.stop_io("read a file", &error))?;
     let truncated = bytes.len() > max as usize;
@@ -182,7 +177,7 @@ fn read(task: &Task<'_>, call: &fs::Read) -> Result<FileText, Stop> {
 }
 
 fn list(task: &Task<'_>, call: &fs::List) -> Result<Listing, Stop> {
-    let limit = call.limit.unwrap_or(LIST_DEFAULT).min(LIST_MAX) as usize;
+    let limit = call.limit.unwrap_or(LIST_ENTRIES_DEFAULT).min(LIST_ENTRIES_MAX) as usize;
     let folder = task.mount.folder(&task.names).map_err(|why| match why {
         Unreached::NotAFolder => task.fail(FailureKind::NotAFolder, "is no folder"),
         why => task.unreached(&why),

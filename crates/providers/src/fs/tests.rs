@@ -143,9 +143,11 @@ async fn every_failure_has_its_code() {
         assert_eq!(code!(files, dir, Delete { path: root(), missing_ok: None }), "-bad_target");
         assert_eq!(code!(files, dir, stat("none")), "not_found");
         assert_eq!(code!(files, dir, stat("file/none")), "not_found");
-        for git in [".git/HEAD", ".git/new", "full/.GIT/x"] {
-            assert_eq!(code!(files, dir, write(git, "")), "-not_permitted");
+        for kept in [".git/HEAD", ".git/new", "full/.GIT/x", "libos.toml", "full/Libos.toml"] {
+            assert_eq!(code!(files, dir, write(kept, "")), "-not_permitted");
         }
+        assert_eq!(code!(files, dir, mkdir("libos.toml")), "-not_permitted");
+        assert_eq!(code!(files, dir, delete("libos.toml")), "-not_permitted");
         assert_eq!(code!(files, dir, delete(".git/HEAD")), "-not_permitted");
         assert_eq!(code!(files, dir, mkdir(".git/hooks")), "-not_permitted");
         assert_eq!(done!(files, dir, read(".git/HEAD")).bytes, 3);

@@ -19,9 +19,9 @@ use rustix::{
 
 use super::{
     mount::{self, file_type},
-    ops::{FILE_BYTES_MAX, Task, read_up_to},
+    ops::{Task, read_up_to},
 };
-use crate::{Stop, provider_failed};
+use crate::{Stop, limits::FILE_BYTES_MAX, provider_failed};
 
 const PREFIX: &str = ".libos-";
 const SUFFIX: &str = ".tmp";

@@ -41,15 +41,15 @@ use crate::{
         WORKSPACE,
         mount::{self, Mount, Unreached, Walk},
     },
-    host_failure, outside, provider_failed,
+    host_failure,
+    limits::{self, OUTPUT_BYTES_MAX},
+    outside, provider_failed,
 };
 
-/// How many bytes of each output are kept unless the configuration says otherwise.
-pub const OUTPUT_BYTES_MAX: usize = 200_000;
 /// How long a program may run if the call does not say.
-const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+const TIMEOUT_DEFAULT: Duration = Duration::from_millis(limits::TIMEOUT_MS_DEFAULT);
 /// How long a program may run at the most.
-const TIMEOUT_MAX: Duration = Duration::from_secs(300);
+const TIMEOUT_MAX: Duration = Duration::from_millis(limits::TIMEOUT_MS_MAX);
 /// How long output is waited for once everything was ended. Only a process that got away holds
 /// the pipes longer.
 const DRAIN_GRACE: Duration = Duration::from_secs(2);

@@ -3,16 +3,21 @@
 use std::fmt::Write as _;
 
 use libos_abi::{
-    Event, Millis, Pid, Text, clock,
+    Event, Millis, ObjectId, OpId, Pid, Text, clock,
     event::ProcessEvent,
-    process::{self, Budget, Signal, Wait, WaitOn},
+    message,
+    process::{self, Budget, ForkMode, Signal, Usage, Wait, WaitOn},
 };
 use libos_port::Component;
 
-use crate::rig::{HOST, Rig, code, exit, receive, send, signal, spawn, wait};
+use crate::rig::{
+    HOST, ONE, Rig, code, exec, exit, fork, interrupt, peek, receive, send, signal, spawn, task,
+    wait,
+};
 
 const PARENT: Pid = Pid(1);
 const CHILD: Pid = Pid(2);
+const OWNER: ObjectId = ObjectId::new(1, 1);
 const STATES: [&str; 9] =
     ["runnable", "running", "waiting", "paused", "held", "held_wait", "exited", "failed", "killed"];
 
@@ -54,7 +59,9 @@ fn outcome(state: &str, call: &str) -> String {
         "own spawn" => code(&rig.call(Some(CHILD), spawn(Budget::default()))),
         "own chdir" => code(&rig.call(Some(CHILD), process::Chdir { path: "workspace".into() })),
         "own cwd" => code(&rig.call(Some(CHILD), process::GetCwd {})),
-        "own list" => code(&rig.call(Some(CHILD), process::List {})),
+        "own list" => {
+            code(&rig.call(Some(CHILD), process::List { after: None, live: None, limit: None }))
+        }
         "own send" => code(&rig.call(Some(CHILD), send(PARENT, "x"))),
         "own receive" => code(&rig.call(Some(CHILD), receive(None))),
         "parent pause" => code(&rig.call(Some(PARENT), signal(CHILD, Signal::Pause))),
@@ -65,7 +72,7 @@ fn outcome(state: &str, call: &str) -> String {
         "parent send" => code(&rig.call(Some(PARENT), send(CHILD, "x"))),
         "host pause" => code(&rig.call(HOST, signal(CHILD, Signal::Pause))),
         "host resume" => code(&rig.call(HOST, signal(CHILD, Signal::Resume))),
-        "kernel admit" => code(&rig.call(HOST, process::Admit { pid: CHILD, run })),
+        "kernel admit" => code(&rig.admit(CHILD, run, ONE)),
         "kernel block" => code(&rig.call(HOST, process::Block { pid: CHILD, wait: wait_for })),
         "kernel ready" => code(&rig.call(HOST, process::Ready { pid: CHILD })),
         "kernel recover" => code(&rig.call(HOST, process::Recover {})),
@@ -78,6 +85,25 @@ fn outcome(state: &str, call: &str) -> String {
             }
             ran
         }
+        "own fork" => code(&rig.call(Some(CHILD), fork(ForkMode::Copy))),
+        "own exec" => code(&rig.call(Some(CHILD), exec("plain"))),
+        "own task" => {
+            rig.kernel.objects.insert(OWNER);
+            code(&rig.call(Some(CHILD), task(OWNER)))
+        }
+        "own tasks" => code(&rig.call(Some(CHILD), process::ListTasks { owner: OWNER })),
+        "own activate" => {
+            code(&rig.call(Some(CHILD), process::ActivateTools { group: "web".into() }))
+        }
+        "own peek" => code(&rig.call(Some(CHILD), peek())),
+        "parent cancel" => code(&rig.call(Some(PARENT), signal(CHILD, Signal::Cancel))),
+        "parent interrupt" => code(&rig.call(Some(PARENT), interrupt(CHILD, "x"))),
+        "parent merge" => {
+            code(&rig.call(Some(PARENT), process::Merge { pid: CHILD, on_conflict: None }))
+        }
+        "parent discard" => code(&rig.call(Some(PARENT), process::Discard { pid: CHILD })),
+        "kernel readmit" => code(&rig.admit(CHILD, 0, Usage::default())),
+        "kernel interrupt" => code(&rig.call(HOST, message::TakeInterrupt { pid: CHILD })),
         "own sleep" => code(&rig.call(Some(CHILD), clock::Sleep { ms: Millis(1) })),
         other => panic!("{other}"),
     };
@@ -126,8 +152,12 @@ fn no_event_changes_a_process_that_has_ended() {
             workspace: None,
             cwd: "workspace".into(),
             budget: Budget::default(),
+            schedule: process::Schedule::default(),
+            mode: None,
+            owner: None,
             at_ms: 1,
         };
+        let planner = crate::rig::planner_of("other");
         let forged = [
             ProcessEvent::Started { pid, run: 9 },
             ProcessEvent::Committed { pid, state: Text::from("forged") },
@@ -135,9 +165,14 @@ fn no_event_changes_a_process_that_has_ended() {
             ProcessEvent::Readied { pid },
             ProcessEvent::Paused { pid, by_host: true },
             ProcessEvent::Resumed { pid },
-            ProcessEvent::Ended { pid, ending },
+            ProcessEvent::Ended { pid, parent: None, ending },
             ProcessEvent::Moved { pid, cwd: "workspace/x".into() },
             ProcessEvent::Received { pid, ids: vec![] },
+            ProcessEvent::Execed { pid, image: "x".into(), goal: Text::default(), planner },
+            ProcessEvent::Activated { pid, group: "x".into() },
+            ProcessEvent::Cancelled { pid },
+            ProcessEvent::Extended { pid, kind: process::BudgetKind::Bytes, by: 1 },
+            ProcessEvent::Settled { op: OpId(1), used: ONE },
             spawned,
         ];
         for event in forged {
@@ -151,7 +186,13 @@ fn no_event_changes_a_process_that_has_ended() {
 const EXPECTED: &str = "\
 own commit: stale_run ok>runnable stale_run stale_run stale_run stale_run no_process no_process no_process
 own exit: ok>exited ok>exited ok>exited ok>exited ok>exited ok>exited no_process no_process no_process
+own exec: ok ok>runnable ok>runnable stale_run stale_run stale_run no_process no_process no_process
 own spawn: ok ok ok ok ok ok no_process no_process no_process
+own fork: ok ok ok ok ok ok no_process no_process no_process
+own task: ok ok ok ok ok ok no_process no_process no_process
+own tasks: ok ok ok ok ok ok no_process no_process no_process
+own activate: ok ok ok ok ok ok no_process no_process no_process
+own peek: ok ok ok ok ok ok no_process no_process no_process
 own chdir: ok ok ok ok ok ok no_process no_process no_process
 own cwd: ok ok ok ok ok ok no_process no_process no_process
 own list: ok ok ok ok ok ok no_process no_process no_process
@@ -160,6 +201,10 @@ own receive: wait wait wait wait wait wait no_process no_process no_process
 own sleep: wait wait wait wait wait wait no_process no_process no_process
 parent pause: ok>paused ok>paused ok>paused ok ok ok already_ended already_ended already_ended
 parent resume: ok ok ok ok>runnable held_by_host held_by_host already_ended already_ended already_ended
+parent cancel: ok ok ok ok ok ok already_ended already_ended already_ended
+parent interrupt: ok ok ok ok ok ok receiver_ended receiver_ended receiver_ended
+parent merge: still_running still_running still_running still_running still_running still_running ok ok ok
+parent discard: still_running still_running still_running still_running still_running still_running ok ok ok
 parent terminate: ok>killed ok>killed ok>killed ok>killed ok>killed ok>killed already_ended already_ended already_ended
 parent wait: wait wait wait wait wait wait ok ok ok
 parent inspect: ok ok ok ok ok ok ok ok ok
@@ -167,6 +212,8 @@ parent send: ok ok ok ok ok ok receiver_ended receiver_ended receiver_ended
 host pause: ok>paused ok>paused ok>paused ok ok ok already_ended already_ended already_ended
 host resume: ok ok ok ok>runnable ok>runnable ok>waiting already_ended already_ended already_ended
 kernel admit: ok ok stale_run stale_run stale_run stale_run no_process no_process no_process
+kernel readmit: ok ok ok ok ok ok no_process no_process no_process
+kernel interrupt: ok ok ok ok ok ok ok ok ok
 kernel block: ok ok>waiting ok ok ok ok ok ok ok
 kernel ready: ok ok ok>runnable ok ok ok ok ok ok
 kernel next: ran>running idle idle idle idle idle idle idle idle

@@ -6,8 +6,13 @@
     reason = "tests; clippy knows them by their attribute only, not their helpers"
 )]
 
+mod allocations;
+mod budgets;
 mod calls;
+mod creation;
 mod figures;
 mod laws;
 mod lifecycle;
+mod messages;
+mod policies;
 mod rig;

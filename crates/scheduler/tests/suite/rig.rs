@@ -1,13 +1,13 @@
 //! A fake kernel: transactions, a journal, and answers for the components the scheduler asks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use libos_abi::{
-    CapId, Error, Event, Fault, Json, Millis, OpId, Pid, Principal, Reply, Request, Syscall, Text,
-    capability,
-    image::{self, Image},
-    message,
-    process::{self, Budget, PlannerSpec, ProcessState, Wait, WaitOn},
+    CapId, DenyReason, Effect, Error, Event, Fault, Json, Millis, Need, ObjectId, OpId, Pid,
+    Principal, Reply, Request, Syscall, Text, capability,
+    image::{self, Image, ToolGroup},
+    message, object,
+    process::{self, Budget, PlannerSpec, ProcessState, Usage, Wait, WaitOn},
 };
 use libos_port::{Caller, Component, Context, Stop};
 use libos_scheduler::Scheduler;
@@ -16,9 +16,17 @@ use libos_scheduler::Scheduler;
 pub(crate) struct Kernel {
     pub(crate) now_ms: u64,
     pub(crate) started_ms: u64,
+    /// The operation being served.
+    pub(crate) op: u64,
     caller: Caller,
     pub(crate) images: BTreeMap<String, Image>,
-    /// The n-th capability call from now on fails.
+    /// Processes that may read their memory as a whole.
+    pub(crate) spaces: BTreeSet<Pid>,
+    /// The objects there are.
+    pub(crate) objects: BTreeSet<ObjectId>,
+    /// Whether parents and children have changed the same objects.
+    pub(crate) conflicts: bool,
+    /// The n-th call of `capability` or `object` from now on fails.
     pub(crate) refuse_in: Option<u32>,
     /// Whether calls to other components are kept.
     pub(crate) keep: bool,
@@ -35,7 +43,7 @@ impl Context for Kernel {
         &self.caller
     }
     fn op(&self) -> OpId {
-        OpId(1)
+        OpId(self.op)
     }
     fn started_ms(&self) -> u64 {
         self.started_ms
@@ -47,7 +55,7 @@ impl Context for Kernel {
         if self.keep {
             self.asked.push(call.clone());
         }
-        if let Syscall::Capability(_) = &call
+        if let Syscall::Capability(_) | Syscall::Object(_) = &call
             && let Some(left) = &mut self.refuse_in
         {
             *left -= 1;
@@ -56,23 +64,98 @@ impl Context for Kernel {
                 return Err(capability::FailureKind::BadGrant.because("refused by the test"));
             }
         }
-        self.next_cap += 1;
-        let capability = CapId(self.next_cap);
         match call {
             Syscall::Image(image::Call::Inspect(call)) => self
                 .images
                 .get(&call.image)
                 .map(|image| image::Reply::Inspect(image.clone()).into())
                 .ok_or_else(|| image::FailureKind::NotFound.because("no image")),
-            Syscall::Capability(capability::Call::Issue(_)) => {
-                Ok(capability::Reply::Issue(capability::Granted { capability }).into())
-            }
-            Syscall::Capability(capability::Call::Derive(call)) => {
-                let capabilities = call.grants.iter().map(|_| capability).collect();
-                Ok(capability::Reply::Derive(capability::GrantedAll { capabilities }).into())
-            }
+            Syscall::Capability(call) => self.capability(call).map(Into::into),
+            Syscall::Object(call) => self.object(call).map(Into::into),
             other => panic!("the scheduler asked for {other:?}"),
         }
+    }
+}
+
+impl Kernel {
+    fn capability(&mut self, call: capability::Call) -> Result<capability::Reply, Error> {
+        self.next_cap += 1;
+        let capability = CapId(self.next_cap);
+        Ok(match call {
+            capability::Call::Issue(_) => {
+                capability::Reply::Issue(capability::Granted { capability })
+            }
+            capability::Call::Derive(call) => {
+                let capabilities = call.grants.iter().map(|_| capability).collect();
+                capability::Reply::Derive(capability::GrantedAll { capabilities })
+            }
+            capability::Call::Bound(_) => capability::Reply::Bound(()),
+            capability::Call::Keep(call) => match call.keep.iter().find(|id| id.0 > 1_000) {
+                Some(id) => {
+                    let detail = format!("{id} is not held");
+                    return Err(capability::FailureKind::NotFound.because(detail));
+                }
+                None => capability::Reply::Keep(capability::Revoked { capabilities: vec![] }),
+            },
+            capability::Call::Explain(call) => {
+                let pid = call.pid.or(self.caller.pid()).unwrap();
+                let effect = match self.spaces.contains(&pid) {
+                    true => Effect::Allow,
+                    false => Effect::Deny,
+                };
+                capability::Reply::Explain(capability::Explanation {
+                    need: Need { right: call.right, on: call.on },
+                    effect,
+                    reason: (effect == Effect::Deny).then_some(DenyReason::NoGrant),
+                    weighed: vec![],
+                    text: String::new(),
+                })
+            }
+            other => panic!("the scheduler asked for {other:?}"),
+        })
+    }
+
+    fn object(&mut self, call: object::Call) -> Result<object::Reply, Error> {
+        Ok(match call {
+            object::Call::Stat(call) if self.objects.contains(&call.id) => {
+                object::Reply::Stat(object_info(call.id))
+            }
+            object::Call::Stat(_) => {
+                return Err(object::FailureKind::NotFound.because("no object"));
+            }
+            object::Call::ForkSpace(_) => object::Reply::ForkSpace(()),
+            object::Call::MergeSpace(_) if self.conflicts => {
+                return Err(object::FailureKind::VersionConflict.because("both changed obj-1.1"));
+            }
+            object::Call::MergeSpace(call) => object::Reply::MergeSpace(process::Merged {
+                adopted: vec![],
+                updated: vec![ObjectId { space: call.into, number: 1 }],
+                kept: vec![],
+            }),
+            object::Call::DropSpace(_) => {
+                object::Reply::DropSpace(process::Discarded { objects: 7 })
+            }
+            other => panic!("the scheduler asked for {other:?}"),
+        })
+    }
+}
+
+fn object_info(id: ObjectId) -> object::ObjectInfo {
+    object::ObjectInfo {
+        id,
+        r#type: "note".into(),
+        version: 1,
+        digest: libos_abi::Digest::of(b""),
+        bytes: 0,
+        owner: id.space,
+        namespace: None,
+        name: None,
+        parents: [].into(),
+        created_at_ms: 0,
+        updated_at_ms: 0,
+        tags: [].into(),
+        immutable: false,
+        released: false,
     }
 }
 
@@ -95,15 +178,24 @@ impl Default for Rig {
             tools: vec![],
             planner: planner.map(planner_of),
             required_capabilities: vec![],
+            tool_groups: vec![],
         };
-        let images = [image("plain", None), image("worker", Some("script"))];
+        let group =
+            |name: &str| ToolGroup { name: name.into(), description: String::new(), tools: vec![] };
+        let mut worker = image("worker", Some("script"));
+        worker.tool_groups = vec![group("files"), group("web")];
+        let images = [image("plain", None), worker];
         Self {
             scheduler: Scheduler::default(),
             kernel: Kernel {
                 now_ms: 1_000,
                 started_ms: 1_000,
+                op: 1,
                 caller: Caller { principal: Principal::Host("test".into()), admission: None },
                 images: images.into_iter().map(|i| (i.name.clone(), i)).collect(),
+                spaces: BTreeSet::new(),
+                objects: BTreeSet::new(),
+                conflicts: false,
                 refuse_in: None,
                 keep: true,
                 asked: vec![],
@@ -142,12 +234,17 @@ impl Rig {
         result
     }
 
-    /// One call within a transaction.
-    pub(crate) fn serve<R: Request>(&mut self, by: Option<Pid>, call: R) -> Result<R::Reply, Stop> {
+    /// Makes the next calls those of a process, or of the host.
+    pub(crate) fn speak_as(&mut self, by: Option<Pid>) {
         self.kernel.caller.principal = match by {
             None => Principal::Host("test".into()),
             Some(pid) => Principal::Process(pid),
         };
+    }
+
+    /// One call within a transaction.
+    pub(crate) fn serve<R: Request>(&mut self, by: Option<Pid>, call: R) -> Result<R::Reply, Stop> {
+        self.speak_as(by);
         let reply = self.scheduler.call(&mut self.kernel, &call.into())?;
         Ok(R::reply(reply).expect("a reply is its call's"))
     }
@@ -201,6 +298,17 @@ impl Rig {
         self.info(pid).state
     }
 
+    /// Admits one new call of a process, as the operation after the last.
+    pub(crate) fn admit(
+        &mut self,
+        pid: Pid,
+        run: u64,
+        charge: Usage,
+    ) -> Result<process::Admission, Stop> {
+        self.kernel.op += 1;
+        self.call(HOST, process::Admit { pid, run, charge })
+    }
+
     /// Folding the journal gives the state.
     pub(crate) fn check_fold(&self) {
         let mut folded = Scheduler::default();
@@ -219,6 +327,10 @@ pub(crate) fn code<T>(result: &Result<T, Stop>) -> &'static str {
     }
 }
 
+/// What a call of a system service costs.
+pub(crate) const ONE: Usage =
+    Usage { syscalls: 1, tool_calls: 0, children: 0, bytes: 0, tokens: 0, cost: 0 };
+
 pub(crate) fn launch(budget: Budget) -> process::Launch {
     process::Launch {
         image: "worker".into(),
@@ -227,6 +339,8 @@ pub(crate) fn launch(budget: Budget) -> process::Launch {
         planner: planner_of("script"),
         grants: vec![],
         budget,
+        manifest: None,
+        schedule: None,
     }
 }
 
@@ -238,11 +352,49 @@ pub(crate) fn spawn(budget: Budget) -> process::Spawn {
         grants: None,
         cwd: libos_abi::Folder(Some("workspace/src".into())),
         budget: Some(budget),
+        manifest: None,
+        schedule: None,
+    }
+}
+
+pub(crate) fn fork(mode: process::ForkMode) -> process::Fork {
+    process::Fork {
+        goal: Text::from("try it"),
+        mode,
+        roots: None,
+        planner: None,
+        grants: None,
+        cwd: libos_abi::Folder(Some("workspace/src".into())),
+        budget: None,
+        manifest: None,
+        schedule: None,
+        pid: None,
+    }
+}
+
+pub(crate) fn exec(image: &str) -> process::Exec {
+    process::Exec {
+        image: image.into(),
+        goal: None,
+        planner: None,
+        keep: None,
+        keep_objects: None,
+        pid: None,
+    }
+}
+
+pub(crate) fn task(owner: ObjectId) -> process::StartTask {
+    process::StartTask {
+        owner,
+        tool: "survey".into(),
+        args: Json(Text::from("{}")),
+        grants: None,
+        budget: None,
     }
 }
 
 pub(crate) fn exit() -> process::Exit {
-    process::Exit { result: None, message: None, failed: None, code: None }
+    process::Exit { result: None, message: None, failed: None, code: None, pid: None }
 }
 
 pub(crate) fn signal(pid: Pid, signal: process::Signal) -> process::SendSignal {
@@ -250,11 +402,36 @@ pub(crate) fn signal(pid: Pid, signal: process::Signal) -> process::SendSignal {
 }
 
 pub(crate) fn send(to: Pid, body: &str) -> message::Send {
-    message::Send { to, body: Text::from(body), subject: None, payload: None::<Json> }
+    message::Send {
+        to,
+        body: Text::from(body),
+        subject: None,
+        payload: None::<Json>,
+        kind: None,
+        channel: None,
+        correlation: None,
+        reply_to: None,
+    }
+}
+
+pub(crate) fn interrupt(to: Pid, body: &str) -> message::Send {
+    message::Send { kind: Some(message::MessageKind::Interrupt), ..send(to, body) }
 }
 
 pub(crate) fn receive(timeout_ms: Option<u64>) -> message::Receive {
-    message::Receive { from: None, subject: None, limit: None, timeout_ms: timeout_ms.map(Millis) }
+    message::Receive {
+        from: None,
+        subject: None,
+        limit: None,
+        timeout_ms: timeout_ms.map(Millis),
+        channel: None,
+        correlation: None,
+        reply_to: None,
+    }
+}
+
+pub(crate) fn peek() -> message::Peek {
+    message::Peek { from: None, channel: None, limit: None }
 }
 
 pub(crate) fn wait(pid: Pid, timeout_ms: Option<u64>) -> process::WaitChild {

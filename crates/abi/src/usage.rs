@@ -1,0 +1,143 @@
+//! What a call may use of a budget, and what it turned out to use.
+//!
+//! Decided on the call alone, before anything happens, as its demand is. What may be estimated is
+//! the most that the call could take; it is set aside first and settled with the outcome.
+
+use crate::{Outcome, Reply, Syscall, fs, process::Usage, shell, tool};
+
+impl Syscall {
+    /// What the call may use at the most.
+    #[must_use]
+    pub fn charge(&self) -> Usage {
+        let one = Usage { syscalls: 1, ..Usage::default() };
+        match self {
+            Self::Tool(tool::Call::CallTool(_)) => Usage { tool_calls: 1, ..one },
+            Self::Fs(fs::Call::Read(read)) => {
+                Usage { bytes: read.max_bytes.unwrap_or(fs::READ_BYTES_DEFAULT).into(), ..one }
+            }
+            Self::Fs(fs::Call::Write(write)) => Usage { bytes: write.text.bytes(), ..one },
+            Self::Shell(shell::Call::Run(_)) => {
+                Usage { bytes: 2 * u64::from(shell::OUTPUT_BYTES_MAX), ..one }
+            }
+            _ => one,
+        }
+    }
+
+    /// What the call used of what was set aside for it: all of it where nobody can tell.
+    #[must_use]
+    pub fn used(&self, outcome: &Outcome) -> Usage {
+        let all = self.charge().estimated();
+        let bytes = match outcome {
+            Ok(Reply::Fs(fs::Reply::Read(file))) => file.text.bytes(),
+            Ok(Reply::Shell(shell::Reply::Run(ran))) => ran.stdout.bytes() + ran.stderr.bytes(),
+            _ => return all,
+        };
+        Usage { bytes: bytes.min(all.bytes), ..all }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Digest, Fault, Folder, Json, Text, clock, process::BudgetKind};
+
+    fn run() -> Syscall {
+        let argv = vec!["ls".to_owned()];
+        shell::Run { argv, cwd: Folder(None), timeout_ms: None, stdin: None }.into()
+    }
+
+    fn read(max_bytes: Option<u32>) -> Syscall {
+        fs::Read { path: "a".into(), max_bytes }.into()
+    }
+
+    #[test]
+    fn a_call_is_charged_for_the_most_that_it_could_take() {
+        let args = Json::default();
+        let text = Text::Blob { digest: Digest::of(b"x"), bytes: 5_000 };
+        let write = fs::Write { path: "a".into(), text, overwrite: None };
+        let calls: [(Syscall, u64, u64); 6] = [
+            (clock::GetNow {}.into(), 0, 0),
+            (tool::CallTool { name: "x".into(), args }.into(), 1, 0),
+            (read(None), 0, 65_536),
+            (read(Some(10)), 0, 10),
+            (write.into(), 0, 5_000),
+            (run(), 0, 400_000),
+        ];
+        for (call, tool_calls, bytes) in calls {
+            let usage = Usage { syscalls: 1, tool_calls, bytes, ..Usage::default() };
+            assert_eq!(call.charge(), usage, "{}", call.info().name);
+        }
+    }
+
+    #[test]
+    fn a_call_used_what_its_outcome_shows_and_otherwise_all_of_it() {
+        let bytes = |bytes| Usage { bytes, ..Usage::default() };
+        let file = |text: &str| -> Outcome {
+            let digest = Digest::of(text.as_bytes());
+            let text = Text::from(text);
+            Ok(fs::Reply::Read(fs::FileText { text, bytes: 0, truncated: false, digest }).into())
+        };
+        assert_eq!(read(Some(10)).used(&file("four")), bytes(4));
+        assert_eq!(read(Some(2)).used(&file("four")), bytes(2), "never more than was set aside");
+        assert_eq!(read(Some(10)).used(&Err(Fault::Cancelled.into())), bytes(10));
+        let ended = shell::Ended {
+            exit_code: Some(0),
+            signal: None,
+            stdout: "out".into(),
+            stderr: "error".into(),
+            truncated: false,
+            wall_ms: 1,
+        };
+        assert_eq!(run().used(&Ok(shell::Reply::Run(ended).into())), bytes(8));
+    }
+
+    #[test]
+    fn sums_stop_at_the_largest_number_and_every_kind_is_counted_apart() {
+        let one = Usage { syscalls: 1, tool_calls: 2, children: 3, bytes: 4, tokens: 5, cost: 6 };
+        let full = Usage { tokens: u64::MAX, ..one };
+        assert_eq!(full.plus(one).tokens, u64::MAX);
+        assert_eq!(one.plus(one).minus(one), one);
+        assert!(one.minus(full).minus(one).is_nothing());
+        assert_eq!(one.estimated(), Usage { bytes: 4, tokens: 5, cost: 6, ..Usage::default() });
+        let kinds = [
+            (BudgetKind::Syscalls, 1),
+            (BudgetKind::ToolCalls, 2),
+            (BudgetKind::Wall, 0),
+            (BudgetKind::Children, 3),
+            (BudgetKind::Bytes, 4),
+            (BudgetKind::Tokens, 5),
+            (BudgetKind::Cost, 6),
+        ];
+        for (kind, used) in kinds {
+            assert_eq!(one.of(kind), used, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_limit_is_raised_where_there_is_one() {
+        let none = crate::process::Budget::default();
+        let one = |kind| {
+            let text =
+                format!("{{\"{}\":1}}", serde_json::json!(kind).as_str().unwrap_or_default());
+            serde_json::from_str::<crate::process::Budget>(&text).expect("each kind is a field")
+        };
+        for kind in [
+            BudgetKind::Syscalls,
+            BudgetKind::ToolCalls,
+            BudgetKind::Wall,
+            BudgetKind::Children,
+            BudgetKind::Bytes,
+            BudgetKind::Tokens,
+            BudgetKind::Cost,
+        ] {
+            let mut limited = one(kind);
+            limited.raise(kind, 4);
+            assert_eq!(limited.limit(kind), Some(5), "{kind:?}");
+            limited.raise(kind, u64::MAX);
+            assert_eq!(limited.limit(kind), Some(u64::MAX), "{kind:?}");
+            let mut unlimited = none.clone();
+            unlimited.raise(kind, 4);
+            assert_eq!(unlimited, none, "{kind:?}");
+        }
+    }
+}

@@ -1,0 +1,535 @@
+//! `libos.toml`: what an operator sets once instead of saying it with every command.
+//!
+//! Owns the document, its defaults, and how its layers lie one over the other. It finds no file
+//! and reads no environment: whoever stands before the operator hands the layers in, the lowest
+//! first. Its JSON schema is published as `docs/config.schema.json`.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    num::NonZeroU32,
+    path::{Path, PathBuf},
+};
+
+use libos_scheduler::{EarliestDeadline, Policy, RoundRobin, Scheduler, WeightedFair};
+use schemars::{JsonSchema, schema_for};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+use serde_json::Value as Schema;
+use toml::Value;
+
+use crate::{Builder, Limits, task::TaskError};
+
+/// What the variables of the environment that set a key begin with.
+pub const VARIABLE_PREFIX: &str = "LIBOS_";
+
+/// The most that [`LimitsSection::lazy_flush_ms`] may be: the core looks at its timers in between.
+const LAZY_FLUSH_MS_MAX: u64 = 1_000;
+
+/// The most that [`LimitsSection::busy_flush_ms`] may be: a crash makes the host do so much again.
+const BUSY_FLUSH_MS_MAX: u64 = 60_000;
+
+/// The most that [`LimitsSection::gather_us`] may be: everybody's answer waits so long.
+const GATHER_US_MAX: u64 = 10_000;
+
+/// The most that [`LimitsSection::store_retry_ms`] may be: so late it is seen that there is space.
+const STORE_RETRY_MS_MAX: u64 = 60_000;
+
+/// A configuration file.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConfigFile {
+    /// The folder of the store, relative to this file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub store: Option<PathBuf>,
+    /// The name under which the operator's decisions are recorded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operator: Option<String>,
+    /// Whether commands print JSON.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub json: Option<bool>,
+    /// The approvals file of `libos run` and `libos resume`, relative to this file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approvals: Option<PathBuf>,
+    /// In which order processes run.
+    #[serde(default)]
+    pub scheduler: SchedulerSection,
+    /// The limits of the edge.
+    #[serde(default)]
+    pub limits: LimitsSection,
+}
+
+/// In which order processes run.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SchedulerSection {
+    /// The policy: `round_robin`, `weighted_fair` by the weights of `[schedule]`, or
+    /// `earliest_deadline` by its deadlines.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<PolicyName>,
+}
+
+/// A scheduling policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PolicyName {
+    /// One after the other.
+    RoundRobin,
+    /// In proportion to weight, between tasks first.
+    WeightedFair,
+    /// The earliest deadline first; every fourth turn is weighted fair.
+    EarliestDeadline,
+}
+
+/// The limits of the edge that can be set; see [`Limits`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LimitsSection {
+    /// Processes that run at the same time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub running_max: Option<NonZeroU32>,
+    /// Messages to the core taken into one batch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch_messages_max: Option<NonZeroU32>,
+    /// Milliseconds that a record waits to be written while nothing needs it on disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "at_most::<_, LAZY_FLUSH_MS_MAX>")]
+    #[schemars(range(max = 1_000))]
+    pub lazy_flush_ms: Option<u64>,
+    /// The same while messages keep coming.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "at_most::<_, BUSY_FLUSH_MS_MAX>")]
+    #[schemars(range(max = 60_000))]
+    pub busy_flush_ms: Option<u64>,
+    /// Microseconds that a commit waits for those who were answered together to come again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "at_most::<_, GATHER_US_MAX>")]
+    #[schemars(range(max = 10_000))]
+    pub gather_us: Option<u64>,
+    /// Milliseconds between two tries of a disk that refuses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "at_most::<_, STORE_RETRY_MS_MAX>")]
+    #[schemars(range(max = 60_000))]
+    pub store_retry_ms: Option<u64>,
+}
+
+fn at_most<'de, D: Deserializer<'de>, const MAX: u64>(d: D) -> Result<Option<u64>, D::Error> {
+    match Option::<u64>::deserialize(d)? {
+        Some(number) if number > MAX => Err(D::Error::custom(format!("at most {MAX} may be"))),
+        number => Ok(number),
+    }
+}
+
+impl ConfigFile {
+    /// What holds where no layer says anything.
+    #[must_use]
+    pub fn built_in() -> Self {
+        let Limits {
+            running_max,
+            batch_messages_max,
+            gather_us,
+            lazy_flush_ms,
+            busy_flush_ms,
+            store_retry_ms,
+        } = Limits::default();
+        let number = |limit: usize| u32::try_from(limit).ok().and_then(NonZeroU32::new);
+        Self {
+            store: Some(".libos".into()),
+            operator: Some(libos_abi::human::OWNER.into()),
+            json: Some(false),
+            approvals: None,
+            scheduler: SchedulerSection { policy: Some(PolicyName::RoundRobin) },
+            limits: LimitsSection {
+                running_max: number(running_max),
+                batch_messages_max: number(batch_messages_max),
+                lazy_flush_ms: Some(lazy_flush_ms),
+                busy_flush_ms: Some(busy_flush_ms),
+                gather_us: Some(gather_us),
+                store_retry_ms: Some(store_retry_ms),
+            },
+        }
+    }
+}
+
+/// A configuration that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A file of it.
+    #[error(transparent)]
+    File(#[from] TaskError),
+    /// A variable of the environment.
+    #[error("{name}: {message}")]
+    Variable {
+        /// Its name.
+        name: String,
+        /// What is wrong with its value.
+        message: String,
+    },
+}
+
+/// Where a value was set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// Nowhere: it is built in.
+    Default,
+    /// In this file.
+    File(PathBuf),
+    /// In this variable of the environment.
+    Variable(String),
+    /// By this flag of the command.
+    Flag(&'static str),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Variable(name) => f.write_str(name),
+            Self::Flag(name) => f.write_str(name),
+        }
+    }
+}
+
+/// A key that can be set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Key {
+    /// Its name, as in `limits.running_max`.
+    pub name: String,
+    /// What it is.
+    pub about: String,
+}
+
+impl Key {
+    /// The variable of the environment that sets it.
+    #[must_use]
+    pub fn variable(&self) -> String {
+        VARIABLE_PREFIX.to_owned() + &self.name.to_uppercase().replace('.', "_")
+    }
+}
+
+/// Every key, in the order of their names; those of a section behind it.
+#[must_use]
+pub fn keys() -> Vec<Key> {
+    let schema = Schema::from(schema_for!(ConfigFile));
+    let mut keys = Vec::new();
+    collect(&schema, &schema, "", &mut keys);
+    keys
+}
+
+fn collect(root: &Schema, of: &Schema, prefix: &str, keys: &mut Vec<Key>) {
+    for (name, key) in of["properties"].as_object().into_iter().flatten() {
+        let name = format!("{prefix}{name}");
+        let section = key["$ref"].as_str().and_then(|at| root.pointer(at.trim_start_matches('#')));
+        match section {
+            Some(section) => collect(root, section, &format!("{name}."), keys),
+            None => {
+                let about = key["description"].as_str().unwrap_or_default().replace('\n', " ");
+                keys.push(Key { name, about });
+            }
+        }
+    }
+}
+
+/// What one place sets, by the names of the keys.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Layer(BTreeMap<String, Setting>);
+
+/// A value and where it was set.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Setting {
+    /// The value.
+    pub value: Value,
+    /// Where it was set.
+    pub from: Origin,
+}
+
+// A float is no value of any key.
+impl Eq for Setting {}
+
+impl Layer {
+    /// The file at `path`. Paths in it are relative to its folder.
+    ///
+    /// # Errors
+    /// [`TaskError`], which names the file and the line.
+    pub fn file(path: &Path) -> Result<Self, TaskError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| TaskError::Read { path: path.to_owned(), source })?;
+        let mut file: ConfigFile = toml::from_str(&text).map_err(|error| TaskError::Invalid {
+            path: path.to_owned(),
+            message: error.to_string(),
+        })?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        for named in [&mut file.store, &mut file.approvals].into_iter().flatten() {
+            *named = folder.join(&*named);
+        }
+        Ok(Self::of(&file, &Origin::File(path.to_owned())))
+    }
+
+    /// What the variables of the environment set. Those that set no key are passed over.
+    ///
+    /// # Errors
+    /// [`ConfigError::Variable`] for a value that its key does not take.
+    pub fn environment(
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let keys = keys();
+        let mut layer = Self::default();
+        for (name, text) in variables {
+            if let Some(key) = keys.iter().find(|key| key.variable() == name) {
+                let value = value(&key.name, &text)
+                    .map_err(|message| ConfigError::Variable { name: name.clone(), message })?;
+                let from = Origin::Variable(name);
+                layer.0.insert(key.name.clone(), Setting { value, from });
+            }
+        }
+        Ok(layer)
+    }
+
+    /// What a document sets that came from one place.
+    #[must_use]
+    pub fn of(file: &ConfigFile, from: &Origin) -> Self {
+        let mut layer = Self::default();
+        let table = Value::try_from(file).expect("a document of texts and numbers is TOML");
+        flatten("", table, &mut |name, value| {
+            layer.0.insert(name, Setting { value, from: from.clone() });
+        });
+        layer
+    }
+
+    /// Sets a key by a flag.
+    #[must_use]
+    pub fn flag(mut self, key: &str, value: Option<Value>, flag: &'static str) -> Self {
+        let from = Origin::Flag(flag);
+        self.0.extend(value.map(|value| (key.to_owned(), Setting { value, from })));
+        self
+    }
+}
+
+fn flatten(prefix: &str, value: Value, each: &mut impl FnMut(String, Value)) {
+    match value {
+        Value::Table(table) => {
+            let dot = if prefix.is_empty() { "" } else { "." };
+            for (name, value) in table {
+                flatten(&format!("{prefix}{dot}{name}"), value, each);
+            }
+        }
+        value => each(prefix.to_owned(), value),
+    }
+}
+
+/// The document that sets one key.
+fn nested(key: &str, value: Value) -> Value {
+    key.rsplit('.')
+        .fold(value, |value, name| Value::Table(toml::Table::from_iter([(name.to_owned(), value)])))
+}
+
+/// The value of a key that a text stands for: the text itself, or the number or word in it.
+fn value(key: &str, text: &str) -> Result<Value, String> {
+    let check = |value: Value| match nested(key, value.clone()).try_into::<ConfigFile>() {
+        Ok(_) => Ok(value),
+        Err(error) => Err(error.message().to_owned()),
+    };
+    let as_text = check(Value::String(text.to_owned()));
+    let literal = toml::from_str::<toml::Table>(&format!("v = {text}"));
+    match (as_text, literal.ok().and_then(|mut table| table.remove("v"))) {
+        (Err(_), Some(literal)) => check(literal),
+        (as_text, _) => as_text,
+    }
+}
+
+/// What holds: every layer over the one below it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    values: Layer,
+    file: ConfigFile,
+}
+
+impl Settings {
+    /// The built-in values under these layers, the lowest first.
+    #[must_use]
+    pub fn of(layers: impl IntoIterator<Item = Layer>) -> Self {
+        let mut values = Layer::of(&ConfigFile::built_in(), &Origin::Default);
+        layers.into_iter().for_each(|layer| values.0.extend(layer.0));
+        let mut table = toml::Table::new();
+        for (name, setting) in &values.0 {
+            let (section, name) = name.rsplit_once('.').unwrap_or(("", name));
+            let into = match section {
+                "" => &mut table,
+                section => {
+                    match table.entry(section).or_insert_with(|| toml::Table::new().into()) {
+                        Value::Table(into) => into,
+                        _ => continue,
+                    }
+                }
+            };
+            into.insert(name.to_owned(), setting.value.clone());
+        }
+        let file = table.try_into().expect("every layer was checked when it was made");
+        Self { values, file }
+    }
+
+    /// Every key that has a value, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Setting)> {
+        self.values.0.iter().map(|(name, setting)| (name.as_str(), setting))
+    }
+
+    /// The folder of the store.
+    #[must_use]
+    pub fn store(&self) -> PathBuf {
+        self.file.store.clone().unwrap_or_default()
+    }
+
+    /// The operator's name.
+    #[must_use]
+    pub fn operator(&self) -> String {
+        self.file.operator.clone().unwrap_or_default()
+    }
+
+    /// Whether commands print JSON.
+    #[must_use]
+    pub fn json(&self) -> bool {
+        self.file.json.unwrap_or_default()
+    }
+
+    /// The approvals file.
+    #[must_use]
+    pub fn approvals(&self) -> Option<&Path> {
+        self.file.approvals.as_deref()
+    }
+
+    /// The limits of the edge.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        let set = &self.file.limits;
+        let built_in = Limits::default();
+        let number = |set: Option<NonZeroU32>, built_in| match set {
+            Some(number) => number.get() as usize,
+            None => built_in,
+        };
+        Limits {
+            running_max: number(set.running_max, built_in.running_max),
+            batch_messages_max: number(set.batch_messages_max, built_in.batch_messages_max),
+            lazy_flush_ms: set.lazy_flush_ms.unwrap_or(built_in.lazy_flush_ms),
+            busy_flush_ms: set.busy_flush_ms.unwrap_or(built_in.busy_flush_ms),
+            gather_us: set.gather_us.unwrap_or(built_in.gather_us),
+            store_retry_ms: set.store_retry_ms.unwrap_or(built_in.store_retry_ms),
+        }
+    }
+
+    /// The scheduling policy.
+    #[must_use]
+    pub fn policy(&self) -> PolicyName {
+        self.file.scheduler.policy.unwrap_or(PolicyName::RoundRobin)
+    }
+
+    /// A runtime as it is set: its store, limits and policy.
+    #[must_use]
+    pub fn builder(&self) -> Builder {
+        let policy: Box<dyn Policy> = match self.policy() {
+            PolicyName::RoundRobin => Box::new(RoundRobin::default()),
+            PolicyName::WeightedFair => Box::new(WeightedFair::default()),
+            PolicyName::EarliestDeadline => Box::new(EarliestDeadline::default()),
+        };
+        Builder::new()
+            .store(self.store())
+            .limits(self.limits())
+            .component(Box::new(Scheduler::new(policy)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(text: &str) -> (tempfile::TempDir, PathBuf) {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("libos.toml");
+        std::fs::write(&path, text).expect("written");
+        (dir, path)
+    }
+
+    fn variables(pairs: &[(&str, &str)]) -> Result<Layer, ConfigError> {
+        Layer::environment(pairs.iter().map(|(name, text)| ((*name).into(), (*text).into())))
+    }
+
+    #[test]
+    fn without_layers_the_built_in_values_hold_and_every_key_is_known() {
+        let settings = Settings::of([]);
+        assert_eq!(settings.limits(), Limits::default());
+        assert_eq!(settings.file, ConfigFile::built_in());
+        let known: Vec<String> = keys().into_iter().map(|key| key.name).collect();
+        let mut set: Vec<&str> = settings.iter().map(|(name, _)| name).collect();
+        set.push("approvals");
+        set.sort_unstable();
+        let mut sorted = known.clone();
+        sorted.sort();
+        assert_eq!(sorted, set);
+        assert!(keys().iter().all(|key| !key.about.is_empty()));
+    }
+
+    #[test]
+    fn a_layer_lies_over_those_below_it_and_each_value_tells_where_it_was_set() {
+        let (_user_dir, user) = file(
+            "operator = \"ann\"\njson = true\n[limits]\nrunning_max = 3\nlazy_flush_ms = 20\n",
+        );
+        let (_project_dir, project) = file(
+            "store = \"s\"\n[scheduler]\npolicy = \"weighted_fair\"\n[limits]\nrunning_max = 4",
+        );
+        let flags = Layer::default().flag("store", Some("elsewhere".into()), "--store");
+        let settings = Settings::of([
+            Layer::file(&user).expect("a file"),
+            Layer::file(&project).expect("a file"),
+            variables(&[("LIBOS_LIMITS_RUNNING_MAX", "5"), ("LIBOS_OPERATOR", "7"), ("HOME", "x")])
+                .expect("variables"),
+            flags,
+        ]);
+        assert_eq!(settings.store(), Path::new("elsewhere"));
+        assert_eq!(settings.operator(), "7");
+        assert!(settings.json());
+        assert_eq!(settings.policy(), PolicyName::WeightedFair);
+        let limits = settings.limits();
+        assert_eq!((limits.running_max, limits.lazy_flush_ms, limits.busy_flush_ms), (5, 20, 100));
+        let from: BTreeMap<&str, String> =
+            settings.iter().map(|(name, setting)| (name, setting.from.to_string())).collect();
+        assert_eq!(from["store"], "--store");
+        assert_eq!(from["json"], user.display().to_string());
+        assert_eq!(from["scheduler.policy"], project.display().to_string());
+        assert_eq!(from["limits.running_max"], "LIBOS_LIMITS_RUNNING_MAX");
+        assert_eq!(from["limits.busy_flush_ms"], "default");
+    }
+
+    #[test]
+    fn paths_of_a_file_are_relative_to_it() {
+        let (dir, path) = file("store = \"s\"\napprovals = \"/a/b.toml\"");
+        let settings = Settings::of([Layer::file(&path).expect("a file")]);
+        assert_eq!(settings.store(), dir.path().join("s"));
+        assert_eq!(settings.approvals(), Some(Path::new("/a/b.toml")));
+    }
+
+    #[test]
+    fn what_is_no_key_or_no_value_is_refused_with_its_place() {
+        for (text, line, what) in [
+            ("json = true\nstoer = \"x\"", 2, "stoer"),
+            ("[limits]\nrunning = 1", 2, "running"),
+            ("[limits]\nrunning_max = 0", 2, "nonzero"),
+            ("\n[limits]\nlazy_flush_ms = 1001", 3, "at most 1000"),
+            ("[limits]\nbusy_flush_ms = 60001", 2, "at most 60000"),
+            ("[scheduler]\npolicy = \"fifo\"", 2, "fifo"),
+        ] {
+            let (_dir, path) = file(text);
+            let error = Layer::file(&path).expect_err(text).to_string();
+            assert!(error.contains(&path.display().to_string()), "{error}");
+            assert!(error.contains(&format!("line {line},")) && error.contains(what), "{error}");
+        }
+        for (name, text) in [
+            ("LIBOS_JSON", "perhaps"),
+            ("LIBOS_LIMITS_RUNNING_MAX", "many"),
+            ("LIBOS_LIMITS_RUNNING_MAX", "0"),
+            ("LIBOS_SCHEDULER_POLICY", "fifo"),
+        ] {
+            let error = variables(&[(name, text)]).expect_err(text).to_string();
+            assert!(error.starts_with(name), "{error}");
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Effects: orders to providers, what they report, and what a crash makes of them.
+
+use libos_abi::{EffectClass, Fault, FsPath, OpId};
+use libos_port::{EffectOutcome, Reconciled};
+
+use crate::{
+    kernel::Kernel,
+    ops::OpState,
+    output::{EffectOrder, Mode, Output, Outputs},
+    tx::Tx,
+};
+
+impl Kernel {
+    pub(crate) fn order(&mut self, tx: &mut Tx, id: OpId, mode: Mode) {
+        let Some(op) = self.ops.get(id) else { return };
+        let admission = tx.caller.admission.as_ref();
+        let order = EffectOrder {
+            op: id,
+            run: op.caller.pid().map(|pid| (pid, self.runs.get(&pid).copied().unwrap_or(0))),
+            call: op.call.clone(),
+            cwd: admission.map_or_else(|| FsPath::from("workspace"), |a| a.cwd.clone()),
+            workspace: admission.and_then(|a| a.workspace.clone()),
+            mode,
+        };
+        self.in_flight.insert(id);
+        tx.outputs.push(Output::Effect(Box::new(order)));
+    }
+
+    fn is_dispatched(&self, id: OpId) -> bool {
+        self.ops.get(id).is_some_and(|op| op.state == OpState::Dispatched)
+    }
+
+    pub(crate) fn finished(&mut self, id: OpId, outcome: EffectOutcome, out: &mut Outputs) {
+        self.in_flight.remove(&id);
+        if !self.is_dispatched(id) {
+            return;
+        }
+        let (outcome, give_back) = match outcome {
+            EffectOutcome::Done(reply) => (Ok(reply), false),
+            EffectOutcome::Failed(error) => (Err(error), false),
+            EffectOutcome::NotStarted(error) => (Err(error), true),
+            EffectOutcome::Unknown(_) => (Err(Fault::UnknownOutcome { op: id }.into()), false),
+        };
+        let Some(mut tx) = self.begin_again(id) else { return };
+        self.settle(&mut tx, id, outcome, give_back);
+        self.finish(tx, out);
+    }
+
+    pub(crate) fn reconciled(&mut self, id: OpId, result: Reconciled, out: &mut Outputs) {
+        if !self.is_dispatched(id) {
+            return;
+        }
+        match result {
+            Reconciled::Happened(reply) => self.finished(id, EffectOutcome::Done(reply), out),
+            Reconciled::Unknown => self.finished(id, EffectOutcome::Unknown(String::new()), out),
+            Reconciled::DidNotHappen => {
+                let ended = EffectOutcome::NotStarted(Fault::Cancelled.into());
+                self.order_again(id, Mode::Perform, ended, out);
+            }
+        }
+    }
+
+    /// Settles an effect that was under way when the host ended, by its class.
+    pub(crate) fn recover_effect(&mut self, id: OpId, out: &mut Outputs) {
+        let Some(op) = self.ops.get(id) else { return };
+        let mode = match op.call.info().effect {
+            EffectClass::State | EffectClass::Read | EffectClass::Idempotent => Mode::Perform,
+            EffectClass::Reconcilable => Mode::Reconcile,
+            EffectClass::Irreversible => {
+                let lost = EffectOutcome::Unknown("the host ended while it was under way".into());
+                return self.finished(id, lost, out);
+            }
+        };
+        let ended = EffectOutcome::Unknown("its process has ended".into());
+        self.order_again(id, mode, ended, out);
+    }
+
+    /// Orders an effect again for a process that lives; of one that has ended nobody waits, and
+    /// nothing more may be done for it.
+    fn order_again(&mut self, id: OpId, mode: Mode, ended: EffectOutcome, out: &mut Outputs) {
+        let Some(mut tx) = self.begin_again(id) else { return };
+        if self.readmit(&mut tx) {
+            self.order(&mut tx, id, mode);
+            self.finish(tx, out);
+        } else {
+            self.rollback(tx);
+            self.finished(id, ended, out);
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Waiting and waking: a waiting operation is data, and so is the process it belongs to.
+
+use libos_abi::{
+    Denial, DenyReason, Error, OpId, Pid,
+    event::OpEvent,
+    human::Decision,
+    process::{self, Usage, Wait, WaitOn},
+};
+
+use crate::{
+    kernel::Kernel,
+    ops::{Op, OpState},
+    output::{Output, Outputs},
+    tx::Tx,
+};
+
+impl Kernel {
+    pub(crate) fn block(&mut self, tx: &mut Tx, id: OpId, wait: Wait) {
+        self.emit(tx, OpEvent::Blocked { op: id, wait });
+        if let Some(pid) = tx.caller.pid() {
+            self.park_if_blocked(tx, pid);
+        }
+    }
+
+    /// A process all of whose open calls wait holds no run: it is data until one of them is woken.
+    pub(crate) fn park_if_blocked(&mut self, tx: &mut Tx, pid: Pid) {
+        if !self.runs.contains_key(&pid) {
+            return;
+        }
+        let mut wait = None;
+        for (_, op) in self.ops.open_of(pid) {
+            if !op.is_blocked() && !op.is_tool_call() {
+                return;
+            }
+            wait = wait.or_else(|| op.wait());
+        }
+        let Some(wait) = wait else { return };
+        self.kernel_call(tx, process::Block { pid, wait });
+        self.stop_run(tx, pid);
+    }
+
+    pub(crate) fn stop_run(&mut self, tx: &mut Tx, pid: Pid) {
+        if self.runs.remove(&pid).is_none() {
+            return;
+        }
+        for (id, op) in self.ops.open_of(pid) {
+            // The call that ends the run is answered like any other.
+            if op.state == OpState::Admitted {
+                continue;
+            }
+            tx.outputs.extend(self.tickets.remove(&id).map(Output::Forget));
+            if op.is_tool_call() {
+                self.in_flight.remove(&id);
+            }
+        }
+        tx.outputs.push(Output::Stop(pid));
+    }
+
+    pub(crate) fn watch(&mut self, id: OpId, wait: &Wait) {
+        self.waiters.insert((wait.on, id));
+        if let Some(until) = wait.until_ms {
+            self.timers.insert((until, id));
+        }
+    }
+
+    pub(crate) fn unwatch(&mut self, id: OpId, wait: &Wait) {
+        self.waiters.remove(&(wait.on, id));
+        if let Some(until) = wait.until_ms {
+            self.timers.remove(&(until, id));
+        }
+    }
+
+    pub(crate) fn fire(&mut self) {
+        while let Some((until, id)) = self.timers.first().copied() {
+            if until > self.now_ms {
+                break;
+            }
+            self.timers.pop_first();
+            self.woken.push_back(id);
+        }
+    }
+
+    pub(crate) fn wake(&mut self, on: &WaitOn) {
+        let waiting = self.waiters.range((*on, OpId(0))..=(*on, OpId(u64::MAX)));
+        self.woken.extend(waiting.map(|(_, id)| *id));
+    }
+
+    /// Serves a waiting operation again.
+    pub(crate) fn resume(&mut self, id: OpId, out: &mut Outputs) {
+        let Some(op) = self.ops.get(id).filter(|op| op.is_blocked()) else {
+            return;
+        };
+        // A process that is held does nothing, whatever was answered meanwhile: it is woken again
+        // when it is released.
+        let pid = op.caller.pid();
+        let is_held = pid.is_some_and(|pid| self.ops.is_held(pid));
+        if is_held || matches!(op.state, OpState::Asking { decision: None, .. }) {
+            return;
+        }
+        let old_wait = op.wait();
+        let state = op.state.clone();
+        let Some(mut tx) = self.begin_again(id) else { return };
+        if !self.readmit(&mut tx) {
+            return self.rollback(tx);
+        }
+        if let Err(error) = self.go_on(&mut tx, id, state) {
+            self.rollback(tx);
+            let Some(again) = self.begin_again(id) else { return };
+            tx = again;
+            self.settle(&mut tx, id, Err(error), true);
+        }
+        let now = self.ops.get(id).filter(|op| op.is_blocked());
+        let is_open = now.is_some();
+        let still = is_open && now.and_then(Op::wait) == old_wait;
+        if still && !tx.changed {
+            // It waits as before: nothing to record.
+            self.rollback(tx);
+            if let Some(wait) = old_wait {
+                self.watch(id, &wait);
+            }
+            return;
+        }
+        if let (Some(wait), false) = (&old_wait, still) {
+            self.unwatch(id, wait);
+        }
+        if let (Some(pid), false) = (pid, is_open) {
+            self.kernel_call(&mut tx, process::Ready { pid });
+        }
+        self.finish(tx, out);
+    }
+
+    /// What happens with an operation that was woken.
+    fn go_on(&mut self, tx: &mut Tx, id: OpId, state: OpState) -> Result<(), Error> {
+        match state {
+            OpState::Asking { over: Some(over), decision: Some(Decision::Deny { .. }), .. } => {
+                Err(over.fault().into())
+            }
+            OpState::Asking { over: Some(over), .. } => {
+                let Some((pid, op)) = tx.caller.pid().zip(self.ops.get(id)) else {
+                    return Ok(());
+                };
+                // A child is counted when it is made, not when its making is admitted.
+                let charge = match over.counts_children() {
+                    true => Usage::default(),
+                    false => op.call.charge(),
+                };
+                // It may have been extended by too little.
+                tx.caller.admission = Some(self.ask(tx, process::Admit { pid, run: 0, charge })?);
+                self.decide_and_serve(tx, id, None)
+            }
+            OpState::Asking { decision: Some(Decision::Deny { .. }), .. } => {
+                self.deny(tx, id, Denial { need: None, reason: DenyReason::Human });
+                Ok(())
+            }
+            OpState::Asking { .. } => self.decide_and_serve(tx, id, None),
+            _ => self.serve(tx, id),
+        }
+    }
+
+    /// Interrupts a process that waits: its oldest waiting call ends at once.
+    pub(crate) fn interrupt(&mut self, pid: Pid, out: &mut Outputs) {
+        if self.ops.is_held(pid) || self.runs.contains_key(&pid) {
+            return;
+        }
+        let waits = |(id, op): (OpId, &Op)| match &op.state {
+            OpState::Waiting(wait) => Some((id, wait.clone())),
+            _ => None,
+        };
+        let Some((id, wait)) = self.ops.open_of(pid).find_map(waits) else { return };
+        let Some(mut tx) = self.begin_again(id) else { return };
+        if self.deliver_interrupt(&mut tx, id).is_err() {
+            return self.rollback(tx);
+        }
+        self.unwatch(id, &wait);
+        self.kernel_call(&mut tx, process::Ready { pid });
+        self.finish(tx, out);
+    }
+}

@@ -1,0 +1,135 @@
+//! One call of each name, as a process or the host could make it.
+
+use libos_abi::{SERVICES, Syscall};
+
+use crate::text;
+
+/// Arguments for each call; `{}` where none must be given.
+const ARGS: &[(&str, &str)] = &[
+    (
+        "process.launch",
+        r#"{"image":"worker","goal":"g","planner":{"kind":"none","program":""},"grants":[],"budget":{}}"#,
+    ),
+    ("process.spawn", r#"{"goal":"g"}"#),
+    ("process.wait", r#"{"pid":"p2"}"#),
+    ("process.exit", r#"{"result":"obj-1.7"}"#),
+    ("process.signal", r#"{"pid":"p2","signal":"pause"}"#),
+    ("process.inspect", r#"{"pid":"p2"}"#),
+    ("process.chdir", r#"{"path":"workspace/a"}"#),
+    ("process.commit", r#"{"state":""}"#),
+    ("process.fork", r#"{"goal":"g","mode":"copy"}"#),
+    ("process.exec", r#"{"image":"worker"}"#),
+    ("process.start_task", r#"{"owner":"obj-1.7","tool":"survey","args":{}}"#),
+    ("process.tasks", r#"{"owner":"obj-1.7"}"#),
+    ("process.merge", r#"{"pid":"p2"}"#),
+    ("process.discard", r#"{"pid":"p2"}"#),
+    ("process.activate_tools", r#"{"group":"more"}"#),
+    (
+        "process.admit",
+        r#"{"pid":"p2","run":1,"charge":{"syscalls":1,"tool_calls":0,"children":0,"bytes":0,
+            "tokens":0,"cost":0}}"#,
+    ),
+    ("process.settle", r#"{"op":"op-1"}"#),
+    ("process.extend", r#"{"pid":"p2","kind":"syscalls","by":1}"#),
+    ("process.end_tasks", r#"{"owner":"obj-1.7"}"#),
+    ("process.block", r#"{"pid":"p2","wait":{"on":"time"}}"#),
+    ("process.ready", r#"{"pid":"p2"}"#),
+    ("object.create", r#"{"type":"t","payload":1,"name":"n","namespace":"ns"}"#),
+    ("object.read", r#"{"id":"obj-1.7"}"#),
+    ("object.update", r#"{"id":"obj-1.7","payload":1}"#),
+    ("object.delete", r#"{"id":"obj-1.7"}"#),
+    ("object.stat", r#"{"id":"obj-1.7"}"#),
+    ("object.append", r#"{"id":"obj-1.7","entry":1}"#),
+    ("object.link", r#"{"from":"obj-1.7","relation":"about","to":"obj-1.8"}"#),
+    ("object.unlink", r#"{"from":"obj-1.7","relation":"about","to":"obj-1.8"}"#),
+    ("object.links", r#"{"id":"obj-1.7"}"#),
+    ("object.query", r#"{"space":"p2"}"#),
+    ("object.transfer", r#"{"id":"obj-1.7","to":"p2"}"#),
+    ("object.release", r#"{"id":"obj-1.7"}"#),
+    ("object.make_view", r#"{"items":[]}"#),
+    ("object.view", r#"{"view":"view-1"}"#),
+    ("object.drop_view", r#"{"view":"view-1"}"#),
+    ("object.materialize", r#"{"view":"view-1"}"#),
+    ("object.fork_space", r#"{"from":"p1","to":"p2"}"#),
+    ("object.merge_space", r#"{"from":"p2","into":"p1","on_conflict":"fail"}"#),
+    ("object.drop_space", r#"{"space":"p2"}"#),
+    ("namespace.create", r#"{"namespace":"ns"}"#),
+    ("namespace.list", r#"{"namespace":"ns"}"#),
+    ("namespace.lookup", r#"{"namespace":"ns","name":"n"}"#),
+    ("capability.inspect", r#"{"capability":"cap-1"}"#),
+    ("capability.delegate", r#"{"to":"p2","grant":{"on":"fs:*","rights":["read"]}}"#),
+    ("capability.revoke", r#"{"capability":"cap-1"}"#),
+    ("capability.grant", r#"{"to":"p2","grant":{"on":"fs:*","rights":["read"]}}"#),
+    ("capability.explain", r#"{"right":"read","on":"fs:a"}"#),
+    ("capability.derive", r#"{"parent":"p1","child":"p2","grants":[]}"#),
+    (
+        "capability.issue",
+        r#"{"to":"p1","grant":{"on":"fs:*","rights":["read"]},"origin":"kernel"}"#,
+    ),
+    ("capability.reserve", r#"{"op":"op-1","charges":[]}"#),
+    ("capability.settle", r#"{"op":"op-1","give_back":false}"#),
+    ("capability.end", r#"{"subject":"p1"}"#),
+    ("capability.bound", r#"{"pid":"p2","parent":"p1"}"#),
+    ("capability.requestable", r#"{"pid":"p1","on":"fs:workspace/a","rights":["write"]}"#),
+    ("capability.keep", r#"{"subject":"p1","keep":[],"memory":true}"#),
+    ("capability.may", r#"{"pid":"p1","right":"read","on":"fs:a"}"#),
+    ("human.ask", r#"{"question":"why?"}"#),
+    ("human.output", r#"{"message":"hi"}"#),
+    ("human.request_permission", r#"{"on":"fs:workspace/a","rights":["write"],"reason":"r"}"#),
+    ("human.decide", r#"{"request":"req-1","decision":{"deny":{}}}"#),
+    (
+        "human.open",
+        r#"{"op":"op-1","pid":"p1","approval":{"call":"fs.read","args":{},
+            "digest":"0000000000000000000000000000000000000000000000000000000000000000",
+            "needs":[],"asked_by":[]}}"#,
+    ),
+    (
+        "human.open_extension",
+        r#"{"op":"op-1","pid":"p1","of":"p1","kind":"syscalls","limit":9,"call":"fs.read"}"#,
+    ),
+    ("human.cancel", r#"{"pid":"p1"}"#),
+    ("message.send", r#"{"to":"p2","body":"x"}"#),
+    ("message.interrupt", r#"{"pid":"p1"}"#),
+    ("image.inspect", r#"{"image":"worker"}"#),
+    ("image.unregister", r#"{"image":"mine"}"#),
+    ("image.register", r#"{"image":{"name":"mine","version":"1"}}"#),
+    ("tool.call", r#"{"name":"read_file","args":{}}"#),
+    ("fs.read", r#"{"path":"workspace/a"}"#),
+    ("fs.write", r#"{"path":"workspace/a","text":"x"}"#),
+    ("fs.list", r#"{"path":"workspace"}"#),
+    ("fs.mkdir", r#"{"path":"workspace/a"}"#),
+    ("fs.delete", r#"{"path":"workspace/a"}"#),
+    ("fs.stat", r#"{"path":"workspace/a"}"#),
+    ("shell.run", r#"{"argv":["echo"]}"#),
+    ("clock.sleep", r#"{"ms":1}"#),
+    ("audit.compact", r#"{"before_ms":1}"#),
+    ("event.subscribe", r#"{"kinds":["object_changed"],"object":"obj-1.7"}"#),
+    ("event.unsubscribe", r#"{"kinds":[]}"#),
+    ("event.publish", r#"{"of":"p1","what":{"child_made":{"pid":"p2"}}}"#),
+    ("event.end", r#"{"pid":"p1"}"#),
+];
+
+/// One call of each name, in the order of the tables.
+#[must_use]
+pub fn calls() -> Vec<Syscall> {
+    let names = SERVICES.iter().flat_map(|service| service.calls).map(|call| call.name);
+    names
+        .map(|name| {
+            let args = ARGS.iter().find(|(known, _)| *known == name).map_or("{}", |(_, args)| args);
+            text::call(&format!("{name} {args}"))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_sample_names_a_call() {
+        let calls = calls();
+        for (name, _) in ARGS {
+            assert!(calls.iter().any(|call| call.info().name == *name), "there is no {name}");
+        }
+    }
+}

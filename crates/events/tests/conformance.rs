@@ -1,0 +1,3 @@
+//! The board of events keeps its contract, under every binding.
+
+libos_conformance::suite!(events, libos_events::Events::default);

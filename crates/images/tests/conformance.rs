@@ -1,0 +1,3 @@
+//! The registry of images keeps its contract, under every binding.
+
+libos_conformance::suite!(images, libos_images::Images::default);

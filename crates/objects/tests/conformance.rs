@@ -1,0 +1,3 @@
+//! Object Memory keeps its contract, under every binding.
+
+libos_conformance::suite!(objects, libos_objects::Objects::default);
