@@ -62,6 +62,7 @@ const UNITS: &[(&str, &str)] = &[
     ("chars", "characters"),
     ("tokens", "tokens"),
     ("children", "children"),
+    ("list", "processes"),
     ("depth", "levels"),
     ("weight", "shares"),
     ("tasks", "tasks"),

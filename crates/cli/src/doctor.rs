@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use agent_libos::{
-    abi::{Pid, capability, human, process},
+    abi::{Pid, capability, human},
     capability::limits::CAPABILITIES_OF_ONE_SUBJECT_MAX,
     config::Settings,
     control::ABI_VERSION,
@@ -176,7 +176,7 @@ async fn open(host: &Host) -> Result<(Access, Vec<String>), Failure> {
             near.push(format!("{whose}: {used} of {limit} {what}"));
         }
     };
-    for process in port.call(process::List {}).await?.processes {
+    for process in agent_libos::processes(port, true).await? {
         if process.state.is_terminal() {
             continue;
         }

@@ -13,7 +13,7 @@ use crate::{
 
 pub(crate) async fn ps(host: &Host) -> Result<Exit, Failure> {
     let access = host.access().await?;
-    let processes = access.port.call(process::List {}).await?.processes;
+    let processes = agent_libos::processes(&*access.port, false).await?;
     access.close()?;
     if host.json {
         for process in &processes {

@@ -11,7 +11,7 @@ use agent_libos::{
         Error, Outcome, Pid, RequestId, Scope, Syscall,
         human::{self, Ask, Decision, Policy, Request},
         image,
-        process::{self, BudgetKind, Ending, ProcessInfo, ProcessState},
+        process::{BudgetKind, Ending, ProcessInfo, ProcessState},
     },
     approvals::Approvals,
     broker::Notice,
@@ -51,7 +51,7 @@ pub(crate) async fn resume(host: &Host, args: &AnswerArgs) -> Result<Exit, Failu
     let (runtime, watch) = start(host, args)?;
     let port = runtime.host_port(&host.operator);
     let operator: &dyn Port = &port;
-    let processes = operator.call(process::List {}).await?.processes;
+    let processes = agent_libos::processes(operator, false).await?;
     let roots: BTreeSet<Pid> = processes
         .iter()
         .filter(|process| process.parent.is_none() && !process.state.is_terminal())
@@ -347,7 +347,7 @@ impl<'a> Driver<'a> {
     async fn idle(&mut self) -> Result<Option<Exit>, Failure> {
         let port: &dyn Port = &self.port;
         // In this order: what a process waits for is then in the list of what is pending.
-        let waiting = port.call(process::List {}).await?.processes;
+        let waiting = agent_libos::processes(port, true).await?;
         let pending = port.call(human::List { all: None }).await?.requests;
         let waiting: Vec<&ProcessInfo> =
             waiting.iter().filter(|process| !process.state.is_terminal()).collect();

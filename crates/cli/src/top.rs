@@ -5,10 +5,7 @@ use std::{
     time::Duration,
 };
 
-use agent_libos::abi::{
-    human,
-    process::{self, ProcessInfo},
-};
+use agent_libos::abi::{human, process::ProcessInfo};
 use serde_json::json;
 
 use crate::{
@@ -29,7 +26,7 @@ pub(crate) async fn top(host: &Host, args: &TopArgs) -> Result<Exit, Failure> {
         }
         // Opened anew each time: a store at rest is not held, so that `libos resume` can have it.
         let access = host.access().await?;
-        let mut living = access.port.call(process::List {}).await?.processes;
+        let mut living = agent_libos::processes(&*access.port, true).await?;
         let asked = access.port.call(human::List { all: None }).await?.requests.len();
         let is_live = access.is_live();
         access.close()?;

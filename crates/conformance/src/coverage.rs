@@ -92,6 +92,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::disallowed_methods, reason = "a test reads the repository's own files")]
     fn the_tests_elsewhere_are_there() {
         let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         let mut sources = String::new();

@@ -42,7 +42,7 @@ pub mod text;
 pub mod toys;
 mod world;
 
-pub use binding::Binding;
+pub use binding::{Bind, Binding};
 pub use case::{
     Case, Contract, Factory, Failure, Gap, Listed, Outcome, Report, Row, Seen, Subject,
 };

@@ -89,7 +89,7 @@ fn execs(scale: &Scale) -> Samples {
     let mut run = stage.start().expect("a process was launched");
     for _ in 0..scale.size(SAMPLES) {
         let exec: Exec = request(json!({ "image": "base-agent", "keep": ["cap-1"] }));
-        samples.take(|| stage.wait(&mut run, exec));
+        samples.take(|| stage.call(&mut run, exec));
         run = stage.start().expect("it goes on as what it is now");
     }
     samples

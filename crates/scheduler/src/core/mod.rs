@@ -69,7 +69,7 @@ impl Table {
     }
 
     pub(crate) fn next_message(&self) -> MessageId {
-        MessageId(self.last_message + 1)
+        MessageId(self.last_message.saturating_add(1))
     }
 
     pub(crate) fn get(&self, pid: Pid) -> Option<&Process> {
