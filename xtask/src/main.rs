@@ -14,8 +14,10 @@
 mod abi;
 mod bench;
 mod conformance;
+mod fuzz;
 mod generated;
 mod graph;
+mod guest;
 #[cfg(test)]
 mod invariants;
 mod laws;
@@ -71,11 +73,29 @@ enum Task {
         #[command(flatten)]
         target: Target,
     },
+    /// Build crates/sandbox/guest/javascript.wasm from its C sources
+    Guest {
+        /// Write nothing; fail when the committed file is not what its sources give
+        #[arg(long)]
+        check: bool,
+    },
     /// Hold the capability engine against its reference model in random histories
     Laws {
         /// How many operations
         #[arg(long, default_value_t = 1_000_000)]
         ops: u64,
+    },
+    /// Put hostile inputs to the sandbox of tools
+    Fuzz {
+        /// Where they come in; everywhere if absent
+        #[arg(value_parser = ["boundary", "loader", "source"])]
+        target: Option<String>,
+        /// For how long, at each place
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+        /// What the inputs follow from
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
     },
     /// Measure, each row beside its bare floor: `cargo xtask bench --list` says what there is
     #[command(disable_help_flag = true)]
@@ -132,7 +152,10 @@ fn run(task: Task) -> Result<()> {
         Task::Conformance { service, target, .. } => {
             conformance::run(&root, &target.manifest(), service.as_deref())
         }
+        Task::Guest { check: true } => guest::check(&root),
+        Task::Guest { check: false } => guest::write(&root),
         Task::Laws { ops } => laws::run(&root, ops),
+        Task::Fuzz { target, seconds, seed } => fuzz::run(&root, target.as_deref(), seconds, seed),
         Task::Bench { args } => bench::run(&root, &args),
         Task::Graph { check: true } => graph::generated(&root)?.check(&root),
         Task::Graph { check: false } => graph::generated(&root)?.write(&root),

@@ -1,6 +1,10 @@
 //! The list of all limits is that of the sources: each limit that a crate declares is in it, with
 //! the reason that stands there.
-#![allow(clippy::disallowed_methods, reason = "a test reads and writes the repository's own files")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::panic,
+    reason = "a test reads and writes the repository's own files"
+)]
 
 use std::{
     collections::BTreeSet,
@@ -58,6 +62,7 @@ const UNITS: &[(&str, &str)] = &[
     ("chars", "characters"),
     ("tokens", "tokens"),
     ("children", "children"),
+    ("list", "processes"),
     ("depth", "levels"),
     ("weight", "shares"),
     ("tasks", "tasks"),

@@ -9,7 +9,7 @@ use libos_abi::{
     capability::{Delegate, Explain, Grant, Inspect, Issue, List},
     event::CapabilityEvent,
 };
-use libos_capability::limits::CAPABILITIES_OF_ONE_SUBJECT_MAX;
+use libos_capability::limits::{CAPABILITIES_OF_ONE_SUBJECT_MAX, DELEGATION_DEPTH_MAX};
 use libos_port::Decision;
 
 /// Grants of process 1, what it asks to hand to its child 2; the refusal, or what 2 may then do.
@@ -57,6 +57,52 @@ fn an_allow_is_cut_from_one_that_covers_it() {
     // Two that cover it together are not one that covers it.
     let halves = ["allow fs:* read delegable=1", "allow fs:* write delegable=1"];
     check(&halves, "allow fs:* read+write", Err("would have to hold"));
+}
+
+#[test]
+fn it_is_cut_from_the_least_bound_then_the_longest_lived_then_the_oldest() {
+    let plain = "allow fs:* read delegable=1";
+    let when = r#"allow fs:* read delegable=1 when={"path":{"min":1}}"#;
+    let calls = "allow fs:* read delegable=1 calls_max=9";
+    let (short, long) = (&*format!("{plain} expires=10"), &*format!("{plain} expires=20"));
+    for (held, expected) in [
+        ([when, plain], 2),
+        ([calls, plain], 2),
+        ([plain, when], 1),
+        ([when, short], 2),
+        ([calls, when], 1),
+        ([short, long], 2),
+        ([long, short], 1),
+        ([short, plain], 2),
+        ([plain, plain], 1),
+        (["ask fs:* read delegable=1", plain], 2),
+    ] {
+        let mut world = World::new();
+        for text in held {
+            world.host_grants(1, text).unwrap();
+        }
+        world.derive(1, 2, &["allow fs:workspace/* read"]).unwrap();
+        assert_eq!(world.listed()[2].parent, Some(CapId(expected)), "{held:?}");
+    }
+    // A question is cut from a question rather than from an allow.
+    let mut world = World::new();
+    world.host_grants(1, plain).unwrap();
+    world.host_grants(1, "ask fs:* read").unwrap();
+    world.derive(1, 2, &["ask fs:workspace/* read"]).unwrap();
+    assert_eq!(world.listed()[2].parent, Some(CapId(2)));
+}
+
+#[test]
+fn no_lineage_is_deeper_than_the_limit() {
+    // A question needs no depth to be handed on.
+    let mut world = World::new();
+    world.host_grants(1, "ask fs:* read").unwrap();
+    for pid in 1..=u64::from(DELEGATION_DEPTH_MAX) {
+        world.derive(pid, pid + 1, &["ask fs:* read"]).unwrap();
+    }
+    let lowest = 1 + u64::from(DELEGATION_DEPTH_MAX);
+    let error = world.derive(lowest, lowest + 1, &["ask fs:* read"]).unwrap_err();
+    assert_eq!(error.code(), "limit");
 }
 
 #[test]

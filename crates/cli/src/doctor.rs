@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use agent_libos::{
-    abi::{Pid, capability, human, process},
+    abi::{Pid, capability, human},
     capability::limits::CAPABILITIES_OF_ONE_SUBJECT_MAX,
     config::Settings,
     control::ABI_VERSION,

@@ -11,7 +11,7 @@ use agent_libos::{
         Error, Outcome, Pid, RequestId, Scope, Syscall,
         human::{self, Ask, Decision, Policy, Request},
         image,
-        process::{self, BudgetKind, Ending, ProcessInfo, ProcessState},
+        process::{BudgetKind, Ending, ProcessInfo, ProcessState},
     },
     approvals::Approvals,
     broker::Notice,

@@ -5,10 +5,7 @@ use std::{
     time::Duration,
 };
 
-use agent_libos::abi::{
-    human,
-    process::{self, ProcessInfo},
-};
+use agent_libos::abi::{human, process::ProcessInfo};
 use serde_json::json;
 
 use crate::{

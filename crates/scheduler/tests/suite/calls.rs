@@ -229,7 +229,8 @@ fn list_and_inspect_show_children_and_to_the_host_all() {
     let below = rig.spawn(child, Budget::default());
     let other = rig.launch(Budget::default());
     let mut pids = |by| {
-        let list = rig.call(by, process::List { after: None, live: None, limit: None }).unwrap().processes;
+        let list =
+            rig.call(by, process::List { after: None, live: None, limit: None }).unwrap().processes;
         list.iter().map(|info| info.pid).collect::<Vec<_>>()
     };
     assert_eq!(pids(HOST), [root, child, below, other]);
