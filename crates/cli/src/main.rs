@@ -29,6 +29,7 @@ mod logs;
 mod object;
 mod process;
 mod progress;
+mod prompt;
 mod run;
 mod steer;
 mod store;
