@@ -389,7 +389,13 @@ fn process_tools_pass_on() {
         json!({"pid": "p3", "capabilities": ["cap-2"]}),
     );
     let owner = json!({"owner": "obj-1.1"});
-    passes_on("list_tasks", owner.clone(), "process.tasks", owner, json!({"processes": []}));
+    passes_on(
+        "list_tasks",
+        owner.clone(),
+        "process.tasks",
+        owner,
+        json!({"processes": [], "more_after": null}),
+    );
 }
 
 #[test]
