@@ -13,6 +13,7 @@
 
 mod abi;
 mod bench;
+mod conformance;
 mod fuzz;
 mod generated;
 mod graph;
@@ -60,6 +61,17 @@ enum Task {
         /// Write nothing; fail when a file is stale or something is gone from the ABI
         #[arg(long)]
         check: bool,
+    },
+    /// Run the suites of the contracts on every part, under every binding
+    Conformance {
+        /// Only what is about this service, or this suite
+        #[arg(long, value_name = "NAME")]
+        service: Option<String>,
+        /// List the cases instead: the invariants they hold a part to, the outcomes they show
+        #[arg(long, conflicts_with = "manifest_path")]
+        list: bool,
+        #[command(flatten)]
+        target: Target,
     },
     /// Build crates/sandbox/guest/javascript.wasm from its C sources
     Guest {
@@ -134,6 +146,12 @@ fn run(task: Task) -> Result<()> {
         Task::Licences(target) => licences::run(&target.manifest(), &root),
         Task::Abi { check: true } => abi::check(&root),
         Task::Abi { check: false } => abi::write(&root),
+        Task::Conformance { service, list: true, .. } => {
+            conformance::list(&root, service.as_deref())
+        }
+        Task::Conformance { service, target, .. } => {
+            conformance::run(&root, &target.manifest(), service.as_deref())
+        }
         Task::Guest { check: true } => guest::check(&root),
         Task::Guest { check: false } => guest::write(&root),
         Task::Laws { ops } => laws::run(&root, ops),

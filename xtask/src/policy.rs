@@ -220,8 +220,8 @@ pub(crate) const CRATES: &[CrateRule] = &[
     ])),
     place("libos-port", Endpoint, Only(&["serde", "thiserror", "tracing"])),
     place("libos-bindings", Binding, Only(&[
-        "crossbeam-channel", "futures-channel", "futures-util", "parking_lot", "thiserror",
-        "tracing",
+        "crossbeam-channel", "futures-channel", "futures-util", "loom", "parking_lot",
+        "thiserror", "tracing",
     ])),
 
     place("libos-capability", Component, Only(&[

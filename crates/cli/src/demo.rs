@@ -47,6 +47,7 @@ pub(crate) async fn demo(host: &Host, args: &DemoArgs) -> Result<Exit, Failure> 
         json: host.json,
         operator: host.operator.clone(),
         settings: host.settings.clone(),
+        compose: host.compose,
     };
     let libos = std::env::args().next().unwrap_or_else(|| "libos".into());
     if !host.json {

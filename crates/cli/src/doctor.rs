@@ -17,7 +17,7 @@ use agent_libos::{
 use serde::Serialize;
 
 use crate::{
-    config,
+    Compose, config,
     exit::{Exit, Failure},
     host::{Access, Host},
     show,
@@ -57,13 +57,14 @@ impl Report {
 pub(crate) async fn doctor(
     settings: Result<Settings, Failure>,
     json: bool,
+    compose: Compose,
 ) -> Result<Exit, Failure> {
     let mut report = Report::default();
     versions(&mut report);
     kernel(&mut report);
     configuration(&mut report);
     match settings {
-        Ok(settings) => store(&Host::of(settings), &mut report).await,
+        Ok(settings) => store(&Host::of(settings, compose), &mut report).await,
         Err(failure) => report.add("settings", State::Bad, failure.to_string()),
     }
     let is_bad = report.0.iter().any(|finding| finding.state == State::Bad);

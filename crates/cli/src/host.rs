@@ -15,6 +15,7 @@ use agent_libos::{
 };
 
 use crate::{
+    Compose,
     args::AnswerArgs,
     exit::{Exit, Failure},
     progress::Progress,
@@ -32,6 +33,7 @@ pub(crate) struct Host {
     pub(crate) json: bool,
     pub(crate) operator: String,
     pub(crate) settings: Settings,
+    pub(crate) compose: Compose,
 }
 
 /// An open way in. The runtime, if it is ours, stops when this is dropped.
@@ -58,18 +60,19 @@ impl Access {
 
 impl Host {
     /// What the settings come to.
-    pub(crate) fn of(settings: Settings) -> Self {
+    pub(crate) fn of(settings: Settings, compose: Compose) -> Self {
         Self {
             store: settings.store(),
             json: settings.json(),
             operator: settings.operator(),
             settings,
+            compose,
         }
     }
 
     /// A runtime that runs processes, as it is set.
     pub(crate) fn builder(&self) -> Builder {
-        self.settings.builder().store(&self.store)
+        (self.compose)(self.settings.builder().store(&self.store))
     }
 
     /// The approvals file that a command names, or else the settings.
@@ -104,7 +107,7 @@ impl Host {
             if let Some(port) = RemotePort::find(&self.store, &self.operator).await {
                 return Ok(Access { port: Arc::new(port), runtime: None });
             }
-            match Builder::new().store(&self.store).host_calls_only().start() {
+            match self.builder().host_calls_only().start() {
                 Ok(runtime) => {
                     return Ok(Access {
                         port: runtime.port(&self.operator),

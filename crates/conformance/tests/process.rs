@@ -31,8 +31,8 @@ suite!(shell, || leave(provider("shell")));
 
 /// A toy in a process of its own, with the stream to it.
 fn toy(name: &str) -> (Stream, Child) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_libos-toy"))
-        .arg(name)
+    let mut child = Command::new(env!("CARGO_BIN_EXE_libos-conformance"))
+        .args(["serve", name])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()

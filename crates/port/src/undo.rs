@@ -142,3 +142,64 @@ impl<S> Deref for Reversible<S> {
         &self.now
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use libos_abi::event::HumanEvent;
+
+    use super::*;
+
+    /// A number that every event doubles and adds one to.
+    #[derive(Default, Serialize)]
+    struct Sum {
+        value: u64,
+        #[serde(skip)]
+        log: UndoLog<u64>,
+    }
+
+    impl Undo for Sum {
+        type Event = HumanEvent;
+        type Step = u64;
+        fn apply(&mut self, _: &HumanEvent) {
+            let value = self.value;
+            self.log.note(|| value);
+            self.value = 2 * value + 1;
+        }
+        fn undo(&mut self, value: u64) {
+            self.value = value;
+        }
+        fn log(&mut self) -> &mut UndoLog<u64> {
+            &mut self.log
+        }
+    }
+
+    #[test]
+    fn it_comes_back_to_its_last_mark_and_to_no_other() {
+        let event = HumanEvent::Output { pid: None, human: String::new(), message: "".into() };
+        let mut sum = Reversible::<Sum>::default();
+        for _ in 0..3 {
+            sum.apply(&event);
+        }
+        sum.rollback();
+        assert_eq!((sum.value, sum.now.log.steps.len()), (7, 0), "nothing noted without a mark");
+        for _ in 0..2 {
+            sum.begin();
+            let marked = sum.value;
+            sum.apply(&event);
+            sum.apply(&event);
+            sum.rollback();
+            assert_eq!(sum.value, marked);
+            sum.rollback();
+            assert_eq!(sum.value, marked, "what was taken back is taken back once");
+            sum.apply(&event);
+        }
+        sum.begin();
+        for _ in 0..5_000 {
+            sum.now.log.note(|| 0);
+        }
+        sum.begin();
+        assert!(sum.now.log.steps.capacity() < 5_000, "a large transaction is not paid for ever");
+        sum.rollback();
+        assert_eq!(sum.value, 31);
+    }
+}

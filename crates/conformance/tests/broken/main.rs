@@ -4,6 +4,8 @@
 mod altered;
 mod authorities;
 mod components;
+#[path = "../fifo/mod.rs"]
+mod fifo;
 mod gaps;
 mod order;
 mod outside;

@@ -136,7 +136,7 @@ impl Table {
 
     pub(super) fn settled(&mut self, op: OpId, used: Usage) {
         if let Some((pid, set_aside)) = self.put_aside(op, None) {
-            self.charge(pid, |usage| usage.minus(set_aside).plus(used.estimated()));
+            self.charge(pid, |usage| usage.minus(set_aside).plus(used));
         }
     }
 

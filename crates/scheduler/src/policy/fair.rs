@@ -30,8 +30,6 @@ pub(super) struct Mark {
 #[derive(Debug, Default)]
 pub(super) struct Line {
     now: u128,
-    /// The latest time up to which anyone has had turns.
-    latest: u128,
     queued: BTreeSet<(u128, Pid)>,
 }
 
@@ -62,17 +60,12 @@ impl Line {
     /// Takes a queued member out, in its turn or not. For a run it pays in any case.
     pub(super) fn take(&mut self, member: Pid, mark: &mut Mark, runs: bool) {
         if self.first() == Some(member) {
-            self.now = self.now.max(mark.at);
+            self.now = mark.at;
         }
         self.queued.remove(&(mark.at, member));
         mark.is_queued = false;
         if runs {
             mark.at += run(mark.weight);
-        }
-        self.latest = self.latest.max(mark.at);
-        if self.is_empty() {
-            // Nobody is left who could have been passed: all begin anew.
-            self.now = self.now.max(self.latest);
         }
     }
 }
