@@ -38,7 +38,7 @@ pub(crate) async fn run(host: &Host, args: &RunArgs) -> Result<Exit, Failure> {
     }
     let loaded = task::load(&args.task)?;
     let approvals = load_approvals(host, &args.answers)?;
-    let (runtime, watch) = start(host, &args.answers)?;
+    let (runtime, watch) = start(host, &args.answers, |builder| builder)?;
     let port = runtime.host_port(&host.operator);
     let operator: &dyn Port = &port;
     if let Some(image) = loaded.image {
@@ -52,7 +52,8 @@ pub(crate) async fn run(host: &Host, args: &RunArgs) -> Result<Exit, Failure> {
 pub(crate) async fn resume(host: &Host, args: &AnswerArgs) -> Result<Exit, Failure> {
     host.must_exist()?;
     let approvals = load_approvals(host, args)?;
-    let (runtime, watch) = start(host, args)?;
+    // What is there is looked at before anything runs: all that comes then is news.
+    let (runtime, watch) = start(host, args, Builder::host_calls_only)?;
     let port = runtime.host_port(&host.operator);
     let operator: &dyn Port = &port;
     let processes = agent_libos::processes(operator, false).await?;
@@ -61,7 +62,7 @@ pub(crate) async fn resume(host: &Host, args: &AnswerArgs) -> Result<Exit, Failu
         .filter(|process| process.parent.is_none() && !process.state.is_terminal())
         .map(|process| process.pid)
         .collect();
-    // Requests of before are not news: they are put to the operator now.
+    // Requests of before are no news: they are put to the operator now.
     let pending = operator.call(human::List { all: None }).await?.requests;
     let mut driver = Driver::new(host, port, approvals, args.wait, roots);
     driver.last_ended = processes
@@ -72,6 +73,7 @@ pub(crate) async fn resume(host: &Host, args: &AnswerArgs) -> Result<Exit, Failu
     for request in pending {
         driver.asked(request.id).await?;
     }
+    runtime.run_processes();
     driver.drive(runtime, watch).await
 }
 
@@ -80,10 +82,14 @@ fn load_approvals(host: &Host, args: &AnswerArgs) -> Result<Approvals, Failure> 
 }
 
 /// Starts a runtime whose processes cannot reach what answers for their human.
-fn start(host: &Host, args: &AnswerArgs) -> Result<(Runtime, Watch), Failure> {
+fn start(
+    host: &Host,
+    args: &AnswerArgs,
+    how: fn(Builder) -> Builder,
+) -> Result<(Runtime, Watch), Failure> {
     let _progress = host.progress("reading the store");
     let builder = host.approvals(args).into_iter().fold(host.builder(), Builder::keep_out_of);
-    Ok(builder.start_watched()?)
+    Ok(how(builder).start_watched()?)
 }
 
 /// A step as `--json` prints it.
