@@ -3,7 +3,7 @@
 
 mod support;
 
-use libos_abi::Error;
+use libos_abi::{ABI_VERSION, Error};
 use libos_sandbox::{Artifact, Language, Needs, Report, Run, ToolError};
 use serde_json::{Value, json};
 use support::{Files, compile, denied, over, ran};
@@ -150,7 +150,7 @@ fn component(case: Case) -> String {
     };
     format!(
         r#"(component
-  (import "libos:tool/fs@1.0.0" (instance $fs
+  (import "libos:tool/fs@{ABI_VERSION}.0.0" (instance $fs
     (type $error-type (record (field "code" string) (field "message" string) (field "number" u32)))
     (export "error" (type $error (eq $error-type)))
     (type $text-type (record

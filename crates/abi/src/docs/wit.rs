@@ -81,14 +81,14 @@ fn write_all(text: &mut String) -> fmt::Result {
         "// Written by `cargo xtask abi` from the tables in `crates/abi/src/services`.\n"
     )?;
     writeln!(text, "package libos:tool@{ABI_VERSION}.0.0;\n")?;
-    let mut shared = Definitions::default();
+    let shared = shared();
     let mut services = String::new();
     for (service, calls) in open_services() {
         let taken = calls.iter().map(|call| kebab(call.method)).collect();
         let mut own = Definitions { taken, ..Definitions::default() };
         let mut functions = String::new();
         for call in calls {
-            functions.push_str(&function(call, &mut own, &mut shared));
+            functions.push_str(&function(call, &mut own, &shared));
         }
         write!(services, "{}", doc(0, &one_line(service.doc)))?;
         writeln!(services, "interface {} {{", name(service.name))?;
@@ -144,14 +144,22 @@ impl Definitions {
     }
 }
 
-fn function(call: &CallInfo, own: &mut Definitions, shared: &mut Definitions) -> String {
-    let args = (call.args_schema)().to_value();
-    let reply = (call.reply_schema)().to_value();
-    for schema in [&args, &reply] {
-        for (name, definition) in schema::definitions(schema).into_iter().flatten() {
-            define(name, definition, shared);
+/// Every type that the schemas of a call name.
+fn shared() -> Definitions {
+    let mut shared = Definitions::default();
+    for call in open_services().flat_map(|(_, calls)| calls) {
+        for schema in [(call.args_schema)().to_value(), (call.reply_schema)().to_value()] {
+            for (name, definition) in schema::definitions(&schema).into_iter().flatten() {
+                define(name, definition, &mut shared);
+            }
         }
     }
+    shared
+}
+
+fn function(call: &CallInfo, own: &mut Definitions, shared: &Definitions) -> String {
+    let args = (call.args_schema)().to_value();
+    let reply = (call.reply_schema)().to_value();
     let params = call.args.iter().map(|arg| {
         let field = plain(arg.name);
         let base = type_of(&args["properties"][field], &pascal(call, field), own);
