@@ -340,7 +340,7 @@ fn a_sleep_is_a_deadline() {
     let mut rig = Rig::default();
     let pid = rig.launch(Budget::default());
     let now = rig.call(Some(pid), clock::GetNow {}).unwrap();
-    assert_eq!((now.unix_ms, now.iso8601.as_str()), (1_000, "1970-01-01T00:00:01.000Z"));
+    assert_eq!((now.unix_ms, &*now.iso8601), (1_000, "1970-01-01T00:00:01.000Z"));
     let sleep = |ms| clock::Sleep { ms: Millis(ms) };
     let month = 30 * 24 * 3_600_000;
     assert_eq!(code(&rig.call(Some(pid), sleep(month + 1))), "too_long");
