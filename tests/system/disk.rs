@@ -30,8 +30,8 @@ fn lab() -> Lab {
     Lab::with(&allow("write", "fs:workspace/*"), &plan)
 }
 
-/// Starts `libos run` where no file may grow over 600 KiB: enough for the plan, not for its run. The
-/// signal that comes with such a write is ignored, so that it fails as on a full disk.
+/// Starts `libos run` where no file may grow over 600 KiB: enough for the plan, not for its run.
+/// The signal that comes with such a write is ignored, so that it fails as on a full disk.
 fn start(lab: &Lab) -> Live {
     lab.start_in("trap '' XFSZ; ulimit -S -f 1200; exec \"$@\"", &["--json", "run", "task.toml"])
 }

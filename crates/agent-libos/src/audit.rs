@@ -35,6 +35,15 @@ pub enum AuditError {
         /// What is wrong with it.
         source: wire::WireError,
     },
+    /// Payloads are gone that no record tells of.
+    #[error(
+        "payloads were dropped in the name of {op}, which the records do not bear out: keep this \
+         store as evidence and restore it from a copy"
+    )]
+    Act {
+        /// The operation.
+        op: OpId,
+    },
 }
 
 /// Calls `each` with every record from `from` on, until it returns `false`.

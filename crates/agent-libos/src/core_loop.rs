@@ -4,8 +4,8 @@
 //! disk before anything else does. News for watchers leave the system, so they are always held
 //! until their records are on disk.
 //!
-//! A disk that refuses is waited for ([`Core::write`]): the batch at hand is kept and written before
-//! anything new is taken, so the kernel is ahead of the disk by that batch and no more.
+//! A disk that refuses is waited for ([`Core::write`]): the batch at hand is kept and written
+//! before anything new is taken, so the kernel is ahead of the disk by that batch and no more.
 
 use std::{
     collections::{HashMap, VecDeque},

@@ -8,13 +8,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use libos_abi::{
-    Digest, Event, OpId, Pid, Principal, Seq,
+    Digest, Event, OpId, Pid, Principal, Request, Seq, audit,
     event::{OpEvent, ProcessEvent},
     wire,
 };
-use libos_journal::Journal;
+use libos_journal::{Journal, SqliteJournal};
 
-use crate::audit::{AuditError, scan};
+use crate::audit::{AuditError, Trail, scan};
 
 /// What a policy comes to for one journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +53,34 @@ pub fn plan(journal: &dyn Journal, before_ms: u64) -> Result<Plan, AuditError> {
         }
     }
     Ok(plan)
+}
+
+/// Checks that the records bear out every payload that the store calls dropped.
+///
+/// # Errors
+/// [`AuditError::Act`] for payloads dropped in the name of an operation that was none or told
+/// otherwise, and the errors of reading.
+pub fn check(journal: &SqliteJournal) -> Result<(), AuditError> {
+    let acts = journal.acts()?;
+    if acts.is_empty() {
+        return Ok(());
+    }
+    let trail = Trail::read(journal)?;
+    for (act, dropped) in acts {
+        let op = OpId(act);
+        let recorded = trail
+            .operations
+            .get(&op)
+            .filter(|it| it.call == audit::Compact::INFO.name && it.dispatched.is_some());
+        let told = recorded.and_then(|it| it.outcome.as_ref()).map(|outcome| {
+            outcome.clone().ok().and_then(audit::Compact::reply).map(|told| told.list)
+        });
+        // An act that was cut short, or failed half way, has told nothing.
+        if recorded.is_none() || told.flatten().is_some_and(|list| list != dropped.list) {
+            return Err(AuditError::Act { op });
+        }
+    }
+    Ok(())
 }
 
 /// Whose work an operation is.

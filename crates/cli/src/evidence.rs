@@ -14,11 +14,12 @@ use std::{
 
 use agent_libos::{
     abi::{OpId, Seq, wire},
-    audit::{describe, scan},
+    audit::{AuditError, describe, scan},
     journal::{
         Corruption, Head, Journal, JournalError, KeyError, Proof, Proved, Prover, PublicKey,
         SecretKey, SignedHead, export, verify_export_events, verify_proofs,
     },
+    retention,
 };
 use clap::{Args, Subcommand};
 
@@ -153,7 +154,17 @@ fn verify(host: &Host, args: &VerifyArgs) -> Result<Exit, Failure> {
             let message = "a store is not signed: give --export, or a signed head with --head";
             return Err(Failure::new(Exit::Usage, "usage", message));
         }
-        None => host.journal()?.verify(against.as_ref()).map_err(named)?,
+        None => {
+            let journal = host.journal()?;
+            let head = journal.verify(against.as_ref()).map_err(named)?;
+            retention::check(&journal).map_err(|error| match error {
+                AuditError::Act { .. } => {
+                    Failure::new(Exit::Store, "payload_dropped", error.to_string())
+                }
+                error => error.into(),
+            })?;
+            head
+        }
     };
     if host.json {
         show::json(&serde_json::json!({ "verified": true, "head": head.to_string() }));

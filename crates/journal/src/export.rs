@@ -45,8 +45,8 @@ struct ReadLine<E> {
     event: E,
 }
 
-/// Writes every record of `journal` to `out`, shown by `describe`, and the head, signed with `key` if
-/// there is one. Returns the head written.
+/// Writes every record of `journal` to `out`, shown by `describe`, and the head, signed with `key`
+/// if there is one. Returns the head written.
 ///
 /// # Errors
 /// [`JournalError::Export`] if `out` refuses, [`JournalError::Corrupt`] if the journal is not what

@@ -50,7 +50,7 @@ pub use memory::MemoryJournal;
 pub use proof::{Proof, ProofFault, Proved, Prover, verify_proofs};
 pub use sign::{Bytes, HeadSignature, KeyError, PublicKey, SecretKey, SignatureFault, SignedHead};
 pub use snapshot::{Snapshot, SnapshotInfo, Snapshots};
-pub use sqlite::{FORMAT, SqliteJournal};
+pub use sqlite::{FORMAT, SqliteJournal, StoreStat};
 
 /// What is written in one go: all of it or nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -182,7 +182,7 @@ pub struct Dropped {
     pub blobs: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// The digest of their digests in order: which ones these were can be checked against the store.
+    /// The digest of their digests in order: which ones these were is kept in the store.
     pub list: Digest,
 }
 

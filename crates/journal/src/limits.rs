@@ -15,7 +15,7 @@ pub struct Limits {
     pub lazy_bytes_max: usize,
     /// Lazy records held in memory: what a crash can lose, and the longest commit.
     pub lazy_records_max: usize,
-    /// Snapshots kept: the newest, and older ones for when it is damaged or too new for the question.
+    /// Snapshots kept: the newest, and older ones for when it is damaged or too new.
     pub snapshots_max: usize,
 }
 

@@ -274,7 +274,7 @@ mod tests {
     }
 
     /// The key made with `openssl genpkey -algorithm ed25519` and `openssl pkey -pubout`, the
-    /// signature with `openssl pkeyutl -sign -rawin` over the text that stands at the module's head.
+    /// signature with `openssl pkeyutl -sign -rawin` over the text that the module's head names.
     #[test]
     fn keys_and_signatures_of_other_tools_are_understood() {
         let pem = "-----BEGIN PUBLIC KEY-----\n\

@@ -330,6 +330,9 @@ impl Scheduler {
             }
             other => other,
         })?;
+        if !memory {
+            cx.ask(object::DropSpace { space: pid })?;
+        }
         let planner = planner_of(call.planner.as_ref(), image);
         let event = ProcessEvent::Execed { pid, image: call.image.clone(), goal, planner };
         self.change(cx, pid, event);

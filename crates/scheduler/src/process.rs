@@ -55,7 +55,7 @@ impl Scheduler {
     fn shown(&self, cx: &dyn Context, pids: impl Iterator<Item = Pid>) -> Processes {
         let host = cx.caller().pid().is_none();
         let info = |pid| Some(self.state.info(pid, self.state.get(pid)?, host));
-        Processes { processes: pids.filter_map(info).collect() }
+        Processes { processes: pids.filter_map(info).collect(), more_after: None }
     }
 
     fn end(&mut self, cx: &mut dyn Context, pid: Pid, ending: Ending) {
@@ -211,11 +211,21 @@ impl<'a> Server<dyn Context + 'a, Stop> for Scheduler {
         self.reply(pid)
     }
 
-    fn list(&mut self, cx: &mut (dyn Context + 'a), _: &List) -> Result<Processes, Stop> {
-        Ok(match cx.caller().pid() {
-            None => self.shown(cx, self.state.all().map(|(pid, _)| pid)),
-            Some(_) => self.shown(cx, self.state.children(self.own(cx)?)),
-        })
+    fn list(&mut self, cx: &mut (dyn Context + 'a), call: &List) -> Result<Processes, Stop> {
+        let only_live = call.live.unwrap_or(false);
+        let limit = call.limit.unwrap_or(LIMITS.list_max).min(LIMITS.list_max) as usize;
+        let wanted = |pid: &Pid| {
+            call.after.is_none_or(|after| *pid > after)
+                && (!only_live || self.state.live(*pid).is_some())
+        };
+        // One more than is shown tells whether there are more.
+        let pids: Vec<Pid> = match cx.caller().pid() {
+            None => self.state.all().map(|(pid, _)| pid).filter(wanted).take(limit + 1).collect(),
+            Some(_) => self.state.children(self.own(cx)?).filter(wanted).take(limit + 1).collect(),
+        };
+        let shown = &pids[..limit.min(pids.len())];
+        let more_after = shown.last().copied().filter(|_| pids.len() > limit);
+        Ok(Processes { more_after, ..self.shown(cx, shown.iter().copied()) })
     }
 
     fn inspect(
@@ -367,7 +377,7 @@ impl<'a> Server<dyn Context + 'a, Stop> for Scheduler {
         Ok(Some(order))
     }
 
-    fn recover(&mut self, cx: &mut (dyn Context + 'a), _: &Recover) -> Result<Processes, Stop> {
+    fn recover(&mut self, cx: &mut (dyn Context + 'a), _: &Recover) -> Result<(), Stop> {
         let running: Vec<Pid> = (self.state.all())
             .filter(|(_, process)| matches!(process.turn.life, Life::Running))
             .map(|(pid, _)| pid)
@@ -376,9 +386,7 @@ impl<'a> Server<dyn Context + 'a, Stop> for Scheduler {
             self.change(cx, pid, ProcessEvent::Readied { pid });
         }
         self.rebuild();
-        let live = self.state.all().filter(|(_, process)| !process.turn.life.has_ended());
-        let processes = live.map(|(pid, process)| self.state.info(pid, process, true)).collect();
-        Ok(Processes { processes })
+        Ok(())
     }
 
     fn settle(&mut self, cx: &mut (dyn Context + 'a), call: &Settle) -> Result<(), Stop> {

@@ -15,6 +15,7 @@ use rusqlite::{Transaction, params};
 
 use super::{
     NewBlobs, SqliteJournal, Writer, blobs,
+    layout::has_table,
     rows::{immediate, row_id, store_end},
     segments::{End, Place, file_name},
 };
@@ -29,6 +30,23 @@ struct Fate {
 }
 
 impl SqliteJournal {
+    /// Every act that has dropped payloads, and what it has dropped.
+    ///
+    /// # Errors
+    /// [`JournalError::Storage`].
+    pub fn acts(&self) -> Result<BTreeMap<u64, Dropped>, JournalError> {
+        let error =
+            |error| JournalError::sqlite("read the blob index", &self.files.database, error);
+        if !has_table(&self.database, "dropped").map_err(error)? {
+            return Ok(BTreeMap::new());
+        }
+        let query = "SELECT DISTINCT act FROM dropped";
+        let mut statement = self.database.prepare(query).map_err(error)?;
+        let acts = statement.query_map([], |row| blobs::count(row, 0)).map_err(error)?;
+        let acts = acts.collect::<Result<Vec<_>, _>>().map_err(error)?;
+        acts.into_iter().map(|act| Ok((act, self.account(act)?))).collect()
+    }
+
     pub(super) fn compact(
         &mut self,
         act: u64,

@@ -185,7 +185,7 @@ impl Files {
     }
 
     /// The version of the layout, if it is one that this program reads.
-    fn format(&self, database: &Connection) -> Result<i64, JournalError> {
+    pub(super) fn format(&self, database: &Connection) -> Result<i64, JournalError> {
         let sql = |error| JournalError::sqlite("open the store", &self.database, error);
         let format = "SELECT CAST(value AS TEXT) FROM meta WHERE key = 'format'";
         let found: Option<String> = match has_table(database, "meta").map_err(sql)? {

@@ -19,6 +19,7 @@ mod lock;
 mod rows;
 mod segments;
 mod snapshots;
+mod stat;
 mod verify;
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
@@ -40,7 +41,7 @@ use crate::{
     TreeHash, admit, check::position, merkle, merkle::Tree,
 };
 
-pub use self::layout::FORMAT;
+pub use self::{layout::FORMAT, stat::StoreStat};
 
 type NewBlobs = BTreeMap<Digest, Arc<[u8]>>;
 

@@ -360,7 +360,10 @@ fn the_host_forks_goes_on_and_exits_for_a_process_it_names() {
         assert_eq!(code(&rig.call(by, process::Exec { pid, ..exec })), expected);
     }
     assert_eq!(derived(&rig).len(), 1, "the named process's memory is what is read");
-    let children = rig.call(Some(root), process::List {}).unwrap().processes;
+    let children = rig
+        .call(Some(root), process::List { after: None, live: None, limit: None })
+        .unwrap()
+        .processes;
     assert_eq!(children.len(), 2);
     // A held process goes on as another image only on the host's word, and stays held.
     rig.call(HOST, signal(root, Signal::Pause)).unwrap();
