@@ -20,6 +20,7 @@ mod exit;
 mod host;
 mod inbox;
 mod init;
+mod keys;
 mod object;
 mod process;
 mod run;
