@@ -38,8 +38,8 @@ fn check_fix_the_test(folder: &Path, libos: &Libos, before: &str) {
     // The summary says what happened.
     let summaries = libos.ok(["object", "ls", "--type", "summary"]);
     assert_eq!(summaries.len(), 1);
-    assert_eq!(summaries[0]["id"], "obj-5", "the demo names it");
-    let summary = libos.ok(["object", "show", "obj-5"]).remove(0);
+    assert_eq!(summaries[0]["id"], "obj-1.3", "the demo names it");
+    let summary = libos.ok(["object", "show", "obj-1.3"]).remove(0);
     let payload = &summary["payload"];
     assert_eq!(payload["tests"], json!({ "before": "exit code 101", "after": "exit code 0" }));
     assert!(payload["problem"].as_str().unwrap().contains("drops the remainder"));
@@ -189,7 +189,8 @@ fn the_demo_makes_its_project_and_runs_it() {
     let mut demo = Command::new(env!("CARGO_BIN_EXE_libos"));
     let out = output(demo.args(["demo", "--dir", dir]));
     assert_eq!(out.code, 0, "{}\n{}", out.stdout, out.stderr);
-    for said in ["fs:workspace/secrets/token.txt: cap-2 denies it", "object show obj-5", "Done: p1"]
+    for said in
+        ["fs:workspace/secrets/token.txt: cap-2 denies it", "object show obj-1.3", "Done: p1"]
     {
         assert!(out.stdout.contains(said), "{said} is not in\n{}", out.stdout);
     }
@@ -248,6 +249,64 @@ fn walk(folder: &Path, found: &mut Vec<String>) {
     }
 }
 
+/// The parts of this repository: its crates, and what stands beside them.
+fn parts() -> BTreeSet<String> {
+    let crates = fs::read_dir(repository().join("crates")).unwrap();
+    let names = crates.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let crates = names.map(|name| format!("crates/{name}"));
+    crates.chain(["docs", "examples", "tests", "xtask"].map(String::from)).collect()
+}
+
+/// The plan of the survey, with a child for each part.
+fn survey_plan() -> String {
+    let parts = parts();
+    let name = |part: &str| part.rsplit('/').next().unwrap_or_default().to_owned();
+    let mut text = String::from(
+        "# One child for each part, all at once. Each may read its part and nothing else.\n",
+    );
+    for part in &parts {
+        let script = if part == "docs" { "curious.jsonl" } else { "surveyor.jsonl" };
+        text += &format!(
+            r#"{{"spawn":{{"goal":"survey {part}","script":"{script}","cwd":"{part}","grants":[{{"on":"fs:workspace/{part}/*","rights":["read"]}}]}},"save":"{}","expect":"ok"}}"#,
+            name(part)
+        );
+        text.push('\n');
+    }
+    text += "# Their results, as they end.\n";
+    for name in parts.iter().map(|part| name(part)) {
+        text += &format!(
+            r#"{{"call":"process.wait","args":{{"pid":"${{{name}.pid}}"}},"save":"{name}_ended","expect":"ok"}}"#
+        );
+        text.push('\n');
+    }
+    let results: Vec<String> =
+        parts.iter().map(|part| format!("\"${{{}_ended.result}}\"", name(part))).collect();
+    text += "# All of them as one.\n";
+    text += &format!(
+        r#"{{"tool":"merge_objects","args":{{"ids":[{}],"type":"survey"}},"save":"merged","expect":"ok"}}"#,
+        results.join(",")
+    );
+    text + r#"
+{"call":"object.read","args":{"id":"${merged.result.id}"},"save":"all","expect":"ok"}
+{"call":"human.output","args":{"message":"${all.payload.files} files, ${all.payload.lines} lines, ${all.payload.bytes} bytes; ${all.payload.skipped} skipped, ${all.payload.denied} denied."},"expect":"ok"}
+{"exit":{"result":"${merged.result.id}","message":"${all.payload.files} files"}}
+"#
+}
+
+#[test]
+fn the_survey_has_a_child_for_each_part_of_the_repository() {
+    let path = repository().join("examples/survey-this-repository/plan.jsonl");
+    let plan = survey_plan();
+    if std::env::var("LIBOS_WRITE_EXAMPLES").is_ok_and(|it| it == "1") {
+        fs::write(&path, &plan).unwrap();
+    }
+    assert!(
+        fs::read_to_string(&path).unwrap() == plan,
+        "examples/survey-this-repository/plan.jsonl is stale: run `LIBOS_WRITE_EXAMPLES=1 cargo \
+         test -p libos-cli --test examples the_survey_has_a_child`"
+    );
+}
+
 #[test]
 fn the_survey_agrees_with_a_walk_of_its_own() {
     let root = repository();
@@ -266,13 +325,7 @@ fn the_survey_agrees_with_a_walk_of_its_own() {
         .iter()
         .map(|folder| folder.as_str().unwrap().strip_prefix("workspace/").unwrap())
         .collect();
-    let crates: BTreeSet<String> = fs::read_dir(root.join("crates"))
-        .unwrap()
-        .map(|entry| format!("crates/{}", entry.unwrap().file_name().into_string().unwrap()))
-        .collect();
-    let left_out: Vec<&String> =
-        crates.iter().filter(|name| !folders.contains(name.as_str())).collect();
-    assert!(left_out.is_empty(), "examples/survey-this-repository/plan.jsonl lacks {left_out:?}");
+    assert_eq!(folders, parts().iter().map(String::as_str).collect());
 
     // What is text and within the limit was counted; the rest was skipped.
     let mut found = Vec::new();
@@ -319,4 +372,177 @@ fn the_survey_agrees_with_a_walk_of_its_own() {
     assert_eq!(callers.len(), 1);
     assert!(!callers.contains("p1"));
     libos.ok(["audit", "verify"]);
+}
+
+/// Copies an example into a folder of its own.
+fn copied(name: &str) -> (TempDir, Libos) {
+    let temp = TempDir::new().unwrap();
+    copy(&repository().join("examples").join(name), temp.path());
+    let libos = Libos::in_folder(temp.path());
+    (temp, libos)
+}
+
+/// What was said to the human, in order.
+fn said(lines: &[Value]) -> Vec<String> {
+    let outputs = lines.iter().filter(|line| line["call"] == "human.output");
+    // A step's line tells its outcome; what it said is in the audit.
+    outputs.map(|line| line["args"]["message"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn two_sleepers_take_turns_though_one_process_runs_at_a_time() {
+    let (temp, libos) = copied("two-sleepers");
+    // A sleeping process is data: it does not hold the one place to run.
+    fs::write(temp.path().join("libos.toml"), "[limits]\nrunning_max = 1\n").unwrap();
+    let task = temp.path().join("task.toml");
+    let mut run = libos.command(["run", task.to_str().unwrap()]);
+    let out = output(run.current_dir(temp.path()));
+    assert_eq!(out.code, 0, "{}\n{}", out.stdout, out.stderr);
+    let operations = libos.ok(["audit", "ls"]);
+    let turns = ["tick 1", "tock 1", "tick 2", "tock 2", "tick 3", "tock 3"];
+    assert_eq!(said(&operations), turns);
+    let callers: BTreeSet<&str> = operations
+        .iter()
+        .filter(|op| op["call"] == "human.output")
+        .map(|op| op["caller"]["process"].as_str().unwrap())
+        .collect();
+    assert_eq!(callers, BTreeSet::from(["p2", "p3"]));
+    let processes = libos.ok(["ps"]);
+    assert!(processes.iter().all(|process| process["state"] == "exited"), "{processes:?}");
+    // Each was handed what it needs and nothing else.
+    for pid in ["p2", "p3"] {
+        let used: BTreeSet<&str> = operations
+            .iter()
+            .filter(|op| op["caller"]["process"] == pid)
+            .map(|op| op["call"].as_str().unwrap())
+            .collect();
+        assert_eq!(used, BTreeSet::from(["clock.sleep", "human.output"]));
+    }
+}
+
+#[test]
+fn a_file_is_asked_for_by_name_permitted_alone_and_shown() {
+    let (temp, libos) = copied("ask-for-a-file");
+    let task = temp.path().join("task.toml");
+    let task = task.to_str().unwrap();
+    let approvals = temp.path().join("approvals.toml");
+    let lines = libos.ok(["run", task, "--approvals", approvals.to_str().unwrap()]);
+    let codes: Vec<&str> = lines
+        .iter()
+        .filter(|line| line["call"].is_string())
+        .map(|line| line["error"]["code"].as_str().unwrap_or("ok"))
+        .collect();
+    assert_eq!(codes, ["ok", "denied", "not_requestable", "ok", "ok", "ok"]);
+    let operations = libos.ok(["audit", "ls"]);
+    let shopping = fs::read_to_string(temp.path().join("notes/shopping.txt")).unwrap();
+    assert_eq!(said(&operations), [shopping]);
+    // The permission is for that file and no other, and the diary was never touched.
+    let granted = libos.ok(["why", "cap-2"]).remove(0);
+    let words = granted["says"].as_str().unwrap();
+    assert!(words.contains("allow read on fs:workspace/shopping.txt"), "{words}");
+    let of_files = operations.iter().filter_map(|op| op["args"]["path"].as_str());
+    assert!(of_files.clone().all(|path| path == "workspace/shopping.txt"));
+    assert_eq!(of_files.count(), 2);
+    let diary = fs::read_to_string(temp.path().join("notes/diary.txt")).unwrap();
+    let trail = output(&mut libos.command(["audit", "export"])).stdout;
+    assert!(!trail.contains(diary.trim()));
+
+    // A person at the keyboard, step by step.
+    let (temp, libos) = copied("ask-for-a-file");
+    let task = temp.path().join("task.toml");
+    let asked = libos.run(["run", task.to_str().unwrap()]);
+    assert_eq!(asked.code, 3, "{}", asked.stderr);
+    libos.ok(["answer", "req-1", "shopping.txt"]);
+    assert_eq!(libos.run(["resume"]).code, 3);
+    libos.ok(["deny", "req-2"]);
+    let refused = libos.run(["resume"]);
+    assert_eq!(refused.code, 1, "the plan cannot go on: {}", refused.stdout);
+    assert!(said(&libos.ok(["audit", "ls"])).is_empty());
+}
+
+#[test]
+fn a_file_is_copied_without_its_content_passing_through_the_planner() {
+    let long = format!("{}\n", "Four thousand bytes and more travel by digest. ".repeat(200));
+    for text in [None, Some(long)] {
+        let (temp, libos) = copied("file-to-file");
+        let source = temp.path().join("workspace/in.txt");
+        if let Some(text) = &text {
+            fs::write(&source, text).unwrap();
+        }
+        let content = fs::read_to_string(&source).unwrap();
+        let task = temp.path().join("task.toml");
+        let lines = libos.ok(["run", task.to_str().unwrap()]);
+        assert_eq!(fs::read_to_string(temp.path().join("workspace/out.txt")).unwrap(), content);
+
+        // What the planner asked and what it was answered.
+        let words = content.trim();
+        assert_eq!(steps(&lines, "tool.call", "ok").len(), 2);
+        assert!(lines.iter().all(|line| !line.to_string().contains(words)));
+        let operations = libos.ok(["audit", "ls"]);
+        let holds = |op: &&Value| op["args"].to_string().contains(words);
+        assert!(
+            operations.iter().filter(|op| op["step"]["parent"].is_null()).all(|op| !holds(&op))
+        );
+        // The tools' own calls carry it: a short text in place, a long one by its digest.
+        let carried = operations.iter().filter(holds).count();
+        assert_eq!(carried, if text.is_none() { 2 } else { 0 });
+        let kept = libos.ok(["object", "show", "obj-1.1"]).remove(0);
+        assert_eq!(kept["payload"]["text"], content);
+    }
+}
+
+#[test]
+fn of_two_speculative_forks_one_is_merged_and_the_other_dropped() {
+    let (temp, libos) = copied("speculative-fork");
+    let task = temp.path().join("task.toml");
+    libos.ok(["run", task.to_str().unwrap()]);
+    let processes = libos.ok(["ps"]);
+    let result = processes[0]["ending"]["result"].as_str().unwrap();
+    let summary = libos.ok(["object", "show", result]).remove(0)["payload"].take();
+    assert_eq!(summary["before"], "untitled", "the parent saw nothing before the merge");
+    assert_eq!(summary["after"], "On the keeping of ledgers");
+    let adopted = summary["adopted"].as_array().unwrap();
+    assert_eq!(adopted.len(), 1);
+    let note = libos.ok(["object", "show", adopted[0]["to"].as_str().unwrap()]).remove(0);
+    assert_eq!(note["payload"], "why: it says what it is about");
+    let modes: Vec<&Value> = processes.iter().map(|process| &process["mode"]).collect();
+    assert_eq!(modes, [&Value::Null, &json!("speculative"), &json!("speculative")]);
+    // What was dropped is gone, and nothing of the children is left beside the parent's memory.
+    let objects = libos.ok(["object", "ls"]);
+    assert!(objects.iter().all(|object| object["owner"] == "p1"), "{objects:?}");
+    let draft = libos.ok(["object", "show", "obj-1.1"]).remove(0);
+    assert_eq!(draft["payload"]["title"], "On the keeping of ledgers");
+    assert_eq!(libos.run(["object", "show", "obj-3.1"]).code, 1);
+}
+
+#[test]
+fn a_budget_pauses_the_task_and_extended_the_same_call_goes_through() {
+    let (temp, libos) = copied("extended-budget");
+    let task = temp.path().join("task.toml");
+    let out = libos.run(["run", task.to_str().unwrap()]);
+    assert_eq!(out.code, 3, "{}\n{}", out.stdout, out.stderr);
+    let asked = libos.ok(["inbox"]).remove(0);
+    let extension = &asked["ask"]["extension"];
+    assert_eq!((&extension["of"], &extension["limit"]), (&json!("p1"), &json!(3)));
+    assert_eq!(extension["call"], "fs.read");
+    let waits = libos.ok(["audit", "ls"]).into_iter().find(|op| op["op"] == asked["op"]).unwrap();
+    assert_eq!(waits["ended"], Value::Null);
+
+    libos.ok(["extend", "req-1", "--by", "10"]);
+    let lines = libos.ok(["resume"]);
+    let went = libos.ok(["audit", "ls"]).into_iter().find(|op| op["op"] == asked["op"]).unwrap();
+    assert_eq!(went["ended"], "ok", "the same operation");
+    assert_eq!(steps(&lines, "fs.read", "ok").len(), 1, "and nothing before it again");
+    let process = libos.ok(["ps"]).remove(0);
+    assert_eq!(process["budget"]["syscalls"], 13);
+    assert_eq!(process["ending"]["message"], "one\n");
+
+    // Refused, it ends.
+    let (temp, libos) = copied("extended-budget");
+    let task = temp.path().join("task.toml");
+    assert_eq!(libos.run(["run", task.to_str().unwrap()]).code, 3);
+    libos.ok(["deny", "req-1"]);
+    let ended = libos.run(["resume"]);
+    assert_eq!(ended.code, 1, "{}", ended.stdout);
+    assert_eq!(libos.ok(["ps"])[0]["ending"]["code"], "over_budget");
 }

@@ -1,4 +1,4 @@
-//! `docs/abi.md`, and the frozen description of the ABI beside it.
+//! `docs/abi.md`, the declarations for tools, and the frozen description of the ABI beside them.
 //!
 //! `docs/abi/v1-<hash>.json` is what callers of version 1 rely on; its name carries the first 12
 //! digits of the BLAKE3 digest of its canonical JSON, so no edit goes unseen. A description takes
@@ -17,7 +17,7 @@ use crate::generated::Generated;
 const COMMAND: &str = "cargo xtask abi";
 const FOLDER: &str = "docs/abi";
 
-/// Writes both files. Fails when something is gone that the frozen description promises.
+/// Writes the files. Fails when something is gone that the frozen description promises.
 pub(crate) fn write(root: &Path) -> Result<()> {
     let new = docs::frozen();
     for old in frozen_files(root)? {
@@ -51,13 +51,19 @@ pub(crate) fn check(root: &Path) -> Result<()> {
     files.iter().try_for_each(|file| file.check(root))
 }
 
-/// Both files as they should be.
-fn files(description: &Value) -> Result<[Generated; 2]> {
+/// The files as they should be.
+fn files(description: &Value) -> Result<[Generated; 4]> {
     let mut text = serde_json::to_string_pretty(description).context("write JSON")?;
     text.push('\n');
     let path = format!("{FOLDER}/{}", file_name(description));
     Ok([
         Generated { path: "docs/abi.md".to_owned(), text: docs::markdown(), command: COMMAND },
+        Generated {
+            path: "docs/libos.d.ts".to_owned(),
+            text: docs::typescript(),
+            command: COMMAND,
+        },
+        Generated { path: "wit/libos.wit".to_owned(), text: docs::wit(), command: COMMAND },
         Generated { path, text, command: COMMAND },
     ])
 }

@@ -13,10 +13,14 @@
 
 mod abi;
 mod bench;
+mod conformance;
+mod fuzz;
 mod generated;
 mod graph;
+mod guest;
 #[cfg(test)]
 mod invariants;
+mod laws;
 mod layers;
 mod licences;
 mod policy;
@@ -57,6 +61,41 @@ enum Task {
         /// Write nothing; fail when a file is stale or something is gone from the ABI
         #[arg(long)]
         check: bool,
+    },
+    /// Run the suites of the contracts on every part, under every binding
+    Conformance {
+        /// Only what is about this service, or this suite
+        #[arg(long, value_name = "NAME")]
+        service: Option<String>,
+        /// List the cases instead: the invariants they hold a part to, the outcomes they show
+        #[arg(long, conflicts_with = "manifest_path")]
+        list: bool,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Build crates/sandbox/guest/javascript.wasm from its C sources
+    Guest {
+        /// Write nothing; fail when the committed file is not what its sources give
+        #[arg(long)]
+        check: bool,
+    },
+    /// Hold the capability engine against its reference model in random histories
+    Laws {
+        /// How many operations
+        #[arg(long, default_value_t = 1_000_000)]
+        ops: u64,
+    },
+    /// Put hostile inputs to the sandbox of tools
+    Fuzz {
+        /// Where they come in; everywhere if absent
+        #[arg(value_parser = ["boundary", "loader", "source"])]
+        target: Option<String>,
+        /// For how long, at each place
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+        /// What the inputs follow from
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
     },
     /// Measure, each row beside its bare floor: `cargo xtask bench --list` says what there is
     #[command(disable_help_flag = true)]
@@ -107,6 +146,16 @@ fn run(task: Task) -> Result<()> {
         Task::Licences(target) => licences::run(&target.manifest(), &root),
         Task::Abi { check: true } => abi::check(&root),
         Task::Abi { check: false } => abi::write(&root),
+        Task::Conformance { service, list: true, .. } => {
+            conformance::list(&root, service.as_deref())
+        }
+        Task::Conformance { service, target, .. } => {
+            conformance::run(&root, &target.manifest(), service.as_deref())
+        }
+        Task::Guest { check: true } => guest::check(&root),
+        Task::Guest { check: false } => guest::write(&root),
+        Task::Laws { ops } => laws::run(&root, ops),
+        Task::Fuzz { target, seconds, seed } => fuzz::run(&root, target.as_deref(), seconds, seed),
         Task::Bench { args } => bench::run(&root, &args),
         Task::Graph { check: true } => graph::generated(&root)?.check(&root),
         Task::Graph { check: false } => graph::generated(&root)?.write(&root),

@@ -220,8 +220,8 @@ pub(crate) const CRATES: &[CrateRule] = &[
     ])),
     place("libos-port", Endpoint, Only(&["serde", "thiserror", "tracing"])),
     place("libos-bindings", Binding, Only(&[
-        "crossbeam-channel", "futures-channel", "futures-util", "parking_lot", "thiserror",
-        "tracing",
+        "crossbeam-channel", "futures-channel", "futures-util", "loom", "parking_lot",
+        "thiserror", "tracing",
     ])),
 
     place("libos-capability", Component, Only(&[
@@ -253,7 +253,8 @@ pub(crate) const CRATES: &[CrateRule] = &[
         "thiserror", "tokio", "tracing",
     ])),
     place("libos-sandbox", Provider, Only(&[
-        "serde", "serde_json", "thiserror", "tokio", "tracing", "wasmtime", "wasmtime-wizer",
+        "oxc", "rustix", "serde", "serde_json", "tempfile", "thiserror", "tokio", "tracing",
+        "wasmtime", "wasmtime-wizer",
     ])),
     place("libos-llm", Provider, Only(&[
         "reqwest", "serde", "serde_json", "thiserror", "tokio", "tracing",

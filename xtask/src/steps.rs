@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::{abi, graph, layers, licences};
+use crate::{abi, graph, guest, layers, licences};
 
 /// One step, known by the command that runs it alone.
 #[derive(Clone, Copy, Debug)]
@@ -41,11 +41,24 @@ const GRAPH: Step = own(&["xtask", "graph", "--check"], |root| graph::generated(
 const ABI: Step = own(&["xtask", "abi", "--check"], abi::check);
 const LICENCES: Step =
     own(&["xtask", "licences"], |root| licences::run(&root.join("Cargo.toml"), root));
+const GUEST: Step = own(&["xtask", "guest", "--check"], guest::check);
 const DOCS: Step = Step {
     env: &[("RUSTDOCFLAGS", "-D warnings")],
     ..cargo(&["doc", "--locked", "--workspace", "--no-deps"])
 };
 const DOC_TESTS: Step = cargo(&["test", "--locked", "--workspace", "--doc", "--quiet"]);
+/// Every interleaving of the hand-over into the core.
+const LOOM: Step = cargo(&[
+    "test",
+    "--locked",
+    "--quiet",
+    "--package",
+    "libos-bindings",
+    "--features",
+    "loom",
+    "--test",
+    "handover",
+]);
 const NEXTEST: Step = cargo(&["nextest", "run", "--locked", "--workspace"]);
 const NEXTEST_CI: Step = cargo(&["nextest", "run", "--locked", "--workspace", "--profile", "ci"]);
 /// What nextest runs, for a machine without it: everything but the doc tests.
@@ -59,13 +72,13 @@ pub(crate) fn check(root: &Path) -> Result<()> {
 /// Everything a change must pass.
 pub(crate) fn ci(root: &Path) -> Result<()> {
     let tests = if has_nextest() { NEXTEST_CI } else { CARGO_TEST };
-    run(root, &[FORMAT, CLIPPY, LAYERS, GRAPH, ABI, LICENCES, DOCS, DOC_TESTS, tests])
+    run(root, &[FORMAT, CLIPPY, LAYERS, GRAPH, ABI, LICENCES, GUEST, DOCS, DOC_TESTS, LOOM, tests])
 }
 
 /// All tests of the workspace.
 pub(crate) fn test(root: &Path) -> Result<()> {
     let tests = if has_nextest() { NEXTEST } else { CARGO_TEST };
-    run(root, &[DOC_TESTS, tests])
+    run(root, &[DOC_TESTS, LOOM, tests])
 }
 
 /// Runs the steps in order. Fails with the first one that does, naming it.

@@ -214,7 +214,7 @@ impl Builder {
     }
 
     /// Opens the store for calls of the host only: no process runs and nothing that a crash left
-    /// open is taken up.
+    /// open is taken up, until [`Runtime::run_processes`].
     #[must_use]
     pub fn host_calls_only(mut self) -> Self {
         self.run_processes = false;
@@ -341,6 +341,13 @@ impl Runtime {
         }
     }
 
+    /// Takes up what has not ended, in a runtime that was opened for calls of the host only: what
+    /// was looked at before is how it was before anything ran.
+    pub fn run_processes(&self) {
+        // A core that has ended runs nothing, which every call then tells.
+        drop(self.inbox.send(Message::RunProcesses));
+    }
+
     /// News of everything that happens from now on, each once it is on disk.
     #[must_use]
     pub fn watch(&self) -> Watch {
@@ -419,7 +426,9 @@ fn gone() -> Fault {
     Fault::StoreUnavailable { what: "the runtime has stopped".into() }
 }
 
-/// Submits a call to the core and waits for what it ends in.
+/// Submits a call to the core and waits for what it ends in. A process whose run is over is not
+/// answered: an answer could only come from here, and a tool that is about to be dropped would
+/// leave it as its own outcome.
 pub(crate) async fn submit(
     inbox: &Sender<Message>,
     blobs: &Arc<dyn Blobs>,
@@ -427,7 +436,48 @@ pub(crate) async fn submit(
     call: Syscall,
 ) -> Outcome {
     let (reply, outcome) = oneshot::channel();
+    let is_host = matches!(from, Submitter::Host(_));
     inbox.send(Message::Submit { from, call, reply }).map_err(|_| gone())?;
-    let outcome = outcome.await.map_err(|_| gone())?;
-    hydrate::outcome(blobs.as_ref(), outcome)
+    match outcome.await {
+        Ok(outcome) => hydrate::outcome(blobs.as_ref(), outcome),
+        Err(_) if is_host => Err(gone().into()),
+        Err(_) => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use libos_abi::{Pid, event::Step, process};
+
+    /// What a caller gets whose ticket is dropped; nothing if it goes on waiting.
+    async fn forgotten(from: Submitter) -> Option<Outcome> {
+        let (sender, mut messages) = inbox();
+        let blobs = MemoryJournal::new().blobs();
+        let waits = submit(&sender, &blobs, from, process::GetCwd {}.into());
+        let forgets = async {
+            drop(messages.try_take());
+            // The caller is polled before this each time, and would be done.
+            for _ in 0..8 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            outcome = waits => Some(outcome),
+            () = forgets => None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_forgotten_call_of_a_process_is_not_answered_and_one_of_the_host_is() {
+        let step = Step { parent: None, index: 1 };
+        let process = Submitter::Process { pid: Pid(1), run: 1, step };
+        assert_eq!(forgotten(process).await, None);
+        let host = forgotten(Submitter::Host("owner".into())).await;
+        assert_eq!(
+            host.map(|outcome| outcome.map_err(|error| error.code())),
+            Some(Err("store_unavailable"))
+        );
+    }
 }

@@ -6,13 +6,12 @@
 //! every part can be replaced by another that keeps its contract.
 //!
 //! ```no_run
-//! use agent_libos::{Builder, abi::process};
+//! use agent_libos::Builder;
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let runtime = Builder::new().store(".libos").start()?;
 //! let host = runtime.port("owner");
-//! let list = host.call(process::List {}).await?;
-//! println!("{} processes", list.processes.len());
+//! println!("{} processes", agent_libos::processes(&*host, false).await?.len());
 //! runtime.shutdown()?;
 //! # Ok(()) }
 //! ```
@@ -52,3 +51,24 @@ pub use libos_port as port;
 pub use libos_providers as providers;
 pub use libos_scheduler as scheduler;
 pub use libos_tools as tools;
+
+/// Every process that the caller of a port may list, or every one that has not ended.
+///
+/// # Errors
+/// What `process.list` ends in.
+pub async fn processes(
+    port: &dyn libos_port::Port,
+    live: bool,
+) -> Result<Vec<libos_abi::process::ProcessInfo>, libos_abi::Error> {
+    let mut all = Vec::new();
+    let mut after = None;
+    loop {
+        let call = libos_abi::process::List { after, live: Some(live), limit: None };
+        let page = port.call(call).await?;
+        all.extend(page.processes);
+        match page.more_after {
+            Some(last) => after = Some(last),
+            None => return Ok(all),
+        }
+    }
+}

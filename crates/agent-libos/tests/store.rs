@@ -182,7 +182,8 @@ async fn while_the_disk_is_full_new_work_is_refused_and_what_was_begun_waits() {
         let refused = host.call(launch("none", &[], None)).await.unwrap_err();
         assert_eq!(refused.code(), "store_unavailable", "{refused}");
         assert!(refused.to_string().contains("the disk is full"), "{refused}");
-        let refused = host.call(process::List {}).await.unwrap_err();
+        let refused =
+            host.call(process::List { after: None, live: None, limit: None }).await.unwrap_err();
         assert_eq!(refused.code(), "store_unavailable", "nothing that waits is shown either");
     }
     assert!(!begun.is_finished(), "nobody is told what is not on disk");
@@ -201,7 +202,10 @@ async fn while_the_disk_is_full_new_work_is_refused_and_what_was_begun_waits() {
         }
     }
     // What was refused did not happen.
-    let listed = (&stage.host as &dyn Port).call(process::List {}).await.unwrap();
+    let listed = (&stage.host as &dyn Port)
+        .call(process::List { after: None, live: None, limit: None })
+        .await
+        .unwrap();
     assert_eq!(listed.processes.len(), 1);
     let live = stage.runtime.digest().await.unwrap();
     assert_eq!(replay_digest(&stage.disk).unwrap(), live);

@@ -50,6 +50,7 @@ impl Stage {
                 Box::new(libos_objects::Objects::default()),
                 Box::new(libos_human::Humans::default()),
                 Box::new(libos_images::Images::default()),
+                Box::new(libos_events::Events::default()),
             ],
         )
         .expect("the standard parts fit together");
@@ -106,7 +107,8 @@ impl Stage {
     pub fn wait<R: Request>(&mut self, run: &mut Run, request: R) {
         run.step += 1;
         self.submit(run.submitter(), request.into());
-        assert!(self.reply().is_none(), "{} waits", R::INFO.name);
+        let reply = self.reply();
+        assert!(reply.is_none(), "{} waits: {reply:?}", R::INFO.name);
     }
 
     fn expect<R: Request>(&mut self) -> R::Reply {

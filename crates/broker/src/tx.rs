@@ -310,7 +310,7 @@ impl Kernel {
                 self.ops.apply(event);
             }
             Event::Process(ProcessEvent::Cancelled { pid }) => self.cancel_waits(tx, *pid),
-            Event::Object(ObjectEvent::Deleted { id }) => {
+            Event::Object(ObjectEvent::Deleted { id } | ObjectEvent::Moved { from: id, .. }) => {
                 self.kernel_call(tx, process::EndTasks { owner: *id });
             }
             _ => self.ops.apply(event),

@@ -240,6 +240,36 @@ fn what_a_process_holds_already_must_fit() {
 }
 
 #[test]
+fn what_opens_nothing_by_itself_needs_not_fit() {
+    let nothing = r#"{"authority":[]}"#;
+    // An approval.
+    let mut world = World::new();
+    let binding = Binding {
+        request: RequestId(1),
+        answers: vec![CapId(9)],
+        digest: call(&read("workspace/a")).digest(),
+        op: None,
+        subtree: false,
+    };
+    let issue = Issue {
+        to: Pid(1),
+        grant: grant("allow fs:workspace/a read"),
+        origin: Origin::Human { request: RequestId(1) },
+        binding: Some(binding),
+    };
+    world.issue(issue).unwrap();
+    world.bound(1, None, nothing).unwrap();
+    // What was cut from the kernel's own, and the copy of a question that came along.
+    let mut world = World::new();
+    issued(&mut world, 1, "allow object:p1/* read delegable=1", Origin::Kernel).unwrap();
+    world.host_grants(1, "ask object:p1/7 read").unwrap();
+    assert_eq!(world.derive(1, 2, &["allow object:p1/* read"]).unwrap(), [CapId(3)]);
+    world.bound(2, Some(1), nothing).unwrap();
+    assert_eq!(world.decide(2, r#"object.read {"id":"obj-1.7"}"#), "ask 4");
+    assert_eq!(code(world.bound(1, None, nothing)), "outside_manifest");
+}
+
+#[test]
 fn a_process_may_ask_for_what_every_manifest_lets_it() {
     let text = r#"{
         "authority":[{"on":"fs:workspace/*","rights":["read","write"]}],

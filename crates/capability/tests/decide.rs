@@ -8,6 +8,7 @@ use libos_abi::{
     Binding, CapId, Digest, OpId, Origin, Pid, Principal, RequestId, Syscall, Text,
     capability::Issue, fs,
 };
+use libos_capability::limits::{DELEGATION_DEPTH_MAX, REGEX_BYTES_MAX, TEXT_BYTES_MAX, VALUES_MAX};
 
 /// Grants to process 1 (numbered from 1), a call of it, what is decided.
 fn check(grants: &[&str], call: &str, expected: &str) {
@@ -220,6 +221,85 @@ fn malformed_grants_are_refused_in_words() {
     let text = format!("allow fs:* read when={{{}}}", many.join(","));
     let error = World::new().host_grants(1, &text).unwrap_err().to_string();
     assert!(error.contains("16 is the most"), "{error}");
+    let text = format!("allow fs:* read when={{{}}}", many[..16].join(","));
+    let error = World::new().host_grants(1, &text).unwrap_err().to_string();
+    assert!(error.contains("has an argument `a0`"), "{error}");
+}
+
+/// Capabilities share what repeats: none may show or decide as another.
+#[test]
+fn each_of_many_grants_is_what_was_granted() {
+    let mut world = World::new();
+    let mut specs = Vec::new();
+    let effects = ["allow", "ask", "allow"];
+    let rights = ["read", "write", "read+write", "read+delete", "link", "read+link"];
+    for n in 0..1_500_usize {
+        let mut text = format!("{} fs:workspace/{n} {}", effects[n % 3], rights[n % 6]);
+        match n % 7 {
+            0 => text += &format!(" uses={}", 1 + n),
+            1 => text += &format!(" calls_max={}", 1 + n),
+            2 => text += &format!(" delegable={}", n % 9),
+            3 => text += &format!(r#" when={{"path":{{"max":{n}}}}}"#),
+            4 => text += &format!(r#" uses={n} when={{"path":{{"equals":"workspace/{n}"}}}}"#),
+            _ => {}
+        }
+        if grant(&text).rights.contains(libos_abi::Right::Link) {
+            text = text.split(" when=").next().unwrap().to_owned();
+        }
+        world.host_grants(1 + (n % 5) as u64, &text).unwrap();
+        specs.push(grant(&text));
+    }
+    for (cap, spec) in world.listed().iter().zip(&specs) {
+        assert_eq!(
+            (cap.effect, &cap.on, cap.rights, cap.uses_left, cap.delegable, cap.calls_left),
+            (spec.effect, &spec.on, spec.rights, spec.uses, spec.delegable, spec.calls_max)
+        );
+        assert_eq!(cap.when, spec.when);
+    }
+    // Two that differ in what they compare with, and in nothing else.
+    let mut world = World::new();
+    for file in ["a", "b"] {
+        let text = format!(r#"allow fs:* read when={{"path":{{"matches":"workspace/{file}"}}}}"#);
+        world.host_grants(1, &text).unwrap();
+    }
+    assert_eq!(world.decide(1, &read("workspace/a")), "allow 1");
+    assert_eq!(world.decide(1, &read("workspace/b")), "allow 2");
+    assert_eq!(world.decide(1, &read("workspace/c")), "conditions of 1");
+}
+
+#[test]
+fn a_grant_may_be_as_large_as_the_limits_say() {
+    let text = |bytes: usize| format!(r#"{{"equals":"{}"}}"#, "a".repeat(bytes));
+    let regex = |bytes: usize| format!(r#"{{"matches":"{}"}}"#, "a".repeat(bytes));
+    let list = |items: usize| serde_json::json!({ "equals": vec!["a"; items] }).to_string();
+    let one_of = |items: usize| serde_json::json!({ "one_of": vec!["a"; items] }).to_string();
+    let long_item = |bytes: usize| serde_json::json!({ "prefix": ["a".repeat(bytes)] }).to_string();
+    let on_path = |when: String| format!(r#"allow fs:* read when={{"path":{when}}}"#);
+    let on_argv = |when: String| format!(r#"allow shell:* execute when={{"argv":{when}}}"#);
+    let fits = [
+        on_path(text(TEXT_BYTES_MAX)),
+        on_path(regex(REGEX_BYTES_MAX)),
+        on_path(one_of(VALUES_MAX)),
+        on_path(r#"{"min":2,"max":2}"#.into()),
+        on_argv(list(VALUES_MAX)),
+        on_argv(long_item(TEXT_BYTES_MAX)),
+        format!("allow fs:* read delegable={DELEGATION_DEPTH_MAX}"),
+    ];
+    for text in fits {
+        let text = &*text;
+        World::new().host_grants(1, text).unwrap_or_else(|error| panic!("{text:.99}: {error}"));
+    }
+    let too_much = [
+        on_path(text(TEXT_BYTES_MAX + 1)),
+        on_path(regex(REGEX_BYTES_MAX + 1)),
+        on_path(one_of(VALUES_MAX + 1)),
+        on_argv(list(VALUES_MAX + 1)),
+        on_argv(long_item(TEXT_BYTES_MAX + 1)),
+        format!("allow fs:* read delegable={}", DELEGATION_DEPTH_MAX + 1),
+    ];
+    for text in too_much {
+        assert_eq!(World::new().host_grants(1, &text).unwrap_err().code(), "bad_grant");
+    }
 }
 
 #[test]
@@ -349,6 +429,16 @@ fn an_approval_answers_its_question_and_nothing_else() {
     world.revoke(host(), CapId(1)).unwrap();
     assert_eq!(world.decide(1, &a), "no grant");
 
+    // Of several, one without a number of uses is taken, then the oldest.
+    let mut world = World::new();
+    world.host_grants(1, "ask fs:* read").unwrap();
+    let once = "allow fs:workspace/a read uses=1";
+    for (spec, expected) in [(once, 2), (once, 2), (allow, 4), (allow, 4)] {
+        approve(&mut world, 1, 1, &a, None, false, spec);
+        let takes = if expected == 2 { "; 2 takes 1 use" } else { "" };
+        assert_eq!(world.decide(1, &a), format!("allow 1,{expected}{takes}"));
+    }
+
     // Until a time; taken back.
     let mut world = World::new();
     world.host_grants(1, "ask fs:* read").unwrap();
@@ -442,6 +532,11 @@ fn a_set_of_charges_that_would_pass_a_limit_is_refused_whole() {
     world.settle(1, true);
     world.revoke(host(), CapId(1)).unwrap();
     assert_eq!(world.reserve(3, charges).unwrap_err().code(), "denied");
+    // Nothing to set aside is nothing to remember, and neither is nothing to settle.
+    let events = world.journal.len();
+    world.reserve(4, vec![]).unwrap();
+    world.settle(4, false);
+    assert_eq!(world.journal.len(), events);
 }
 
 #[test]

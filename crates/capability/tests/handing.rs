@@ -5,10 +5,11 @@ mod common;
 
 use common::{World, call, grant, host, read, show};
 use libos_abi::{
-    CapId, Effect, Origin, Pid, Principal, Right, Status,
-    capability::{Explain, Inspect, Issue, List},
+    CapId, Effect, Event, GrantSpec, Origin, Pattern, Pid, Principal, Resource, Right, Status,
+    capability::{Delegate, Explain, Grant, Inspect, Issue, List},
+    event::CapabilityEvent,
 };
-use libos_capability::limits::CAPABILITIES_OF_ONE_SUBJECT_MAX;
+use libos_capability::limits::{CAPABILITIES_OF_ONE_SUBJECT_MAX, DELEGATION_DEPTH_MAX};
 use libos_port::Decision;
 
 /// Grants of process 1, what it asks to hand to its child 2; the refusal, or what 2 may then do.
@@ -56,6 +57,52 @@ fn an_allow_is_cut_from_one_that_covers_it() {
     // Two that cover it together are not one that covers it.
     let halves = ["allow fs:* read delegable=1", "allow fs:* write delegable=1"];
     check(&halves, "allow fs:* read+write", Err("would have to hold"));
+}
+
+#[test]
+fn it_is_cut_from_the_least_bound_then_the_longest_lived_then_the_oldest() {
+    let plain = "allow fs:* read delegable=1";
+    let when = r#"allow fs:* read delegable=1 when={"path":{"min":1}}"#;
+    let calls = "allow fs:* read delegable=1 calls_max=9";
+    let (short, long) = (&*format!("{plain} expires=10"), &*format!("{plain} expires=20"));
+    for (held, expected) in [
+        ([when, plain], 2),
+        ([calls, plain], 2),
+        ([plain, when], 1),
+        ([when, short], 2),
+        ([calls, when], 1),
+        ([short, long], 2),
+        ([long, short], 1),
+        ([short, plain], 2),
+        ([plain, plain], 1),
+        (["ask fs:* read delegable=1", plain], 2),
+    ] {
+        let mut world = World::new();
+        for text in held {
+            world.host_grants(1, text).unwrap();
+        }
+        world.derive(1, 2, &["allow fs:workspace/* read"]).unwrap();
+        assert_eq!(world.listed()[2].parent, Some(CapId(expected)), "{held:?}");
+    }
+    // A question is cut from a question rather than from an allow.
+    let mut world = World::new();
+    world.host_grants(1, plain).unwrap();
+    world.host_grants(1, "ask fs:* read").unwrap();
+    world.derive(1, 2, &["ask fs:workspace/* read"]).unwrap();
+    assert_eq!(world.listed()[2].parent, Some(CapId(2)));
+}
+
+#[test]
+fn no_lineage_is_deeper_than_the_limit() {
+    // A question needs no depth to be handed on.
+    let mut world = World::new();
+    world.host_grants(1, "ask fs:* read").unwrap();
+    for pid in 1..=u64::from(DELEGATION_DEPTH_MAX) {
+        world.derive(pid, pid + 1, &["ask fs:* read"]).unwrap();
+    }
+    let lowest = 1 + u64::from(DELEGATION_DEPTH_MAX);
+    let error = world.derive(lowest, lowest + 1, &["ask fs:* read"]).unwrap_err();
+    assert_eq!(error.code(), "limit");
 }
 
 #[test]
@@ -130,6 +177,75 @@ fn the_same_restriction_is_copied_once() {
     assert_eq!(world.granted(), 5);
     world.delegate(1, 2, "allow fs:* read").unwrap();
     assert_eq!(world.granted(), 6);
+    // One that was taken back is copied again.
+    world.revoke(host(), CapId(5)).unwrap();
+    world.delegate(1, 2, "allow fs:* read").unwrap();
+    assert_eq!(world.granted(), 8);
+    assert_eq!(world.decide(2, &read("workspace/a")), "denied by 8");
+}
+
+#[test]
+fn a_restriction_that_is_not_quite_the_same_is_copied_too() {
+    let (a, b) = (&*read("workspace/a"), &*read("workspace/b"));
+    let big = r#"fs.read {"path":"workspace/b","max_bytes":9}"#;
+    let write = r#"fs.write {"path":"workspace/a","text":""}"#;
+    // What is held, what is handed on first, what then, and what must be restricted by that.
+    for (restriction, first, second, call, expected) in [
+        // Wider.
+        ("deny fs:* read", "allow fs:workspace/a read", "allow fs:* read", b, "denied by 6"),
+        ("ask fs:* read", "allow fs:workspace/a read", "allow fs:* read", b, "ask 6"),
+        // Of more rights.
+        ("deny fs:* read+write", "allow fs:* read", "allow fs:* write", write, "denied by 6"),
+        ("ask fs:* read+write", "allow fs:* read", "allow fs:* write", write, "ask 6"),
+        // Of longer life.
+        ("ask fs:* read", "allow fs:* read expires=5", "allow fs:* read", a, "ask 6"),
+        // With a limit that is its own.
+        ("ask fs:* read", "allow fs:* read", "allow fs:* read uses=3", a, "ask 4,6"),
+        // With other conditions.
+        (
+            "ask fs:* read",
+            r#"allow fs:* read when={"max_bytes":{"max":1}}"#,
+            "allow fs:* read",
+            big,
+            "ask 6",
+        ),
+    ] {
+        let mut world = World::new();
+        world.host_grants(1, "allow fs:* read+write delegable=1").unwrap();
+        world.host_grants(1, restriction).unwrap();
+        assert_eq!(world.derive(1, 2, &[first]).unwrap(), [CapId(3)]);
+        assert_eq!(world.delegate(1, 2, second).unwrap(), CapId(5), "{restriction} {second}");
+        world.now_ms = if first.contains("expires") { 5 } else { 0 };
+        assert_eq!(world.decide(2, call), expected, "{restriction}, {first}, {second}");
+    }
+    // Two that say the same are two: each ends by itself.
+    let mut world = World::new();
+    world.host_grants(1, "allow fs:* read delegable=1").unwrap();
+    world.host_grants(1, "deny fs:workspace/a read").unwrap();
+    world.derive(1, 2, &["allow fs:* read"]).unwrap();
+    world.host_grants(1, "deny fs:workspace/a read").unwrap();
+    world.delegate(1, 2, "allow fs:* read").unwrap();
+    world.revoke(host(), CapId(2)).unwrap();
+    assert_eq!(world.decide(2, a), "denied by 7");
+    // A denial of the child's own is no copy, whatever it says.
+    let mut world = World::new();
+    world.host_grants(1, "allow fs:* read delegable=1").unwrap();
+    world.host_grants(1, "deny fs:workspace/a read").unwrap();
+    world.derive(1, 2, &["deny fs:workspace/a read"]).unwrap();
+    world.delegate(1, 2, "allow fs:* read").unwrap();
+    world.revoke(Principal::Process(Pid(1)), CapId(3)).unwrap();
+    assert_eq!(world.decide(2, a), "denied by 5");
+}
+
+#[test]
+fn a_copied_denial_shows_its_conditions() {
+    let mut world = World::new();
+    world.host_grants(1, "allow fs:* read delegable=1").unwrap();
+    world.host_grants(1, r#"deny fs:* read when={"max_bytes":{"min":9}}"#).unwrap();
+    world.derive(1, 2, &["allow fs:* read"]).unwrap();
+    let listed = world.listed();
+    assert_eq!(listed[3].parent, Some(CapId(2)));
+    assert_eq!(listed[3].when, listed[1].when);
 }
 
 #[test]
@@ -168,6 +284,40 @@ fn conditions_expiry_and_limits_of_every_ancestor_bind() {
 }
 
 #[test]
+fn what_is_handed_on_ends_when_it_says_or_when_what_it_was_cut_from_does() {
+    for (held, handed, ends) in [
+        ("", "", None),
+        ("", " expires=20", Some(20)),
+        (" expires=30", "", Some(30)),
+        (" expires=30", " expires=20", Some(20)),
+        (" expires=30", " expires=40", Some(30)),
+    ] {
+        let mut world = World::new();
+        world.host_grants(1, &format!("allow fs:* read delegable=1{held}")).unwrap();
+        world.host_grants(1, "ask fs:workspace/q read").unwrap();
+        world.host_grants(1, "deny fs:workspace/d read expires=25").unwrap();
+        world.derive(1, 2, &[&format!("allow fs:* read{handed}")]).unwrap();
+        let listed = world.listed();
+        let ends_of = |id: usize| listed[id - 1].expires_at_ms;
+        // What restricts ends with what it restricts; a denial only with its original.
+        assert_eq!([ends_of(4), ends_of(5), ends_of(6)], [ends, ends, Some(25)], "{held}{handed}");
+        let made = world.journal.iter().filter_map(|event| match event {
+            Event::Capability(CapabilityEvent::Granted(new)) => Some(new.expires_at_ms),
+            _ => None,
+        });
+        assert_eq!(made.collect::<Vec<_>>()[3..], [ends, ends, Some(25)], "{held}{handed}");
+        for now_ms in [0, 19, 20, 24, 25, 29, 30, 40] {
+            world.now_ms = now_ms;
+            let is_over = ends.is_some_and(|at| at <= now_ms);
+            let a = if is_over { "expired 4" } else { "allow 4" };
+            assert_eq!(world.decide(2, &read("workspace/a")), a);
+            let denied = world.decide(2, &read("workspace/d")) == "denied by 6";
+            assert_eq!(denied, now_ms < 25);
+        }
+    }
+}
+
+#[test]
 fn a_question_with_uses_is_shared_with_its_copies() {
     let mut world = World::new();
     world.host_grants(1, "allow fs:* read delegable=1").unwrap();
@@ -180,6 +330,38 @@ fn a_question_with_uses_is_shared_with_its_copies() {
     assert_eq!(world.decide(2, &read("workspace/a")), "exhausted 4");
     world.delegate(1, 2, "allow fs:workspace/a read").unwrap();
     assert_eq!(world.decide(2, &read("workspace/a")), "exhausted 4");
+}
+
+#[test]
+fn a_malformed_grant_is_not_handed_on() {
+    for (text, part) in [
+        ("allow fs:* -", "names no right"),
+        ("allow fs:* read delegable=9", "too deep"),
+        (r#"deny fs:* read when={"pth":{"equals":"x"}}"#, "`pth`"),
+    ] {
+        let mut world = World::new();
+        world.host_grants(1, "allow fs:* read delegable=3").unwrap();
+        world.derive(1, 2, &[]).unwrap();
+        for error in
+            [world.delegate(1, 2, text).unwrap_err(), world.derive(1, 2, &[text]).unwrap_err()]
+        {
+            assert_eq!(error.code(), "bad_grant", "{text}");
+            assert!(error.to_string().contains(part), "{text}: {error}");
+        }
+    }
+    // A pattern that nobody could write can come over a wire, or be no pattern in canonical form.
+    for on in [Resource::named("shell", ""), Resource::file("workspace//a")] {
+        let mut world = World::new();
+        world.host_grants(1, "allow fs:* read delegable=3").unwrap();
+        world.derive(1, 2, &[]).unwrap();
+        let bad = GrantSpec { on: Pattern::exact(&on), ..grant("allow fs:* read") };
+        let hand = Delegate { to: Pid(2), grant: bad.clone() };
+        assert_eq!(world.call(Principal::Process(Pid(1)), hand).unwrap_err().code(), "bad_grant");
+        let give = Grant { to: Pid(2), grant: bad };
+        assert_eq!(world.call(host(), give).unwrap_err().code(), "bad_grant", "{on}");
+    }
+    let hand = Delegate { to: Pid(2), grant: grant("allow fs:* read") };
+    assert_eq!(World::new().call(host(), hand).unwrap_err().code(), "bad_message");
 }
 
 #[test]
@@ -342,6 +524,34 @@ fn a_subject_holds_so_many_and_spent_ones_make_room() {
     let inspect = Inspect { capability: CapId(7) };
     assert_eq!(world.call(host(), inspect).unwrap_err().code(), "not_found");
     assert_eq!(world.live_digest(), world.folded_digest());
+
+    // What a call under way has set aside makes none until it is settled, and neither does what
+    // something was cut from; what is used up does.
+    for spec in ["uses=1", "calls_max=1"] {
+        let mut world = World::new();
+        world.host_grants(1, &format!("allow fs:* read {spec}")).unwrap();
+        world.host_grants(1, &format!("allow process:* write {spec}")).unwrap();
+        world.host_grants(1, "allow object:* read delegable=1").unwrap();
+        world.derive(1, 2, &["allow object:* read"]).unwrap();
+        assert!(world.admit(1, &read("workspace/a"), 1));
+        for _ in 3..CAPABILITIES_OF_ONE_SUBJECT_MAX {
+            world.host_grants(1, "allow clock:now read").unwrap();
+        }
+        let more = |world: &mut World| world.host_grants(1, "deny fs:a read").map(|id| id.0);
+        assert_eq!(more(&mut world).unwrap_err().code(), "limit");
+        world.revoke(host(), CapId(3)).unwrap();
+        world.revoke(host(), CapId(1)).unwrap();
+        assert_eq!(more(&mut world).unwrap_err().code(), "limit", "{spec}");
+        world.settle(1, true);
+        more(&mut world).unwrap();
+        assert_eq!(more(&mut world).unwrap_err().code(), "limit");
+        assert!(world.admit(1, r#"message.send {"to":"p2","body":"x"}"#, 2));
+        assert_eq!(more(&mut world).unwrap_err().code(), "limit");
+        world.settle(2, false);
+        more(&mut world).unwrap();
+        assert_eq!(more(&mut world).unwrap_err().code(), "limit");
+        assert_eq!(world.live_digest(), world.folded_digest());
+    }
 }
 
 #[test]
@@ -379,6 +589,8 @@ fn explanations_tell_the_rule_that_is_missing() {
     let b = explain(one(), Some(1), Right::Read, "fs:workspace/b").unwrap();
     assert_eq!(b.effect, Effect::Ask);
     assert_eq!(b.weighed.iter().map(|cap| cap.id.0).collect::<Vec<_>>(), [2, 1]);
+    let plain = explain(one(), None, Right::Write, "fs:workspace/b").unwrap();
+    assert!(!plain.text.contains("count as met"), "{}", plain.text);
     let c = explain(host(), Some(1), Right::Read, "fs:workspace/c/d").unwrap();
     assert_eq!(c.effect, Effect::Deny);
     assert!(c.text.contains("take cap-3 back"), "{}", c.text);

@@ -5,15 +5,12 @@ mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::{
-    World, call,
-    history::{Done, History, Mix, Seen, Step, calls, perform},
-    host,
-};
+use common::{World, call, host};
 use libos_abi::{
     CapId, CapabilityInfo, Demand, Effect, Manifest, Need, Origin, Pid, Status, Syscall,
     capability::{self, May},
 };
+use libos_conformance::history::{Done, History, Mix, Seen, Step, calls, perform};
 use libos_port::{Component, Decision};
 use proptest::prelude::*;
 

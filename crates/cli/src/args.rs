@@ -1,9 +1,21 @@
 //! The command line as it is typed.
+//!
+//! Types and help texts, nothing else. What is typed about processes is in [`process`], what about
+//! this host in [`host`].
+
+pub(crate) mod host;
+pub(crate) mod process;
 
 use std::path::PathBuf;
 
 use agent_libos::abi::{CapId, Millis, ObjectId, OpId, Pattern, Pid, RequestId, Resource, Right};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use self::{
+    host::{ConfigCommand, ImageCommand},
+    process::{EventsArgs, ExecArgs, ExitArgs, ForkArgs, LogsArgs, MsgArgs, SignalArgs, TopArgs},
+};
 
 use crate::{evidence::EvidenceCommand, store::StoreCommand};
 
@@ -16,28 +28,54 @@ Exit codes:
   4  denied and stopped
   5  the store cannot be used
 
+Settings:
+  `libos.toml` here or in ~/.config/libos, and variables such as LIBOS_STORE, set what flags set;
+  `libos config show` tells what holds and where it was set
+
 Examples:
   libos run task.toml                 launch a task and watch it
   libos inbox                         see what waits for you
   libos approve req-1                 let one exact call through
-  libos audit ls                      see who allowed what
+  libos why op-5                      see who allowed what
   libos demo                          see all of it in a minute, on a project of its own";
 
 /// Run LLM agents that can be scheduled, authorized, resumed and audited.
 #[derive(Debug, Parser)]
 #[command(name = "libos", version, after_help = EXITS, max_term_width = 100)]
 pub(crate) struct Cli {
-    /// The folder of the store.
-    #[arg(long, global = true, default_value = ".libos", value_name = "DIR")]
-    pub(crate) store: PathBuf,
-    /// Print JSON, one value a line.
-    #[arg(long, global = true)]
-    pub(crate) json: bool,
-    /// The name under which your decisions are recorded.
-    #[arg(long = "as", global = true, default_value = "owner", value_name = "NAME")]
-    pub(crate) operator: String,
+    /// The folder of the store [default: .libos]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) store: Option<PathBuf>,
+    /// Print JSON, one value a line; --json=false where a setting says so
+    #[arg(long, global = true, value_name = "BOOL", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "true", hide_possible_values = true)]
+    pub(crate) json: Option<bool>,
+    /// The name under which your decisions are recorded [default: owner]
+    #[arg(long = "as", global = true, value_name = "NAME")]
+    pub(crate) operator: Option<String>,
     #[command(subcommand)]
-    pub(crate) command: Command,
+    pub(crate) command: Typed,
+}
+
+/// What is typed: a command on a store, or one that wants none.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Typed {
+    #[command(flatten)]
+    OnStore(Command),
+    /// Show the settings and every limit, or write a file to start from.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Tell what holds on this host, whether the store is whole, and which limits are near.
+    #[command(after_help = "It ends with 1 if something is wrong.")]
+    Doctor,
+    /// Print what makes a shell complete the commands.
+    #[command(after_help = "Examples:
+  libos completion bash > ~/.local/share/bash-completion/completions/libos
+  libos completion fish > ~/.config/fish/completions/libos.fish")]
+    Completion {
+        /// The shell.
+        shell: Shell,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -50,10 +88,25 @@ pub(crate) enum Command {
     Resume(ResumeArgs),
     /// Show the processes as a tree.
     Ps,
+    /// Watch the living processes: states, waits, what they spend of their budgets.
+    Top(TopArgs),
     /// Show one process: its state, its capabilities, what it waits for.
     Inspect {
         /// The process, as in p1.
         pid: Pid,
+    },
+    /// Tell what a process did, from the journal.
+    Logs(LogsArgs),
+    /// Show the events that a process was told of.
+    Events(EventsArgs),
+    /// Answer who allowed this, for an operation, a request or a capability.
+    #[command(after_help = "Examples:
+  libos why op-5       one call: who made it, what decided, who answered, what came of it
+  libos why req-2      one request: what asked for it, who answered, what it let through
+  libos why cap-3      one capability: where it came from, what it let through")]
+    Why {
+        /// The operation, request or capability, as in op-5, req-2 or cap-3.
+        effect: Effect,
     },
     /// Show what waits for a human, as cards with everything there is to decide on.
     Inbox {
@@ -78,12 +131,36 @@ pub(crate) enum Command {
         /// The answer.
         text: String,
     },
+    /// Raise a limit that a call would pass.
+    #[command(after_help = "Examples:
+  libos extend req-1 --by 100      a hundred calls more
+  libos extend req-1 --by 10m      ten minutes more, where the limit is one of time")]
+    Extend {
+        /// The request, as in req-1.
+        request: RequestId,
+        /// By how much, in what the limit counts; a limit of time takes 10m too.
+        #[arg(long, value_name = "N")]
+        by: Amount,
+    },
+    /// Send a process a message.
+    Msg(MsgArgs),
+    /// Hold a process, let it go on, ask it to end, or end it.
+    Signal(SignalArgs),
+    /// Make a child of a process that shares its memory.
+    Fork(ForkArgs),
+    /// Have a process go on as another image.
+    Exec(ExecArgs),
+    /// End a process, and nothing below it.
+    Exit(ExitArgs),
     /// Look at capabilities, grant and revoke them.
     #[command(subcommand)]
     Cap(CapCommand),
     /// Look at objects.
     #[command(subcommand)]
     Object(ObjectCommand),
+    /// Look at images, register and remove them.
+    #[command(subcommand)]
+    Image(ImageCommand),
     /// Read, prove and export the journal.
     #[command(subcommand)]
     Audit(AuditCommand),
@@ -92,6 +169,43 @@ pub(crate) enum Command {
     Store(StoreCommand),
     /// Watch a denial, an approval and a repaired test, on a small project made for it.
     Demo(DemoArgs),
+}
+
+/// What `libos why` explains.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Effect {
+    Op(OpId),
+    Request(RequestId),
+    Capability(CapId),
+}
+
+impl std::str::FromStr for Effect {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let op = text.parse().map(Self::Op);
+        let request = || text.parse().map(Self::Request);
+        let found = op.or_else(|_| request()).or_else(|_| text.parse().map(Self::Capability));
+        found.map_err(|_| format!("`{text}` is none; write one such as op-5, req-2 or cap-3"))
+    }
+}
+
+/// By how much a limit is raised.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Amount {
+    Number(u64),
+    Time(Millis),
+}
+
+impl std::str::FromStr for Amount {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            Ok(number) => Ok(Self::Number(number)),
+            Err(_) => text.parse().map(Self::Time),
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -121,7 +235,8 @@ pub(crate) struct ResumeArgs {
 
 #[derive(Debug, Args, Clone)]
 pub(crate) struct AnswerArgs {
-    /// Answer requests by the rules of this file; what none fits waits.
+    /// Answer requests by the rules of this file; what none fits waits. Processes are kept out of
+    /// it.
     #[arg(long, value_name = "FILE")]
     pub(crate) approvals: Option<PathBuf>,
     /// Keep running while a request waits, to be answered from another terminal.
@@ -227,7 +342,7 @@ pub(crate) enum ObjectCommand {
     },
     /// Show an object with its payload.
     Show {
-        /// The object, as in obj-1.
+        /// The object, as in obj-1.1.
         object: ObjectId,
     },
 }

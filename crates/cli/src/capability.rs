@@ -37,7 +37,11 @@ pub(crate) async fn run(host: &Host, command: CapCommand) -> Result<Exit, Failur
             }
         }
         CapCommand::Revoke { capability, reason } => {
-            let revoked = port.call(capability::Revoke { capability, reason }).await?.capabilities;
+            let revoked = port.call(capability::Revoke { capability, reason }).await;
+            let revoked = revoked.map_err(|error| {
+                Failure::from(error).next("`libos cap ls --all` lists the capabilities")
+            })?;
+            let revoked = revoked.capabilities;
             if host.json {
                 show::json(&serde_json::json!({ "revoked": revoked }));
             } else {

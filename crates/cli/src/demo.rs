@@ -42,7 +42,13 @@ pub(crate) async fn demo(host: &Host, args: &DemoArgs) -> Result<Exit, Failure> 
         task: dir.join("task.toml"),
         answers: AnswerArgs { approvals: Some(dir.join("approvals.toml")), wait: false },
     };
-    let host = Host { store: dir.join(".libos"), json: host.json, operator: host.operator.clone() };
+    let host = Host {
+        store: dir.join(".libos"),
+        json: host.json,
+        operator: host.operator.clone(),
+        settings: host.settings.clone(),
+        compose: host.compose,
+    };
     let libos = std::env::args().next().unwrap_or_else(|| "libos".into());
     if !host.json {
         introduce(&libos, &host.store, &args);
@@ -100,7 +106,7 @@ fn look_on(libos: &str, store: &Path, dir: &Path) {
         "
 All of it is in {dir}. To look on:
 
-  {libos} --store {store} object show obj-5     the summary that the agent left
+  {libos} --store {store} object show obj-1.3   the summary that the agent left
   {libos} --store {store} audit ls              who did what, who allowed it and why
   {libos} --store {store} inbox --all           what was asked of a human, and who answered
   {libos} --store {store} cap ls --all          who may do what now: nobody, the agents have ended

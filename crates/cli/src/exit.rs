@@ -2,7 +2,9 @@
 
 use std::{fmt, process::ExitCode};
 
-use agent_libos::{StartError, abi::Error, audit::AuditError, journal::JournalError, task};
+use agent_libos::{
+    StartError, abi::Error, audit::AuditError, config::ConfigError, journal::JournalError, task,
+};
 
 /// How the command ends. The numbers are part of the interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +34,27 @@ pub(crate) struct Failure {
 impl Failure {
     pub(crate) fn new(exit: Exit, code: &str, message: impl Into<String>) -> Self {
         Self { exit, code: code.into(), message: message.into() }
+    }
+
+    /// Whether it has this code.
+    pub(crate) fn is(&self, code: &str) -> bool {
+        self.code == code
+    }
+
+    /// The failure of a call about a process, with what to do if there is none.
+    pub(crate) fn of_process(error: Error) -> Self {
+        let is_gone = matches!(
+            error.code(),
+            "not_found" | "no_process" | "not_a_child" | "receiver_ended" | "already_ended"
+        );
+        let failure = Self::from(error);
+        if is_gone { failure.next("`libos ps` lists the processes") } else { failure }
+    }
+
+    /// The same failure, which names the next step.
+    pub(crate) fn next(mut self, step: &str) -> Self {
+        self.message = format!("{}; {step}", self.message.trim_end_matches('.'));
+        self
     }
 
     pub(crate) fn json(&self) -> serde_json::Value {
@@ -77,6 +100,12 @@ impl From<AuditError> for Failure {
 
 impl From<task::TaskError> for Failure {
     fn from(error: task::TaskError) -> Self {
+        Self::new(Exit::Usage, "invalid_file", error.to_string())
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
         Self::new(Exit::Usage, "invalid_file", error.to_string())
     }
 }

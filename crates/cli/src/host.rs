@@ -1,19 +1,25 @@
 //! The operator's way into a store: through the runtime that holds it, or by opening it.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use agent_libos::{
     Builder, Runtime, StartError,
+    config::Settings,
     control::RemotePort,
     journal::{JournalError, SqliteJournal},
     port::Port,
 };
 
-use crate::exit::{Exit, Failure};
+use crate::{
+    Compose,
+    args::AnswerArgs,
+    exit::{Exit, Failure},
+    progress::Progress,
+};
 
 /// How long a command waits for a store that is held by one who does not answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -26,6 +32,8 @@ pub(crate) struct Host {
     pub(crate) store: PathBuf,
     pub(crate) json: bool,
     pub(crate) operator: String,
+    pub(crate) settings: Settings,
+    pub(crate) compose: Compose,
 }
 
 /// An open way in. The runtime, if it is ours, stops when this is dropped.
@@ -35,6 +43,11 @@ pub(crate) struct Access {
 }
 
 impl Access {
+    /// Whether a runtime holds the store, so that what is said takes effect now.
+    pub(crate) fn is_live(&self) -> bool {
+        self.runtime.is_none()
+    }
+
     /// Closes it; everything said is on disk.
     pub(crate) fn close(self) -> Result<(), Failure> {
         drop(self.port);
@@ -46,6 +59,32 @@ impl Access {
 }
 
 impl Host {
+    /// What the settings come to.
+    pub(crate) fn of(settings: Settings, compose: Compose) -> Self {
+        Self {
+            store: settings.store(),
+            json: settings.json(),
+            operator: settings.operator(),
+            settings,
+            compose,
+        }
+    }
+
+    /// A runtime that runs processes, as it is set.
+    pub(crate) fn builder(&self) -> Builder {
+        (self.compose)(self.settings.builder().store(&self.store))
+    }
+
+    /// The approvals file that a command names, or else the settings.
+    pub(crate) fn approvals<'a>(&'a self, args: &'a AnswerArgs) -> Option<&'a Path> {
+        args.approvals.as_deref().or_else(|| self.settings.approvals())
+    }
+
+    /// Tells, once it takes long, what takes so long.
+    pub(crate) fn progress(&self, what: &str) -> Progress {
+        Progress::new(self.json, what)
+    }
+
     /// Fails unless there is a store.
     pub(crate) fn must_exist(&self) -> Result<(), Failure> {
         if self.store.join("journal.db").exists() {
@@ -63,11 +102,12 @@ impl Host {
     pub(crate) async fn access(&self) -> Result<Access, Failure> {
         self.must_exist()?;
         let deadline = Instant::now() + PATIENCE;
+        let _progress = self.progress("reading the store");
         loop {
             if let Some(port) = RemotePort::find(&self.store, &self.operator).await {
                 return Ok(Access { port: Arc::new(port), runtime: None });
             }
-            match Builder::new().store(&self.store).host_calls_only().start() {
+            match self.builder().host_calls_only().start() {
                 Ok(runtime) => {
                     return Ok(Access {
                         port: runtime.port(&self.operator),

@@ -1,24 +1,21 @@
-//! `libos inbox`, `approve`, `deny` and `answer`.
+//! `libos inbox`, `approve`, `deny`, `answer` and `extend`.
 
 use agent_libos::{
     abi::{
-        Pid, RequestId, Scope,
-        human::{self, Approval, Ask, Decision, Policy, Request, RequestState},
-        process,
+        RequestId, Scope,
+        human::{self, Ask, Decision, Policy, Request, RequestState},
+        process::BudgetKind,
     },
     port::Port,
 };
-use similar::TextDiff;
 
 use crate::{
-    args::ApproveArgs,
+    args::{Amount, ApproveArgs},
+    card::card,
     exit::{Exit, Failure},
-    host::Host,
+    host::{Access, Host},
     show,
 };
-
-/// The largest file whose change a card shows: the largest that a call can write.
-const SHOWN_BYTES_MAX: u64 = 1 << 20;
 
 pub(crate) async fn inbox(host: &Host, all: bool) -> Result<Exit, Failure> {
     let access = host.access().await?;
@@ -54,16 +51,15 @@ pub(crate) async fn approve(host: &Host, args: ApproveArgs) -> Result<Exit, Fail
             }
         },
     };
-    let access = host.access().await?;
-    let request = find(access.port.as_ref(), args.request).await?;
-    let decision = match request.ask {
+    decide(host, args.request, |request| match request.ask {
         Ask::Permission { .. } if args.each_time => {
-            Decision::Permit { policy: Policy::AskEachTime }
+            Ok(Decision::Permit { policy: Policy::AskEachTime })
         }
-        Ask::Permission { .. } => Decision::Permit { policy: Policy::Always },
-        _ => Decision::Approve { scope },
-    };
-    decide(host, access, args.request, decision).await
+        Ask::Permission { .. } => Ok(Decision::Permit { policy: Policy::Always }),
+        Ask::Approval(_) => Ok(Decision::Approve { scope }),
+        _ => Err(wrong(request)),
+    })
+    .await
 }
 
 pub(crate) async fn deny(
@@ -71,13 +67,54 @@ pub(crate) async fn deny(
     request: RequestId,
     reason: Option<String>,
 ) -> Result<Exit, Failure> {
-    let access = host.access().await?;
-    decide(host, access, request, Decision::Deny { reason }).await
+    decide(host, request, |_| Ok(Decision::Deny { reason: reason.clone() })).await
 }
 
 pub(crate) async fn answer(host: &Host, request: RequestId, text: String) -> Result<Exit, Failure> {
-    let access = host.access().await?;
-    decide(host, access, request, Decision::Answer { text: text.into() }).await
+    decide(host, request, |request| match request.ask {
+        Ask::Question { .. } => Ok(Decision::Answer { text: text.as_str().into() }),
+        _ => Err(wrong(request)),
+    })
+    .await
+}
+
+pub(crate) async fn extend(host: &Host, request: RequestId, by: Amount) -> Result<Exit, Failure> {
+    decide(host, request, |request| match (&request.ask, by) {
+        (Ask::Extension { .. }, Amount::Number(by)) => Ok(Decision::Extend { by }),
+        (Ask::Extension { kind: BudgetKind::Wall, .. }, Amount::Time(by)) => {
+            Ok(Decision::Extend { by: by.0 })
+        }
+        (Ask::Extension { kind, .. }, Amount::Time(_)) => {
+            let message = format!("{} is a limit of {}: write a number", request.id, kind.unit());
+            Err(Failure::new(Exit::Usage, "usage", message))
+        }
+        _ => Err(wrong(request)),
+    })
+    .await
+}
+
+/// How a request is answered, as commands.
+pub(crate) fn ways(request: &Request) -> String {
+    let id = request.id;
+    match request.ask {
+        Ask::Approval(_) => format!("libos approve {id}"),
+        Ask::Question { .. } => format!("libos answer {id} \"…\""),
+        Ask::Permission { .. } => format!("libos approve {id} [--each-time]"),
+        Ask::Extension { .. } => format!("libos extend {id} --by N"),
+    }
+}
+
+/// The failure of an answer that does not fit what is asked.
+fn wrong(request: &Request) -> Failure {
+    let what = match request.ask {
+        Ask::Approval(_) => "asks for approval of a call",
+        Ask::Question { .. } => "is a question",
+        Ask::Permission { .. } => "asks for a permission",
+        Ask::Extension { .. } => "asks for a larger limit",
+    };
+    let id = request.id;
+    let message = format!("{id} {what}: `{}`, or `libos deny {id}`", ways(request));
+    Failure::new(Exit::Usage, "wrong_answer", message)
 }
 
 async fn find(port: &dyn Port, id: RequestId) -> Result<Request, Failure> {
@@ -91,155 +128,74 @@ async fn find(port: &dyn Port, id: RequestId) -> Result<Request, Failure> {
     })
 }
 
+/// Answers a request with what fits it.
 async fn decide(
     host: &Host,
-    access: crate::host::Access,
-    request: RequestId,
-    decision: Decision,
+    id: RequestId,
+    fit: impl Fn(&Request) -> Result<Decision, Failure>,
 ) -> Result<Exit, Failure> {
-    let decide = human::Decide { request, decision };
-    let mut decided = access.port.call(decide.clone()).await;
-    access.close()?;
-    if decided.as_ref().is_err_and(|error| error.code() == "store_unavailable") {
+    let mut access = host.access().await?;
+    let mut decided = attempt(access.port.as_ref(), id, &fit).await;
+    if decided.as_ref().is_err_and(|failure| failure.is("store_unavailable")) {
         // The runtime that held the store ended just now. Saying it again is safe: a request is
         // answered exactly once.
-        let access = host.access().await?;
-        decided = access.port.call(decide).await;
         access.close()?;
+        access = host.access().await?;
+        decided = attempt(access.port.as_ref(), id, &fit).await;
     }
     let request = decided?;
+    tell(host, access, &request, &verdict(&request))
+}
+
+async fn attempt(
+    port: &dyn Port,
+    id: RequestId,
+    fit: &impl Fn(&Request) -> Result<Decision, Failure>,
+) -> Result<Request, Failure> {
+    let decision = fit(&find(port, id).await?)?;
+    Ok(port.call(human::Decide { request: id, decision }).await?)
+}
+
+/// Closes the store, and says what was done and how it goes on.
+pub(crate) fn tell(
+    host: &Host,
+    access: Access,
+    done: &impl serde::Serialize,
+    words: &str,
+) -> Result<Exit, Failure> {
+    let is_live = access.is_live();
+    access.close()?;
     if host.json {
-        show::json(&request);
+        show::json(done);
     } else {
-        say!("{}", verdict(&request));
-        say!("If no `libos run` or `libos resume` is under way, go on with `libos resume`.");
+        say!("{words}");
+        if !is_live {
+            say!("Nothing runs now: `libos resume` goes on.");
+        }
     }
     Ok(Exit::Done)
 }
 
-fn verdict(request: &Request) -> String {
+/// Where a request stands, in words.
+pub(crate) fn verdict(request: &Request) -> String {
     match &request.state {
         RequestState::Pending => format!("{} waits.", request.id),
         RequestState::Cancelled => format!("{} was cancelled: its process ended.", request.id),
         RequestState::Decided(decided) => {
-            let what = match &decided.decision {
-                Decision::Approve { scope } => format!("approved ({})", show::word(scope)),
-                Decision::Deny { .. } => "denied".into(),
-                Decision::Answer { .. } => "answered".into(),
-                Decision::Permit { policy } => format!("permitted ({})", show::word(policy)),
-                Decision::Extend { by } => format!("extended (by {by})"),
-            };
+            let what = word(&decided.decision);
             let made = decided.capability.map(|cap| format!("; it made {cap}")).unwrap_or_default();
             format!("{}: {what} by `{}`{made}.", request.id, decided.by)
         }
     }
 }
 
-/// A request with everything there is to decide on.
-pub(crate) async fn card(port: &dyn Port, request: &Request) -> String {
-    let mut text = format!("── {} ", request.id);
-    while text.chars().count() < 72 {
-        text.push('─');
-    }
-    let goal = match port.call(process::Inspect { pid: request.pid }).await {
-        Ok(info) => info.goal.as_str().unwrap_or_default().to_owned(),
-        Err(_) => String::new(),
-    };
-    put(&mut text, "from", &format!("{} ({})", request.pid, show::cut(&goal, 60)));
-    put(&mut text, "asked at", &format!("{} UTC", show::clock(request.asked_at_ms)));
-    match &request.ask {
-        Ask::Approval(approval) => approval_card(port, request.pid, approval, &mut text).await,
-        Ask::Question { question, context } => {
-            put(&mut text, "question", question.as_str().unwrap_or_default());
-            if let Some(context) = context.as_ref().and_then(|context| context.as_str()) {
-                put(&mut text, "context", context);
-            }
-            put(&mut text, "answer", &format!("libos answer {} \"…\"", request.id));
-        }
-        Ask::Permission { on, rights, reason } => {
-            put(&mut text, "permission", &format!("{rights} on {on}"));
-            put(&mut text, "reason", reason);
-            let id = request.id;
-            put(
-                &mut text,
-                "answer",
-                &format!("libos approve {id} [--each-time]  |  libos deny {id}"),
-            );
-        }
-        Ask::Extension { of, kind, limit, call } => {
-            put(&mut text, "call", call);
-            put(&mut text, "limit", &format!("{limit} {} of {of} are used up", kind.unit()));
-            let id = request.id;
-            put(&mut text, "answer", &format!("libos extend {id} --by N  |  libos deny {id}"));
-        }
-    }
-    if !matches!(request.state, RequestState::Pending) {
-        put(&mut text, "state", &verdict(request));
-    }
-    text.push('\n');
-    text
-}
-
-async fn approval_card(port: &dyn Port, pid: Pid, approval: &Approval, text: &mut String) {
-    put(text, "call", &approval.call);
-    for need in &approval.needs {
-        put(text, "demands", &need.to_string());
-    }
-    let by: Vec<String> = approval.asked_by.iter().map(ToString::to_string).collect();
-    put(text, "because", &format!("{} says ask", by.join(", ")));
-    put(text, "digest", &approval.digest.to_string());
-    let args = approval.args.value().unwrap_or_default();
-    let diff = write_diff(port, pid, &approval.call, &args).await;
-    for (name, value) in args.as_object().into_iter().flatten() {
-        match value {
-            serde_json::Value::Null => {}
-            serde_json::Value::String(_) if name == "text" && diff.is_some() => {}
-            serde_json::Value::String(value) => put(text, name, value),
-            value => put(text, name, &value.to_string()),
-        }
-    }
-    if let Some(diff) = diff {
-        put(text, "change", &diff);
-    }
-}
-
-/// For a write: what it would change, seen from the host. The process learns nothing of it.
-async fn write_diff(
-    port: &dyn Port,
-    pid: Pid,
-    call: &str,
-    args: &serde_json::Value,
-) -> Option<String> {
-    if call != "fs.write" {
-        return None;
-    }
-    let path = args["path"].as_str()?.split_once('/')?.1;
-    let info = port.call(process::Inspect { pid }).await.ok()?;
-    let workspace = std::path::PathBuf::from(info.workspace?).canonicalize().ok()?;
-    let file = workspace.join(path);
-    // A link on the way would show a file that the write does not touch.
-    if file.parent()?.canonicalize().ok()? != file.parent()? {
-        return None;
-    }
-    let is_plain = std::fs::symlink_metadata(&file)
-        .is_ok_and(|found| found.is_file() && found.len() <= SHOWN_BYTES_MAX);
-    if !is_plain && file.exists() {
-        return None;
-    }
-    let old = if is_plain { std::fs::read_to_string(&file).ok()? } else { String::new() };
-    let new = args["text"].as_str()?;
-    if is_plain && old == new {
-        return Some("none: the file reads so already".into());
-    }
-    let from = if is_plain { path } else { "(no file)" };
-    Some(TextDiff::from_lines(old.as_str(), new).unified_diff().header(from, path).to_string())
-}
-
-fn put(text: &mut String, name: &str, value: &str) {
-    let mut lines = value.lines();
-    let first = lines.next().unwrap_or_default();
-    text.push_str(&format!("\n{name:>11}  {first}"));
-    for line in lines {
-        text.push_str(&format!("\n{:>11}  {line}", ""));
+/// What was decided, in a word.
+pub(crate) fn word(decision: &Decision) -> String {
+    match decision {
+        Decision::Approve { scope } => format!("approved ({})", show::word(scope)),
+        Decision::Deny { .. } => "denied".into(),
+        Decision::Answer { .. } => "answered".into(),
+        Decision::Permit { policy } => format!("permitted ({})", show::word(policy)),
+        Decision::Extend { by } => format!("extended (by {by})"),
     }
 }

@@ -27,7 +27,9 @@ pub(crate) async fn run(host: &Host, command: ObjectCommand) -> Result<Exit, Fai
             }
         }
         ObjectCommand::Show { object: id } => {
-            let object = access.port.call(object::Read { id }).await?;
+            let object = access.port.call(object::Read { id }).await.map_err(|error| {
+                Failure::from(error).next("`libos object ls` lists the objects")
+            })?;
             if host.json {
                 show::json(&object);
             } else {

@@ -13,7 +13,7 @@ use crate::{
 
 pub(crate) async fn ps(host: &Host) -> Result<Exit, Failure> {
     let access = host.access().await?;
-    let processes = access.port.call(process::List {}).await?.processes;
+    let processes = agent_libos::processes(&*access.port, false).await?;
     access.close()?;
     if host.json {
         for process in &processes {
@@ -29,7 +29,7 @@ pub(crate) async fn ps(host: &Host) -> Result<Exit, Failure> {
     for root in processes.iter().filter(|process| process.parent.is_none()) {
         tree(&processes, root, 0, &mut rows);
     }
-    let headers = ["PROCESS", "STATE", "IMAGE", "CALLS", "WAITS FOR", "GOAL"];
+    let headers = ["PROCESS", "STATE", "IMAGE", "USED", "WAITS FOR", "GOAL"];
     put!("{}", show::table(&headers, &rows));
     Ok(Exit::Done)
 }
@@ -39,7 +39,7 @@ fn tree(all: &[ProcessInfo], process: &ProcessInfo, depth: usize, rows: &mut Vec
         format!("{}{}", "  ".repeat(depth), process.pid),
         show::state(process.state).into(),
         process.image.clone(),
-        process.usage.syscalls.to_string(),
+        show::spent_words(process, show::now_ms()).first().cloned().unwrap_or_default(),
         process.wait.as_ref().map(waits_for).unwrap_or_default(),
         show::cut(process.goal.as_str().unwrap_or_default(), 60),
     ]);
@@ -64,7 +64,8 @@ pub(crate) fn waits_for(wait: &Wait) -> String {
 
 pub(crate) async fn inspect(host: &Host, pid: Pid) -> Result<Exit, Failure> {
     let access = host.access().await?;
-    let info = access.port.call(process::Inspect { pid }).await?;
+    let info = access.port.call(process::Inspect { pid }).await;
+    let info = info.map_err(Failure::of_process)?;
     let list = capability::List { pid: Some(pid), all: Some(true) };
     let capabilities = access.port.call(list).await?.capabilities;
     access.close()?;
@@ -88,7 +89,21 @@ pub(crate) async fn inspect(host: &Host, pid: Pid) -> Result<Exit, Failure> {
     if let Some(parent) = info.parent {
         line("parent", &parent.to_string());
     }
-    line("calls", &budget(info.usage.syscalls, info.budget.syscalls));
+    if let Some(mode) = info.mode {
+        line("forked", &show::word(&mode));
+    }
+    if let Some(owner) = info.owner {
+        line("task of", &owner.to_string());
+    }
+    for spent in show::spent_words(&info, show::now_ms()) {
+        line("used", &spent);
+    }
+    if info.unread > 0 {
+        line("unread", &format!("{} messages", info.unread));
+    }
+    if !info.tool_groups.is_empty() {
+        line("tools of", &info.tool_groups.join(", "));
+    }
     if let Some(ending) = &info.ending {
         let said = ending.message.as_deref().unwrap_or_default();
         line("ended", &format!("{} {said}", show::clock(ending.at_ms)));
@@ -96,12 +111,9 @@ pub(crate) async fn inspect(host: &Host, pid: Pid) -> Result<Exit, Failure> {
             line("result", &result.to_string());
         }
     }
-    say!();
-    let rows: Vec<_> = capabilities.iter().map(show::capability_row).collect();
-    put!("{}", show::table(&show::CAPABILITY_HEADERS, &rows));
+    if !capabilities.is_empty() {
+        let rows: Vec<_> = capabilities.iter().map(show::capability_row).collect();
+        put!("\n{}", show::table(&show::CAPABILITY_HEADERS, &rows));
+    }
     Ok(Exit::Done)
-}
-
-fn budget(used: u64, limit: Option<u64>) -> String {
-    limit.map_or_else(|| used.to_string(), |limit| format!("{used} of {limit}"))
 }

@@ -2,19 +2,18 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io::{self, BufRead, IsTerminal, Write},
+    io::{self, IsTerminal, Write},
 };
 
 use agent_libos::{
     Builder, HostPort, News, Runtime, Watch,
     abi::{
-        Error, Pid, RequestId, Scope, Syscall,
-        human::{self, Ask, Decision, Policy, Request},
+        Error, Outcome, Pid, RequestId, Syscall,
+        human::{self, Ask, Decision, Request},
         image,
-        process::{self, Ending, ProcessInfo, ProcessState},
+        process::{Ending, ProcessInfo, ProcessState},
     },
     approvals::Approvals,
-    audit::arguments,
     broker::Notice,
     control,
     port::Port,
@@ -25,15 +24,21 @@ use tokio::sync::mpsc;
 
 use crate::{
     args::{AnswerArgs, RunArgs},
+    card::card,
     exit::{Exit, Failure},
     host::Host,
-    inbox, show,
+    inbox::ways,
+    prompt, show,
 };
 
 pub(crate) async fn run(host: &Host, args: &RunArgs) -> Result<Exit, Failure> {
+    if !args.task.exists() {
+        let message = format!("there is no {}; `libos init` writes a task", args.task.display());
+        return Err(Failure::new(Exit::Usage, "invalid_file", message));
+    }
     let loaded = task::load(&args.task)?;
-    let approvals = load_approvals(&args.answers)?;
-    let (runtime, watch) = Builder::new().store(&host.store).start_watched()?;
+    let approvals = load_approvals(host, &args.answers)?;
+    let (runtime, watch) = start(host, &args.answers, |builder| builder)?;
     let port = runtime.host_port(&host.operator);
     let operator: &dyn Port = &port;
     if let Some(image) = loaded.image {
@@ -46,17 +51,18 @@ pub(crate) async fn run(host: &Host, args: &RunArgs) -> Result<Exit, Failure> {
 
 pub(crate) async fn resume(host: &Host, args: &AnswerArgs) -> Result<Exit, Failure> {
     host.must_exist()?;
-    let approvals = load_approvals(args)?;
-    let (runtime, watch) = Builder::new().store(&host.store).start_watched()?;
+    let approvals = load_approvals(host, args)?;
+    // What is there is looked at before anything runs: all that comes then is news.
+    let (runtime, watch) = start(host, args, Builder::host_calls_only)?;
     let port = runtime.host_port(&host.operator);
     let operator: &dyn Port = &port;
-    let processes = operator.call(process::List {}).await?.processes;
+    let processes = agent_libos::processes(operator, false).await?;
     let roots: BTreeSet<Pid> = processes
         .iter()
         .filter(|process| process.parent.is_none() && !process.state.is_terminal())
         .map(|process| process.pid)
         .collect();
-    // Requests of before are not news: they are put to the operator now.
+    // Requests of before are no news: they are put to the operator now.
     let pending = operator.call(human::List { all: None }).await?.requests;
     let mut driver = Driver::new(host, port, approvals, args.wait, roots);
     driver.last_ended = processes
@@ -67,11 +73,23 @@ pub(crate) async fn resume(host: &Host, args: &AnswerArgs) -> Result<Exit, Failu
     for request in pending {
         driver.asked(request.id).await?;
     }
+    runtime.run_processes();
     driver.drive(runtime, watch).await
 }
 
-fn load_approvals(args: &AnswerArgs) -> Result<Approvals, Failure> {
-    Ok(args.approvals.as_deref().map(Approvals::load).transpose()?.unwrap_or_default())
+fn load_approvals(host: &Host, args: &AnswerArgs) -> Result<Approvals, Failure> {
+    Ok(host.approvals(args).map(Approvals::load).transpose()?.unwrap_or_default())
+}
+
+/// Starts a runtime whose processes cannot reach what answers for their human.
+fn start(
+    host: &Host,
+    args: &AnswerArgs,
+    how: fn(Builder) -> Builder,
+) -> Result<(Runtime, Watch), Failure> {
+    let _progress = host.progress("reading the store");
+    let builder = host.approvals(args).into_iter().fold(host.builder(), Builder::keep_out_of);
+    Ok(how(builder).start_watched()?)
 }
 
 /// A step as `--json` prints it.
@@ -190,7 +208,7 @@ impl<'a> Driver<'a> {
                         return Err(Failure::new(Exit::Store, "store", message));
                     }
                 },
-                line = next_line(&mut self.typed) => self.typed(&line).await?,
+                line = prompt::next_line(&mut self.typed) => self.typed(&line).await?,
                 _ = tokio::signal::ctrl_c() => return Ok(self.interrupted()),
                 _ = terminate.recv() => return Ok(self.interrupted()),
             }
@@ -246,37 +264,19 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 
-    fn step(
-        &self,
-        pid: Pid,
-        step: u32,
-        call: &Syscall,
-        outcome: &Result<agent_libos::abi::Reply, Error>,
-    ) {
-        let name = call.info().name;
-        let word = match outcome {
-            Ok(_) => "ok",
-            Err(error) => match error.code() {
-                "denied" => "denied",
-                "unknown_outcome" => "unknown",
-                _ => "error",
-            },
-        };
+    fn step(&self, pid: Pid, step: u32, call: &Syscall, outcome: &Outcome) {
         if self.host.json {
             let line = StepLine {
                 pid,
                 step,
-                call: name,
-                outcome: word,
+                call: call.info().name,
+                outcome: show::outcome_word(outcome),
                 error: outcome.as_ref().err().map(ErrorLine::of),
                 reply: outcome.as_ref().ok().map(|reply| reply.json().unwrap_or_default()),
             };
             show::json(&line);
         } else {
-            let args = show::brief(&arguments(call), 70);
-            let error = outcome.as_ref().err().map(|error| show::cut(&format!(": {error}"), 300));
-            let (pid, error) = (pid.to_string(), error.unwrap_or_default());
-            say!("{pid:<5}{step:>3} {word:<7} {name} {args}{error}");
+            say!("{:<5}{step:>3} {}", pid.to_string(), show::step(call, outcome));
         }
     }
 
@@ -284,18 +284,22 @@ impl<'a> Driver<'a> {
     async fn asked(&mut self, id: RequestId) -> Result<(), Failure> {
         let port: &dyn Port = &self.port;
         let requests = port.call(human::List { all: None }).await?.requests;
-        let Some(request) = requests.into_iter().find(|request| request.id == id) else {
+        let Some(request) = requests.iter().find(|request| request.id == id) else {
             return Ok(());
         };
-        if let Some(decision) = self.approvals.answer(&request, &[]) {
+        let record = match request.ask {
+            Ask::Extension { .. } => port.call(human::List { all: Some(true) }).await?.requests,
+            _ => Vec::new(),
+        };
+        if let Some(decision) = self.approvals.answer(request, &record) {
             return self.decide(id, decision).await;
         }
         if self.host.json {
-            show::json(&RequestLine { request: &request });
+            show::json(&RequestLine { request });
         } else {
-            tell!("{}", inbox::card(port, &request).await);
+            tell!("{}", card(port, request).await);
         }
-        self.asked.insert(id, request);
+        self.asked.insert(id, request.clone());
         self.prompt();
         Ok(())
     }
@@ -321,18 +325,12 @@ impl<'a> Driver<'a> {
         let Some((id, request)) = self.asked.first_key_value() else {
             return;
         };
-        let choices = match request.ask {
-            Ask::Approval(_) => "[a]pprove once, for this [p]rocess, [d]eny",
-            Ask::Permission { .. } => "[a]lways, [e]ach time, [n]ever, [d]eny",
-            Ask::Question { .. } => "your answer",
-            Ask::Extension { .. } => "a number to raise the limit by, [d]eny",
-        };
-        eprint!("{id}: {choices}? ");
+        eprint!("{id}: {}? ", prompt::choices(&request.ask));
         if let Err(error) = io::stderr().flush() {
             tell!("libos: {error}");
         }
         self.prompted = Some(*id);
-        self.typed.get_or_insert_with(read_lines);
+        self.typed.get_or_insert_with(prompt::read_lines);
     }
 
     /// Takes a line typed at the prompt.
@@ -344,24 +342,12 @@ impl<'a> Driver<'a> {
             self.prompt();
             return Ok(());
         };
-        let decision = match (&request.ask, line.trim()) {
-            (Ask::Approval(_), "a") => Some(Decision::Approve { scope: Scope::Once }),
-            (Ask::Approval(_), "p") => Some(Decision::Approve { scope: Scope::Process }),
-            (Ask::Permission { .. }, "a") => Some(Decision::Permit { policy: Policy::Always }),
-            (Ask::Permission { .. }, "e") => Some(Decision::Permit { policy: Policy::AskEachTime }),
-            (Ask::Permission { .. }, "n") => Some(Decision::Permit { policy: Policy::Never }),
-            (Ask::Approval(_) | Ask::Permission { .. } | Ask::Extension { .. }, "d") => {
-                Some(Decision::Deny { reason: None })
+        match prompt::typed(&request.ask, line.trim()) {
+            Some(decision) => {
+                self.asked.remove(&id);
+                self.decide(id, decision).await?;
             }
-            (Ask::Extension { .. }, by) => by.parse().ok().map(|by| Decision::Extend { by }),
-            (Ask::Question { .. }, text) if !text.is_empty() => {
-                Some(Decision::Answer { text: text.into() })
-            }
-            _ => None,
-        };
-        if let Some(decision) = decision {
-            self.asked.remove(&id);
-            self.decide(id, decision).await?;
+            None => tell!("That is no answer to it."),
         }
         self.prompt();
         Ok(())
@@ -371,7 +357,7 @@ impl<'a> Driver<'a> {
     async fn idle(&mut self) -> Result<Option<Exit>, Failure> {
         let port: &dyn Port = &self.port;
         // In this order: what a process waits for is then in the list of what is pending.
-        let waiting = port.call(process::List {}).await?.processes;
+        let waiting = agent_libos::processes(port, true).await?;
         let pending = port.call(human::List { all: None }).await?.requests;
         let waiting: Vec<&ProcessInfo> =
             waiting.iter().filter(|process| !process.state.is_terminal()).collect();
@@ -397,18 +383,20 @@ impl<'a> Driver<'a> {
             let exit = Exit::Waiting as u8;
             show::json(&DoneLine { done: false, pid: Some(pid), status: "waiting", exit });
         } else if pending.is_empty() {
-            for process in &waiting {
-                let wait = process.wait.as_ref().map(crate::process::waits_for);
-                tell!("{} waits for {}", process.pid, wait.unwrap_or_default());
+            for ProcessInfo { pid, wait, .. } in waiting {
+                match wait.as_ref().map(crate::process::waits_for) {
+                    Some(wait) => tell!("{pid} waits for {wait}"),
+                    None => tell!("{pid} is held: `libos signal {pid} resume` lets it go on"),
+                }
             }
             tell!("Nothing here can happen by itself. It stays resumable: `libos resume`.");
         } else {
             let ids: Vec<String> = pending.iter().map(|request| request.id.to_string()).collect();
+            let ways: Vec<String> = pending.iter().map(|it| format!("`{}`", ways(it))).collect();
             tell!(
-                "Waiting for you: {}. See `libos inbox`, answer with `libos approve {}`, then \
-                 `libos resume`.",
+                "Waiting for you: {}. See `libos inbox`, answer with {}, then `libos resume`.",
                 ids.join(", "),
-                ids[0]
+                ways.join(", ")
             );
         }
         Ok(Some(Exit::Waiting))
@@ -438,28 +426,4 @@ impl<'a> Driver<'a> {
         }
         exit
     }
-}
-
-/// The next line a person types; never, when nobody was asked.
-async fn next_line(typed: &mut Option<mpsc::UnboundedReceiver<String>>) -> String {
-    match typed {
-        Some(receiver) => match receiver.recv().await {
-            Some(line) => line,
-            None => std::future::pending().await,
-        },
-        None => std::future::pending().await,
-    }
-}
-
-/// Reads lines on a thread of its own: a terminal cannot be read without one.
-fn read_lines() -> mpsc::UnboundedReceiver<String> {
-    let (sender, receiver) = mpsc::unbounded_channel();
-    std::thread::spawn(move || {
-        for line in io::stdin().lock().lines().map_while(Result::ok) {
-            if sender.send(line).is_err() {
-                return;
-            }
-        }
-    });
-    receiver
 }

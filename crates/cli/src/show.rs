@@ -2,7 +2,13 @@
 
 use std::io::Write as _;
 
-use agent_libos::abi::{CapabilityInfo, process::ProcessState};
+use agent_libos::{
+    abi::{
+        CapabilityInfo, Outcome, Syscall,
+        process::{BudgetKind, ProcessInfo, ProcessState},
+    },
+    audit::arguments,
+};
 use serde_json::Value;
 
 /// Prints to standard output; a reader that has gone away ends the command quietly, as it would
@@ -26,7 +32,8 @@ pub(crate) fn plain(text: &str) -> String {
     shown
 }
 
-fn raw(text: &str) {
+/// Prints text as it is: that of this program itself.
+pub(crate) fn raw(text: &str) {
     if let Err(error) = std::io::stdout().lock().write_all(text.as_bytes()) {
         let code = if error.kind() == std::io::ErrorKind::BrokenPipe { 0 } else { 1 };
         std::process::exit(code);
@@ -159,4 +166,58 @@ pub(crate) fn clock(at_ms: u64) -> String {
     let of_day = at_ms % 86_400_000;
     let (h, m, s) = (of_day / 3_600_000, of_day / 60_000 % 60, of_day / 1000 % 60);
     format!("{h:02}:{m:02}:{s:02}.{:03}", of_day % 1000)
+}
+
+/// A step that is over: its outcome in a word, the call, and what went wrong.
+pub(crate) fn step(call: &Syscall, outcome: &Outcome) -> String {
+    let args = brief(&arguments(call), 70);
+    let error = outcome.as_ref().err().map(|error| cut(&format!(": {error}"), 300));
+    let (word, name) = (outcome_word(outcome), call.info().name);
+    format!("{word:<7} {name} {args}{}", error.unwrap_or_default())
+}
+
+/// An outcome in a word.
+pub(crate) fn outcome_word(outcome: &Outcome) -> &'static str {
+    match outcome.as_ref().map_err(agent_libos::abi::Error::code) {
+        Ok(_) => "ok",
+        Err("denied") => "denied",
+        Err("unknown_outcome") => "unknown",
+        Err(_) => "error",
+    }
+}
+
+/// Every kind of budget.
+const BUDGETS: [BudgetKind; 7] = [
+    BudgetKind::Syscalls,
+    BudgetKind::ToolCalls,
+    BudgetKind::Wall,
+    BudgetKind::Children,
+    BudgetKind::Bytes,
+    BudgetKind::Tokens,
+    BudgetKind::Cost,
+];
+
+/// What a process has used of each of its own limits: the kind, what was used, the limit.
+pub(crate) fn spent(process: &ProcessInfo, now_ms: u64) -> Vec<(BudgetKind, u64, u64)> {
+    let until = process.ending.as_ref().map_or(now_ms, |ending| ending.at_ms);
+    let used = |kind| match kind {
+        BudgetKind::Wall => until.saturating_sub(process.started_at_ms),
+        kind => process.usage.of(kind),
+    };
+    let limits = BUDGETS.into_iter().filter_map(|kind| Some((kind, process.budget.limit(kind)?)));
+    limits.map(|(kind, limit)| (kind, used(kind), limit)).collect()
+}
+
+/// The same in words.
+pub(crate) fn spent_words(process: &ProcessInfo, now_ms: u64) -> Vec<String> {
+    let words = |(kind, used, limit): (BudgetKind, u64, u64)| match kind {
+        BudgetKind::Wall => format!("{} of {} s", used / 1_000, limit / 1_000),
+        kind => format!("{used} of {limit} {}", kind.unit()),
+    };
+    spent(process, now_ms).into_iter().map(words).collect()
+}
+
+/// Now, in milliseconds since the epoch.
+pub(crate) fn now_ms() -> u64 {
+    agent_libos::Clock::now_ms(&agent_libos::SystemClock)
 }

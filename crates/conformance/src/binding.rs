@@ -68,21 +68,20 @@ impl Bind for Box<dyn Authority> {
     }
 }
 
-/// The same provider, reached through `binding`; its effects run on `tokio`.
-pub(crate) fn bind_provider(
-    part: Arc<dyn Provider>,
-    binding: Binding,
-    tokio: Handle,
-) -> Arc<dyn Provider> {
-    let spawn = move |task: BoxFuture<'static, ()>| drop(tokio.spawn(task));
-    match binding {
-        Binding::Direct => part,
-        Binding::Queued => {
-            Arc::new(queued::provider(part, Arc::new(spawn)).expect("the host has threads"))
-        }
-        Binding::Wire => {
-            let near = far(move |far| wire::serve_provider(far, &part, spawn));
-            Arc::new(wire::provider(near).expect("the far end says what it is"))
+impl Binding {
+    /// The same provider, reached through this binding; its effects run on `tokio`.
+    #[must_use]
+    pub fn provider(self, part: Arc<dyn Provider>, tokio: Handle) -> Arc<dyn Provider> {
+        let spawn = move |task: BoxFuture<'static, ()>| drop(tokio.spawn(task));
+        match self {
+            Self::Direct => part,
+            Self::Queued => {
+                Arc::new(queued::provider(part, Arc::new(spawn)).expect("the host has threads"))
+            }
+            Self::Wire => {
+                let near = far(move |far| wire::serve_provider(far, &part, spawn));
+                Arc::new(wire::provider(near).expect("the far end says what it is"))
+            }
         }
     }
 }

@@ -15,9 +15,7 @@ use libos_port::{BoxFuture, EffectOutcome, Order, Port, Provider, Reconciled};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use crate::{
-    Binding, Factory, Seen, Subject, binding::bind_provider, case::law, kernel::is_reply_to,
-};
+use crate::{Binding, Factory, Seen, Subject, case::law, kernel::is_reply_to};
 
 /// One provider, with a folder of the host as its workspace.
 pub struct Effects {
@@ -192,7 +190,7 @@ impl Subject for Effects {
         let inside = tokio.enter();
         let part = Rc::clone(make)();
         drop(inside);
-        let provider = bind_provider(part, binding, tokio.handle().clone());
+        let provider = binding.provider(part, tokio.handle().clone());
         Self {
             provider,
             folder: tempfile::tempdir().expect("the host has a temporary folder"),

@@ -7,7 +7,7 @@
 //!
 //! It knows the ABI and the port, and no engine.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use libos_abi::{
     Binding, Bound, CapId, Condition, Conditions, Demand, Effect, Event, Fault, Few, GrantSpec,
@@ -130,6 +130,7 @@ pub struct History {
     /// Every process that lives, with its ancestors, nearest first.
     family: Vec<(Pid, Vec<Pid>)>,
     pid: u64,
+    calls: Arc<[Syscall]>,
     allowed: Vec<(OpId, Vec<Charge>)>,
     asked: Vec<Asked>,
     open: Vec<OpId>,
@@ -194,6 +195,7 @@ impl History {
             op: 0,
             family: vec![(Pid(1), Vec::new())],
             pid: 1,
+            calls: calls().into(),
             allowed: Vec::new(),
             asked: Vec::new(),
             open: Vec::new(),
@@ -474,7 +476,7 @@ impl History {
             return Step::Decide { subject, ancestors: ancestors.clone(), call, op };
         }
         self.op += 1;
-        let call = self.random.pick(&calls()).clone();
+        let call = self.random.pick(&self.calls).clone();
         Step::Decide { subject, ancestors, call, op: OpId(self.op) }
     }
 

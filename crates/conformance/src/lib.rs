@@ -42,7 +42,7 @@ pub mod text;
 pub mod toys;
 mod world;
 
-pub use binding::Binding;
+pub use binding::{Bind, Binding};
 pub use case::{
     Case, Contract, Factory, Failure, Gap, Listed, Outcome, Report, Row, Seen, Subject,
 };
@@ -67,11 +67,16 @@ pub use world::World;
 /// the cases it is known to fail. A case named there that passes fails the test: the gap is closed.
 #[macro_export]
 macro_rules! suite {
-    ($suite:ident as $name:ident, $make:expr $(, gaps: { $($gap:ident : $why:literal),* $(,)? })? $(,)?) => {
-        $crate::suite! { @ $suite $name [$make] [$($($gap : $why,)*)?] }
+    ($suite:ident as $name:ident, $($rest:tt)+) => {
+        mod $name {
+            #[allow(unused_imports, reason = "what makes the part may be in scope there")]
+            use super::*;
+
+            $crate::suite! { $suite, $($rest)+ }
+        }
     };
     ($suite:ident, $make:expr $(, gaps: { $($gap:ident : $why:literal),* $(,)? })? $(,)?) => {
-        $crate::suite! { @ $suite $suite [$make] [$($($gap : $why,)*)?] }
+        $crate::suite! { @ $suite [$make] [$($($gap : $why,)*)?] }
     };
     (@ capability $($rest:tt)*) => { $crate::capability_cases! { bound_tests [$($rest)*] } };
     (@ scheduler $($rest:tt)*) => { $crate::scheduler_cases! { bound_tests [$($rest)*] } };
@@ -90,10 +95,10 @@ macro_rules! suite {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! bound_tests {
-    ([$name:ident [$make:expr] [$($gap:ident : $why:literal,)*]]
+    ([[$make:expr] [$($gap:ident : $why:literal,)*]]
      $suite:ident $(case $case:ident holds $holds:literal shows $shows:literal;)*) => {
         $crate::tests! {
-            $name $suite [$make] [$($gap : $why,)*] [direct Direct $(, $case)*]
+            $suite [$make] [$($gap : $why,)*] [direct Direct $(, $case)*]
             [queued Queued $(, $case)*] [wire Wire $(, $case)*]
         }
     };
@@ -103,9 +108,9 @@ macro_rules! bound_tests {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! direct_tests {
-    ([$name:ident [$make:expr] [$($gap:ident : $why:literal,)*]]
+    ([[$make:expr] [$($gap:ident : $why:literal,)*]]
      $suite:ident $(case $case:ident holds $holds:literal shows $shows:literal;)*) => {
-        $crate::tests! { $name $suite [$make] [$($gap : $why,)*] [direct Direct $(, $case)*] }
+        $crate::tests! { $suite [$make] [$($gap : $why,)*] [direct Direct $(, $case)*] }
     };
 }
 
@@ -113,9 +118,9 @@ macro_rules! direct_tests {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! tests {
-    ($name:ident $suite:ident [$make:expr] [$($gap:ident : $why:literal,)*]
+    ($suite:ident [$make:expr] [$($gap:ident : $why:literal,)*]
      $([$module:ident $binding:ident $(, $case:ident)*])*) => {
-        mod $name {
+        mod $suite {
             #[allow(unused_imports, reason = "what makes the part may be in scope there")]
             use super::*;
 

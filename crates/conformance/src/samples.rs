@@ -102,6 +102,7 @@ const ARGS: &[(&str, &str)] = &[
     ("fs.stat", r#"{"path":"workspace/a"}"#),
     ("shell.run", r#"{"argv":["echo"]}"#),
     ("clock.sleep", r#"{"ms":1}"#),
+    ("audit.compact", r#"{"before_ms":1}"#),
     ("event.subscribe", r#"{"kinds":["object_changed"],"object":"obj-1.7"}"#),
     ("event.unsubscribe", r#"{"kinds":[]}"#),
     ("event.publish", r#"{"of":"p1","what":{"child_made":{"pid":"p2"}}}"#),

@@ -8,8 +8,8 @@
 use std::rc::Rc;
 
 use libos_abi::{
-    Binding, CapId, Digest, Effect, Event, GrantSpec, Json, Millis, Need, OpId, Origin, Pattern,
-    Pid, RequestId, Resource, Right, Rights, Scope, Syscall, Text, capability,
+    CapId, Digest, Event, Json, Millis, Need, OpId, Pid, RequestId, Right, Scope, Syscall, Text,
+    capability,
     event::HumanEvent,
     human::{self, Ask, Asker, Decision, Policy, Request, RequestState},
     process::{self, BudgetKind, Wait, WaitOn},

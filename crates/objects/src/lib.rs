@@ -19,9 +19,9 @@
 //!
 //! - What is inside a copied space points into the copy: parents, and links among its own objects.
 //!   Links to other spaces and names stay with the original, and views are nobody else's.
-//! - A merge takes what the child has changed since it was copied. An object is changed when its
-//!   payload, or whether it has one, is another; a removal is a change. Links are no versions: those
-//!   the child made are added, those it took apart are removed.
+//! - A merge takes what the child has changed since it was copied: a new version, a payload given
+//!   up and a removal are changes. Links are no versions: those the child made are added, those it
+//!   took apart are removed.
 //! - An object that comes into another space keeps its name, its links and its age.
 //! - `link` and `unlink` tell of that one link: listing others takes the right to read.
 //! - A search in the space of another process gives what the caller may read of it.

@@ -161,7 +161,8 @@ pub trait Component: Send {
     /// never fails: what could be refused was refused before the event was made.
     fn apply(&mut self, event: &Event);
 
-    /// Marks the state to come back to. O(1): state is kept in persistent maps.
+    /// Marks the state to come back to. O(1): state is kept in persistent maps, or notes what
+    /// takes its changes back.
     fn begin(&mut self);
 
     /// Comes back to the state of the last [`begin`](Self::begin).

@@ -7,12 +7,14 @@
 
 mod component;
 mod provider;
+mod undo;
 mod user;
 
 pub use component::{
     Authority, Caller, Component, Context, Decision, Fold, Manifest, Query, Stop, Versioned,
 };
 pub use provider::{EffectOutcome, Order, Provider, Reconciled};
+pub use undo::{Reversible, Undo, UndoLog};
 pub use user::{Planner, Port, QuantumEnd, Turn};
 
 use std::{future::Future, pin::Pin};

@@ -16,11 +16,11 @@ use libos_abi::{
     process::{Admission, Admit, Budget, BudgetKind, Extend, FailureKind, Settle, Usage},
 };
 use libos_port::{Context, Stop};
+use serde::Serialize;
 
 use crate::{
     Scheduler,
-    core::{Process, Table},
-    life::Life,
+    core::{Life, Process, Table},
 };
 
 /// What calls are counted by.
@@ -33,7 +33,7 @@ const COUNTED: [BudgetKind; 5] = [
 ];
 
 /// What there is to check when a process makes a call.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Bounds {
     /// It, or one above it, has a limit by which calls are counted.
     counted: bool,
@@ -65,10 +65,10 @@ fn age_ms(process: &Process, now_ms: u64) -> u64 {
 pub(crate) fn allows(table: &Table, pid: Pid, charge: Usage) -> Result<(), Fault> {
     for (of, process) in table.chain(pid) {
         for kind in COUNTED.into_iter().chain([BudgetKind::Children]) {
-            let (used, more) = (process.usage.of(kind), charge.of(kind));
-            if let Some(limit) = process.fixed.budget.limit(kind)
-                && more > 0
-                && used.saturating_add(more) > limit
+            let more = charge.of(kind);
+            if more > 0
+                && let Some(limit) = process.limit(kind)
+                && process.usage().of(kind).saturating_add(more) > limit
             {
                 return Err(over(of, kind, limit));
             }
@@ -80,7 +80,7 @@ pub(crate) fn allows(table: &Table, pid: Pid, charge: Usage) -> Result<(), Fault
 /// Refuses a call of a process that, or one above it, has been there for too long.
 fn in_time(table: &Table, pid: Pid, now_ms: u64) -> Result<(), Fault> {
     for (of, process) in table.chain(pid) {
-        if let Some(limit) = process.fixed.budget.limit(BudgetKind::Wall)
+        if let Some(limit) = process.limit(BudgetKind::Wall)
             && age_ms(process, now_ms) > limit
         {
             return Err(over(of, BudgetKind::Wall, limit));
@@ -101,10 +101,10 @@ pub(crate) fn within(
         let used = match kind {
             BudgetKind::Wall => age_ms(parent, now_ms),
             // The child itself is one of them.
-            BudgetKind::Children => parent.usage.children.saturating_add(1),
-            kind => parent.usage.of(kind),
+            BudgetKind::Children => parent.usage().children.saturating_add(1),
+            kind => parent.usage().of(kind),
         };
-        if let (Some(given), Some(limit)) = (budget.limit(kind), parent.fixed.budget.limit(kind))
+        if let (Some(given), Some(limit)) = (budget.limit(kind), parent.limit(kind))
             && given > limit.saturating_sub(used)
         {
             return Err(over(pid, kind, limit));
@@ -122,7 +122,7 @@ impl Scheduler {
         let Admit { pid, run, charge } = *call;
         let process = self.state.live(pid).ok_or(Fault::NoProcess)?;
         let is_new = run != 0;
-        if is_new && (process.run != run || !matches!(process.life, Life::Running)) {
+        if is_new && (process.turn.run != run || !matches!(process.turn.life, Life::Running)) {
             return Err(Fault::StaleRun.into());
         }
         let fixed = &process.fixed;
@@ -134,13 +134,13 @@ impl Scheduler {
             allows(&self.state, pid, charge)?;
         }
         let admission = Admission {
-            root: fixed.root,
+            root: process.standing.root,
             ancestors: Arc::clone(&fixed.ancestors),
-            image: Arc::clone(&fixed.image),
-            cwd: process.cwd.clone(),
-            workspace: fixed.workspace.clone(),
-            quantum: process.quantum,
-            tool_groups: Arc::clone(&process.tool_groups),
+            image: Arc::clone(&process.made_of.image),
+            cwd: fixed.cwd.clone(),
+            workspace: process.made_of.workspace.clone(),
+            quantum: process.turn.quantum,
+            tool_groups: Arc::clone(&fixed.tool_groups),
             interrupted: process.interrupts > 0,
         };
         if is_counted {
@@ -160,7 +160,7 @@ impl Scheduler {
 
     pub(crate) fn extend_limit(&mut self, cx: &mut dyn Context, call: &Extend) -> Result<(), Stop> {
         let Extend { pid, kind, by } = *call;
-        let limit = self.state.get(pid).and_then(|process| process.fixed.budget.limit(kind));
+        let limit = self.state.get(pid).and_then(|process| process.limit(kind));
         if limit.is_none() {
             let detail = format!("{pid} has no limit of {}", kind.unit());
             return Err(FailureKind::NotFound.because(detail).into());

@@ -18,8 +18,7 @@ use libos_port::{Context, Stop};
 use crate::{
     LIMITS, Scheduler, at_most,
     budget::{allows, within},
-    core::Process,
-    life::Life,
+    core::Life,
 };
 
 /// A child about to be made.
@@ -93,9 +92,9 @@ fn is_weight(schedule: Option<&Schedule>) -> Result<(), Fault> {
     }
 }
 
-/// Refuses one more of what there may be `limit` of.
-fn room(what: &str, used: usize, limit: u32) -> Result<(), Fault> {
-    match used < limit as usize {
+/// Refuses more than there may be.
+fn no_more_than(limit: u32, count: usize, what: &str) -> Result<(), Fault> {
+    match count <= limit as usize {
         true => Ok(()),
         false => Err(Fault::Limit { what: what.into(), limit: limit.into() }),
     }
@@ -141,9 +140,9 @@ impl Scheduler {
     /// for.
     fn room_for_child(&self, parent: Pid) -> Result<(), Fault> {
         let process = self.state.live(parent).ok_or(Fault::NoProcess)?;
-        let live = process.children_live as usize;
-        room("live children of a process", live, LIMITS.children_live_max)?;
-        room("levels of processes", process.fixed.level(), LIMITS.depth_max)?;
+        let live = process.children_live() as usize + 1;
+        no_more_than(LIMITS.children_live_max, live, "live children of a process")?;
+        no_more_than(LIMITS.depth_max, process.level() + 1, "levels of processes")?;
         allows(&self.state, parent, Usage { children: 1, ..Usage::default() })
     }
 
@@ -165,7 +164,7 @@ impl Scheduler {
             image: child.image,
             goal: child.goal,
             planner: child.planner,
-            workspace: process.fixed.workspace.as_deref().map(str::to_owned),
+            workspace: process.made_of.workspace.as_deref().map(str::to_owned),
             cwd: child.cwd,
             budget: child.budget,
             schedule: child.schedule.unwrap_or_default(),
@@ -247,7 +246,7 @@ impl Scheduler {
         match (call.mode, &call.roots) {
             (ForkMode::Worker, roots) => {
                 let named = roots.as_ref().map_or(0, Vec::len);
-                room("roots of a fork", named, LIMITS.fork_roots_max + 1)?;
+                no_more_than(LIMITS.fork_roots_max, named, "roots of a fork")?;
                 grants.extend(workers(cx, parent, roots.as_ref())?);
             }
             (ForkMode::Copy | ForkMode::Speculative, None) => {}
@@ -257,14 +256,14 @@ impl Scheduler {
                 );
             }
         }
-        let Process { fixed, .. } = self.state.live(parent).ok_or(Fault::NoProcess)?;
+        let process = self.state.live(parent).ok_or(Fault::NoProcess)?;
         let planner = call.planner.clone().unwrap_or_else(|| PlannerSpec {
-            kind: fixed.planner.as_ref().into(),
-            program: fixed.program.clone().unwrap_or_default(),
+            kind: process.made_of.planner.as_ref().into(),
+            program: process.program.text(),
         });
         let child = Child {
             goal: call.goal.clone(),
-            image: fixed.image.as_ref().into(),
+            image: process.made_of.image.as_ref().into(),
             planner,
             cwd: call.cwd.path(),
             budget: call.budget.clone().unwrap_or_default(),
@@ -284,15 +283,15 @@ impl Scheduler {
         let owner = call.owner;
         let planner = program(call)?;
         let process = self.state.live(parent).ok_or(Fault::NoProcess)?;
-        let below = self.state.root_tasks(process.fixed.root).count();
-        room("live background tasks below one root", below, LIMITS.tasks_of_root_max)?;
-        let owned = self.state.tasks(owner, false).count();
-        room("live background tasks of one object", owned, LIMITS.tasks_of_object_max)?;
+        let below = self.state.root_tasks(process.standing.root).count() + 1;
+        no_more_than(LIMITS.tasks_of_root_max, below, "live background tasks below one root")?;
+        let owned = self.state.tasks(owner, false).count() + 1;
+        no_more_than(LIMITS.tasks_of_object_max, owned, "live background tasks of one object")?;
         let child = Child {
             goal: Text::from(format!("run {}", call.tool)),
-            image: process.fixed.image.as_ref().into(),
+            image: process.made_of.image.as_ref().into(),
             planner,
-            cwd: process.cwd.clone(),
+            cwd: process.fixed.cwd.clone(),
             budget: call.budget.clone().unwrap_or_default(),
             schedule: None,
             manifest: None,
@@ -317,10 +316,11 @@ impl Scheduler {
     ) -> Result<StateReply, Stop> {
         let pid = self.own_or_named(cx, call.pid)?;
         let process = self.state.live(pid).ok_or(Fault::NoProcess)?;
-        if matches!(process.life, Life::Paused { .. }) {
+        // What a signal holds does nothing by itself.
+        if matches!(process.turn.life, Life::Paused { .. }) && cx.caller().pid().is_some() {
             return Err(Fault::StaleRun.into());
         }
-        let goal = call.goal.clone().unwrap_or_else(|| process.fixed.goal.clone());
+        let goal = call.goal.clone().unwrap_or_else(|| process.fixed.goal.text());
         let image = image_named(cx, &call.image)?;
         let keep = call.keep.clone().unwrap_or_default();
         let memory = call.keep_objects.unwrap_or(true);
@@ -330,6 +330,9 @@ impl Scheduler {
             }
             other => other,
         })?;
+        if !memory {
+            cx.ask(object::DropSpace { space: pid })?;
+        }
         let planner = planner_of(call.planner.as_ref(), image);
         let event = ProcessEvent::Execed { pid, image: call.image.clone(), goal, planner };
         self.change(cx, pid, event);
@@ -338,6 +341,6 @@ impl Scheduler {
 
     fn image_of(&self, pid: Pid) -> Result<String, Fault> {
         let process = self.state.live(pid).ok_or(Fault::NoProcess)?;
-        Ok(process.fixed.image.as_ref().into())
+        Ok(process.made_of.image.as_ref().into())
     }
 }

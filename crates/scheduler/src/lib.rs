@@ -22,16 +22,15 @@ mod budget;
 mod clock;
 mod core;
 mod creation;
-mod life;
 mod limits;
 mod message;
 mod policy;
 mod process;
 
 use libos_abi::{DenyReason, Digest, Event, Fault, Pid, Reply, Syscall, event::ProcessEvent};
-use libos_port::{Component, Context, Manifest, Stop, Versioned};
+use libos_port::{Component, Context, Manifest, Reversible, Stop};
 
-use crate::{core::Table, life::Life};
+use crate::core::{Life, Standing, Table};
 pub use crate::{
     limits::{LIMITS, Limits},
     policy::{EarliestDeadline, Facts, Policy, RoundRobin, WeightedFair},
@@ -39,7 +38,7 @@ pub use crate::{
 
 /// The component behind `process`, `message` and `clock`.
 pub struct Scheduler {
-    state: Versioned<Table>,
+    state: Reversible<Table>,
     queue: Box<dyn Policy>,
     /// Processes whose hints were taken out of the queue since [`Component::begin`].
     taken: Vec<Pid>,
@@ -63,13 +62,13 @@ impl Scheduler {
     /// An empty process table, scheduled by `policy`.
     #[must_use]
     pub fn new(policy: Box<dyn Policy>) -> Self {
-        Self { state: Versioned::default(), queue: policy, taken: Vec::new(), rebuilt: false }
+        Self { state: Reversible::default(), queue: policy, taken: Vec::new(), rebuilt: false }
     }
 
     /// Applies an event about `pid` and keeps the queue's promise: a runnable process has a hint.
     fn change(&mut self, cx: &mut dyn Context, pid: Pid, event: ProcessEvent) {
         self.state.change(cx, event);
-        match self.state.get(pid).map(|process| &process.life) {
+        match self.state.get(pid).map(|process| &process.turn.life) {
             Some(Life::Runnable) => self.hint(pid),
             Some(Life::Ended(_)) => {
                 self.queue.remove(pid);
@@ -81,24 +80,24 @@ impl Scheduler {
 
     fn hint(&mut self, pid: Pid) {
         if let Some(process) = self.state.get(pid)
-            && matches!(process.life, Life::Runnable)
+            && matches!(process.turn.life, Life::Runnable)
         {
-            let fixed = &process.fixed;
+            let Standing { root, weight, task_weight, .. } = process.standing;
             let facts = Facts {
-                root: fixed.root,
-                weight: fixed.weight,
-                task_weight: self.state.get(fixed.root).map_or(1, |root| root.fixed.weight),
-                deadline_ms: fixed.deadline_ms,
-                runs: process.run,
-                quanta: process.quantum,
-                used: process.usage,
+                root,
+                weight,
+                task_weight,
+                deadline_ms: process.standing.deadline_ms(),
+                runs: process.turn.run,
+                quanta: process.turn.quantum,
+                used: process.usage(),
             };
             self.queue.push(pid, facts);
         }
     }
 
     fn is_runnable(&self, pid: Pid) -> bool {
-        self.state.get(pid).is_some_and(|process| matches!(process.life, Life::Runnable))
+        self.state.get(pid).is_some_and(|process| matches!(process.turn.life, Life::Runnable))
     }
 
     /// The next process that really is runnable. Takes its hint.
@@ -117,7 +116,7 @@ impl Scheduler {
         self.rebuilt = true;
         self.queue.clear();
         let pids: Vec<Pid> = (self.state.all())
-            .filter(|(_, process)| matches!(process.life, Life::Runnable))
+            .filter(|(_, process)| matches!(process.turn.life, Life::Runnable))
             .map(|(pid, _)| pid)
             .collect();
         for pid in pids {

@@ -31,6 +31,8 @@ pub struct Limits {
     pub mailbox_interrupts_max: u32,
     /// Messages a process has taken of which it can still answer to any sender: the last ones.
     pub received_messages_max: u32,
+    /// Processes listed at a time: so many fit a reply, however long their goals.
+    pub list_max: u32,
     /// Messages one `message.receive` or `message.peek` gives, whatever it asks for: a reply is
     /// one frame.
     pub receive_messages_max: u32,
@@ -69,6 +71,7 @@ pub const LIMITS: Limits = Limits {
     mailbox_messages_max: 1_024,
     mailbox_interrupts_max: 16,
     received_messages_max: 64,
+    list_max: 256,
     receive_messages_max: 100,
     receive_messages_default: 100,
     subject_bytes_max: 512,

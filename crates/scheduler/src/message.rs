@@ -41,6 +41,11 @@ fn fits(call: &Send, kind: MessageKind) -> Result<(), Fault> {
     }
 }
 
+/// Whether something is what was asked for, if anything was.
+fn is_as<T: PartialEq>(asked: &Option<T>, found: &Option<T>) -> bool {
+    asked.is_none() || asked == found
+}
+
 fn limit_of(limit: Option<u32>) -> usize {
     limit.unwrap_or(LIMITS.receive_messages_default).min(LIMITS.receive_messages_max) as usize
 }
@@ -62,9 +67,9 @@ impl Scheduler {
     /// Interrupts a process on behalf of the caller. One that has all the interrupts it can have is
     /// interrupted already.
     pub(crate) fn interrupt_with(&mut self, cx: &mut dyn Context, to: Pid, text: String) {
-        let has_room = (self.state.live(to))
+        let can_take = (self.state.live(to))
             .is_some_and(|receiver| receiver.interrupts < LIMITS.mailbox_interrupts_max);
-        if has_room {
+        if can_take {
             let message = Message {
                 id: self.state.next_message(),
                 from: cx.caller().pid(),
@@ -115,8 +120,9 @@ impl<'a> Server<dyn Context + 'a, Stop> for Scheduler {
         let kind = call.kind.unwrap_or_default();
         fits(call, kind)?;
         self.has_room(to, kind)?;
-        if let Some(id) = call.reply_to
-            && !from.is_some_and(|from| self.state.had_from(from, id, to))
+        // The host has no mailbox, and says itself what it answers.
+        if let (Some(id), Some(from)) = (call.reply_to, from)
+            && !self.state.had_from(from, id, to)
         {
             let detail = format!("{id} is not among the last messages that came from {to}");
             return Err(FailureKind::NotReceived.because(detail).into());
@@ -142,15 +148,12 @@ impl<'a> Server<dyn Context + 'a, Stop> for Scheduler {
         if call.limit == Some(0) {
             return Err(Fault::bad("a limit of 0 messages waits for ever").into());
         }
-        fn fits<T: PartialEq>(wanted: &Option<T>, found: &Option<T>) -> bool {
-            wanted.is_none() || wanted == found
-        }
         let wanted = |message: &Message| {
-            fits(&call.from, &message.from)
-                && fits(&call.subject, &message.subject)
-                && fits(&call.channel, &message.channel)
-                && fits(&call.correlation, &message.correlation)
-                && fits(&call.reply_to, &message.reply_to)
+            is_as(&call.from, &message.from)
+                && is_as(&call.subject, &message.subject)
+                && is_as(&call.channel, &message.channel)
+                && is_as(&call.correlation, &message.correlation)
+                && is_as(&call.reply_to, &message.reply_to)
         };
         let messages: Vec<Message> = (self.state.mail(pid, MessageKind::Letter))
             .filter(|message| wanted(message))
@@ -173,9 +176,7 @@ impl<'a> Server<dyn Context + 'a, Stop> for Scheduler {
     fn peek(&mut self, cx: &mut (dyn Context + 'a), call: &Peek) -> Result<Messages, Stop> {
         let pid = self.own(cx)?;
         let wanted = |message: &Message| {
-            call.from.is_none_or(|from| message.from == Some(from))
-                && (call.channel.as_ref())
-                    .is_none_or(|channel| message.channel.as_ref() == Some(channel))
+            is_as(&call.from, &message.from) && is_as(&call.channel, &message.channel)
         };
         let messages = (self.state.mail(pid, MessageKind::Letter))
             .filter(|message| wanted(message))

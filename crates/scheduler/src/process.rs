@@ -14,7 +14,12 @@ use libos_abi::{
 };
 use libos_port::{Context, Stop};
 
-use crate::{LIMITS, Scheduler, at_most, core::Process, creation::issue, deadline, life::Life};
+use crate::{
+    LIMITS, Scheduler, at_most,
+    core::{Life, Process},
+    creation::issue,
+    deadline,
+};
 
 impl Scheduler {
     /// The process named, if it is the caller's child (of the host: any). To a process one that
@@ -27,14 +32,14 @@ impl Scheduler {
         };
         self.own(cx)?;
         process
-            .filter(|process| process.fixed.parent == Some(caller))
+            .filter(|process| process.parent() == Some(caller))
             .ok_or_else(|| FailureKind::NotAChild.because(format!("{pid} is no child of {caller}")))
     }
 
     /// The caller, if the process named is its child and has ended.
     fn parent_of_ended(&self, cx: &dyn Context, pid: Pid) -> Result<Pid, Error> {
         let caller = self.own(cx)?;
-        if !self.child(cx, pid)?.life.has_ended() {
+        if !self.child(cx, pid)?.turn.life.has_ended() {
             let detail = format!("{pid} has not ended; process.wait waits for it");
             return Err(FailureKind::StillRunning.because(detail));
         }
@@ -50,11 +55,11 @@ impl Scheduler {
     fn shown(&self, cx: &dyn Context, pids: impl Iterator<Item = Pid>) -> Processes {
         let host = cx.caller().pid().is_none();
         let info = |pid| Some(self.state.info(pid, self.state.get(pid)?, host));
-        Processes { processes: pids.filter_map(info).collect() }
+        Processes { processes: pids.filter_map(info).collect(), more_after: None }
     }
 
     fn end(&mut self, cx: &mut dyn Context, pid: Pid, ending: Ending) {
-        let parent = self.state.get(pid).and_then(|process| process.fixed.parent);
+        let parent = self.state.get(pid).and_then(Process::parent);
         self.change(cx, pid, ProcessEvent::Ended { pid, parent, ending });
     }
 
@@ -92,7 +97,7 @@ impl Scheduler {
 
     /// Lets the parent of a process that has ended read what it left.
     fn hand_over(&self, cx: &mut dyn Context, pid: Pid, result: ObjectId) -> Result<(), Error> {
-        let parent = self.state.get(pid).and_then(|process| process.fixed.parent);
+        let parent = self.state.get(pid).and_then(Process::parent);
         if let Some(parent) = parent.filter(|parent| self.state.live(*parent).is_some()) {
             let rights = [Right::Read, Right::Link, Right::Materialize, Right::Diff];
             issue(cx, parent, &Resource::object(result), &rights, 1)?;
@@ -103,7 +108,7 @@ impl Scheduler {
     /// Whether the caller's image has a tool group.
     fn has_group(&self, cx: &mut dyn Context, pid: Pid, group: &str) -> Result<(), Error> {
         let process = self.state.live(pid).ok_or(Fault::NoProcess)?;
-        let name: String = process.fixed.image.as_ref().into();
+        let name: String = process.made_of.image.as_ref().into();
         let unknown = |name: &str| {
             FailureKind::UnknownGroup.because(format!("`{name}` has no tool group `{group}`"))
         };
@@ -133,7 +138,7 @@ impl<'a> Server<dyn Context + 'a, Stop> for Scheduler {
     fn wait(&mut self, cx: &mut (dyn Context + 'a), call: &WaitChild) -> Result<ChildEnding, Stop> {
         let pid = call.pid;
         let child = self.child(cx, pid)?;
-        if let Life::Ended(ending) = &child.life {
+        if let Life::Ended(ending) = &child.turn.life {
             return Ok(ChildEnding {
                 pid,
                 state: ending.state,
@@ -182,7 +187,7 @@ impl<'a> Server<dyn Context + 'a, Stop> for Scheduler {
         let host = cx.caller().pid().is_none();
         let reason = call.reason.as_deref();
         at_most(reason.map_or(0, |reason| reason.len() as u64), LIMITS.word_bytes_max, "reason")?;
-        let life = self.child(cx, pid)?.life.clone();
+        let life = self.child(cx, pid)?.turn.life.clone();
         if life.has_ended() {
             let detail = format!("{pid} has ended already");
             return Err(FailureKind::AlreadyEnded.because(detail).into());
@@ -206,11 +211,21 @@ impl<'a> Server<dyn Context + 'a, Stop> for Scheduler {
         self.reply(pid)
     }
 
-    fn list(&mut self, cx: &mut (dyn Context + 'a), _: &List) -> Result<Processes, Stop> {
-        Ok(match cx.caller().pid() {
-            None => self.shown(cx, self.state.all().map(|(pid, _)| pid)),
-            Some(_) => self.shown(cx, self.state.children(self.own(cx)?)),
-        })
+    fn list(&mut self, cx: &mut (dyn Context + 'a), call: &List) -> Result<Processes, Stop> {
+        let only_live = call.live.unwrap_or(false);
+        let limit = call.limit.unwrap_or(LIMITS.list_max).min(LIMITS.list_max) as usize;
+        let wanted = |pid: &Pid| {
+            call.after.is_none_or(|after| *pid > after)
+                && (!only_live || self.state.live(*pid).is_some())
+        };
+        // One more than is shown tells whether there are more.
+        let pids: Vec<Pid> = match cx.caller().pid() {
+            None => self.state.all().map(|(pid, _)| pid).filter(wanted).take(limit + 1).collect(),
+            Some(_) => self.state.children(self.own(cx)?).filter(wanted).take(limit + 1).collect(),
+        };
+        let shown = &pids[..limit.min(pids.len())];
+        let more_after = shown.last().copied().filter(|_| pids.len() > limit);
+        Ok(Processes { more_after, ..self.shown(cx, shown.iter().copied()) })
     }
 
     fn inspect(
@@ -234,7 +249,7 @@ impl<'a> Server<dyn Context + 'a, Stop> for Scheduler {
     fn cwd(&mut self, cx: &mut (dyn Context + 'a), _: &GetCwd) -> Result<Cwd, Stop> {
         let pid = self.own(cx)?;
         let process = self.state.live(pid).ok_or(Fault::NoProcess)?;
-        let path = process.cwd.clone();
+        let path = process.fixed.cwd.clone();
         Ok(Cwd { path })
     }
 
@@ -302,7 +317,8 @@ impl<'a> Server<dyn Context + 'a, Stop> for Scheduler {
     ) -> Result<ToolGroups, Stop> {
         let pid = self.own(cx)?;
         let active = |scheduler: &Self| {
-            let groups = scheduler.state.live(pid).map(|process| process.tool_groups.to_vec());
+            let groups =
+                scheduler.state.live(pid).map(|process| process.fixed.tool_groups.to_vec());
             groups.unwrap_or_default()
         };
         let groups = active(self);
@@ -333,7 +349,7 @@ impl<'a> Server<dyn Context + 'a, Stop> for Scheduler {
     fn ready(&mut self, cx: &mut (dyn Context + 'a), call: &Ready) -> Result<StateReply, Stop> {
         let pid = call.pid;
         let waits = self.state.get(pid).is_some_and(|process| {
-            matches!(process.life, Life::Waiting(_) | Life::Paused { wait: Some(_), .. })
+            matches!(process.turn.life, Life::Waiting(_) | Life::Paused { wait: Some(_), .. })
         });
         if waits {
             self.change(cx, pid, ProcessEvent::Readied { pid });
@@ -348,31 +364,29 @@ impl<'a> Server<dyn Context + 'a, Stop> for Scheduler {
         let process = self.state.get(pid).ok_or(Fault::NoProcess)?;
         let order = RunOrder {
             pid,
-            run: process.run + 1,
-            quantum: process.quantum,
+            run: process.turn.run + 1,
+            quantum: process.turn.quantum,
             planner: PlannerSpec {
-                kind: process.fixed.planner.as_ref().into(),
-                program: process.fixed.program.clone().unwrap_or_default(),
+                kind: process.made_of.planner.as_ref().into(),
+                program: process.program.text(),
             },
-            state: process.kept.clone().unwrap_or_default(),
+            state: process.turn.kept.text(),
         };
         let run = order.run;
         self.change(cx, pid, ProcessEvent::Started { pid, run });
         Ok(Some(order))
     }
 
-    fn recover(&mut self, cx: &mut (dyn Context + 'a), _: &Recover) -> Result<Processes, Stop> {
+    fn recover(&mut self, cx: &mut (dyn Context + 'a), _: &Recover) -> Result<(), Stop> {
         let running: Vec<Pid> = (self.state.all())
-            .filter(|(_, process)| matches!(process.life, Life::Running))
+            .filter(|(_, process)| matches!(process.turn.life, Life::Running))
             .map(|(pid, _)| pid)
             .collect();
         for pid in running {
             self.change(cx, pid, ProcessEvent::Readied { pid });
         }
         self.rebuild();
-        let live = self.state.all().filter(|(_, process)| !process.life.has_ended());
-        let processes = live.map(|(pid, process)| self.state.info(pid, process, true)).collect();
-        Ok(Processes { processes })
+        Ok(())
     }
 
     fn settle(&mut self, cx: &mut (dyn Context + 'a), call: &Settle) -> Result<(), Stop> {

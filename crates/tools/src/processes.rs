@@ -124,10 +124,16 @@ pub(crate) async fn wait_child(port: &dyn Port, args: AwaitChild) -> Ended {
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct ListChildren {}
+pub(crate) struct ListChildren {
+    /// Behind this one, where the last list said that there are more.
+    after: Option<Pid>,
+    /// Only those that have not ended.
+    live: Option<bool>,
+}
 
-pub(crate) async fn list_children(port: &dyn Port, _: ListChildren) -> Ended {
-    json(port.call(process::List {}).await?)
+pub(crate) async fn list_children(port: &dyn Port, args: ListChildren) -> Ended {
+    let ListChildren { after, live } = args;
+    json(port.call(process::List { after, live, limit: None }).await?)
 }
 
 #[derive(Deserialize, JsonSchema)]

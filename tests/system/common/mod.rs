@@ -29,10 +29,22 @@ impl Libos {
         Self { store: folder.join(".libos") }
     }
 
-    /// Runs `libos --store STORE --json ARGS` to its end.
-    pub(crate) fn run<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Output {
+    /// `libos --store STORE --json ARGS`.
+    pub(crate) fn command<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_libos"));
         command.arg("--store").arg(&self.store).arg("--json").args(args);
+        for (name, _) in std::env::vars_os() {
+            if name.as_encoded_bytes().starts_with(b"LIBOS_") {
+                command.env_remove(name);
+            }
+        }
+        command.env("XDG_CONFIG_HOME", self.store.join("config"));
+        command
+    }
+
+    /// Runs it to its end.
+    pub(crate) fn run<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Output {
+        let mut command = self.command(args);
         output(&mut command)
     }
 

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// How long any one run of the binary may take.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
@@ -84,7 +84,18 @@ impl Lab {
         let mut command = Command::new(env!("CARGO_BIN_EXE_libos"));
         command.current_dir(self.dir.path()).args(["--store", "store"]).args(args);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        self.isolate(&mut command);
         command
+    }
+
+    /// Keeps the settings of whoever runs the tests away from a command.
+    pub(crate) fn isolate(&self, command: &mut Command) {
+        for (name, _) in std::env::vars_os() {
+            if name.as_encoded_bytes().starts_with(b"LIBOS_") {
+                command.env_remove(name);
+            }
+        }
+        command.env("XDG_CONFIG_HOME", self.path("config"));
     }
 
     /// Runs the binary to its end.
@@ -108,6 +119,47 @@ impl Lab {
         self.json(&["resume"])
     }
 
+    /// A process that waits for messages, keeps a note, and writes what it was told.
+    pub(crate) fn waiting() -> Self {
+        let head = [allow("read write", "fs:workspace/*"), allow("read", "clock:*")].concat();
+        let kinds = json!({ "kinds": ["message_came", "child_made", "child_ended"] });
+        Self::with(
+            &head,
+            &[
+                expect("event.subscribe", kinds, "ok"),
+                save("object.create", json!({ "type": "note", "payload": "a" }), "note"),
+                save("message.receive", json!({}), "came"),
+                json!({ "tool": "write_file", "expect": "ok",
+                        "args": { "path": "said.txt", "text": "${came.messages.0.body}" } }),
+                call("message.receive", json!({})),
+            ],
+        )
+    }
+
+    /// The whole output of a command for people, which must end well.
+    pub(crate) fn told(&self, args: &[&str]) -> String {
+        self.libos(args).code(0).out
+    }
+
+    /// The one value that a command prints as JSON, which must end well.
+    pub(crate) fn value(&self, args: &[&str]) -> Value {
+        let ran = self.json(args).code(0);
+        let mut lines = ran.lines();
+        assert_eq!(lines.len(), 1, "{ran}");
+        lines.remove(0)
+    }
+
+    /// The failure of a command, its code and its message, which is said to people the same way.
+    pub(crate) fn failure(&self, args: &[&str], exit: i32) -> (String, String) {
+        let ran = self.json(args).code(exit);
+        let error = ran.lines()[0]["error"].clone();
+        let text =
+            |field: &str| error[field].as_str().unwrap_or_else(|| panic!("{ran}")).to_owned();
+        let said = self.libos(args).code(exit).err;
+        assert!(said.contains(&text("message")), "{said}\n{ran}");
+        (text("code"), text("message"))
+    }
+
     /// Starts the binary and leaves it running.
     pub(crate) fn start(&self, args: &[&str]) -> Live {
         let child = self.command(args).spawn().expect("the binary starts");
@@ -121,6 +173,7 @@ impl Lab {
         shell.current_dir(self.dir.path()).args(["-c", script, "sh"]);
         shell.arg(binary.get_program()).args(binary.get_args());
         shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        self.isolate(&mut shell);
         Live::new(shell.spawn().expect("a shell starts"))
     }
 

@@ -79,3 +79,18 @@ fn of_type(name: &str, schema: &Value) -> String {
         name => name.into(),
     }
 }
+
+/// A text broken into lines of at most `width` characters; none for an empty text.
+pub(super) fn lines(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}

@@ -165,6 +165,8 @@ record! {
     pub struct Processes {
         /// In the order of their ids.
         pub processes: Vec<ProcessInfo>,
+        /// The last of them, where there are more behind it.
+        pub more_after: Option<Pid>,
     }
 
     /// The state of a process.
@@ -590,8 +592,15 @@ service! {
     } -> StateReply
     { demand: [own]; effect: State; fails: [NotAChild AlreadyEnded HeldByHost]; }
 
-    /// Lists the caller's children (of the host: every process).
-    6 list List {} -> Processes
+    /// Lists the caller's children (of the host: every process), a part at a time.
+    6 list List {
+        /// Behind this one, to go on.
+        after: Option<Pid>,
+        /// Only those that have not ended; false if absent.
+        live: Option<bool>,
+        /// How many at most; 256 if absent and at the most.
+        limit: Option<u32>,
+    } -> Processes
     { demand: [own]; effect: State; fails: []; }
 
     /// Shows one process: the caller, or a child (of the host: any).
@@ -748,7 +757,7 @@ service! {
     { demand: [kernel]; effect: State; fails: []; }
 
     /// Puts every process that was running when the host ended back among the runnable.
-    36 recover Recover {} -> Processes
+    36 recover Recover {} -> ()
     { demand: [kernel]; effect: State; fails: []; }
 
     /// Settles what was set aside for an operation with what it used.

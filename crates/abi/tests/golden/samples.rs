@@ -122,7 +122,8 @@ pub(crate) fn calls() -> Vec<Sample> {
             -> { "state": "failed" };
         process::SendSignal { "pid": "p2", "signal": "terminate", "reason": "late" }
             -> { "state": "killed" };
-        process::List {} -> { "processes": [process] };
+        process::List { "after": "p1", "live": true, "limit": 10 }
+            -> { "processes": [process], "more_after": "p2" };
         process::Inspect { "pid": "p2" } -> process;
         process::GetCwd {} -> { "path": "workspace" };
         process::Chdir { "path": "src" } -> { "path": "workspace/src" };
@@ -148,7 +149,7 @@ pub(crate) fn calls() -> Vec<Sample> {
         process::Ready { "pid": "p2" } -> { "state": "runnable" };
         process::Next {} -> { "pid": "p2", "run": 3, "quantum": 4, "planner": planner,
             "state": "kept" };
-        process::Recover {} -> { "processes": [] };
+        process::Recover {} -> null;
         process::Settle { "op": "op-6", "used": usage } -> null;
         process::Extend { "pid": "p2", "kind": "tool_calls", "by": 10 } -> null;
         process::EndTasks { "owner": "obj-2.7" } -> null;

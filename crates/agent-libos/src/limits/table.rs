@@ -78,6 +78,14 @@ pub(super) fn table() -> Vec<Limit> {
         },
         Limit {
             part: "agent-libos",
+            name: "gather_us",
+            value: crate::Limits::default().gather_us,
+            unit: "microseconds",
+            reason:
+                "How long a commit waits for those who were answered together to come again, in microseconds: about what the commit itself takes.",
+        },
+        Limit {
+            part: "agent-libos",
             name: "lazy_flush_ms",
             value: crate::Limits::default().lazy_flush_ms,
             unit: "milliseconds",
@@ -91,6 +99,14 @@ pub(super) fn table() -> Vec<Limit> {
             unit: "milliseconds",
             reason:
                 "The same while messages keep coming, in milliseconds: ten commits a second cost little.",
+        },
+        Limit {
+            part: "agent-libos",
+            name: "store_retry_ms",
+            value: crate::Limits::default().store_retry_ms,
+            unit: "milliseconds",
+            reason:
+                "How long a store that refuses is left alone before it is tried again, in milliseconds: soon enough to go on as soon as there is space, seldom enough to cost nothing.",
         },
         Limit {
             part: "broker",
@@ -373,6 +389,14 @@ pub(super) fn table() -> Vec<Limit> {
                 "Lazy records held in memory: what a crash can lose, and the longest commit.",
         },
         Limit {
+            part: "journal",
+            name: "snapshots_max",
+            value: libos_journal::Limits::default().snapshots_max as u64,
+            unit: "snapshots",
+            reason:
+                "Snapshots kept: the newest, and older ones for when it is damaged or too new.",
+        },
+        Limit {
             part: "objects",
             name: "payload_bytes_max",
             value: libos_objects::Limits::default().payload_bytes_max,
@@ -512,7 +536,7 @@ pub(super) fn table() -> Vec<Limit> {
             part: "providers",
             name: "list_entries_default",
             value: libos_providers::limits::LIST_ENTRIES_DEFAULT as u64,
-            unit: "entries",
+            unit: "processes",
             reason:
                 "Entries that one call lists when it does not say.",
         },
@@ -520,7 +544,7 @@ pub(super) fn table() -> Vec<Limit> {
             part: "providers",
             name: "list_entries_max",
             value: libos_providers::limits::LIST_ENTRIES_MAX as u64,
-            unit: "entries",
+            unit: "processes",
             reason:
                 "Entries that one call lists: a page still fits one reply.",
         },
@@ -651,6 +675,14 @@ pub(super) fn table() -> Vec<Limit> {
             unit: "messages",
             reason:
                 "Messages a process has taken of which it can still answer to any sender: the last ones.",
+        },
+        Limit {
+            part: "scheduler",
+            name: "list_max",
+            value: libos_scheduler::LIMITS.list_max as u64,
+            unit: "processes",
+            reason:
+                "Processes listed at a time: so many fit a reply, however long their goals.",
         },
         Limit {
             part: "scheduler",

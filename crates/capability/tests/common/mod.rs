@@ -2,8 +2,6 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 #![allow(clippy::panic, clippy::unwrap_used, reason = "helpers of tests")]
 
-pub(crate) use libos_conformance::history;
-
 use libos_abi::{
     CapId, CapabilityInfo, Demand, DenyReason, Digest, Error, Event, GrantSpec, Manifest, Need,
     OpId, Pid, Principal, Reply, Request, Syscall,

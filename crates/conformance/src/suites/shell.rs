@@ -78,8 +78,8 @@ fn a_program_ends_with_its_code_and_its_output(e: &mut Effects) {
 }
 
 fn arguments_are_passed_as_they_are(e: &mut Effects) {
-    let ended = e.ok(run(&["echo", "a b", "$HOME", "*", ";", "false"]));
-    assert_eq!((ended.exit_code, out(&ended)), (Some(0), "a b $HOME * ; false\n"));
+    let ended = e.ok(run(&["echo", "a  b", "", "$HOME", "*", ";", "false"]));
+    assert_eq!((ended.exit_code, out(&ended)), (Some(0), "a  b  $HOME * ; false\n"));
 }
 
 fn standard_input_is_the_text_or_nothing(e: &mut Effects) {

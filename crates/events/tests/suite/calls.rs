@@ -208,6 +208,19 @@ fn a_look_goes_on_behind_a_number_and_an_unknown_one_gives_none() {
 }
 
 #[test]
+fn the_host_looks_at_the_events_of_any_process_and_a_process_at_its_own() {
+    let mut k = Board::default();
+    k.ok(process(1), subscribe(&[EventKind::ChildEnded]));
+    k.ok(host(), publish(1, ended(2)));
+    let of = |pid| ReadEvents { pid: Some(Pid(pid)), ..look(None) };
+    for who in [host(), process(1)] {
+        assert_eq!(told(&k.ok(who, of(1))), [(1, ended(2))]);
+    }
+    assert_eq!(k.refused(process(2), of(1)).0, "denied");
+    assert_eq!(told(&k.ok(process(1), take(None))), [(1, ended(2))], "a look takes nothing");
+}
+
+#[test]
 fn a_wait_ends_with_an_event_or_with_its_time() {
     let mut k = Board::default();
     k.ok(process(1), subscribe(&[EventKind::ChildEnded]));

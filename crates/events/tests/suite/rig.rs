@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use libos_abi::{
-    CapId, DenyReason, Effect, Error, Event, Fault, FsPath, OpId, Pid, Principal, Reply, Request,
-    Resource, Right, Syscall, capability, process::Admission,
+    Effect, Error, Event, Fault, FsPath, OpId, Pid, Principal, Reply, Request, Resource, Right,
+    Syscall, capability, process::Admission,
 };
 use libos_port::{Caller, Component, Context, Stop};
 
@@ -15,7 +15,7 @@ use libos_port::{Caller, Component, Context, Stop};
 #[derive(Clone)]
 pub(crate) struct World {
     pub(crate) now_ms: u64,
-    /// What `capability.check` says where it does not say `otherwise`.
+    /// What `capability.may` says where it does not say `otherwise`.
     pub(crate) checks: BTreeMap<(Pid, Right, Resource), Effect>,
     pub(crate) otherwise: Effect,
     /// When the operation was admitted.

@@ -8,11 +8,13 @@
 mod calls;
 mod copies;
 mod cost;
+mod laws;
 mod links;
 mod make;
 mod merges;
 mod model;
 mod rig;
+mod searches;
 mod speed;
 mod transfers;
 mod views;

@@ -79,9 +79,6 @@ fn a_transfer_is_refused() {
     assert_eq!((code, text.as_str()), ("receiver_ended", "p4 is no living child or parent of p1"));
     assert_eq!(k.refused(process(1), transfer(id(1, 7), 2)).0, "not_found");
     assert_eq!(k.refused(process(1), transfer(it, 1)).0, "bad_message");
-    // That it may not write back does not mean that it has ended.
-    k.says(4, Right::Write, Resource::id("process", Pid(1)), Effect::Deny);
-    assert_eq!(k.ok(process(1), transfer(it, 4)).id, id(4, 2));
 }
 
 #[test]

@@ -3,9 +3,8 @@
 use std::collections::BTreeSet;
 
 use libos_abi::Pid;
-use rustc_hash::FxHashMap;
 
-use super::{Facts, Policy, WeightedFair};
+use super::{Facts, Policy, WeightedFair, dense::Dense};
 
 /// How many turns in a row go to deadlines before one is given out fairly: most turns are for
 /// whoever is in a hurry, a quarter keeps everyone going.
@@ -20,8 +19,8 @@ pub struct EarliestDeadline {
     fair: WeightedFair,
     /// Those with a deadline, by it and by when they came.
     due: BTreeSet<(u64, u64, Pid)>,
-    /// The deadline and the number of each of them.
-    places: FxHashMap<Pid, (u64, u64)>,
+    /// The deadline and the number of each of them; number 0 is none.
+    places: Dense<(u64, u64)>,
     last: u64,
     /// Turns in a row that went to deadlines.
     hurried: u8,
@@ -29,7 +28,8 @@ pub struct EarliestDeadline {
 
 impl EarliestDeadline {
     fn forget(&mut self, pid: Pid) {
-        if let Some((deadline_ms, number)) = self.places.remove(&pid) {
+        let (deadline_ms, number) = std::mem::take(self.places.get(pid));
+        if number > 0 {
             self.due.remove(&(deadline_ms, number, pid));
         }
     }
@@ -38,11 +38,10 @@ impl EarliestDeadline {
 impl Policy for EarliestDeadline {
     fn push(&mut self, pid: Pid, facts: Facts) {
         self.fair.push(pid, facts);
-        if let Some(deadline_ms) = facts.deadline_ms
-            && !self.places.contains_key(&pid)
-        {
+        let place = self.places.get(pid);
+        if let (Some(deadline_ms), 0) = (facts.deadline_ms, place.1) {
             self.last += 1;
-            self.places.insert(pid, (deadline_ms, self.last));
+            *place = (deadline_ms, self.last);
             self.due.insert((deadline_ms, self.last, pid));
         }
     }
@@ -52,7 +51,7 @@ impl Policy for EarliestDeadline {
             Some((_, _, pid)) if self.hurried < HURRIED_TURNS => {
                 let pid = *pid;
                 self.hurried += 1;
-                self.fair.take(pid);
+                self.fair.take(pid, true);
                 pid
             }
             _ => {

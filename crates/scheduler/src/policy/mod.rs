@@ -4,6 +4,7 @@
 //! the process table when it is popped and drops those that no longer hold. So a policy may keep a
 //! process that has stopped being runnable, but it must never lose one.
 
+mod dense;
 mod earliest_deadline;
 mod fair;
 mod round_robin;

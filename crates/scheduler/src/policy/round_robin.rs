@@ -3,9 +3,8 @@
 use std::collections::VecDeque;
 
 use libos_abi::Pid;
-use rustc_hash::FxHashMap;
 
-use super::{Facts, Policy};
+use super::{Facts, Policy, dense::Dense};
 
 /// First come, first served. Every operation is O(1), amortized. Each queued process runs once
 /// before any runs twice; a task with many processes has as many turns.
@@ -33,36 +32,48 @@ use super::{Facts, Policy};
 pub struct RoundRobin {
     /// Tickets in order. One that is not its process's ticket in `tickets` was given up.
     line: VecDeque<(Pid, u64)>,
-    /// The ticket of each queued process. Its order is never used.
-    tickets: FxHashMap<Pid, u64>,
+    /// The ticket of each queued process; 0 is none.
+    tickets: Dense<u64>,
+    queued: usize,
     last: u64,
 }
 
 impl RoundRobin {
     /// Drops given-up tickets once they outnumber the others.
     fn tidy(&mut self) {
-        if self.line.len() > 2 * self.tickets.len() + 64 {
-            let tickets = &self.tickets;
-            self.line.retain(|(pid, ticket)| tickets.get(pid) == Some(ticket));
+        if self.line.len() > 2 * self.queued + 64 {
+            let tickets = &mut self.tickets;
+            self.line.retain(|(pid, ticket)| tickets.get(*pid) == ticket);
         }
+    }
+
+    /// Gives a process's ticket up, if it has this one.
+    fn give_up(&mut self, pid: Pid, ticket: u64) -> bool {
+        let has = self.tickets.get(pid);
+        if *has == 0 || *has != ticket {
+            return false;
+        }
+        *has = 0;
+        self.queued -= 1;
+        true
     }
 }
 
 impl Policy for RoundRobin {
     fn push(&mut self, pid: Pid, _: Facts) {
-        if self.tickets.contains_key(&pid) {
-            return;
+        let ticket = self.tickets.get(pid);
+        if *ticket == 0 {
+            self.last += 1;
+            self.queued += 1;
+            *ticket = self.last;
+            self.line.push_back((pid, self.last));
+            self.tidy();
         }
-        self.last += 1;
-        self.tickets.insert(pid, self.last);
-        self.line.push_back((pid, self.last));
-        self.tidy();
     }
 
     fn pop(&mut self) -> Option<Pid> {
         while let Some((pid, ticket)) = self.line.pop_front() {
-            if self.tickets.get(&pid) == Some(&ticket) {
-                self.tickets.remove(&pid);
+            if self.give_up(pid, ticket) {
                 return Some(pid);
             }
         }
@@ -70,12 +81,13 @@ impl Policy for RoundRobin {
     }
 
     fn remove(&mut self, pid: Pid) {
-        self.tickets.remove(&pid);
-        self.tidy();
+        let ticket = *self.tickets.get(pid);
+        if self.give_up(pid, ticket) {
+            self.tidy();
+        }
     }
 
     fn clear(&mut self) {
-        self.line.clear();
-        self.tickets.clear();
+        *self = Self::default();
     }
 }

@@ -3,7 +3,11 @@
 use libos_abi::Pid;
 use rustc_hash::FxHashMap;
 
-use super::{Facts, Policy, fair::Fair};
+use super::{
+    Facts, Policy,
+    dense::Dense,
+    fair::{Line, Mark},
+};
 
 /// Turns in proportion to weight: between tasks by the weight of their roots, and within a task
 /// by the weight of its processes. So a task gains nothing by having many processes, and none
@@ -12,32 +16,33 @@ use super::{Facts, Policy, fair::Fair};
 /// A hint that no longer holds when it is popped has cost its process that turn.
 #[derive(Debug, Default)]
 pub struct WeightedFair {
-    /// Tasks, by their roots, that have a queued process.
-    tasks: Fair,
-    /// The queued processes of each of them.
-    queues: FxHashMap<Pid, Fair>,
-    /// The root, and its weight, of each queued process.
-    roots: FxHashMap<Pid, (Pid, u32)>,
+    /// Tasks, by their roots.
+    tasks: Line,
+    task_marks: Dense<Mark>,
+    /// The processes of each task that had one queued.
+    queues: FxHashMap<Pid, Line>,
+    marks: Dense<Mark>,
 }
 
 impl WeightedFair {
-    /// Takes a queued process out of turn; it and its task pay for the run like any other.
-    pub(super) fn take(&mut self, pid: Pid) {
-        if let Some((root, weight)) = self.roots.remove(&pid)
-            && let Some(queue) = self.queues.get_mut(&root)
-        {
-            queue.take(pid);
-            self.tasks.take(root);
-            self.go_on(root, weight);
+    /// Takes a queued process out, in its turn or not. For a run it and its task pay in any case.
+    pub(super) fn take(&mut self, pid: Pid, runs: bool) {
+        let mark = self.marks.get(pid);
+        let root = mark.root;
+        if !mark.is_queued {
+            return;
         }
-    }
-
-    /// Queues a task again if it has more processes to run.
-    fn go_on(&mut self, root: Pid, weight: u32) {
-        if self.queues.get(&root).is_some_and(Fair::is_empty) {
-            self.queues.remove(&root);
-        } else {
-            self.tasks.push(root, weight, false);
+        let Some(queue) = self.queues.get_mut(&root) else {
+            return;
+        };
+        queue.take(pid, mark, runs);
+        let has_more = !queue.is_empty();
+        if runs || !has_more {
+            let mark = self.task_marks.get(root);
+            self.tasks.take(root, mark, runs);
+            if has_more {
+                self.tasks.push(root, mark, false);
+            }
         }
     }
 }
@@ -45,33 +50,27 @@ impl WeightedFair {
 impl Policy for WeightedFair {
     fn push(&mut self, pid: Pid, facts: Facts) {
         let Facts { root, weight, task_weight, .. } = facts;
-        if self.roots.contains_key(&pid) {
+        let mark = self.marks.get(pid);
+        if mark.is_queued {
             return;
         }
         let is_new = facts.runs == 0;
-        self.roots.insert(pid, (root, task_weight));
-        self.queues.entry(root).or_default().push(pid, weight, is_new);
-        self.tasks.push(root, task_weight, is_new && pid == root);
+        (mark.root, mark.weight) = (root, weight);
+        self.queues.entry(root).or_default().push(pid, mark, is_new);
+        let mark = self.task_marks.get(root);
+        mark.weight = task_weight;
+        self.tasks.push(root, mark, is_new && pid == root);
     }
 
     fn pop(&mut self) -> Option<Pid> {
-        let root = self.tasks.pop()?;
-        let pid = self.queues.get_mut(&root).and_then(Fair::pop);
-        let weight = pid.and_then(|pid| self.roots.remove(&pid)).map_or(1, |(_, weight)| weight);
-        self.go_on(root, weight);
-        pid
+        let root = self.tasks.first()?;
+        let pid = self.queues.get(&root)?.first()?;
+        self.take(pid, true);
+        Some(pid)
     }
 
     fn remove(&mut self, pid: Pid) {
-        if let Some((root, _)) = self.roots.remove(&pid)
-            && let Some(queue) = self.queues.get_mut(&root)
-        {
-            queue.remove(pid);
-            if queue.is_empty() {
-                self.queues.remove(&root);
-                self.tasks.remove(root);
-            }
-        }
+        self.take(pid, false);
     }
 
     fn clear(&mut self) {

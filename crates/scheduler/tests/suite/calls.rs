@@ -229,7 +229,8 @@ fn list_and_inspect_show_children_and_to_the_host_all() {
     let below = rig.spawn(child, Budget::default());
     let other = rig.launch(Budget::default());
     let mut pids = |by| {
-        let list = rig.call(by, process::List {}).unwrap().processes;
+        let list =
+            rig.call(by, process::List { after: None, live: None, limit: None }).unwrap().processes;
         list.iter().map(|info| info.pid).collect::<Vec<_>>()
     };
     assert_eq!(pids(HOST), [root, child, below, other]);
@@ -325,7 +326,9 @@ fn recover_puts_the_running_back_in_the_order_of_ids() {
     let mut rig = Rig::default();
     journal.iter().for_each(|event| rig.scheduler.apply(event));
     rig.journal = journal;
-    let listed = rig.call(HOST, process::Recover {}).unwrap().processes;
+    rig.call(HOST, process::Recover {}).unwrap();
+    let live = process::List { after: None, live: Some(true), limit: None };
+    let listed = rig.call(HOST, live).unwrap().processes;
     let listed: Vec<Pid> = listed.iter().map(|info| info.pid).collect();
     assert_eq!(listed, [pids[0], pids[1], pids[2], pids[4], pids[5]]);
     for pid in [pids[0], pids[4], pids[5]] {

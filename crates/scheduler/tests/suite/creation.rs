@@ -343,6 +343,42 @@ fn exec_goes_on_as_another_image_with_less() {
 }
 
 #[test]
+fn the_host_forks_goes_on_and_exits_for_a_process_it_names() {
+    let mut rig = Rig::default();
+    let root = rig.launch(Budget::default());
+    let other = rig.launch(Budget::default());
+    rig.kernel.spaces.insert(root);
+    let named = |pid| (Some(pid), fork(ForkMode::Worker), exec("plain"), exit());
+    for (by, pid, expected) in [
+        (HOST, Pid(99), "no_process"),
+        (Some(other), root, "denied"),
+        (HOST, root, "ok"),
+        (Some(root), root, "ok"),
+    ] {
+        let (pid, fork, exec, _) = named(pid);
+        assert_eq!(code(&rig.call(by, process::Fork { pid, ..fork })), expected);
+        assert_eq!(code(&rig.call(by, process::Exec { pid, ..exec })), expected);
+    }
+    assert_eq!(derived(&rig).len(), 1, "the named process's memory is what is read");
+    let children = rig
+        .call(Some(root), process::List { after: None, live: None, limit: None })
+        .unwrap()
+        .processes;
+    assert_eq!(children.len(), 2);
+    // A held process goes on as another image only on the host's word, and stays held.
+    rig.call(HOST, signal(root, Signal::Pause)).unwrap();
+    let (pid, _, exec, exit) = named(root);
+    assert_eq!(code(&rig.call(Some(root), exec.clone())), "stale_run");
+    let state = rig.call(HOST, process::Exec { pid, ..exec }).unwrap().state;
+    assert_eq!(state, ProcessState::Paused);
+    for (by, expected) in [(Some(other), "denied"), (HOST, "ok"), (HOST, "no_process")] {
+        assert_eq!(code(&rig.call(by, process::Exit { pid, ..exit.clone() })), expected);
+    }
+    assert_eq!(rig.state(root), ProcessState::Exited);
+    rig.check_fold();
+}
+
+#[test]
 fn a_background_task_is_a_child_that_an_object_owns() {
     let mut rig = Rig::default();
     let root = rig.launch(Budget::default());

@@ -226,9 +226,10 @@ fn a_flood_of_new_processes_passes_nobody_for_ever() {
     let (first, old) = (Pid(1), Pid(2));
     queue.push(first, facts(1));
     queue.push(old, Facts { weight: 1, ..facts(1) });
-    assert_eq!([queue.pop(), queue.pop()], [Some(first), Some(old)]);
-    queue.push(first, facts(1));
-    queue.push(old, Facts { weight: 1, ..facts(1) });
+    for pid in [first, old] {
+        assert_eq!(queue.pop(), Some(pid));
+        queue.push(pid, Facts { weight: if pid == old { 1 } else { 100 }, ..facts(1) });
+    }
     // Each that runs makes a new one of a hundred times the weight, and is gone.
     let mut waited = 0;
     while queue.pop() != Some(old) {
@@ -241,26 +242,29 @@ fn a_flood_of_new_processes_passes_nobody_for_ever() {
 #[test]
 fn being_away_saves_up_no_turns_and_sheds_none() {
     let mut queue = WeightedFair::default();
-    let (busy, away) = (Pid(1), Pid(2));
-    queue.push(busy, facts(1));
+    let away = Pid(3);
+    queue.push(Pid(1), facts(1));
+    queue.push(Pid(2), facts(1));
     for _ in 0..1_000 {
-        assert_eq!(queue.pop(), Some(busy));
+        let busy = queue.pop().unwrap();
         queue.push(busy, facts(1));
     }
     queue.push(away, facts(1));
     let mut had = 0;
-    for _ in 0..10 {
+    for _ in 0..12 {
         let pid = queue.pop().unwrap();
         had += u32::from(pid == away);
         queue.push(pid, facts(1));
     }
-    assert!((4..=6).contains(&had), "{had} of 10");
+    assert!((3..=5).contains(&had), "{had} of 12");
     // One that always comes back a moment later has no more than one that waits in line.
-    let mut had = 0;
-    for _ in 0..100 {
+    let (mut had, mut turns) = (0, 0);
+    while turns < 300 {
         let pid = queue.pop().unwrap();
-        had += u32::from(pid == away);
+        turns += 1;
         if pid == away {
+            had += 1;
+            turns += 1;
             let other = queue.pop().unwrap();
             queue.push(away, facts(1));
             queue.push(other, facts(1));
@@ -268,7 +272,7 @@ fn being_away_saves_up_no_turns_and_sheds_none() {
             queue.push(pid, facts(1));
         }
     }
-    assert!(had <= 51, "{had} of 100");
+    assert!((99..=101).contains(&had), "{had} of {turns}");
 }
 
 #[test]

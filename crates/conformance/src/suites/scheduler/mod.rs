@@ -259,7 +259,10 @@ fn a_launch_or_spawn_that_fails_changes_nothing(k: &mut Table) {
         assert_eq!(k.refused(root, spawn()).0, "bad_grant");
     }
     assert_eq!((k.part.digest(), k.journal.len()), before);
-    assert_eq!(k.ok(host(), process::List {}).processes.len(), 1);
+    assert_eq!(
+        k.ok(host(), process::List { after: None, live: None, limit: None }).processes.len(),
+        1
+    );
     // Nothing of them is left to be started either.
     assert_eq!(k.ok(host(), process::Next {}).map(|order| order.pid), Some(root));
     assert_eq!(k.ok(host(), process::Next {}), None);
@@ -423,7 +426,7 @@ fn a_process_sees_itself_and_its_children_and_the_host_all(k: &mut Table) {
     let below = child(k, one);
     let other = root(k);
     let pids = |k: &mut Table, by: By| {
-        let listed = k.ok(by, process::List {}).processes;
+        let listed = k.ok(by, process::List { after: None, live: None, limit: None }).processes;
         listed.iter().map(|info| info.pid).collect::<Vec<_>>()
     };
     assert_eq!(pids(k, host()), [root_one, one, below, other]);
@@ -585,7 +588,9 @@ fn a_crash_makes_the_running_runnable(k: &mut Table) {
     k.ok(all[3], exit());
     k.ok(all[4], process::Commit { state: Text::default() });
     k.recover();
-    let listed = k.ok(host(), process::Recover {}).processes;
+    k.ok(host(), process::Recover {});
+    let live = process::List { after: None, live: Some(true), limit: None };
+    let listed = k.ok(host(), live).processes;
     let listed: Vec<(Pid, ProcessState)> = listed.iter().map(|it| (it.pid, it.state)).collect();
     let expected = [
         (all[0], ProcessState::Runnable),
