@@ -86,6 +86,8 @@ const TOUR: &[Stop] = &[
     ("audit keygen", &["key"], 0),
     ("store stat", &[], 0),
     ("store compact", &["--older-than", "0s"], 0),
+    ("replay", &["--verify"], 0),
+    ("policy test", &["--rules", "rules.toml"], 0),
     ("doctor", &[], 0),
     ("demo", &["--dir", "demo"], 0),
 ];
@@ -111,6 +113,7 @@ fn tour_lab() -> Lab {
     );
     lab.put("in.txt", "in");
     fs::write(lab.path("child.jsonl"), "{\"call\":\"process.cwd\"}\n").unwrap();
+    fs::write(lab.path("rules.toml"), allow("write", "fs:workspace/*")).unwrap();
     fs::create_dir(lab.path("made")).unwrap();
     fs::create_dir(lab.path("reviewer")).unwrap();
     let image = "name = \"reviewer\"\nversion = \"1\"\nprompt_file = \"prompt.md\"\n\

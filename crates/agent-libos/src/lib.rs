@@ -30,6 +30,9 @@ pub mod control;
 mod core_loop;
 mod hydrate;
 pub mod limits;
+pub mod policy;
+mod recovery;
+pub mod replay;
 pub mod retention;
 mod runner;
 pub mod task;
@@ -37,7 +40,7 @@ pub mod task;
 pub use builder::{
     Builder, Clock, HostPort, Limits, Runtime, StartError, SystemClock, replay_digest,
 };
-pub use core_loop::{News, Watch};
+pub use core_loop::{News, State, Watch};
 pub use libos_abi as abi;
 pub use libos_broker as broker;
 pub use libos_capability as capability;

@@ -65,6 +65,7 @@ const UNITS: &[(&str, &str)] = &[
     ("list", "processes"),
     ("depth", "levels"),
     ("weight", "shares"),
+    ("share", "parts"),
     ("tasks", "tasks"),
     ("roots", "objects"),
     ("pending", "requests"),

@@ -16,9 +16,11 @@
 mod effects;
 mod fingerprint;
 mod kernel;
+mod look;
 mod ops;
 mod output;
 mod parts;
+mod snapshot;
 mod tx;
 mod waits;
 

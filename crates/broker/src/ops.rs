@@ -10,6 +10,8 @@
 //! in `undo` and put back, last change first, when the transaction is given up. Boxes and lists
 //! are used again: in steady state nothing is allocated.
 
+mod snapshot;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use libos_abi::{
@@ -599,7 +601,8 @@ impl Ops {
             wire::encode_into(&(pid, memo.steps_before), &mut bytes);
             for entry in &memo.entries {
                 wire::encode_into(&(entry.step, entry.op, entry.fingerprint), &mut bytes);
-                wire::encode_into(&entry.outcome.is_some(), &mut bytes);
+                let call = (entry.call.service_number, entry.call.number);
+                wire::encode_into(&(call, entry.outcome.is_some()), &mut bytes);
                 if let Some((at, length)) = entry.outcome {
                     bytes.extend_from_slice(&memo.outcomes[at as usize..(at + length) as usize]);
                 }

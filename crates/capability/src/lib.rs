@@ -48,7 +48,7 @@ use libos_abi::{
     },
     event::{CapabilityEvent, NewCapability},
 };
-use libos_port::{Authority, Component, Context, Decision, Manifest, Query, Stop};
+use libos_port::{Authority, BadSnapshot, Component, Context, Decision, Manifest, Query, Stop};
 
 use crate::{attenuate::Plan, bounds::Bounds, cap::Cap, core::State};
 
@@ -149,6 +149,16 @@ impl Component for Capabilities {
 
     fn digest(&self) -> Digest {
         self.state.digest()
+    }
+
+    fn save(&self, out: &mut Vec<u8>) -> Result<(), BadSnapshot> {
+        self.state.save(out);
+        Ok(())
+    }
+
+    fn load(&mut self, bytes: &[u8]) -> Result<(), BadSnapshot> {
+        self.state = State::load(bytes)?;
+        Ok(())
     }
 }
 

@@ -4,6 +4,7 @@
 //! this host in [`host`].
 
 pub(crate) mod host;
+pub(crate) mod past;
 pub(crate) mod process;
 
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use clap_complete::Shell;
 
 use self::{
     host::{ConfigCommand, ImageCommand},
+    past::{At, PolicyCommand, ReplayArgs},
     process::{EventsArgs, ExecArgs, ExitArgs, ForkArgs, LogsArgs, MsgArgs, SignalArgs, TopArgs},
 };
 
@@ -87,13 +89,16 @@ pub(crate) enum Command {
     /// Go on with everything that has not ended: after a stop, a crash or an answer.
     Resume(ResumeArgs),
     /// Show the processes as a tree.
-    Ps,
+    Ps(At),
     /// Watch the living processes: states, waits, what they spend of their budgets.
     Top(TopArgs),
     /// Show one process: its state, its capabilities, what it waits for.
+    #[command(visible_alias = "show")]
     Inspect {
         /// The process, as in p1.
         pid: Pid,
+        #[command(flatten)]
+        at: At,
     },
     /// Tell what a process did, from the journal.
     Logs(LogsArgs),
@@ -167,6 +172,11 @@ pub(crate) enum Command {
     /// Show what the store takes, and remove payloads of finished work.
     #[command(subcommand)]
     Store(StoreCommand),
+    /// Fold the journal again: the state at any record, and whether snapshots agree with it.
+    Replay(ReplayArgs),
+    /// Try other grants on what was done.
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// Watch a denial, an approval and a repaired test, on a small project made for it.
     Demo(DemoArgs),
 }
@@ -275,6 +285,8 @@ pub(crate) enum CapCommand {
         /// Those out of force too.
         #[arg(long)]
         all: bool,
+        #[command(flatten)]
+        at: At,
     },
     /// Grant a process a right, on your word.
     Grant(GrantArgs),
@@ -339,11 +351,15 @@ pub(crate) enum ObjectCommand {
         /// Only those of this type.
         #[arg(long = "type")]
         kind: Option<String>,
+        #[command(flatten)]
+        at: At,
     },
     /// Show an object with its payload.
     Show {
         /// The object, as in obj-1.1.
         object: ObjectId,
+        #[command(flatten)]
+        at: At,
     },
 }
 

@@ -27,7 +27,7 @@ use libos_abi::{
     process::Admission,
     tool::{self, Group, Groups, ToolResult, Tools},
 };
-use libos_port::{Component, Context, Manifest, Stop, Versioned};
+use libos_port::{BadSnapshot, Component, Context, Manifest, Stop, Versioned};
 
 use crate::core::Registry;
 
@@ -173,5 +173,15 @@ impl Component for Images {
 
     fn digest(&self) -> Digest {
         self.state.digest()
+    }
+
+    fn save(&self, out: &mut Vec<u8>) -> Result<(), BadSnapshot> {
+        self.state.save(out);
+        Ok(())
+    }
+
+    fn load(&mut self, bytes: &[u8]) -> Result<(), BadSnapshot> {
+        self.state = Versioned::of(Registry::load(bytes)?);
+        Ok(())
     }
 }

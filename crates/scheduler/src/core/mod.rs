@@ -12,6 +12,7 @@ mod mail;
 mod making;
 mod pages;
 mod row;
+mod snapshot;
 
 use std::{
     cmp::Reverse,

@@ -9,8 +9,9 @@ use libos_abi::{
     CapId, Denial, DenyReason, Effect, Few, Manifest, Need, OpId, Pid, Syscall,
     capability::{Charge, Sum},
     event::{CapabilityEvent, NewCapability},
+    wire,
 };
-use libos_port::{Decision, Fold, Query};
+use libos_port::{BadSnapshot, Decision, Fold, Query, load_version, save_version};
 use serde::Serialize;
 
 use super::{
@@ -120,6 +121,30 @@ pub(super) enum Verdict<'g> {
 }
 
 impl Grants {
+    /// The whole state as bytes.
+    pub(super) fn save(&self, out: &mut Vec<u8>) {
+        let Self { all, last, held, family, bounds } = self;
+        save_version(1, out);
+        let all = all.iter().map(|cap| (&cap.made, cap.revoked, cap.ended, &cap.spent));
+        wire::encode_each(all, out);
+        wire::encode_into(last, out);
+        wire::encode_into(&(held, family, bounds), out);
+    }
+
+    /// The state of these bytes.
+    pub(super) fn load(bytes: &[u8]) -> Result<Self, BadSnapshot> {
+        let mut bytes = load_version(1, bytes)?;
+        let mut all = Vec::new();
+        bytes.each(|(made, revoked, ended, spent)| {
+            all.push(Cap { made, revoked, ended, spent });
+            Ok::<(), BadSnapshot>(())
+        })?;
+        let last = bytes.read()?;
+        let (held, family, bounds) = bytes.read()?;
+        bytes.end()?;
+        Ok(Self { all, last, held, family, bounds })
+    }
+
     fn take_back(&mut self, ids: &[CapId]) {
         let them = self.all.iter_mut().filter(|cap| ids.contains(&cap.made.id));
         them.for_each(|cap| cap.revoked = true);
