@@ -182,3 +182,36 @@ fn exactly<T>(
         rest => Err(WireError::new(format!("{rest} bytes are left over"))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn values_are_read_as_they_were_written_and_nothing_else_is() {
+        let (map, text) = (BTreeMap::from([(1_u64, true), (7, false)]), *b"abc");
+        let mut bytes = Vec::new();
+        encode_into(&3_u32, &mut bytes);
+        encode_each(map.iter(), &mut bytes);
+        encode_into(&text.to_vec(), &mut bytes);
+        let read = |bytes: &[u8]| {
+            let mut reader = Reader::new(bytes);
+            let number: u32 = reader.read()?;
+            let all: BTreeMap<u64, bool> = reader.all()?;
+            let text = reader.bytes()?.to_vec();
+            reader.end()?;
+            Ok::<_, WireError>((number, all, text))
+        };
+        assert_eq!(read(&bytes).ok(), Some((3, map, text.to_vec())));
+        for cut in 0..bytes.len() {
+            assert!(read(&bytes[..cut]).is_err(), "cut after {cut}");
+        }
+        bytes.push(0);
+        assert!(read(&bytes).is_err(), "something is left over");
+        // A length that is not there asks for no memory.
+        assert!(Reader::new(&u64::MAX.to_le_bytes()).bytes().is_err());
+        assert!(Reader::new(&u64::MAX.to_le_bytes()).all::<Vec<u8>>().is_err());
+    }
+}

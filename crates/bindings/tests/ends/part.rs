@@ -183,7 +183,11 @@ impl Context for Cx {
         match (&self.answer, call) {
             (Some(answer), _) => answer.clone(),
             (None, Syscall::Clock(clock::Call::GetNow(_))) => {
-                Ok(clock::Reply::GetNow(clock::Now { unix_ms: 2, iso8601: "1970-01-01T00:00:00.000Z".parse().unwrap() }).into())
+                Ok(clock::Reply::GetNow(clock::Now {
+                    unix_ms: 2,
+                    iso8601: "1970-01-01T00:00:00.000Z".parse().unwrap(),
+                })
+                .into())
             }
             (None, call) => Err(Fault::Unsupported { call: call.info().name.into() }.into()),
         }
