@@ -185,7 +185,7 @@ impl Context for Cx {
             (None, Syscall::Clock(clock::Call::GetNow(_))) => {
                 Ok(clock::Reply::GetNow(clock::Now {
                     unix_ms: 2,
-                    iso8601: "1970-01-01T00:00:00.000Z".parse().unwrap(),
+                    iso8601: libos_abi::Iso8601::of(0),
                 })
                 .into())
             }
