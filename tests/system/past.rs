@@ -118,7 +118,7 @@ fn a_store_is_replayed_while_a_runtime_holds_it() {
         }
     };
     assert!(found.iter().all(|(of, ..)| of != "start"), "{found:?}");
-    assert_eq!(lab.value(&["show", "p1", "--at", "5"])["process"]["pid"], "p1");
+    assert_eq!(lab.value(&["show", "p1", "--at", "3"])["process"]["pid"], "p1");
     lab.json(&["exit", "p1"]).code(0);
     live.until(|line| line["done"] == true);
     live.finish().code(0);
