@@ -167,7 +167,7 @@ fn tell_tested(tested: &Tested) {
         say!("{} would not get grant {}: {}", withheld.pid, withheld.rule, withheld.reason);
     }
     say!(
-        "{} calls: {} would be denied, {} asked about, {} allowed; {} as they were.",
+        "{} decided again: {} would be denied, {} asked about, {} allowed; {} as they were.",
         tested.calls(),
         tested.newly(Word::Denied),
         tested.newly(Word::Asked),
