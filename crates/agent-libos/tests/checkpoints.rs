@@ -90,14 +90,15 @@ impl Lab {
         self.host.submit(call.into()).await
     }
 
-    async fn state(&self, pid: Pid) -> ProcessState {
-        self.host.call(process::Inspect { pid }).await.unwrap().state
+    /// The state of a process, if there is one.
+    async fn state(&self, pid: Pid) -> Option<ProcessState> {
+        Some(self.host.call(process::Inspect { pid }).await.ok()?.state)
     }
 
     /// Waits until a process is in a state.
     async fn until(&self, pid: Pid, state: ProcessState) {
         for _ in 0..6_000 {
-            if self.state(pid).await == state {
+            if self.state(pid).await == Some(state) {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -188,17 +189,11 @@ async fn what_was_made_since_is_gone_and_what_runs_is_stopped() {
     let checkpoint = lab.checkpoint().await;
     lab.send(lab.pid).await;
     let child = Pid(lab.pid.0 + 1);
-    for _ in 0..6_000 {
-        if lab.host.call(process::Inspect { pid: child }).await.is_ok() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
     lab.until(child, ProcessState::Waiting).await;
     lab.until(lab.pid, ProcessState::Waiting).await;
     let restored = lab.restore(checkpoint).await;
     assert_eq!((restored.ended, restored.revived), (vec![child], vec![]));
-    assert_eq!(lab.state(child).await, ProcessState::Killed);
+    assert_eq!(lab.state(child).await, Some(ProcessState::Killed));
     lab.until(lab.pid, ProcessState::Waiting).await;
     lab.send(lab.pid).await;
     lab.until(Pid(child.0 + 1), ProcessState::Waiting).await;

@@ -403,6 +403,12 @@ impl<'c> Server<dyn Context + 'c, Stop> for Capabilities {
         let checkpoint = call.checkpoint;
         // Each is bounded before it is given anything.
         for Copied { from, to, parent } in &call.processes {
+            let saved = self.state.saved(checkpoint);
+            let own = saved.and_then(|saved| saved.subjects.get(from)?.clone());
+            let above = parent.and_then(|parent| self.state.bounds(parent).cloned());
+            for bounds in own.iter().chain(&above) {
+                attenuate::holds_within(&self.state, *to, bounds)?;
+            }
             if let Some(parent) = parent {
                 self.know_child(cx, *parent, *to);
             }

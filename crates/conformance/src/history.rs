@@ -554,7 +554,7 @@ impl History {
     fn copy(&mut self) -> Option<Step> {
         let at = self.random.below(self.saved.len());
         let (checkpoint, then) = self.saved.get(at)?.clone();
-        if self.family.len() + then.len() > 2 * FAMILY_MAX {
+        if self.family.len() + then.len() > FAMILY_MAX {
             return None;
         }
         let outside = self.random.one_in(2).then(|| self.anyone());

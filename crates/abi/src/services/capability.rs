@@ -286,7 +286,7 @@ service! {
         /// The copies, parents before their children.
         processes: Vec<Copied>,
     } -> ()
-    { demand: [kernel]; effect: State; fails: []; }
+    { demand: [kernel]; effect: State; fails: [OutsideManifest]; }
 
     /// Tells what the process of a checkpoint held and holds still.
     46 recall Recall {

@@ -34,17 +34,17 @@ macro_rules! checkpoints_cases {
             case a_fork_copies_processes_authority_and_memory
                 holds "I-116"
                 shows "checkpoint.fork ok, checkpoint.fork not_found, checkpoint.fork ended,
-       checkpoint.fork denied";
+checkpoint.fork denied";
             case a_restore_does_what_its_preview_showed_or_nothing
                 holds "I-117"
                 shows "checkpoint.preview ok, checkpoint.preview not_found, checkpoint.restore ok,
-       checkpoint.restore stale, checkpoint.restore not_found";
+checkpoint.restore stale, checkpoint.restore not_found";
             case nobody_restores_what_it_is_itself_part_of
                 holds "I-117" shows "checkpoint.restore inside";
             case an_image_of_a_checkpoint_requires_what_was_held_and_grants_nothing
                 holds "I-14, I-20"
                 shows "checkpoint.commit ok, checkpoint.commit not_found,
-       checkpoint.commit bad_image";
+checkpoint.commit bad_image";
             case checkpoints_survive_a_crash
                 holds "I-34" shows "";
             case what_it_does_not_serve_is_unsupported
@@ -134,7 +134,7 @@ fn a_checkpoint_is_made_listed_shown_and_dropped(k: &mut Registry) {
     assert_eq!(k.ok(pid_of(1), inspect(ONE)), made);
     let list =
         |pid: Option<u64>, after, limit| checkpoint::List { pid: pid.map(Pid), after, limit };
-    assert_eq!(k.ok(pid_of(1), list(None, None, None)).checkpoints, [made.clone()]);
+    assert_eq!(k.ok(pid_of(1), list(None, None, None)).checkpoints, std::slice::from_ref(&made));
     let page = k.ok(host(), list(None, None, Some(1)));
     assert_eq!((page.checkpoints, page.more_after), (vec![made.clone()], Some(ONE)));
     let rest = k.ok(host(), list(None, Some(ONE), None));

@@ -148,4 +148,11 @@ pub(super) fn copies_of_processes_get_nothing_finite_and_every_restriction(k: &m
     copy(k, &[(1, 8, Some(3))]);
     assert!(!is_allowed(k, 8, &read("workspace/a")));
     k.delegate(3, 8, "deny fs:workspace/a read").expect("it is a child of it");
+    // What was granted to it before it was made must be within what bounds it.
+    let empty = Manifest { authority: Some(Vec::new()), ..Manifest::default() };
+    k.ok(host(), Bound { pid: Pid(4), parent: None, manifest: Some(empty) });
+    k.host_grants(9, "allow fs:workspace/* read").unwrap();
+    let copied = Copied { from: Pid(1), to: Pid(9), parent: Some(Pid(4)) };
+    let call = CopyHeld { checkpoint: CHECKPOINT, processes: vec![copied] };
+    assert_eq!(k.refused(host(), call).0, "outside_manifest");
 }

@@ -68,7 +68,7 @@ object.transfer receiver_ended, object.transfer denied";
             case a_memory_comes_back_to_what_was_kept_of_it
                 holds "I-113, I-114"
                 shows "object.save_spaces ok, object.compare_spaces ok, object.restore_spaces ok,
-       object.forget_spaces ok";
+object.forget_spaces ok";
             case a_memory_that_was_kept_is_copied_for_another
                 holds "I-113, I-116" shows "object.copy_spaces ok";
             case a_view_is_the_maker_s_own

@@ -100,11 +100,11 @@ process.end_tasks ok";
             case processes_come_back_to_what_was_kept_of_them
                 holds "I-113, I-114, I-115"
                 shows "process.save ok, process.save not_found, process.compare ok,
-       process.restore ok, process.forget ok";
+process.restore ok, process.forget ok";
             case processes_that_were_kept_are_made_a_second_time
                 holds "I-116"
                 shows "process.copy_saved ok, process.copy_saved not_found, process.recall ok,
-       process.recall not_found";
+process.recall not_found";
             case messages_survive_a_crash
                 holds "I-22, I-34" shows "message.receive ok";
             case what_it_does_not_serve_is_unsupported

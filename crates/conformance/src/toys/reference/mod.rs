@@ -352,6 +352,10 @@ impl<'c> Server<dyn Context + 'c, Stop> for Reference {
     fn copy_held(&mut self, cx: &mut (dyn Context + 'c), call: &CopyHeld) -> Result<(), Stop> {
         let checkpoint = call.checkpoint;
         for Copied { from, to, parent } in &call.processes {
+            let saved = self.0.saved(checkpoint).into_iter().flat_map(|saved| &saved.bounds);
+            let own = saved.filter(|(pid, _)| pid == from).map(|(_, manifest)| manifest);
+            let above = parent.iter().flat_map(|parent| self.0.bounding(*parent));
+            self.0.within(*to, own.chain(above).cloned())?;
             if let Some(parent) = parent {
                 self.know(cx, *parent, *to);
             }
