@@ -334,6 +334,10 @@ impl Engine {
                 let here = dropped.iter().filter_map(|id| self.carried.get(id).copied());
                 CapabilityEvent::Kept { subject, dropped: here.collect() }
             }
+            CapabilityEvent::Restored { checkpoint, revived, revoked } => {
+                let here = revoked.iter().filter_map(|id| self.carried.get(id).copied());
+                CapabilityEvent::Restored { checkpoint, revived, revoked: here.collect() }
+            }
             // What is set aside and spent follows from what is decided here.
             CapabilityEvent::Reserved { .. } | CapabilityEvent::Settled { .. } => return,
             other => other,

@@ -14,6 +14,7 @@ use agent_libos::{
     abi::{Record, Seq, Syscall, human, image, process, wire},
     broker::{Kernel, Outputs, Parts},
     capability::Capabilities,
+    checkpoints::Checkpoints,
     events::Events,
     human::Humans,
     images::Images,
@@ -35,6 +36,7 @@ fn kernel() -> Kernel {
             Box::new(Humans::default()),
             Box::new(Images::default()),
             Box::new(Events::default()),
+            Box::new(Checkpoints::default()),
         ],
     );
     Kernel::new(parts.unwrap(), ["fs", "shell", "tool", "audit"])

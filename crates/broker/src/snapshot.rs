@@ -22,7 +22,7 @@ impl Kernel {
         save_version(VERSION, out);
         wire::encode_into(&self.now_ms, out);
         sized(out, |out| {
-            self.ops.save(out);
+            self.ops.write(out);
             Ok(())
         })?;
         self.parts.save(out)
@@ -49,7 +49,7 @@ impl Kernel {
     fn take_over(&mut self, bytes: &[u8]) -> Result<(), BadSnapshot> {
         let mut bytes = load_version(VERSION, bytes)?;
         self.now_ms = bytes.read()?;
-        self.ops = Ops::load(bytes.bytes()?)?;
+        self.ops = Ops::read(bytes.bytes()?)?;
         self.parts.load(&mut bytes)?;
         Ok(bytes.end()?)
     }

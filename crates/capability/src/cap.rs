@@ -16,7 +16,7 @@ use serde::{Serialize, Serializer};
 
 use crate::condition;
 
-pub(crate) use self::snapshot::Saved;
+pub(crate) use self::snapshot::SavedCap;
 
 /// One capability.
 pub(crate) struct Cap {
@@ -166,6 +166,14 @@ impl Cap {
     /// Whether its own terms hold for some calls only, or for so many.
     pub(crate) fn is_bound(&self) -> bool {
         self.terms.bind()
+    }
+
+    /// Whether its own terms hold for so many calls, or for so much.
+    pub(crate) fn is_finite(&self) -> bool {
+        let terms = &self.terms;
+        terms.uses.is_some()
+            || terms.calls_max.is_some()
+            || terms.when.0.values().any(|condition| condition.sum_max.is_some())
     }
 
     /// When it ends, or the first of those above it does.

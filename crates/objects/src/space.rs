@@ -12,7 +12,7 @@ use imbl::{OrdMap, OrdSet, Vector, ordmap::DiffItem};
 use libos_abi::{Json, ObjectId, Pid, object::ObjectInfo};
 use serde::Serialize;
 
-pub(crate) use self::snapshot::{load, save};
+pub(crate) use self::snapshot::{Loader, Writer};
 
 /// An object with its payload, which may be a reference to a blob and is never looked into.
 #[derive(Debug, Clone, Serialize)]
@@ -62,9 +62,11 @@ impl Kept {
         info
     }
 
-    /// Whether it is the same version as another one of the same number in a copy.
+    /// Whether it is the same version as another one of the same number in a copy, with the same
+    /// content: a memory that came back to a checkpoint gives a version a second time.
     fn is_version_of(&self, other: &Self) -> bool {
-        (self.info.version, self.info.released) == (other.info.version, other.info.released)
+        let version = |kept: &Self| (kept.info.version, kept.info.released, kept.info.digest);
+        version(self) == version(other)
     }
 }
 

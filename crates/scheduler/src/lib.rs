@@ -19,6 +19,7 @@
 #![forbid(unsafe_code)]
 
 mod budget;
+mod checkpoint;
 mod clock;
 mod core;
 mod creation;
@@ -200,13 +201,13 @@ impl Component for Scheduler {
     }
 
     fn save(&self, out: &mut Vec<u8>) -> Result<(), BadSnapshot> {
-        self.state.save(out);
+        self.state.write(out);
         Ok(())
     }
 
     /// As after folding a journal, nobody is queued until [`Recover`](libos_abi::process::Recover).
     fn load(&mut self, bytes: &[u8]) -> Result<(), BadSnapshot> {
-        self.state = Reversible::of(Table::load(bytes)?);
+        self.state = Reversible::of(Table::read(bytes)?);
         self.queue.clear();
         self.taken.clear();
         Ok(())

@@ -1,7 +1,9 @@
 //! The operations as bytes. Which of a memo's are not over follows from those that are open.
 
+use std::sync::Arc;
+
 use libos_abi::{
-    CallInfo, Few, OpId, Pid, Principal, RequestId, SERVICES, Syscall,
+    CallInfo, CheckpointId, Few, OpId, Pid, Principal, RequestId, SERVICES, Syscall,
     event::Step,
     human::Decision,
     process::{BudgetKind, Wait},
@@ -10,7 +12,10 @@ use libos_abi::{
 use libos_port::{BadSnapshot, load_version, save_version};
 use smallvec::SmallVec;
 
-use super::{Asked, Entry, Memo, Op, OpState, Ops, Over};
+use super::{
+    Asked, Entry, Memo, Op, OpState, Ops, Over,
+    saved::{Quantum, Saved as Quanta},
+};
 
 /// Raised whenever operations are written in another way.
 const VERSION: u32 = 1;
@@ -59,8 +64,8 @@ impl OpState {
 }
 
 impl Ops {
-    pub(crate) fn save(&self, out: &mut Vec<u8>) {
-        let Self { last, open, memos, requests, held, subscriptions, .. } = self;
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        let Self { last, open, memos, requests, held, subscriptions, saved, .. } = self;
         let Self { undo: _, spare_ops: _, spare_memos: _, .. } = self;
         save_version(VERSION, out);
         wire::encode_into(&(last, subscriptions), out);
@@ -81,9 +86,17 @@ impl Ops {
         });
         wire::encode_each(requests, out);
         wire::encode_each(held, out);
+        wire::encode_into(&(saved.len() as u64), out);
+        for (checkpoint, quanta) in saved {
+            wire::encode_into(&(checkpoint, quanta.len() as u64), out);
+            for (pid, Quantum { steps_before, entries, outcomes, held }) in &**quanta {
+                wire::encode_into(&(pid, held), out);
+                save_steps(*steps_before, entries, outcomes, out);
+            }
+        }
     }
 
-    pub(crate) fn load(bytes: &[u8]) -> Result<Self, BadSnapshot> {
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self, BadSnapshot> {
         let mut ops = Self::default();
         let mut bytes = load_version(VERSION, bytes)?;
         (ops.last, ops.subscriptions) = bytes.read()?;
@@ -105,6 +118,16 @@ impl Ops {
             Ok::<(), BadSnapshot>(())
         })?;
         ops.held = bytes.all()?;
+        for _ in 0..bytes.read::<u64>()? {
+            let (checkpoint, count): (CheckpointId, u64) = bytes.read()?;
+            let mut quanta = Quanta::new();
+            for _ in 0..count {
+                let (pid, held): (Pid, bool) = bytes.read()?;
+                let (steps_before, entries, outcomes) = load_steps(&mut bytes)?;
+                quanta.insert(pid, Quantum { steps_before, entries, outcomes, held });
+            }
+            ops.saved.insert(checkpoint, Arc::new(quanta));
+        }
         bytes.end()?;
         Ok(ops)
     }
@@ -116,34 +139,47 @@ type Saved = (RequestId, bool, Option<SavedOver>, Few<(Pid, OpId)>);
 impl Memo {
     fn save(&self, out: &mut Vec<u8>) {
         let Self { steps_before, entries, open: _, outcomes } = self;
-        wire::encode_into(steps_before, out);
-        let entries = entries.iter().map(|entry| -> SavedEntry {
-            let Entry { step, op, fingerprint, call, outcome } = *entry;
-            (step, op, fingerprint, (call.service_number, call.number), outcome)
-        });
-        wire::encode_each(entries, out);
-        wire::encode_into(&(outcomes.len() as u64), out);
-        out.extend_from_slice(outcomes);
+        save_steps(*steps_before, entries, outcomes, out);
     }
 
     fn load(bytes: &mut Reader<'_>, is_open: impl Fn(OpId) -> bool) -> Result<Self, BadSnapshot> {
-        let steps_before = bytes.read()?;
-        let mut entries: SmallVec<[Entry; 1]> = SmallVec::new();
-        bytes.each(|(step, op, fingerprint, call, outcome): SavedEntry| {
-            let call = info(call).ok_or_else(|| WireError::new("a call that is none"))?;
-            entries.push(Entry { step, op, fingerprint, call, outcome });
-            Ok::<(), BadSnapshot>(())
-        })?;
-        let outcomes = bytes.bytes()?.to_vec();
-        let ends = entries.iter().filter_map(|entry| entry.outcome);
-        if ends.into_iter().any(|(at, length)| at as usize + length as usize > outcomes.len()) {
-            return Err(WireError::new("an outcome that is not there").into());
-        }
+        let (steps_before, entries, outcomes) = load_steps(bytes)?;
         let mut open: Vec<OpId> =
             entries.iter().map(|entry| entry.op).filter(|op| is_open(*op)).collect();
         open.sort_unstable();
+        let entries = SmallVec::from_vec(entries);
         Ok(Self { steps_before, entries, open: open.into(), outcomes })
     }
+}
+
+fn save_steps(steps_before: u32, entries: &[Entry], outcomes: &[u8], out: &mut Vec<u8>) {
+    wire::encode_into(&steps_before, out);
+    let entries = entries.iter().map(|entry| -> SavedEntry {
+        let Entry { step, op, fingerprint, call, outcome } = *entry;
+        (step, op, fingerprint, (call.service_number, call.number), outcome)
+    });
+    wire::encode_each(entries, out);
+    wire::encode_into(&(outcomes.len() as u64), out);
+    out.extend_from_slice(outcomes);
+}
+
+/// The steps before, the steps, and their outcomes.
+type Steps = (u32, Vec<Entry>, Vec<u8>);
+
+fn load_steps(bytes: &mut Reader<'_>) -> Result<Steps, BadSnapshot> {
+    let steps_before = bytes.read()?;
+    let mut entries = Vec::new();
+    bytes.each(|(step, op, fingerprint, call, outcome): SavedEntry| {
+        let call = info(call).ok_or_else(|| WireError::new("a call that is none"))?;
+        entries.push(Entry { step, op, fingerprint, call, outcome });
+        Ok::<(), BadSnapshot>(())
+    })?;
+    let outcomes = bytes.bytes()?.to_vec();
+    let ends = entries.iter().filter_map(|entry| entry.outcome);
+    if ends.into_iter().any(|(at, length)| at as usize + length as usize > outcomes.len()) {
+        return Err(WireError::new("an outcome that is not there").into());
+    }
+    Ok((steps_before, entries, outcomes))
 }
 
 /// The call with these numbers.

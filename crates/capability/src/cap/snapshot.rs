@@ -11,7 +11,7 @@ use super::{Amounts, Cap, Extra, Fate, Tally, Terms};
 type SavedAmounts = (u32, u64, Vec<(String, u64)>);
 
 /// A capability, as it is read.
-pub(crate) struct Saved {
+pub(crate) struct SavedCap {
     id: CapId,
     subject: Pid,
     pub(crate) grant: GrantSpec,
@@ -49,15 +49,15 @@ impl Cap {
     }
 
     /// The capability that was saved; `above` is the one it was cut from.
-    pub(crate) fn of(saved: Saved, on: Pattern, terms: Arc<Terms>, above: Option<&Self>) -> Self {
-        let Saved { id, subject, grant: _, origin, parent, ends_at_ms, fate, extra } = saved;
+    pub(crate) fn of(saved: SavedCap, on: Pattern, terms: Arc<Terms>, above: Option<&Self>) -> Self {
+        let SavedCap { id, subject, grant: _, origin, parent, ends_at_ms, fate, extra } = saved;
         let inherits = above.is_some_and(|above| !above.plain);
         let plain = !inherits && !terms.bind();
         Self { id, subject, on, terms, origin, parent, ends_at_ms, extra, fate, inherits, plain }
     }
 }
 
-impl Saved {
+impl SavedCap {
     pub(crate) fn read(bytes: &mut wire::Reader<'_>) -> Result<Self, BadSnapshot> {
         let (id, subject, on, effect, rights, uses, delegable) = bytes.read()?;
         let (calls_max, when, origin, parent, ends_at_ms) = bytes.read()?;

@@ -1,10 +1,10 @@
 //! The table as bytes: a row for each process, and what many have in common once. Families, lines
 //! and what bounds a process follow from the rows.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use libos_abi::{
-    FsPath, MessageId, ObjectId, Pid, Text,
+    CheckpointId, FsPath, MessageId, ObjectId, Pid, Text,
     message::Message,
     process::{Budget, Ending, ForkMode, Usage, Wait},
     wire::{self, Reader, WireError},
@@ -15,7 +15,8 @@ use rustc_hash::FxHashMap;
 use super::{
     Life, Table,
     mail::slot,
-    row::{Fixed, MadeOf, Packed, Process, Standing, Turn},
+    row::{Family, Fixed, MadeOf, NonZeroPid, Packed, Process, Standing, Turn},
+    saved::{Kept, Saved},
 };
 use crate::budget::Bounds;
 
@@ -54,9 +55,9 @@ fn pick<T: Clone>(items: &[T], number: u64) -> Result<T, BadSnapshot> {
 }
 
 impl Table {
-    pub(crate) fn save(&self, out: &mut Vec<u8>) {
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
         let Self { processes: _, last_message, mail, received, tasks, .. } = self;
-        let Self { root_tasks, set_aside, names: _, made_of: _, log: _, .. } = self;
+        let Self { root_tasks, set_aside, saved: _, names: _, made_of: _, log: _, .. } = self;
         save_version(VERSION, out);
         wire::encode_into(last_message, out);
         self.save_rows(out);
@@ -71,7 +72,8 @@ impl Table {
     }
 
     fn save_rows(&self, out: &mut Vec<u8>) {
-        let rows = || self.all().map(|(_, row)| row);
+        let kept = || self.saved.values().flat_map(|saved| saved.processes.values());
+        let rows = || self.all().map(|(_, row)| row).chain(kept().map(|kept| &kept.process));
         let made_of = Numbers::of(rows().map(|row| (&*row.made_of, &*row.made_of)));
         let programs = Numbers::of(rows().map(|row| (row.program.place(), row.program.text())));
         let cwds = Numbers::of(rows().map(|row| (&row.fixed.cwd, &row.fixed.cwd)));
@@ -79,8 +81,7 @@ impl Table {
         wire::encode_each(made_of.all.iter().map(|it| names(it)), out);
         wire::encode_each(&programs.all, out);
         wire::encode_each(&cwds.all, out);
-        wire::encode_into(&rows().count(), out);
-        for row in rows() {
+        let row = |row: &Process, out: &mut Vec<u8>| {
             let common = (
                 made_of.of[&*row.made_of],
                 programs.of[&row.program.place()],
@@ -88,10 +89,27 @@ impl Table {
             );
             wire::encode_into(&common, out);
             row.save(out);
+        };
+        wire::encode_into(&self.all().count(), out);
+        self.all().for_each(|(_, process)| row(process, out));
+        wire::encode_into(&(self.saved.len() as u64), out);
+        for (checkpoint, saved) in &self.saved {
+            let Saved { next, processes } = &**saved;
+            wire::encode_into(&(checkpoint, next, processes.len() as u64), out);
+            for (pid, Kept { process, mail, received }) in processes {
+                wire::encode_into(pid, out);
+                row(process, out);
+                let family = process.family.as_deref().map(|Family { line: _, first, last, live }| {
+                    (*first, *last, *live)
+                });
+                wire::encode_into(&(family, process.sibling.map(NonZeroPid::get), mail), out);
+                let received = received.as_ref().map(|last| Vec::from_iter(last.iter().copied()));
+                wire::encode_into(&received, out);
+            }
         }
     }
 
-    pub(crate) fn load(bytes: &[u8]) -> Result<Self, BadSnapshot> {
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self, BadSnapshot> {
         let mut table = Self::default();
         let mut bytes = load_version(VERSION, bytes)?;
         table.last_message = bytes.read()?;
@@ -123,11 +141,59 @@ impl Table {
         for _ in 0..bytes.read::<usize>()? {
             self.load_row(&common, bytes)?;
         }
+        for _ in 0..bytes.read::<u64>()? {
+            let (checkpoint, next, count): (CheckpointId, Pid, u64) = bytes.read()?;
+            let mut processes = BTreeMap::new();
+            for _ in 0..count {
+                let pid = bytes.read()?;
+                processes.insert(pid, self.load_kept(pid, &common, bytes)?);
+            }
+            self.saved.insert(checkpoint, Arc::new(Saved { next, processes }));
+        }
         Ok(())
     }
 
+    /// The next process of the table.
     fn load_row(&mut self, common: &Common, bytes: &mut Reader<'_>) -> Result<(), BadSnapshot> {
         let pid = self.next_pid();
+        let process = self.process(pid, common, bytes)?;
+        let (parent, line) = (process.parent(), Arc::clone(&process.fixed.ancestors));
+        let has_ended = process.turn.life.has_ended();
+        self.processes.push(process);
+        if let Some(parent) = parent {
+            self.adopt(parent, pid, line);
+        }
+        if has_ended {
+            self.part_with(parent);
+        }
+        Ok(())
+    }
+
+    /// A process as it is kept for a checkpoint.
+    fn load_kept(
+        &mut self,
+        pid: Pid,
+        common: &Common,
+        bytes: &mut Reader<'_>,
+    ) -> Result<Kept, BadSnapshot> {
+        type Relatives = (Option<(Pid, Pid, u32)>, Option<u64>, Vec<Arc<Message>>);
+        let mut process = self.process(pid, common, bytes)?;
+        let (family, sibling, mail): Relatives = bytes.read()?;
+        process.family = family.map(|(first, last, live)| {
+            Arc::new(Family { line: self.line(pid), first, last, live })
+        });
+        process.sibling = sibling.and_then(NonZeroPid::new);
+        let received: Option<Vec<(MessageId, Pid)>> = bytes.read()?;
+        Ok(Kept { process, mail, received: received.map(|last| Arc::new(last.into())) })
+    }
+
+    /// A process without its relatives; its parent is in the table.
+    fn process(
+        &mut self,
+        pid: Pid,
+        common: &Common,
+        bytes: &mut Reader<'_>,
+    ) -> Result<Process, BadSnapshot> {
         let (made_of, program, cwd) = bytes.read()?;
         let made_of = pick(&common.made_of, made_of)?;
         let program = pick(&common.programs, program)?;
@@ -149,7 +215,7 @@ impl Table {
         let bounds = Bounds::of(limits, above.map(|above| above.fixed.bounds));
         let line: Arc<[Pid]> = parent.map(|parent| self.line(parent)).unwrap_or_default();
         let fixed = Fixed {
-            ancestors: Arc::clone(&line),
+            ancestors: line,
             goal: (&goal).into(),
             cwd,
             tool_groups: groups.iter().map(|group| self.name(group)).collect(),
@@ -159,8 +225,7 @@ impl Table {
             owner: owner.map(Box::new),
             started_at_ms,
         };
-        let has_ended = turn.life.has_ended();
-        self.processes.push(Process {
+        Ok(Process {
             turn,
             standing,
             made_of,
@@ -171,14 +236,7 @@ impl Table {
             sibling: None,
             unread,
             interrupts,
-        });
-        if let Some(parent) = parent {
-            self.adopt(parent, pid, line);
-        }
-        if has_ended {
-            self.part_with(parent);
-        }
-        Ok(())
+        })
     }
 }
 

@@ -6,8 +6,10 @@
 //! ids.
 
 use libos_abi::{
-    CapId, Denial, DenyReason, Effect, Few, Manifest, Need, OpId, Pid, Syscall,
+    CapId, CheckpointId, Denial, DenyReason, Effect, Few, Manifest, Need, OpId, Pid, Status,
+    Syscall,
     capability::{Charge, Sum},
+    checkpoint::Revived,
     event::{CapabilityEvent, NewCapability},
     wire,
 };
@@ -31,6 +33,18 @@ pub(super) struct Grants {
     pub(super) family: Vec<(Pid, Pid)>,
     /// What bounds each process: its own manifests, and those of everyone above it.
     pub(super) bounds: Vec<(Pid, Manifest)>,
+    pub(super) saved: Vec<Saved>,
+}
+
+/// What was held at a checkpoint.
+#[derive(Clone, Serialize)]
+pub(super) struct Saved {
+    pub(super) checkpoint: CheckpointId,
+    /// The last id that was given before it.
+    pub(super) last: u64,
+    pub(super) subjects: Vec<Pid>,
+    pub(super) bounds: Vec<(Pid, Manifest)>,
+    pub(super) in_force: Vec<CapId>,
 }
 
 #[derive(Clone, Serialize)]
@@ -90,6 +104,41 @@ impl Fold for Grants {
             CapabilityEvent::Bounded { pid, manifest } => {
                 self.bounds.push((*pid, manifest.clone()));
             }
+            CapabilityEvent::Saved { checkpoint, subjects, at_ms } => {
+                let is_active = |cap: &&Cap| {
+                    let is_here = subjects.contains(&cap.made.subject);
+                    is_here && self.info(cap, *at_ms).status == Status::Active
+                };
+                let in_force = self.all.iter().filter(is_active).map(|cap| cap.made.id).collect();
+                let bounds = self.bounds.iter().filter(|(pid, _)| subjects.contains(pid));
+                self.saved.push(Saved {
+                    checkpoint: *checkpoint,
+                    last: self.last,
+                    subjects: subjects.clone(),
+                    bounds: bounds.cloned().collect(),
+                    in_force,
+                });
+            }
+            CapabilityEvent::Forgotten { checkpoint } => {
+                self.saved.retain(|saved| saved.checkpoint != *checkpoint);
+            }
+            CapabilityEvent::Restored { checkpoint, revived, revoked } => {
+                let saved = self.saved.iter().find(|saved| saved.checkpoint == *checkpoint);
+                let bounds = saved.map(|saved| saved.bounds.clone()).unwrap_or_default();
+                for Revived { pid, parent } in revived {
+                    let theirs = self.all.iter_mut().filter(|cap| cap.made.subject == *pid);
+                    theirs.for_each(|cap| cap.ended = false);
+                    self.family.extend(parent.map(|parent| (*pid, parent)));
+                    self.bounds.extend(bounds.iter().filter(|(of, _)| of == pid).cloned());
+                }
+                self.take_back(revoked);
+            }
+            CapabilityEvent::BoundsCopied { checkpoint, from, to } => {
+                let saved = self.saved.iter().find(|saved| saved.checkpoint == *checkpoint);
+                let bounds = saved.into_iter().flat_map(|saved| &saved.bounds);
+                let bounds = bounds.filter(|(of, _)| of == from);
+                self.bounds.extend(bounds.map(|(_, manifest)| (*to, manifest.clone())));
+            }
         }
         self.forget();
     }
@@ -123,12 +172,17 @@ pub(super) enum Verdict<'g> {
 impl Grants {
     /// The whole state as bytes.
     pub(super) fn save(&self, out: &mut Vec<u8>) {
-        let Self { all, last, held, family, bounds } = self;
+        let Self { all, last, held, family, bounds, saved } = self;
         save_version(1, out);
         let all = all.iter().map(|cap| (&cap.made, cap.revoked, cap.ended, &cap.spent));
         wire::encode_each(all, out);
         wire::encode_into(last, out);
         wire::encode_into(&(held, family, bounds), out);
+        let saved = saved.iter().map(|saved| {
+            let Saved { checkpoint, last, subjects, bounds, in_force } = saved;
+            (checkpoint, last, subjects, bounds, in_force)
+        });
+        wire::encode_each(saved, out);
     }
 
     /// The state of these bytes.
@@ -141,8 +195,13 @@ impl Grants {
         })?;
         let last = bytes.read()?;
         let (held, family, bounds) = bytes.read()?;
+        let mut saved = Vec::new();
+        bytes.each(|(checkpoint, last, subjects, bounds, in_force)| {
+            saved.push(Saved { checkpoint, last, subjects, bounds, in_force });
+            Ok::<(), BadSnapshot>(())
+        })?;
         bytes.end()?;
-        Ok(Self { all, last, held, family, bounds })
+        Ok(Self { all, last, held, family, bounds, saved })
     }
 
     fn take_back(&mut self, ids: &[CapId]) {
@@ -158,7 +217,7 @@ impl Grants {
             let is_over = |cap: &&Cap| {
                 let is_held = self.taken(cap).len() > cap.spent.len();
                 let is_used_up = cap.made.binding.is_some() && cap.is_exhausted() && !is_held;
-                is_used_up || (cap.ended && !is_parent(cap.made.id))
+                is_used_up || (cap.ended && !is_parent(cap.made.id) && !self.is_saved(cap))
             };
             let over: Vec<CapId> = self.all.iter().filter(is_over).map(|cap| cap.made.id).collect();
             if over.is_empty() {
@@ -166,6 +225,17 @@ impl Grants {
             }
             self.all.retain(|cap| !over.contains(&cap.made.id));
         }
+    }
+
+    /// Whether a checkpoint wants a capability of a process that has ended.
+    fn is_saved(&self, cap: &Cap) -> bool {
+        let made = &cap.made;
+        let wants = |saved: &Saved| {
+            let was_there = made.id.0 <= saved.last;
+            saved.subjects.contains(&made.subject)
+                && (was_there || made.grant.effect != Effect::Allow)
+        };
+        self.saved.iter().any(wants)
     }
 
     pub(super) fn get(&self, id: CapId) -> Option<&Cap> {
