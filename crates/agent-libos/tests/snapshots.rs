@@ -11,7 +11,7 @@ use std::{path::Path, time::Duration};
 
 use agent_libos::{
     Builder, Limits, Runtime,
-    abi::{Record, Seq, Syscall, human, image, process, wire},
+    abi::{Pid, Record, Seq, Syscall, checkpoint, human, image, process, wire},
     broker::{Kernel, Outputs, Parts},
     capability::Capabilities,
     checkpoints::Checkpoints,
@@ -134,7 +134,7 @@ async fn settled(host: &dyn Port, living: usize) {
     panic!("{living} processes do not come to wait: {all:?}");
 }
 
-/// A store with the history of such processes.
+/// A store with the history of such processes, two of which come back to a checkpoint.
 async fn history(folder: &Path, limits: Limits) -> Runtime {
     std::fs::create_dir_all(folder.join("ws")).unwrap();
     let builder = Builder::new().store(folder.join("store")).limits(limits);
@@ -148,6 +148,8 @@ async fn history(folder: &Path, limits: Limits) -> Runtime {
     }
     runtime.run_processes();
     settled(&*host, 5).await;
+    let of = |pid| checkpoint::Create { pid: Some(Pid(pid)), reason: None };
+    let checkpoint = host.call(of(2)).await.unwrap().id;
     let send = json!({ "to": "p5", "body": "go on" });
     let send: agent_libos::abi::message::Send = serde_json::from_value(send).unwrap();
     host.call(send).await.unwrap();
@@ -158,6 +160,10 @@ async fn history(folder: &Path, limits: Limits) -> Runtime {
     let decision = human::Decision::Approve { scope };
     host.call(human::Decide { request: asked.id, decision }).await.unwrap();
     settled(&*host, 2).await;
+    let token = host.call(checkpoint::Preview { checkpoint }).await.unwrap().token;
+    host.call(checkpoint::Restore { checkpoint, token }).await.unwrap();
+    settled(&*host, 4).await;
+    host.call(of(3)).await.unwrap();
     runtime
 }
 

@@ -49,7 +49,12 @@ impl Cap {
     }
 
     /// The capability that was saved; `above` is the one it was cut from.
-    pub(crate) fn of(saved: SavedCap, on: Pattern, terms: Arc<Terms>, above: Option<&Self>) -> Self {
+    pub(crate) fn of(
+        saved: SavedCap,
+        on: Pattern,
+        terms: Arc<Terms>,
+        above: Option<&Self>,
+    ) -> Self {
         let SavedCap { id, subject, grant: _, origin, parent, ends_at_ms, fate, extra } = saved;
         let inherits = above.is_some_and(|above| !above.plain);
         let plain = !inherits && !terms.bind();

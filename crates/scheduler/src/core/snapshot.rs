@@ -99,9 +99,10 @@ impl Table {
             for (pid, Kept { process, mail, received }) in processes {
                 wire::encode_into(pid, out);
                 row(process, out);
-                let family = process.family.as_deref().map(|Family { line: _, first, last, live }| {
-                    (*first, *last, *live)
-                });
+                let family = process
+                    .family
+                    .as_deref()
+                    .map(|Family { line: _, first, last, live }| (*first, *last, *live));
                 wire::encode_into(&(family, process.sibling.map(NonZeroPid::get), mail), out);
                 let received = received.as_ref().map(|last| Vec::from_iter(last.iter().copied()));
                 wire::encode_into(&received, out);
