@@ -47,7 +47,8 @@ pub(crate) enum CheckpointCommand {
   libos checkpoint restore ckpt-1.1                  show what would be undone, and the token
   libos checkpoint restore ckpt-1.1 --token 3f9a...  do exactly that
 
-What goes on changes what would be undone: hold it first with `libos signal PID pause`. Files of the
+What goes on changes what would be undone: hold it first with `libos signal PID pause`, and let it
+go on afterwards with `libos signal PID resume`. Files of the
 workspace that the processes changed are put back after that; a file that is not what their last
 change left is told and left alone, unless --force says otherwise.")]
     Restore {
