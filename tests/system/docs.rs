@@ -22,7 +22,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use common::repository;
+use common::{binary, repository};
 use tempfile::TempDir;
 
 /// Files that a page speaks of and does not show.
@@ -153,7 +153,7 @@ impl Desk {
         fs::create_dir(temp.path().join("home")).unwrap();
         fs::create_dir(temp.path().join("here")).unwrap();
         let libos = temp.path().join("bin/libos");
-        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_libos"), libos).unwrap();
+        std::os::unix::fs::symlink(binary::path(), libos).unwrap();
         let desk = Self { temp };
         for (of, name, text) in SETUP {
             if *of == page {
@@ -387,7 +387,7 @@ fn every_command_that_a_text_names_exists() {
             if let Some(words) = line.strip_prefix("libos ") {
                 let words = commands(words);
                 if checked.insert(words.clone()) {
-                    let mut libos = Command::new(env!("CARGO_BIN_EXE_libos"));
+                    let mut libos = binary::libos();
                     let out = libos.args(&words).arg("--help").output().unwrap();
                     assert!(
                         out.status.success(),

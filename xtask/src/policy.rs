@@ -34,6 +34,8 @@ pub(crate) enum Layer {
     Composition,
     /// A binary in front of the composition.
     Face,
+    /// A program that uses one layer alone.
+    Example,
     /// Simulation and whole-system tests.
     Test,
     /// The tool of the repository itself.
@@ -41,8 +43,8 @@ pub(crate) enum Layer {
 }
 
 use Layer::{
-    Binding, Broker, Component, Composition, Endpoint, Face, Language, Provider, Storage, Suite,
-    Test, Tool, UserLand,
+    Binding, Broker, Component, Composition, Endpoint, Example, Face, Language, Provider, Storage,
+    Suite, Test, Tool, UserLand,
 };
 
 /// What holds for every crate of one layer.
@@ -154,6 +156,14 @@ pub(crate) const LAYERS: &[LayerRule] = &[
         forbids_unsafe: false,
         rule: "a face depends on libos-abi, libos-port, libos-journal and agent-libos only",
         remedy: "use what agent-libos exports, or export it there",
+    },
+    LayerRule {
+        layer: Example,
+        may_use: &[Language, Endpoint, Component, Storage],
+        tests_may_use: &[],
+        forbids_unsafe: false,
+        rule: "an example of one layer needs no broker, no provider and no composition",
+        remedy: "answer what the part asks in the example itself",
     },
     LayerRule {
         layer: Test,
@@ -281,6 +291,10 @@ pub(crate) const CRATES: &[CrateRule] = &[
         "anyhow", "axum", "clap", "jiff", "serde", "serde_json", "tokio", "toml", "tracing",
         "tracing-subscriber",
     ])),
+
+    place("example-capability-engine", Example, Any),
+    place("example-journal", Example, Any),
+    place("example-object-store", Example, Any),
 
     place("libos-bench", Test, Any),
     place("libos-conformance", Suite, Any),

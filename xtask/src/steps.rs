@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::{abi, graph, guest, layers, licences};
+use crate::{abi, conformance, graph, guest, layers, licences};
 
 /// One step, known by the command that runs it alone.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +63,20 @@ const NEXTEST: Step = cargo(&["nextest", "run", "--locked", "--workspace"]);
 const NEXTEST_CI: Step = cargo(&["nextest", "run", "--locked", "--workspace", "--profile", "ci"]);
 /// What nextest runs, for a machine without it: everything but the doc tests.
 const CARGO_TEST: Step = cargo(&["test", "--locked", "--workspace", "--tests"]);
+
+/// The steps of docs/swapping.md, as it shows them: a part from outside of the workspace keeps its
+/// contract, and a system composed with it passes the system tests.
+const SWAPPED: [Step; 3] = [
+    own(&["xtask", "conformance", "--manifest-path", SWAPPED_MANIFEST], |root| {
+        conformance::run(root, &root.join(SWAPPED_MANIFEST), None)
+    }),
+    cargo(&["build", "--locked", "--manifest-path", SWAPPED_MANIFEST]),
+    Step {
+        env: &[("LIBOS_BIN", "examples/swap-scheduler/target/debug/libos")],
+        ..cargo(&["test", "--locked", "--package", "libos-cli"])
+    },
+];
+const SWAPPED_MANIFEST: &str = "examples/swap-scheduler/Cargo.toml";
 
 /// What is worth running before every commit: no tests, no documentation.
 pub(crate) fn check(root: &Path) -> Result<()> {
