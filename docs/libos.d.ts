@@ -11,8 +11,16 @@
 // together and are under way together. A call that is refused or fails rejects with a
 // `SyscallError`. `Date` stands still at 1970; `libos.clock.now()` tells the time.
 
-/** Types of the system calls, version 1. */
+/** Types of the system calls, version 2. */
 declare namespace Abi {
+  /** Where an object of a child went. */
+  type Adopted = {
+    /** What it was. */
+    from: Abi.ObjectId;
+    /** What it is now. */
+    to: Abi.ObjectId;
+  };
+
   /** One event of the journal, in words. */
   type AuditEntry = {
     /** When, in milliseconds since the epoch. */
@@ -37,12 +45,28 @@ declare namespace Abi {
     subtree: boolean;
   };
 
+  /** Rights over resources, as a bound. */
+  type Bound = {
+    /** The resources. */
+    on: Abi.Pattern;
+    /** The rights. */
+    rights: Abi.Rights;
+  };
+
   /** Limits of a process and all below it. Absent is without limit. */
   type Budget = {
+    /** Bytes moved in and out by effects: files read and written, output of programs. */
+    bytes?: number | null;
     /** Processes below it, over its life. */
     children?: number | null;
+    /** Money, in millionths of the unit that the host counts in. */
+    cost?: number | null;
     /** System calls. */
     syscalls?: number | null;
+    /** Tokens of models, in and out. */
+    tokens?: number | null;
+    /** Calls of tools. */
+    tool_calls?: number | null;
     /** Time since the process began. */
     wall?: Abi.Millis | null;
   };
@@ -81,6 +105,9 @@ declare namespace Abi {
     when: Abi.Conditions;
   };
 
+  /** Which objects come first when not all fit. */
+  type Choice = "order" | "recency" | "evidence" | "plan_first";
+
   /** What must hold of one argument. Every part that is present must hold. */
   type Condition = {
     /** It is this value. */
@@ -103,7 +130,7 @@ declare namespace Abi {
   type Conditions = Record<string, Abi.Condition>;
 
   /** Why a call was denied. */
-  type DenyReason = "no_grant" | { deny_rule: Abi.CapId } | { conditions: Abi.CapId } | { exhausted: Abi.CapId } | { limit: Abi.CapId } | { expired: Abi.CapId } | { revoked: Abi.CapId } | "human" | "not_for_processes" | { attenuation: string } | { not_in_tool_table: string };
+  type DenyReason = "no_grant" | { deny_rule: Abi.CapId } | { conditions: Abi.CapId } | { exhausted: Abi.CapId } | { limit: Abi.CapId } | { expired: Abi.CapId } | { revoked: Abi.CapId } | "human" | "not_for_processes" | { attenuation: string } | { not_in_tool_table: string } | { manifest: string };
 
   type Digest = string;
 
@@ -142,11 +169,17 @@ declare namespace Abi {
     name: string;
   };
 
+  /** A kind of event. */
+  type EventKind = "child_made" | "child_ended" | "message_came" | "object_changed" | "object_gone" | "capability_granted" | "capability_revoked" | "request_answered";
+
   /** The kind of a directory entry. */
   type FileKind = "file" | "dir" | "symlink" | "other";
 
   /** A folder that is the process's working directory when it is not given. */
   type Folder = Abi.FsPath | null;
+
+  /** How a forked process stands to the memory of its parent. */
+  type ForkMode = "worker" | "copy" | "speculative";
 
   /**
    * A path in a mount. A caller writes it relative to its working directory; the kernel makes it
@@ -174,6 +207,49 @@ declare namespace Abi {
     when?: Abi.Conditions;
   };
 
+  /** A group of tools. */
+  type Group = {
+    /** Whether the caller has activated it. */
+    active: boolean;
+    /** What its tools are for. */
+    description: string;
+    /** Its name. */
+    name: string;
+    /** Its tools. */
+    tools: Array<string>;
+  };
+
+  /**
+   * What happened. It says what, never the content: that takes a call with authority of its own.
+   */
+  type Happened = { child_made: {
+    /** The child. */
+    pid: Abi.Pid;
+  } } | { child_ended: {
+    /** The child. */
+    pid: Abi.Pid;
+  } } | { message_came: {
+    /** From whom; absent is the host. */
+    from?: Abi.Pid | null;
+  } } | { object_changed: {
+    /** The object. */
+    id: Abi.ObjectId;
+    /** Its version now. */
+    version: number;
+  } } | { object_gone: {
+    /** The object. */
+    id: Abi.ObjectId;
+  } } | { capability_granted: {
+    /** The capability. */
+    capability: Abi.CapId;
+  } } | { capability_revoked: {
+    /** The capability. */
+    capability: Abi.CapId;
+  } } | { request_answered: {
+    /** The request. */
+    request: Abi.RequestId;
+  } };
+
   /** An image: a declaration, which grants nothing. */
   type Image = {
     /** What it is for. */
@@ -186,24 +262,79 @@ declare namespace Abi {
     prompt?: Abi.Text;
     /** What its processes will need. Shown to people; **never granted**. */
     required_capabilities?: Array<Abi.GrantSpec>;
+    /**
+     * Tools shown on request only, so that a model chooses among few. They can be called whether
+     * they are shown or not.
+     */
+    tool_groups?: Array<Abi.ToolGroup>;
     /** The tools in its table. */
     tools?: Array<string>;
     /** Its version. */
     version: string;
   };
 
+  /** Whether an object is in a rendering, and why. */
+  type Inclusion = "pinned" | "chosen" | "over_budget" | "denied" | "released";
+
   type Json = any;
+
+  /** A link between objects. */
+  type Link = {
+    /** Where it begins. */
+    from: Abi.ObjectId;
+    /** What it says, a word the maker chose. */
+    relation: string;
+    /** Where it ends. */
+    to: Abi.ObjectId;
+  };
+
+  /**
+   * What bounds a process and all below it, whatever they are granted. A part that is absent bounds
+   * nothing; one that is there and empty admits nothing. A child is bound by its own manifest and
+   * by all above it, so bounds only ever get tighter.
+   */
+  type Manifest = {
+    /** What may be granted, by the host or by a human's answer. */
+    authority?: Array<Abi.Bound> | null;
+    /**
+     * The calls that may be made, as `fs.read`, or as `fs.*` for a whole service. Calls that demand
+     * no right are not bounded.
+     */
+    calls?: Array<string> | null;
+    /** What its processes may ask a human for. */
+    requestable?: Array<Abi.Bound> | null;
+  };
+
+  /** What a rendering says of one object. */
+  type ManifestEntry = {
+    /** The object. */
+    id: Abi.ObjectId;
+    /** Whether it is in, and why. */
+    reason: Abi.Inclusion;
+    /** What it takes, estimated at four bytes a token. */
+    tokens: number;
+    /** Its version; 0 where it could not be seen. */
+    version: number;
+  };
 
   /** A message. */
   type Message = {
     /** Its text. */
     body: Abi.Text;
+    /** The channel it was sent on. */
+    channel?: string | null;
+    /** What ties messages of one conversation together; chosen by whoever began it. */
+    correlation?: string | null;
     /** Who sent it; absent is the host. The kernel wrote this, the sender cannot. */
     from?: Abi.Pid | null;
     /** Its id. */
     id: Abi.MessageId;
+    /** How it is delivered. */
+    kind: Abi.MessageKind;
     /** Its data. */
     payload?: Abi.Json | null;
+    /** The message it answers. */
+    reply_to?: Abi.MessageId | null;
     /** When it was sent, in milliseconds since the epoch. */
     sent_at_ms: number;
     /** A word for what it is about. */
@@ -213,6 +344,9 @@ declare namespace Abi {
   };
 
   type MessageId = string;
+
+  /** How a message is delivered. */
+  type MessageKind = "letter" | "interrupt";
 
   /** milliseconds, or text such as 250ms, 30s, 10m, 1h, 2d */
   type Millis = number | string;
@@ -229,14 +363,19 @@ declare namespace Abi {
 
   /** An object without its payload. */
   type ObjectInfo = {
-    /** The payload's length in bytes. */
+    /** The payload's length in bytes, appended entries included. */
     bytes: number;
     /** When it was made, in milliseconds since the epoch. */
     created_at_ms: number;
-    /** The digest of its payload's canonical JSON. */
+    /**
+     * The digest of its payload's canonical JSON; after an append, of the digest before and the
+     * entry's.
+     */
     digest: Abi.Digest;
     /** Its id. */
     id: Abi.ObjectId;
+    /** Whether it never changes. */
+    immutable: boolean;
     /** Its name there. */
     name?: string | null;
     /** The namespace it is named in. */
@@ -245,6 +384,10 @@ declare namespace Abi {
     owner: Abi.Pid;
     /** The objects it was made from. */
     parents: Array<Abi.ObjectId>;
+    /** Whether its payload was given up; what it was made from and its digest stay. */
+    released: boolean;
+    /** Words to find it by. */
+    tags: Array<string>;
     /** Its type, a word the maker chose. */
     type: string;
     /** When it was last changed. */
@@ -252,6 +395,19 @@ declare namespace Abi {
     /** Its version, from 1. */
     version: number;
   };
+
+  /** Something that happened. */
+  type Occurrence = {
+    /** When, in milliseconds since the epoch. */
+    at_ms: number;
+    /** Its number for the subscriber, from 1. */
+    number: number;
+    /** What. */
+    what: Abi.Happened;
+  };
+
+  /** What a merge does with an object that parent and child have both changed. */
+  type OnConflict = "fail" | "child" | "parent";
 
   type OpId = string;
 
@@ -291,6 +447,10 @@ declare namespace Abi {
     goal: Abi.Text;
     /** The image it was made from. */
     image: string;
+    /** How it was forked, if it was. */
+    mode?: Abi.ForkMode | null;
+    /** The object that owns it, for a background task. */
+    owner?: Abi.ObjectId | null;
     /** Its parent; the root of a task has none. */
     parent?: Abi.Pid | null;
     /** Its id. */
@@ -303,6 +463,10 @@ declare namespace Abi {
     started_at_ms: number;
     /** Its state. */
     state: Abi.ProcessState;
+    /** The tool groups it has activated. */
+    tool_groups: Array<string>;
+    /** Messages that it has not taken. */
+    unread: number;
     /** What it has used. */
     usage: Abi.Usage;
     /** What it waits for, when waiting. */
@@ -314,6 +478,20 @@ declare namespace Abi {
   /** The state of a process. */
   type ProcessState = "runnable" | "running" | "waiting" | "paused" | "exited" | "failed" | "killed";
 
+  /** One object as it is rendered. */
+  type Rendered = {
+    /** The entries appended to it. */
+    appended: Array<Abi.Json>;
+    /** The object. */
+    id: Abi.ObjectId;
+    /** Its payload. */
+    payload: Abi.Json;
+    /** Its type. */
+    type: string;
+    /** Its version. */
+    version: number;
+  };
+
   type RequestId = string;
 
   type Resource = string;
@@ -323,24 +501,85 @@ declare namespace Abi {
 
   type Rights = Array<Abi.Right>;
 
+  /**
+   * What a scheduling policy is told of a process. A child is never ahead of its parent: its weight
+   * is at most its parent's, its deadline no earlier.
+   */
+  type Schedule = {
+    /** By when it should be done, counted from when it was made. */
+    deadline?: Abi.Millis | null;
+    /** Its share against others, from 1; 100 if absent. */
+    weight?: number | null;
+  };
+
   /** A signal. */
-  type Signal = "pause" | "resume" | "terminate";
+  type Signal = "pause" | "resume" | "terminate" | "cancel";
 
   /** Whether a capability can still be used. */
   type Status = "active" | "revoked" | "expired" | "exhausted" | "ended";
 
+  /** One subscription. */
+  type Subscription = {
+    /** What kind of event. */
+    kind: Abi.EventKind;
+    /** Only of this object. */
+    object?: Abi.ObjectId | null;
+  };
+
   type Text = string;
 
-  /** What a process and all below it have used. */
+  /** Tools that a process is shown once it activates the group. */
+  type ToolGroup = {
+    /** What its tools are for. */
+    description?: string;
+    /** Its name. */
+    name: string;
+    /** The tools in it. */
+    tools: Array<string>;
+  };
+
+  /** What a process and all below it have used, what is set aside for calls under way included. */
   type Usage = {
+    /** Bytes moved in and out by effects. */
+    bytes: number;
     /** Processes started below it. */
     children: number;
+    /** Money, in millionths. */
+    cost: number;
     /** System calls. */
     syscalls: number;
+    /** Tokens of models. */
+    tokens: number;
+    /** Calls of tools. */
+    tool_calls: number;
   };
 
   /** A value an argument is compared with. */
   type Value = boolean | number | string | Array<string>;
+
+  /** A view: which objects belong into a context, in which order. It opens nothing. */
+  type View = {
+    /** When it was made, in milliseconds since the epoch. */
+    at_ms: number;
+    /** The view it was made from: compaction can be undone. */
+    from?: Abi.ViewId | null;
+    /** Its id. */
+    id: Abi.ViewId;
+    /** Its objects. */
+    items: Array<Abi.ViewItem>;
+    /** Whose it is. */
+    owner: Abi.Pid;
+  };
+
+  type ViewId = string;
+
+  /** One object of a view. */
+  type ViewItem = {
+    /** The object. */
+    id: Abi.ObjectId;
+    /** Whether it is in every rendering, whatever the policy. */
+    pinned?: boolean;
+  };
 
   /** What a waiting process waits for. */
   type Wait = {
@@ -351,7 +590,7 @@ declare namespace Abi {
   };
 
   /** The thing a process waits for. */
-  type WaitOn = { child: Abi.Pid } | { message: Abi.Pid } | { human: Abi.RequestId } | "time";
+  type WaitOn = { child: Abi.Pid } | { message: Abi.Pid } | { human: Abi.RequestId } | "time" | { event: Abi.Pid };
 }
 
 /** Processes: launch, spawn, wait, end. */
@@ -374,6 +613,10 @@ interface LibosProcess {
     cwd?: Abi.Folder;
     /** Its limits, within the caller's. */
     budget?: Abi.Budget | null;
+    /** What bounds it further; the caller's bounds hold in any case. */
+    manifest?: Abi.Manifest | null;
+    /** What the scheduling policy is told. */
+    schedule?: Abi.Schedule | null;
   }): Promise<{
     /** Its capabilities, in the order of the grants asked for. */
     capabilities: Array<Abi.CapId>;
@@ -401,7 +644,9 @@ interface LibosProcess {
     /** Its state. */
     state: Abi.ProcessState;
   }>;
-  /** Ends the caller. It takes `read` on `object:`. */
+  /**
+   * Ends the caller (of the host: any process), and nothing below it. It takes `read` on `object:`.
+   */
   exit(args?: {
     /** The object it leaves as its result; the caller must be able to read it. */
     result?: Abi.ObjectId | null;
@@ -411,13 +656,15 @@ interface LibosProcess {
     failed?: boolean | null;
     /** The code of the error it failed with, as in `denied`. */
     code?: string | null;
+    /** The process, for the host; the caller if absent. */
+    pid?: Abi.Pid | null;
   }): Promise<{
     /** Its state after the call. */
     state: Abi.ProcessState;
   }>;
   /**
-   * Holds, releases or ends a child (of the host: any process). It fails with `not_a_child`,
-   * `already_ended`, `held_by_host`.
+   * Holds, releases, cancels or ends a child (of the host: any process). It fails with
+   * `not_a_child`, `already_ended`, `held_by_host`.
    */
   signal(args: {
     /** The process. */
@@ -430,8 +677,17 @@ interface LibosProcess {
     /** Its state after the call. */
     state: Abi.ProcessState;
   }>;
-  /** Lists the caller's children (of the host: every process). */
-  list(): Promise<{
+  /** Lists the caller's children (of the host: every process), a part at a time. */
+  list(args?: {
+    /** Behind this one, to go on. */
+    after?: Abi.Pid | null;
+    /** Only those that have not ended; false if absent. */
+    live?: boolean | null;
+    /** How many at most; 256 if absent and at the most. */
+    limit?: number | null;
+  }): Promise<{
+    /** The last of them, where there are more behind it. */
+    more_after?: Abi.Pid | null;
     /** In the order of their ids. */
     processes: Array<Abi.ProcessInfo>;
   }>;
@@ -453,6 +709,10 @@ interface LibosProcess {
     goal: Abi.Text;
     /** The image it was made from. */
     image: string;
+    /** How it was forked, if it was. */
+    mode?: Abi.ForkMode | null;
+    /** The object that owns it, for a background task. */
+    owner?: Abi.ObjectId | null;
     /** Its parent; the root of a task has none. */
     parent?: Abi.Pid | null;
     /** Its id. */
@@ -465,6 +725,10 @@ interface LibosProcess {
     started_at_ms: number;
     /** Its state. */
     state: Abi.ProcessState;
+    /** The tool groups it has activated. */
+    tool_groups: Array<string>;
+    /** Messages that it has not taken. */
+    unread: number;
     /** What it has used. */
     usage: Abi.Usage;
     /** What it waits for, when waiting. */
@@ -496,16 +760,140 @@ interface LibosProcess {
     /** Its state after the call. */
     state: Abi.ProcessState;
   }>;
+  /**
+   * Makes a child that shares the caller's memory, image and folder as `mode` says, and gets only
+   * the authority that is listed. Costs the same whatever the caller holds in memory. It takes
+   * `write` on `process:`.
+   */
+  fork(args: {
+    /** What it is to achieve. */
+    goal: Abi.Text;
+    /** How it stands to the caller's memory. */
+    mode: Abi.ForkMode;
+    /** For a worker: the objects it may read; all of the caller's if absent. */
+    roots?: Array<Abi.ObjectId> | null;
+    /** Who plans for it; the caller's planner with its program if absent. */
+    planner?: Abi.PlannerSpec | null;
+    /** What it may do besides; nothing if absent. */
+    grants?: Array<Abi.GrantSpec> | null;
+    /** Its working directory. */
+    cwd?: Abi.Folder;
+    /** Its limits, within the caller's. */
+    budget?: Abi.Budget | null;
+    /** What bounds it further. */
+    manifest?: Abi.Manifest | null;
+    /** What the scheduling policy is told. */
+    schedule?: Abi.Schedule | null;
+    /** The process, for the host; the caller if absent. */
+    pid?: Abi.Pid | null;
+  }): Promise<{
+    /** Its capabilities, in the order of the grants asked for. */
+    capabilities: Array<Abi.CapId>;
+    /** Its id. */
+    pid: Abi.Pid;
+  }>;
+  /**
+   * Goes on as another image. Authority only shrinks: what is not kept is given up for good,
+   * denials and questions stay. The quantum ends; the new planner begins with nothing kept. It
+   * takes `execute` on `image:`. It fails with `unknown_image`, `not_held`.
+   */
+  exec(args: {
+    /** The image. */
+    image: string;
+    /** What it is to achieve; the goal it has if absent. */
+    goal?: Abi.Text | null;
+    /** Who plans for it; the image's default if absent. */
+    planner?: Abi.PlannerSpec | null;
+    /** The capabilities to keep, besides those over its own memory, children and parent. */
+    keep?: Array<Abi.CapId> | null;
+    /** Whether to keep its objects; true if absent. */
+    keep_objects?: boolean | null;
+    /** The process, for the host; the caller if absent. */
+    pid?: Abi.Pid | null;
+  }): Promise<{
+    /** Its state after the call. */
+    state: Abi.ProcessState;
+  }>;
+  /**
+   * Starts one call of a tool in the background, as a child that an object owns: it ends when the
+   * object is removed. `process.wait` tells its result, `process.signal` cancels it. It takes
+   * `write` on `process:`.
+   */
+  start_task(args: {
+    /** The object that owns it. */
+    owner: Abi.ObjectId;
+    /** The tool. */
+    tool: string;
+    /** Its arguments. */
+    args: Abi.Json;
+    /** What it may do; nothing if absent. */
+    grants?: Array<Abi.GrantSpec> | null;
+    /** Its limits, within the caller's. */
+    budget?: Abi.Budget | null;
+  }): Promise<{
+    /** Its capabilities, in the order of the grants asked for. */
+    capabilities: Array<Abi.CapId>;
+    /** Its id. */
+    pid: Abi.Pid;
+  }>;
+  /** Lists the background tasks that an object owns. It takes `read` on `object:`. */
+  tasks(args: {
+    /** The object. */
+    owner: Abi.ObjectId;
+  }): Promise<{
+    /** The last of them, where there are more behind it. */
+    more_after?: Abi.Pid | null;
+    /** In the order of their ids. */
+    processes: Array<Abi.ProcessInfo>;
+  }>;
+  /**
+   * Takes the objects of a child that has ended into the caller's memory. Of a child that was
+   * forked with a copy, what it changed replaces the caller's version. It fails with `not_a_child`,
+   * `still_running`, `merge_conflict`.
+   */
+  merge(args: {
+    /** The child. */
+    pid: Abi.Pid;
+    /** What to do with what both have changed; `fail` if absent. */
+    on_conflict?: Abi.OnConflict | null;
+  }): Promise<{
+    /** New objects. */
+    adopted: Array<Abi.Adopted>;
+    /** Objects that both had changed and that kept the caller's version. */
+    kept: Array<Abi.ObjectId>;
+    /** Objects of the caller that took the child's version. */
+    updated: Array<Abi.ObjectId>;
+  }>;
+  /** Drops the objects of a child that has ended. It fails with `not_a_child`, `still_running`. */
+  discard(args: {
+    /** The child. */
+    pid: Abi.Pid;
+  }): Promise<{
+    /** How many objects. */
+    objects: number;
+  }>;
+  /**
+   * Shows the caller the tools of a group of its image from now on. Showing grants nothing. It
+   * fails with `unknown_group`.
+   */
+  activate_tools(args: {
+    /** The group. */
+    group: string;
+  }): Promise<{
+    /** In the order of their activation. */
+    groups: Array<string>;
+  }>;
 }
 
 /**
- * Object Memory: typed, versioned, content-addressed objects. A denied object cannot be told from a
- * missing one: authority is decided before the object is looked for.
+ * Object Memory: typed, versioned, content-addressed objects. Every process has a space of its own,
+ * `object:p7/*`, over which it holds every right once it has made an object. A denied object cannot
+ * be told from a missing one: authority is decided before the object is looked for.
  */
 interface LibosObject {
   /**
-   * Makes an object, private to the caller, who gets every right on it. It takes `write` on
-   * `namespace:`. It fails with `name_taken`, `unknown_namespace`, `too_large`.
+   * Makes an object, private to the caller, who holds every right over its own memory. It takes
+   * `write` on `namespace:`. It fails with `name_taken`, `unknown_namespace`, `too_large`.
    */
   create(args: {
     /** A word for what it is. */
@@ -518,6 +906,10 @@ interface LibosObject {
     namespace?: string | null;
     /** The objects it was made from; the caller must be able to read them. */
     parents?: Array<Abi.ObjectId> | null;
+    /** Words to find it by. */
+    tags?: Array<string> | null;
+    /** Whether it never changes; false if absent. */
+    immutable?: boolean | null;
   }): Promise<{
     /** The digest of its payload. */
     digest: Abi.Digest;
@@ -526,14 +918,16 @@ interface LibosObject {
     /** Its version after the call. */
     version: number;
   }>;
-  /** Reads an object. It takes `read` on `object:`. It fails with `not_found`. */
+  /** Reads an object. It takes `read` on `object:`. It fails with `not_found`, `released`. */
   read(args: {
     /** The object. */
     id: Abi.ObjectId;
   }): Promise<{
+    /** The entries appended to it since, in order. */
+    appended: Array<Abi.Json>;
     /** Its id. */
     id: Abi.ObjectId;
-    /** Its payload. */
+    /** Its payload as it was last written. */
     payload: Abi.Json;
     /** Its type. */
     type: string;
@@ -542,7 +936,7 @@ interface LibosObject {
   }>;
   /**
    * Replaces an object's payload: a new version. It takes `write` on `object:`. It fails with
-   * `not_found`, `version_conflict`, `too_large`.
+   * `not_found`, `version_conflict`, `too_large`, `immutable`, `released`.
    */
   update(args: {
     /** The object. */
@@ -567,7 +961,10 @@ interface LibosObject {
     /** In the order of their ids. */
     objects: Array<Abi.ObjectInfo>;
   }>;
-  /** Removes an object. It takes `delete` on `object:`. It fails with `not_found`. */
+  /**
+   * Removes an object. Background tasks that it owns end. It takes `delete` on `object:`. It fails
+   * with `not_found`.
+   */
   delete(args: {
     /** The object. */
     id: Abi.ObjectId;
@@ -582,14 +979,19 @@ interface LibosObject {
     /** The object. */
     id: Abi.ObjectId;
   }): Promise<{
-    /** The payload's length in bytes. */
+    /** The payload's length in bytes, appended entries included. */
     bytes: number;
     /** When it was made, in milliseconds since the epoch. */
     created_at_ms: number;
-    /** The digest of its payload's canonical JSON. */
+    /**
+     * The digest of its payload's canonical JSON; after an append, of the digest before and the
+     * entry's.
+     */
     digest: Abi.Digest;
     /** Its id. */
     id: Abi.ObjectId;
+    /** Whether it never changes. */
+    immutable: boolean;
     /** Its name there. */
     name?: string | null;
     /** The namespace it is named in. */
@@ -598,12 +1000,198 @@ interface LibosObject {
     owner: Abi.Pid;
     /** The objects it was made from. */
     parents: Array<Abi.ObjectId>;
+    /** Whether its payload was given up; what it was made from and its digest stay. */
+    released: boolean;
+    /** Words to find it by. */
+    tags: Array<string>;
     /** Its type, a word the maker chose. */
     type: string;
     /** When it was last changed. */
     updated_at_ms: number;
     /** Its version, from 1. */
     version: number;
+  }>;
+  /**
+   * Adds an entry to an object whose payload is a list of less than 4 KiB: a new version that costs
+   * what the entry costs. It takes `write` on `object:`. It fails with `not_found`, `not_a_list`,
+   * `version_conflict`, `too_large`, `immutable`, `released`.
+   */
+  append(args: {
+    /** The object. */
+    id: Abi.ObjectId;
+    /** The entry. */
+    entry: Abi.Json;
+    /** The version it must have now. */
+    expected_version?: number | null;
+  }): Promise<{
+    /** The digest of its payload. */
+    digest: Abi.Digest;
+    /** The object. */
+    id: Abi.ObjectId;
+    /** Its version after the call. */
+    version: number;
+  }>;
+  /**
+   * Connects two objects. Doing so again changes nothing. It takes `link` on `object:`. It fails
+   * with `not_found`, `too_large`.
+   */
+  link(args: {
+    /** Where the link begins. */
+    from: Abi.ObjectId;
+    /** A word for what it says. */
+    relation: string;
+    /** Where it ends. */
+    to: Abi.ObjectId;
+  }): Promise<{
+    /** In the order of their ends. */
+    links: Array<Abi.Link>;
+  }>;
+  /** Removes a link. It takes `link` on `object:`. It fails with `not_found`. */
+  unlink(args: {
+    /** Where it begins. */
+    from: Abi.ObjectId;
+    /** What it says. */
+    relation: string;
+    /** Where it ends. */
+    to: Abi.ObjectId;
+  }): Promise<{
+    /** In the order of their ends. */
+    links: Array<Abi.Link>;
+  }>;
+  /**
+   * Lists the links of an object, both ways. It takes `read` on `object:`. It fails with
+   * `not_found`.
+   */
+  links(args: {
+    /** The object. */
+    id: Abi.ObjectId;
+  }): Promise<{
+    /** In the order of their ends. */
+    links: Array<Abi.Link>;
+  }>;
+  /**
+   * Finds objects in the memory of one process. Everything given must fit. It takes `read` on
+   * `object:`.
+   */
+  query(args?: {
+    /** Whose memory; the caller's if absent. */
+    space?: Abi.Pid | null;
+    /** Of this type. */
+    type?: string | null;
+    /** With this tag. */
+    tag?: string | null;
+    /** Whose name begins so. */
+    name_prefix?: string | null;
+    /** Made from this object. */
+    parent?: Abi.ObjectId | null;
+    /** Changed since then, in milliseconds since the epoch. */
+    since_ms?: number | null;
+    /** After this one, to go on. */
+    after?: Abi.ObjectId | null;
+    /** How many at most; 100 if absent, 1,000 at the most. */
+    limit?: number | null;
+  }): Promise<{
+    /** In the order of their ids. */
+    objects: Array<Abi.ObjectInfo>;
+  }>;
+  /**
+   * Hands an object over: it moves into the memory of a child or the parent, under a new id, and
+   * the caller's authority over it ends. It takes `grant` on `object:`. It fails with `not_found`,
+   * `receiver_ended`.
+   */
+  transfer(args: {
+    /** The object. */
+    id: Abi.ObjectId;
+    /** To whom; the caller needs write on it. */
+    to: Abi.Pid;
+  }): Promise<{
+    /** The digest of its payload. */
+    digest: Abi.Digest;
+    /** The object. */
+    id: Abi.ObjectId;
+    /** Its version after the call. */
+    version: number;
+  }>;
+  /**
+   * Gives up an object's payload. What it was made from, its links and its digest stay. It takes
+   * `delete` on `object:`. It fails with `not_found`, `released`.
+   */
+  release(args: {
+    /** The object. */
+    id: Abi.ObjectId;
+  }): Promise<{
+    /** The digest of its payload. */
+    digest: Abi.Digest;
+    /** The object. */
+    id: Abi.ObjectId;
+    /** Its version after the call. */
+    version: number;
+  }>;
+  /** Makes a view, private to the caller. It fails with `no_view`, `too_large`. */
+  make_view(args: {
+    /** Its objects, in order, each once. */
+    items: Array<Abi.ViewItem>;
+    /** The view it is made from; its pinned objects stay pinned in the new one. */
+    from?: Abi.ViewId | null;
+  }): Promise<{
+    /** When it was made, in milliseconds since the epoch. */
+    at_ms: number;
+    /** The view it was made from: compaction can be undone. */
+    from?: Abi.ViewId | null;
+    /** Its id. */
+    id: Abi.ViewId;
+    /** Its objects. */
+    items: Array<Abi.ViewItem>;
+    /** Whose it is. */
+    owner: Abi.Pid;
+  }>;
+  /** Shows a view of the caller (of the host: any). It fails with `no_view`. */
+  view(args: {
+    /** The view. */
+    view: Abi.ViewId;
+  }): Promise<{
+    /** When it was made, in milliseconds since the epoch. */
+    at_ms: number;
+    /** The view it was made from: compaction can be undone. */
+    from?: Abi.ViewId | null;
+    /** Its id. */
+    id: Abi.ViewId;
+    /** Its objects. */
+    items: Array<Abi.ViewItem>;
+    /** Whose it is. */
+    owner: Abi.Pid;
+  }>;
+  /** Lists the views of the caller (of the host: all). */
+  views(): Promise<{
+    /** In the order of their ids. */
+    views: Array<Abi.View>;
+  }>;
+  /** Drops a view of the caller. It fails with `no_view`. */
+  drop_view(args: {
+    /** The view. */
+    view: Abi.ViewId;
+  }): Promise<{
+    /** In the order of their ids. */
+    views: Array<Abi.View>;
+  }>;
+  /**
+   * Renders the objects of a view within a budget of tokens. Each needs `materialize`; what may not
+   * be rendered is left out and named. It fails with `no_view`, `pinned_over_budget`.
+   */
+  materialize(args: {
+    /** The view. */
+    view: Abi.ViewId;
+    /** How many tokens at most; 8,000 if absent. */
+    tokens?: number | null;
+    /** Which come first when not all fit; `order` if absent. */
+    choice?: Abi.Choice | null;
+  }): Promise<{
+    /** What is in, in the order of the view. */
+    items: Array<Abi.Rendered>;
+    /** Every object of the view: what is in, what is not, and why. */
+    manifest: Array<Abi.ManifestEntry>;
+    /** What is in, in estimated tokens. */
+    tokens: number;
   }>;
 }
 
@@ -694,7 +1282,7 @@ interface LibosCapability {
   }>;
   /**
    * Hands part of the caller's authority to a child. Only ever narrower. It fails with `bad_grant`,
-   * `not_a_child`.
+   * `not_a_child`, `outside_manifest`.
    */
   delegate(args: {
     /** The child. */
@@ -795,7 +1383,7 @@ interface LibosHuman {
 interface LibosMessage {
   /**
    * Sends a message. It takes `write` on `process:`. It fails with `receiver_ended`,
-   * `mailbox_full`.
+   * `mailbox_full`, `not_received`.
    */
   send(args: {
     /** To whom. */
@@ -806,6 +1394,14 @@ interface LibosMessage {
     subject?: string | null;
     /** Data. */
     payload?: Abi.Json | null;
+    /** How it is delivered; as a letter if absent. */
+    kind?: Abi.MessageKind | null;
+    /** A channel: a word by which the receiver can sort. */
+    channel?: string | null;
+    /** What ties messages of one conversation together. */
+    correlation?: string | null;
+    /** The message it answers: one that the receiver sent to the caller. */
+    reply_to?: Abi.MessageId | null;
   }): Promise<{
     /** Its id. */
     id: Abi.MessageId;
@@ -823,6 +1419,24 @@ interface LibosMessage {
     limit?: number | null;
     /** How long to wait; absent is without limit, 0 not at all. */
     timeout_ms?: Abi.Millis | null;
+    /** Only those of this channel. */
+    channel?: string | null;
+    /** Only those of this conversation. */
+    correlation?: string | null;
+    /** Only answers to this message. */
+    reply_to?: Abi.MessageId | null;
+  }): Promise<{
+    /** In the order they were sent. */
+    messages: Array<Abi.Message>;
+  }>;
+  /** Looks at messages in the caller's mailbox and leaves them there. */
+  peek(args?: {
+    /** Only those of this sender. */
+    from?: Abi.Pid | null;
+    /** Only those of this channel. */
+    channel?: string | null;
+    /** How many at most; 100 if absent. */
+    limit?: number | null;
   }): Promise<{
     /** In the order they were sent. */
     messages: Array<Abi.Message>;
@@ -851,12 +1465,20 @@ interface LibosImage {
     prompt?: Abi.Text;
     /** What its processes will need. Shown to people; **never granted**. */
     required_capabilities?: Array<Abi.GrantSpec>;
+    /**
+     * Tools shown on request only, so that a model chooses among few. They can be called whether
+     * they are shown or not.
+     */
+    tool_groups?: Array<Abi.ToolGroup>;
     /** The tools in its table. */
     tools?: Array<string>;
     /** Its version. */
     version: string;
   }>;
-  /** Registers an image. It takes `write` on `image:`. It fails with `exists`, `bad_image`. */
+  /**
+   * Registers an image. It takes `write` on `image:`. It fails with `exists`, `bad_image`,
+   * `built_in`.
+   */
   register(args: {
     /** The image. */
     image: Abi.Image;
@@ -873,6 +1495,39 @@ interface LibosImage {
     prompt?: Abi.Text;
     /** What its processes will need. Shown to people; **never granted**. */
     required_capabilities?: Array<Abi.GrantSpec>;
+    /**
+     * Tools shown on request only, so that a model chooses among few. They can be called whether
+     * they are shown or not.
+     */
+    tool_groups?: Array<Abi.ToolGroup>;
+    /** The tools in its table. */
+    tools?: Array<string>;
+    /** Its version. */
+    version: string;
+  }>;
+  /**
+   * Removes an image. Processes made from it go on, but have no tools any more. It takes `delete`
+   * on `image:`. It fails with `not_found`, `built_in`.
+   */
+  unregister(args: {
+    /** Its name. */
+    image: string;
+  }): Promise<{
+    /** What it is for. */
+    description?: string;
+    /** Its name. */
+    name: string;
+    /** Who plans for its processes by default. */
+    planner?: Abi.PlannerSpec | null;
+    /** What a model is told first. */
+    prompt?: Abi.Text;
+    /** What its processes will need. Shown to people; **never granted**. */
+    required_capabilities?: Array<Abi.GrantSpec>;
+    /**
+     * Tools shown on request only, so that a model chooses among few. They can be called whether
+     * they are shown or not.
+     */
+    tool_groups?: Array<Abi.ToolGroup>;
     /** The tools in its table. */
     tools?: Array<string>;
     /** Its version. */
@@ -885,14 +1540,17 @@ interface LibosImage {
  * is a system call of its process, numbered under the step that called the tool.
  */
 interface LibosTool {
-  /** Lists the tools in the caller's tool table. */
+  /**
+   * Lists the tools that the caller is shown: those of its image's table and of the groups it has
+   * activated.
+   */
   list(): Promise<{
-    /** The names, in the order of the image's table. */
+    /** The names, in the order of the image: its table, then its groups. */
     tools: Array<string>;
   }>;
   /**
-   * Calls a tool of the caller's tool table. It fails with `bad_arguments`, `tool_failed`,
-   * `unknown_tool`.
+   * Calls a tool of the caller's image: of its table or of any group. It fails with
+   * `bad_arguments`, `tool_failed`, `unknown_tool`.
    */
   call(args: {
     /** Its name. */
@@ -902,6 +1560,11 @@ interface LibosTool {
   }): Promise<{
     /** Its result. */
     result: Abi.Json;
+  }>;
+  /** Lists the tool groups of the caller's image. `process.activate_tools` shows one's tools. */
+  groups(): Promise<{
+    /** In the order of the image. */
+    groups: Array<Abi.Group>;
   }>;
 }
 
@@ -1069,7 +1732,7 @@ interface LibosClock {
   }>;
 }
 
-/** The journal, read as audit. */
+/** The journal: read as audit, and rid of payloads. */
 interface LibosAudit {
   /** Lists events in order. It takes `read` on `audit:`. */
   list(args?: {
@@ -1087,6 +1750,75 @@ interface LibosAudit {
   }>;
 }
 
+/**
+ * Events a process can wait for: typed, numbered for each subscriber, with a cursor that survives a
+ * restart. An event is an observation and gives no authority.
+ */
+interface LibosEvent {
+  /**
+   * Subscribes the caller: to what happens to itself and its children, or to one object that it may
+   * read. Doing so again changes nothing. It takes `read` on `object:`. It fails with `too_many`,
+   * `needs_object`.
+   */
+  subscribe(args: {
+    /** The kinds of event. */
+    kinds: Array<Abi.EventKind>;
+    /** The object, for events of objects. */
+    object?: Abi.ObjectId | null;
+  }): Promise<{
+    /** In the order of subscription. */
+    subscriptions: Array<Abi.Subscription>;
+  }>;
+  /** Ends subscriptions of the caller. */
+  unsubscribe(args: {
+    /** The kinds of event; all if empty. */
+    kinds: Array<Abi.EventKind>;
+    /** The object, for events of objects. */
+    object?: Abi.ObjectId | null;
+  }): Promise<{
+    /** In the order of subscription. */
+    subscriptions: Array<Abi.Subscription>;
+  }>;
+  /** Lists the caller's subscriptions. */
+  subscriptions(): Promise<{
+    /** In the order of subscription. */
+    subscriptions: Array<Abi.Subscription>;
+  }>;
+  /**
+   * Takes the events behind the caller's cursor, waiting until there is one. It fails with
+   * `timed_out`.
+   */
+  wait(args?: {
+    /** How many at most; 100 if absent. */
+    limit?: number | null;
+    /** How long to wait; absent is without limit, 0 not at all. */
+    timeout_ms?: Abi.Millis | null;
+  }): Promise<{
+    /** The number of the last event given; the cursor stands behind it. */
+    cursor: number;
+    /** How many were dropped before these because the process did not read them in time. */
+    dropped: number;
+    /** In order. */
+    events: Array<Abi.Occurrence>;
+  }>;
+  /** Looks at events behind a number without moving the cursor; an unknown number gives none. */
+  read(args?: {
+    /** Behind this number; behind the cursor if absent. */
+    after?: number | null;
+    /** How many at most; 100 if absent. */
+    limit?: number | null;
+    /** The process, for the host; the caller if absent. */
+    pid?: Abi.Pid | null;
+  }): Promise<{
+    /** The number of the last event given; the cursor stands behind it. */
+    cursor: number;
+    /** How many were dropped before these because the process did not read them in time. */
+    dropped: number;
+    /** In order. */
+    events: Array<Abi.Occurrence>;
+  }>;
+}
+
 /** A call that ended in an error. Only the host makes one. */
 interface SyscallError extends Error {
   /** The code of the fault or failure, as in `denied` or `not_found`. */
@@ -1100,8 +1832,9 @@ interface Libos {
   /** Processes: launch, spawn, wait, end. */
   readonly process: LibosProcess;
   /**
-   * Object Memory: typed, versioned, content-addressed objects. A denied object cannot be told from
-   * a missing one: authority is decided before the object is looked for.
+   * Object Memory: typed, versioned, content-addressed objects. Every process has a space of its
+   * own, `object:p7/*`, over which it holds every right once it has made an object. A denied object
+   * cannot be told from a missing one: authority is decided before the object is looked for.
    */
   readonly object: LibosObject;
   /**
@@ -1137,8 +1870,13 @@ interface Libos {
   readonly shell: LibosShell;
   /** Time. The kernel's time is that of the journal; a sleeping process is data. */
   readonly clock: LibosClock;
-  /** The journal, read as audit. */
+  /** The journal: read as audit, and rid of payloads. */
   readonly audit: LibosAudit;
+  /**
+   * Events a process can wait for: typed, numbered for each subscriber, with a cursor that survives
+   * a restart. An event is an observation and gives no authority.
+   */
+  readonly event: LibosEvent;
   /** Makes the call of a name, as in `fs.read`. */
   syscall(call: string, args?: object): Promise<unknown>;
   /** For `instanceof`. */

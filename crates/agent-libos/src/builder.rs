@@ -214,7 +214,7 @@ impl Builder {
     }
 
     /// Opens the store for calls of the host only: no process runs and nothing that a crash left
-    /// open is taken up.
+    /// open is taken up, until [`Runtime::run_processes`].
     #[must_use]
     pub fn host_calls_only(mut self) -> Self {
         self.run_processes = false;
@@ -341,6 +341,13 @@ impl Runtime {
             blobs: Arc::clone(&self.blobs),
             operator: operator.into(),
         }
+    }
+
+    /// Takes up what has not ended, in a runtime that was opened for calls of the host only: what
+    /// was looked at before is how it was before anything ran.
+    pub fn run_processes(&self) {
+        // A core that has ended runs nothing, which every call then tells.
+        drop(self.inbox.send(Message::RunProcesses));
     }
 
     /// News of everything that happens from now on, each once it is on disk.

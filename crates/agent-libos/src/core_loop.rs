@@ -29,6 +29,7 @@ pub(crate) enum Message {
     Reconciled { op: OpId, result: Reconciled },
     Watch(mpsc::UnboundedSender<News>),
     Digest(oneshot::Sender<Digest>),
+    RunProcesses,
     Shutdown,
 }
 
@@ -270,6 +271,12 @@ impl Core {
                 self.digests.push(reply);
                 return;
             }
+            Message::RunProcesses if self.run_processes => return,
+            Message::RunProcesses => {
+                self.run_processes = true;
+                self.kernel.recover(now_ms, out);
+                return;
+            }
             Message::Shutdown => return,
         };
         self.kernel.step(now_ms, input, out);
@@ -416,7 +423,8 @@ impl Core {
     }
 
     fn tell_idle(&mut self) {
-        if !self.idle_told && self.kernel.is_idle() && self.messages.is_empty() {
+        let is_idle = self.run_processes && self.kernel.is_idle() && self.messages.is_empty();
+        if is_idle && !self.idle_told {
             self.idle_told = true;
             self.tell(News::Idle);
         }

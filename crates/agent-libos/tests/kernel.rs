@@ -496,3 +496,24 @@ async fn a_look_is_no_news() {
     stage.host().call(launch("none", "", json!([]))).await.unwrap();
     assert!(matches!(stage.news().await, News::Notice(Notice::Spawned { .. })));
 }
+
+#[tokio::test]
+async fn what_was_opened_for_host_calls_runs_processes_once_it_is_told_to() {
+    let mut stage = Stage::start(Builder::new().host_calls_only());
+    let plan = script(&[json!({ "call": "process.cwd", "expect": "ok" })]);
+    let made = stage.host().call(launch("script", &plan, json!([]))).await.unwrap();
+    for _ in 0..3 {
+        let info = stage.host().call(process::Inspect { pid: made.pid }).await.unwrap();
+        assert_eq!(info.state, ProcessState::Runnable, "nothing runs by itself");
+    }
+    stage.runtime.run_processes();
+    stage.runtime.run_processes();
+    assert_eq!(stage.ending_of(made.pid).await.state, ProcessState::Exited);
+    loop {
+        // Told when all has ended, and not before anything ran.
+        if stage.news().await == News::Idle {
+            break;
+        }
+    }
+    stage.runtime.shutdown().unwrap();
+}

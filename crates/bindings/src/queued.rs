@@ -1,7 +1,7 @@
 //! The queued binding: a part on a thread of its own, behind bounded channels.
 //!
 //! The part is moved to its thread and ends with it, once the near end is dropped. What the part
-//! asks of its context comes back over a channel to the thread of the caller, which serves it there.
+//! asks of its context comes back over a channel to the thread of the caller, which serves it.
 
 use std::{io, sync::Arc, thread};
 

@@ -17,8 +17,7 @@ use agent_libos::{
 use serde::Serialize;
 
 use crate::{
-    Compose,
-    config,
+    Compose, config,
     exit::{Exit, Failure},
     host::{Access, Host},
     show,
@@ -135,11 +134,12 @@ async fn store(host: &Host, report: &mut Report) {
     }
     let verified = {
         let _progress = host.progress("verifying the store");
-        host.journal().and_then(|journal| Ok(journal.verify(None)?))
+        host.journal().and_then(|journal| Ok((journal.verify(None)?, journal.stat()?.format)))
     };
     match verified {
-        Ok(head) => {
-            let says = format!("{folder}: {} records, each as it was written", head.size);
+        Ok((head, format)) => {
+            let size = head.size;
+            let says = format!("{folder}: {size} records of format {format}, each as written");
             report.add("store", State::Ok, says);
             report.add("head", State::Ok, head.to_string());
         }

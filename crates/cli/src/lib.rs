@@ -7,9 +7,11 @@
 //! use std::process::ExitCode;
 //!
 //! fn main() -> ExitCode {
-//!     libos_cli::main(|builder| builder.provider(agent_libos_shell()))
+//!     libos_cli::main(|builder| {
+//!         let policy = Box::new(agent_libos::scheduler::RoundRobin::default());
+//!         builder.component(Box::new(agent_libos::scheduler::Scheduler::new(policy)))
+//!     })
 //! }
-//! # fn agent_libos_shell() -> std::sync::Arc<dyn agent_libos::port::Provider> { todo!() }
 //! ```
 #![forbid(unsafe_code)]
 #![allow(
@@ -41,6 +43,7 @@ mod logs;
 mod object;
 mod process;
 mod progress;
+mod prompt;
 mod run;
 mod steer;
 mod store;

@@ -2,16 +2,16 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io::{self, BufRead, IsTerminal, Write},
+    io::{self, IsTerminal, Write},
 };
 
 use agent_libos::{
     Builder, HostPort, News, Runtime, Watch,
     abi::{
-        Error, Outcome, Pid, RequestId, Scope, Syscall,
-        human::{self, Ask, Decision, Policy, Request},
+        Error, Outcome, Pid, RequestId, Syscall,
+        human::{self, Ask, Decision, Request},
         image,
-        process::{BudgetKind, Ending, ProcessInfo, ProcessState},
+        process::{Ending, ProcessInfo, ProcessState},
     },
     approvals::Approvals,
     broker::Notice,
@@ -23,18 +23,22 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 
 use crate::{
-    args::{Amount, AnswerArgs, RunArgs},
+    args::{AnswerArgs, RunArgs},
     card::card,
     exit::{Exit, Failure},
     host::Host,
     inbox::ways,
-    show,
+    prompt, show,
 };
 
 pub(crate) async fn run(host: &Host, args: &RunArgs) -> Result<Exit, Failure> {
+    if !args.task.exists() {
+        let message = format!("there is no {}; `libos init` writes a task", args.task.display());
+        return Err(Failure::new(Exit::Usage, "invalid_file", message));
+    }
     let loaded = task::load(&args.task)?;
     let approvals = load_approvals(host, &args.answers)?;
-    let (runtime, watch) = start(host, &args.answers)?;
+    let (runtime, watch) = start(host, &args.answers, |builder| builder)?;
     let port = runtime.host_port(&host.operator);
     let operator: &dyn Port = &port;
     if let Some(image) = loaded.image {
@@ -48,7 +52,8 @@ pub(crate) async fn run(host: &Host, args: &RunArgs) -> Result<Exit, Failure> {
 pub(crate) async fn resume(host: &Host, args: &AnswerArgs) -> Result<Exit, Failure> {
     host.must_exist()?;
     let approvals = load_approvals(host, args)?;
-    let (runtime, watch) = start(host, args)?;
+    // What is there is looked at before anything runs: all that comes then is news.
+    let (runtime, watch) = start(host, args, Builder::host_calls_only)?;
     let port = runtime.host_port(&host.operator);
     let operator: &dyn Port = &port;
     let processes = agent_libos::processes(operator, false).await?;
@@ -57,7 +62,7 @@ pub(crate) async fn resume(host: &Host, args: &AnswerArgs) -> Result<Exit, Failu
         .filter(|process| process.parent.is_none() && !process.state.is_terminal())
         .map(|process| process.pid)
         .collect();
-    // Requests of before are not news: they are put to the operator now.
+    // Requests of before are no news: they are put to the operator now.
     let pending = operator.call(human::List { all: None }).await?.requests;
     let mut driver = Driver::new(host, port, approvals, args.wait, roots);
     driver.last_ended = processes
@@ -68,6 +73,7 @@ pub(crate) async fn resume(host: &Host, args: &AnswerArgs) -> Result<Exit, Failu
     for request in pending {
         driver.asked(request.id).await?;
     }
+    runtime.run_processes();
     driver.drive(runtime, watch).await
 }
 
@@ -76,10 +82,14 @@ fn load_approvals(host: &Host, args: &AnswerArgs) -> Result<Approvals, Failure> 
 }
 
 /// Starts a runtime whose processes cannot reach what answers for their human.
-fn start(host: &Host, args: &AnswerArgs) -> Result<(Runtime, Watch), Failure> {
+fn start(
+    host: &Host,
+    args: &AnswerArgs,
+    how: fn(Builder) -> Builder,
+) -> Result<(Runtime, Watch), Failure> {
     let _progress = host.progress("reading the store");
     let builder = host.approvals(args).into_iter().fold(host.builder(), Builder::keep_out_of);
-    Ok(builder.start_watched()?)
+    Ok(how(builder).start_watched()?)
 }
 
 /// A step as `--json` prints it.
@@ -198,7 +208,7 @@ impl<'a> Driver<'a> {
                         return Err(Failure::new(Exit::Store, "store", message));
                     }
                 },
-                line = next_line(&mut self.typed) => self.typed(&line).await?,
+                line = prompt::next_line(&mut self.typed) => self.typed(&line).await?,
                 _ = tokio::signal::ctrl_c() => return Ok(self.interrupted()),
                 _ = terminate.recv() => return Ok(self.interrupted()),
             }
@@ -315,12 +325,12 @@ impl<'a> Driver<'a> {
         let Some((id, request)) = self.asked.first_key_value() else {
             return;
         };
-        eprint!("{id}: {}? ", choices(&request.ask));
+        eprint!("{id}: {}? ", prompt::choices(&request.ask));
         if let Err(error) = io::stderr().flush() {
             tell!("libos: {error}");
         }
         self.prompted = Some(*id);
-        self.typed.get_or_insert_with(read_lines);
+        self.typed.get_or_insert_with(prompt::read_lines);
     }
 
     /// Takes a line typed at the prompt.
@@ -332,7 +342,7 @@ impl<'a> Driver<'a> {
             self.prompt();
             return Ok(());
         };
-        match typed(&request.ask, line.trim()) {
+        match prompt::typed(&request.ask, line.trim()) {
             Some(decision) => {
                 self.asked.remove(&id);
                 self.decide(id, decision).await?;
@@ -416,66 +426,4 @@ impl<'a> Driver<'a> {
         }
         exit
     }
-}
-
-/// What a person may type in answer.
-fn choices(ask: &Ask) -> String {
-    match ask {
-        Ask::Approval(_) => "[a]pprove once, for this [p]rocess, [d]eny".into(),
-        Ask::Permission { .. } => "[a]lways, [e]ach time, [n]ever, [d]eny".into(),
-        Ask::Question { .. } => "your answer".into(),
-        Ask::Extension { limit, kind, .. } => {
-            format!("a number to add to the {limit} {}, [d]eny", kind.unit())
-        }
-    }
-}
-
-/// What a typed line answers; nothing if it is no answer.
-fn typed(ask: &Ask, line: &str) -> Option<Decision> {
-    match (ask, line) {
-        (Ask::Approval(_), "a") => Some(Decision::Approve { scope: Scope::Once }),
-        (Ask::Approval(_), "p") => Some(Decision::Approve { scope: Scope::Process }),
-        (Ask::Permission { .. }, "a") => Some(Decision::Permit { policy: Policy::Always }),
-        (Ask::Permission { .. }, "e") => Some(Decision::Permit { policy: Policy::AskEachTime }),
-        (Ask::Permission { .. }, "n") => Some(Decision::Permit { policy: Policy::Never }),
-        (Ask::Approval(_) | Ask::Permission { .. } | Ask::Extension { .. }, "d") => {
-            Some(Decision::Deny { reason: None })
-        }
-        (Ask::Extension { kind, .. }, by) => {
-            let by = match by.parse().ok()? {
-                Amount::Number(by) => by,
-                Amount::Time(by) if *kind == BudgetKind::Wall => by.0,
-                Amount::Time(_) => return None,
-            };
-            (by > 0).then_some(Decision::Extend { by })
-        }
-        (Ask::Question { .. }, text) => {
-            (!text.is_empty()).then(|| Decision::Answer { text: text.into() })
-        }
-        _ => None,
-    }
-}
-
-/// The next line a person types; never, when nobody was asked.
-async fn next_line(typed: &mut Option<mpsc::UnboundedReceiver<String>>) -> String {
-    match typed {
-        Some(receiver) => match receiver.recv().await {
-            Some(line) => line,
-            None => std::future::pending().await,
-        },
-        None => std::future::pending().await,
-    }
-}
-
-/// Reads lines on a thread of its own: a terminal cannot be read without one.
-fn read_lines() -> mpsc::UnboundedReceiver<String> {
-    let (sender, receiver) = mpsc::unbounded_channel();
-    std::thread::spawn(move || {
-        for line in io::stdin().lock().lines().map_while(Result::ok) {
-            if sender.send(line).is_err() {
-                return;
-            }
-        }
-    });
-    receiver
 }

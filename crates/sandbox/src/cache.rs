@@ -67,7 +67,8 @@ impl Cache {
                 Some(bytes)
             }
             false => {
-                tracing::warn!(path = %path.display(), "a compiled tool was changed; it is made anew");
+                let path = path.display();
+                tracing::warn!(%path, "a compiled tool was changed; it is made anew");
                 self.forget(key);
                 None
             }

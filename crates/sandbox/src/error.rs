@@ -1,7 +1,7 @@
 //! What a tool, its compiling and the sandbox itself end in when it does not work.
 //!
 //! A [`ToolError`] says who is speaking. What the host refused comes from the host's own record of
-//! the run ([`ToolError::Call`]); what a tool says of itself is in [`ToolError::Threw`] and is never
+//! the run ([`ToolError::Call`]); what a tool says of itself is in [`ToolError::Threw`], never
 //! taken for anything else. No variant holds a text of the host's operating system.
 
 use std::{fmt, io, path::PathBuf};
@@ -28,7 +28,7 @@ pub enum SetupError {
         source: io::Error,
     },
     /// Others may write into the cache folder, and what it holds is run as native code.
-    #[error("the cache folder {} belongs to somebody else, or others may write to it", .0.display())]
+    #[error("the cache folder {} is not yours, or others may write to it", .0.display())]
     CacheNotPrivate(PathBuf),
 }
 

@@ -69,9 +69,11 @@ const LOADER: &[&[u8]] = &[
 
 const SOURCES: &[&[u8]] = &[
     b"export default async function run(args: { a?: number }, libos: Libos): Promise<number> {
-        const f = <T,>(x: T): T => x; return f(args.a ?? 1) / 2 + (await libos.clock.now()).unix_ms; }",
-    b"enum K { A, B = 'b' } namespace N { export const x = 1 } abstract class C<T> { constructor(
-        private readonly y: T) {} m(): asserts this is C<T> { } } export default () => new C(K.A)!;",
+        const f = <T,>(x: T): T => x;
+        return f(args.a ?? 1) / 2 + (await libos.clock.now()).unix_ms; }",
+    b"enum K { A, B = 'b' } namespace N { export const x = 1 }
+        abstract class C<T> { constructor(private readonly y: T) {}
+        m(): asserts this is C<T> { } } export default () => new C(K.A)!;",
     b"type D<T> = T extends Array<infer U extends string> ? { [K in keyof U]-?: U[K] } : never;
         export default (x = /[/(]+/g, y = `${`${1}`}`) => x ? (y) : (z) => ({ ...z as any });",
     b"for await (const a of [1]) { if (a < 2 && a > 1) { label: while (!a!) break label } }

@@ -15,7 +15,8 @@
 //! # struct Noon;
 //! # impl Port for Noon {
 //! #     fn submit(&self, _: Syscall) -> BoxFuture<'_, Outcome> {
-//! #         let now = clock::Now { unix_ms: 43_200_000, iso8601: "1970-01-01T12:00:00.000Z".into() };
+//! #         let iso8601 = "1970-01-01T12:00:00.000Z".into();
+//! #         let now = clock::Now { unix_ms: 43_200_000, iso8601 };
 //! #         Box::pin(async { Ok(clock::Reply::GetNow(now).into()) })
 //! #     }
 //! # }

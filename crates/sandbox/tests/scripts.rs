@@ -120,7 +120,7 @@ async fn an_error_of_a_call_is_a_typed_exception() {
             ['denied', () => libos.fs.read({ path: 'secret' })],
             ['argument', () => libos.fs.read({ path: 7 })],
             ['unknown', () => libos.syscall('fs.erase', {})],
-            ['inner', () => libos.syscall('process.admit', { pid: 'p1', run: 0 })],
+            ['inner', () => libos.syscall('process.recover', {})],
         ]) {
             try { await call(); seen.push([name, 'no error']); } catch (error) {
                 seen.push([name, error.code, error.call, error instanceof libos.SyscallError,
@@ -136,7 +136,7 @@ async fn an_error_of_a_call_is_a_typed_exception() {
         row("denied", "denied", "fs.read"),
         row("argument", "bad_message", "fs.read"),
         row("unknown", "bad_message", "fs.erase"),
-        row("inner", "unsupported", "process.admit"),
+        row("inner", "unsupported", "process.recover"),
     ]);
     assert_eq!(value(&tool(body)).await, expected);
 }

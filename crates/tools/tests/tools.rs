@@ -332,7 +332,13 @@ fn process_tools_pass_on() {
         json!({"pid": "p2", "timeout_ms": 0}),
         json!({"pid": "p2", "state": "exited", "result": "obj-1.1", "message": null, "code": null}),
     );
-    passes_on("list_children", json!({}), "process.list", json!({}), json!({"processes": []}));
+    passes_on(
+        "list_children",
+        json!({"after": "p2", "live": true}),
+        "process.list",
+        json!({"after": "p2", "live": true}),
+        json!({"processes": [], "more_after": null}),
+    );
     passes_on(
         "fork_child",
         json!({"goal": "g", "mode": "worker", "roots": ["obj-1.1"], "grants": grants,
@@ -383,7 +389,13 @@ fn process_tools_pass_on() {
         json!({"pid": "p3", "capabilities": ["cap-2"]}),
     );
     let owner = json!({"owner": "obj-1.1"});
-    passes_on("list_tasks", owner.clone(), "process.tasks", owner, json!({"processes": []}));
+    passes_on(
+        "list_tasks",
+        owner.clone(),
+        "process.tasks",
+        owner,
+        json!({"processes": [], "more_after": null}),
+    );
 }
 
 #[test]

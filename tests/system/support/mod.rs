@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 #[path = "../binary.rs"]
 pub(crate) mod binary;
@@ -120,6 +120,47 @@ impl Lab {
 
     pub(crate) fn resume(&self) -> Ran {
         self.json(&["resume"])
+    }
+
+    /// A process that waits for messages, keeps a note, and writes what it was told.
+    pub(crate) fn waiting() -> Self {
+        let head = [allow("read write", "fs:workspace/*"), allow("read", "clock:*")].concat();
+        let kinds = json!({ "kinds": ["message_came", "child_made", "child_ended"] });
+        Self::with(
+            &head,
+            &[
+                expect("event.subscribe", kinds, "ok"),
+                save("object.create", json!({ "type": "note", "payload": "a" }), "note"),
+                save("message.receive", json!({}), "came"),
+                json!({ "tool": "write_file", "expect": "ok",
+                        "args": { "path": "said.txt", "text": "${came.messages.0.body}" } }),
+                call("message.receive", json!({})),
+            ],
+        )
+    }
+
+    /// The whole output of a command for people, which must end well.
+    pub(crate) fn told(&self, args: &[&str]) -> String {
+        self.libos(args).code(0).out
+    }
+
+    /// The one value that a command prints as JSON, which must end well.
+    pub(crate) fn value(&self, args: &[&str]) -> Value {
+        let ran = self.json(args).code(0);
+        let mut lines = ran.lines();
+        assert_eq!(lines.len(), 1, "{ran}");
+        lines.remove(0)
+    }
+
+    /// The failure of a command, its code and its message, which is said to people the same way.
+    pub(crate) fn failure(&self, args: &[&str], exit: i32) -> (String, String) {
+        let ran = self.json(args).code(exit);
+        let error = ran.lines()[0]["error"].clone();
+        let text =
+            |field: &str| error[field].as_str().unwrap_or_else(|| panic!("{ran}")).to_owned();
+        let said = self.libos(args).code(exit).err;
+        assert!(said.contains(&text("message")), "{said}\n{ran}");
+        (text("code"), text("message"))
     }
 
     /// Starts the binary and leaves it running.

@@ -1,7 +1,7 @@
 //! The tables, written out: `docs/abi.md` for people, the frozen description for machines, and for
 //! tools the declarations of their languages.
 //!
-//! Pure functions of [`SERVICES`](crate::SERVICES) and [`Fault::TABLE`](crate::Fault::TABLE):
+//! Pure functions of `SERVICES` and `Fault::TABLE`:
 //! the same tables always give the same text. `cargo xtask abi` writes them and checks that a new
 //! description only ever adds to the frozen one.
 //!

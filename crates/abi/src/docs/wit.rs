@@ -83,12 +83,16 @@ fn write_all(text: &mut String) -> fmt::Result {
     writeln!(text, "package libos:tool@{ABI_VERSION}.0.0;\n")?;
     let mut shared = Definitions::default();
     let mut services = String::new();
+    // All of them first: what one call replies may be part of another's reply further down.
+    for (_, calls) in open_services() {
+        calls.iter().for_each(|call| share(call, &mut shared));
+    }
     for (service, calls) in open_services() {
         let taken = calls.iter().map(|call| kebab(call.method)).collect();
         let mut own = Definitions { taken, ..Definitions::default() };
         let mut functions = String::new();
         for call in calls {
-            functions.push_str(&function(call, &mut own, &mut shared));
+            functions.push_str(&function(call, &mut own, &shared));
         }
         write!(services, "{}", doc(0, &one_line(service.doc)))?;
         writeln!(services, "interface {} {{", name(service.name))?;
@@ -144,14 +148,18 @@ impl Definitions {
     }
 }
 
-fn function(call: &CallInfo, own: &mut Definitions, shared: &mut Definitions) -> String {
-    let args = (call.args_schema)().to_value();
-    let reply = (call.reply_schema)().to_value();
-    for schema in [&args, &reply] {
-        for (name, definition) in schema::definitions(schema).into_iter().flatten() {
+/// Defines what a call's arguments and reply name.
+fn share(call: &CallInfo, shared: &mut Definitions) {
+    for schema in [(call.args_schema)().to_value(), (call.reply_schema)().to_value()] {
+        for (name, definition) in schema::definitions(&schema).into_iter().flatten() {
             define(name, definition, shared);
         }
     }
+}
+
+fn function(call: &CallInfo, own: &mut Definitions, shared: &Definitions) -> String {
+    let args = (call.args_schema)().to_value();
+    let reply = (call.reply_schema)().to_value();
     let params = call.args.iter().map(|arg| {
         let field = plain(arg.name);
         let base = type_of(&args["properties"][field], &pascal(call, field), own);

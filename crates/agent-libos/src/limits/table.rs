@@ -536,7 +536,7 @@ pub(super) fn table() -> Vec<Limit> {
             part: "providers",
             name: "list_entries_default",
             value: libos_providers::limits::LIST_ENTRIES_DEFAULT as u64,
-            unit: "entries",
+            unit: "processes",
             reason:
                 "Entries that one call lists when it does not say.",
         },
@@ -544,7 +544,7 @@ pub(super) fn table() -> Vec<Limit> {
             part: "providers",
             name: "list_entries_max",
             value: libos_providers::limits::LIST_ENTRIES_MAX as u64,
-            unit: "entries",
+            unit: "processes",
             reason:
                 "Entries that one call lists: a page still fits one reply.",
         },
@@ -675,6 +675,14 @@ pub(super) fn table() -> Vec<Limit> {
             unit: "messages",
             reason:
                 "Messages a process has taken of which it can still answer to any sender: the last ones.",
+        },
+        Limit {
+            part: "scheduler",
+            name: "list_max",
+            value: libos_scheduler::LIMITS.list_max as u64,
+            unit: "processes",
+            reason:
+                "Processes listed at a time: so many fit a reply, however long their goals.",
         },
         Limit {
             part: "scheduler",

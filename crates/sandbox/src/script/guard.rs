@@ -17,8 +17,8 @@ const TOO_DEEP: &str = "brackets nest too deep here";
 const TOO_MANY_ANGLES: &str = "too many `<` are open in this statement";
 const UNBALANCED: &str = "this bracket closes nothing";
 const UNCLOSED: &str = "this is never closed";
-const AMBIGUOUS_SLASH: &str = "this `/` could be a division or begin a regular expression: write it \
-     on the line of what is before it, in parentheses";
+const AMBIGUOUS_SLASH: &str = "this `/` could be a division or begin a regular expression: \
+     write it on the line of what is before it, in parentheses";
 const ODD_CHARACTER: &str = "this character can stand in a text or a comment only";
 
 /// Keywords after which a value begins.

@@ -40,7 +40,7 @@ pub(super) fn a_manifest_binds_a_process_and_all_below_it(k: &mut Engine) {
     assert_eq!(code(k.delegate(1, 2, "allow fs:workspace/* write")), "outside_manifest");
     bound(k, 3, Some(2), json!(null)).unwrap();
     assert_eq!(code(k.host_grants(3, "allow fs:workspace/a write")), "outside_manifest");
-    // A human's answer is bound; an approval opens nothing and is not, nor is what the kernel gives.
+    // A human's answer is bound; an approval opens nothing and is not, nor what the kernel gives.
     let issue = |origin, binding| Issue {
         to: Pid(3),
         grant: grant("allow object:p3/* read"),

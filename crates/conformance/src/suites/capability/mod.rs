@@ -103,7 +103,8 @@ macro_rules! capability_cases {
             case what_a_manifest_does_not_foresee_is_denied
                 holds "I-03" shows "fs.write denied";
             case what_may_be_asked_for_is_what_could_be_granted
-                holds "I-40" shows "capability.requestable ok, capability.requestable outside_manifest";
+                holds "I-40"
+                shows "capability.requestable ok, capability.requestable outside_manifest";
             case what_is_not_kept_is_given_up_for_good
                 holds "I-05, I-07" shows "capability.keep ok, capability.keep not_found";
             case from_outside_of_a_call_only_what_is_certain_counts

@@ -1,0 +1,74 @@
+//! Asking the person at the terminal: what may be typed, and what it answers.
+
+use std::io::{self, BufRead};
+
+use agent_libos::abi::{
+    Scope,
+    human::{Ask, Decision, Policy},
+    process::BudgetKind,
+};
+use tokio::sync::mpsc;
+
+use crate::args::Amount;
+
+/// What a person may type in answer.
+pub(crate) fn choices(ask: &Ask) -> String {
+    match ask {
+        Ask::Approval(_) => "[a]pprove once, for this [p]rocess, [d]eny".into(),
+        Ask::Permission { .. } => "[a]lways, [e]ach time, [n]ever, [d]eny".into(),
+        Ask::Question { .. } => "your answer".into(),
+        Ask::Extension { limit, kind, .. } => {
+            format!("a number to add to the {limit} {}, [d]eny", kind.unit())
+        }
+    }
+}
+
+/// What a typed line answers; nothing if it is no answer.
+pub(crate) fn typed(ask: &Ask, line: &str) -> Option<Decision> {
+    match (ask, line) {
+        (Ask::Approval(_), "a") => Some(Decision::Approve { scope: Scope::Once }),
+        (Ask::Approval(_), "p") => Some(Decision::Approve { scope: Scope::Process }),
+        (Ask::Permission { .. }, "a") => Some(Decision::Permit { policy: Policy::Always }),
+        (Ask::Permission { .. }, "e") => Some(Decision::Permit { policy: Policy::AskEachTime }),
+        (Ask::Permission { .. }, "n") => Some(Decision::Permit { policy: Policy::Never }),
+        (Ask::Approval(_) | Ask::Permission { .. } | Ask::Extension { .. }, "d") => {
+            Some(Decision::Deny { reason: None })
+        }
+        (Ask::Extension { kind, .. }, by) => {
+            let by = match by.parse().ok()? {
+                Amount::Number(by) => by,
+                Amount::Time(by) if *kind == BudgetKind::Wall => by.0,
+                Amount::Time(_) => return None,
+            };
+            (by > 0).then_some(Decision::Extend { by })
+        }
+        (Ask::Question { .. }, text) => {
+            (!text.is_empty()).then(|| Decision::Answer { text: text.into() })
+        }
+        _ => None,
+    }
+}
+
+/// The next line a person types; never, when nobody was asked.
+pub(crate) async fn next_line(typed: &mut Option<mpsc::UnboundedReceiver<String>>) -> String {
+    match typed {
+        Some(receiver) => match receiver.recv().await {
+            Some(line) => line,
+            None => std::future::pending().await,
+        },
+        None => std::future::pending().await,
+    }
+}
+
+/// Reads lines on a thread of its own: a terminal cannot be read without one.
+pub(crate) fn read_lines() -> mpsc::UnboundedReceiver<String> {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    std::thread::spawn(move || {
+        for line in io::stdin().lock().lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
