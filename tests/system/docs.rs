@@ -45,6 +45,7 @@ const RUN_BY_NO_TEST: &[&str] = &[
     "cargo xtask bench",
     "cargo xtask check",
     "cargo xtask ci",
+    "cargo xtask conformance",
     "cargo xtask test",
 ];
 
@@ -292,6 +293,22 @@ fn what_the_pages_show_of_a_run_is_what_is_printed() {
         "{}\nrun `LIBOS_WRITE_DOCS=1 cargo test -p libos-cli --test docs`",
         stale.join("\n")
     );
+}
+
+#[test]
+fn what_a_page_shows_of_an_example_stands_there() {
+    let mut count = 0;
+    for (name, page) in pages() {
+        for block in blocks(&page) {
+            let Some(file) = block.file.filter(|file| file.starts_with("examples/")) else {
+                continue;
+            };
+            let there = fs::read_to_string(repository().join(&file)).unwrap();
+            assert!(block.text == there, "{name} shows another {file}");
+            count += 1;
+        }
+    }
+    assert!(count >= 3, "the pages were not read");
 }
 
 #[test]

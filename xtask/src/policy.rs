@@ -409,10 +409,10 @@ mod tests {
     }
 
     #[test]
-    fn only_the_composition_root_and_tests_see_a_component() {
+    fn only_the_composition_root_examples_and_tests_see_a_component() {
         let seers = LAYERS.iter().filter(|rule| rule.may_use.contains(&Component));
         let seers: Vec<Layer> = seers.map(|rule| rule.layer).collect();
-        assert_eq!(seers, [Composition, Test]);
+        assert_eq!(seers, [Composition, Example, Test]);
         let seers = LAYERS.iter().filter(|rule| rule.tests_may_use.contains(&Component));
         let seers: Vec<Layer> = seers.map(|rule| rule.layer).collect();
         assert_eq!(seers, [Suite]);

@@ -86,7 +86,8 @@ pub(crate) fn check(root: &Path) -> Result<()> {
 /// Everything a change must pass.
 pub(crate) fn ci(root: &Path) -> Result<()> {
     let tests = if has_nextest() { NEXTEST_CI } else { CARGO_TEST };
-    run(root, &[FORMAT, CLIPPY, LAYERS, GRAPH, ABI, LICENCES, GUEST, DOCS, DOC_TESTS, LOOM, tests])
+    let checks = [FORMAT, CLIPPY, LAYERS, GRAPH, ABI, LICENCES, GUEST, DOCS, DOC_TESTS, LOOM];
+    run(root, &[&checks[..], &SWAPPED, &[tests]].concat())
 }
 
 /// All tests of the workspace.
@@ -183,6 +184,15 @@ mod tests {
         let expected = "RUSTDOCFLAGS=\"-D warnings\" cargo doc --locked --workspace --no-deps";
         assert_eq!(shown, expected);
         assert_eq!(GRAPH.command_line(), "cargo xtask graph --check");
+    }
+
+    #[test]
+    fn the_page_on_swapping_shows_the_steps_that_are_run() {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/swapping.md");
+        let page = std::fs::read_to_string(page).expect("the page is there");
+        let is_command = |line: &&str| line.starts_with("cargo ") || line.starts_with("LIBOS_BIN=");
+        let shown: Vec<&str> = page.lines().filter(is_command).collect();
+        assert_eq!(shown, SWAPPED.map(|step| step.command_line()));
     }
 
     #[test]
