@@ -27,6 +27,7 @@ mod few;
 mod field;
 mod grant;
 mod ids;
+mod iso8601;
 mod resource;
 pub mod services;
 mod state;
@@ -48,6 +49,7 @@ pub use grant::{
     Manifest, Origin, Scope, Status, Value,
 };
 pub use ids::{BadId, CapId, MessageId, ObjectId, OpId, Pid, RequestId, Seq, ViewId};
+pub use iso8601::{BadTime, Iso8601};
 pub use resource::{BadResource, Form, Pattern, RESOURCE_BYTES_MAX, Resource, Right, Rights};
 pub use services::{
     Error, Outcome, Reply, SERVICES, Syscall, audit, capability, clock, event as events, find, fs,

@@ -18,9 +18,6 @@ use serde_json::{Value, json};
 
 use crate::retention;
 
-/// Records read from the journal at a time.
-const PAGE: usize = 1024;
-
 /// A journal that cannot be read as audit.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
@@ -55,21 +52,15 @@ pub fn scan(
     from: Seq,
     mut each: impl FnMut(Seq, Record) -> bool,
 ) -> Result<(), AuditError> {
-    let mut from = from;
-    loop {
-        let page = journal.read(from, PAGE)?;
-        let Some((last, _)) = page.last() else {
-            return Ok(());
-        };
-        from = Seq(last.0 + 1);
-        for (seq, body) in page {
-            let record =
-                wire::decode_record(&body).map_err(|source| AuditError::Record { seq, source })?;
-            if !each(seq, record) {
-                return Ok(());
-            }
+    let mut undecoded = None;
+    journal.scan(from, &mut |seq, body| match wire::decode_record(body) {
+        Ok(record) => each(seq, record),
+        Err(source) => {
+            undecoded = Some(AuditError::Record { seq, source });
+            false
         }
-    }
+    })?;
+    undecoded.map_or(Ok(()), Err)
 }
 
 /// One operation from its admission to its outcome.

@@ -289,20 +289,18 @@ impl Builder {
 
 /// Folds the whole journal into the kernel.
 fn fold(journal: &dyn Journal, kernel: &mut Kernel) -> Result<(), StartError> {
-    const PAGE: usize = 4096;
-    let mut from = Seq(0);
-    loop {
-        let page = journal.read(from, PAGE)?;
-        let Some((last, _)) = page.last() else {
-            return Ok(());
-        };
-        from = Seq(last.0 + 1);
-        for (seq, body) in &page {
-            let record = wire::decode_record(body)
-                .map_err(|source| StartError::Record { seq: *seq, source })?;
+    let mut undecoded = None;
+    journal.scan(Seq(0), &mut |seq, body| match wire::decode_record(body) {
+        Ok(record) => {
             kernel.replay(record);
+            true
         }
-    }
+        Err(source) => {
+            undecoded = Some(StartError::Record { seq, source });
+            false
+        }
+    })?;
+    undecoded.map_or(Ok(()), Err)
 }
 
 /// The digest of the kernel state that a journal folds to, with the standard parts. It changes

@@ -205,24 +205,19 @@ impl Tables {
         });
     }
 
-    /// Calls `visit` with every capability of `subject` whose pattern and rights cover those of
-    /// `grant`, except approvals.
+    /// Calls `visit` with every capability of `subject` that may cover `grant`, except approvals:
+    /// each that does, and maybe others.
     pub(crate) fn each_cover<'t>(
         &'t self,
         subject: Pid,
         grant: &libos_abi::GrantSpec,
-        mut visit: impl FnMut(&'t Cap),
+        visit: impl FnMut(&'t Cap),
     ) {
-        let (Some(subject), Some(right)) =
-            (self.subjects.get(&subject), grant.rights.iter().next())
-        else {
-            return;
-        };
-        subject.each_above(&self.caps, right, base(&grant.on), |cap| {
-            if cap.on.covers(&grant.on) && cap.terms.rights.covers(grant.rights) {
-                visit(cap);
-            }
-        });
+        if let Some(subject) = self.subjects.get(&subject)
+            && let Some(right) = grant.rights.iter().next()
+        {
+            subject.each_above(&self.caps, right, base(&grant.on), visit);
+        }
     }
 
     /// The capability itself, then those above it, nearest first: as far as they have a say in a

@@ -156,6 +156,36 @@ fn a_child_is_bound_by_its_own_manifest_and_by_all_above() {
 }
 
 #[test]
+fn a_call_must_be_foreseen_by_every_manifest_above() {
+    let mut world = bounded(r#"{"calls":["fs.*","clock.now"]}"#);
+    world.bound(2, Some(1), r#"{"calls":["fs.read","clock.*","object.read"]}"#).unwrap();
+    world.bound(3, Some(2), r#"{"calls":["fs.*"]}"#).unwrap();
+    world.bound(4, Some(3), "{}").unwrap();
+    for (pid, admitted) in [
+        (1, &["fs.read", "fs.stat", "clock.now"][..]),
+        (2, &["fs.read", "clock.now"]),
+        (3, &["fs.read"]),
+        (4, &["fs.read"]),
+    ] {
+        for kind in ["fs", "clock", "object"] {
+            world.host_grants(pid, &format!("allow {kind}:* read")).unwrap();
+        }
+        for (name, text) in [
+            ("fs.read", &*read("workspace/a")),
+            ("fs.stat", r#"fs.stat {"path":"workspace/a"}"#),
+            ("clock.now", "clock.now"),
+            ("object.read", r#"object.read {"id":"obj-1.7"}"#),
+        ] {
+            let decision = world.decide(pid, text);
+            match admitted.contains(&name) {
+                true => assert!(decision.starts_with("allow"), "p{pid} {name}: {decision}"),
+                false => assert_eq!(decision, format!("outside: {name}"), "p{pid}"),
+            }
+        }
+    }
+}
+
+#[test]
 fn what_is_handed_on_is_bounded_too_unless_the_kernel_gave_it() {
     let mut world = World::new();
     world.host_grants(1, "allow fs:* read delegable=3").unwrap();

@@ -58,6 +58,12 @@ fn deny_beats_ask_beats_allow() {
     check(&[allow, ask], &read("workspace/src/a"), "ask 2");
     check(&[ask, "ask fs:workspace/src/* read"], &read("workspace/src/a"), "ask 1,2");
     check(&[allow, "ask fs:workspace/b read"], &read("workspace/src/a"), "allow 1");
+    // The first of several is named, wherever it is found.
+    let narrow = "deny fs:workspace/src/* read";
+    for pair in [[deny, narrow], [narrow, deny], [deny, deny]] {
+        check(&pair, &read("workspace/src/a"), "denied by 1");
+    }
+    check(&[ask, allow, "ask fs:* read uses=1", ask], &read("workspace/src/a"), "ask 1,3,4");
 }
 
 #[test]

@@ -137,6 +137,11 @@ fn denies_and_asks_of_the_giver_come_along_where_they_overlap() {
     let only_b = r#"allow fs:workspace/* read when={"path":{"equals":"workspace/b"}}"#;
     check(&wide, only_b, Ok((b, "ask 4")));
     check(&wide, only_b, Ok((a, "conditions of 3")));
+    // A narrow one asks about no more than it did.
+    let both = "allow fs:* read+write delegable=2";
+    let narrow = [both, "ask fs:workspace/a read delegable=1"];
+    check(&narrow, "allow fs:* read+write delegable=1", Ok((a, "ask 4")));
+    check(&narrow, "allow fs:* read+write delegable=1", Ok((write, "allow 3")));
     // A deny under conditions stays under them.
     let big = r#"deny fs:* read when={"max_bytes":{"min":9}}"#;
     let large = r#"fs.read {"path":"workspace/a","max_bytes":9}"#;
@@ -189,6 +194,7 @@ fn a_restriction_that_is_not_quite_the_same_is_copied_too() {
     let (a, b) = (&*read("workspace/a"), &*read("workspace/b"));
     let big = r#"fs.read {"path":"workspace/b","max_bytes":9}"#;
     let write = r#"fs.write {"path":"workspace/a","text":""}"#;
+    let sum = r#"allow fs:* read when={"path":{"sum_max":99}}"#;
     // What is held, what is handed on first, what then, and what must be restricted by that.
     for (restriction, first, second, call, expected) in [
         // Wider.
@@ -200,7 +206,15 @@ fn a_restriction_that_is_not_quite_the_same_is_copied_too() {
         // Of longer life.
         ("ask fs:* read", "allow fs:* read expires=5", "allow fs:* read", a, "ask 6"),
         // With a limit that is its own.
-        ("ask fs:* read", "allow fs:* read", "allow fs:* read uses=3", a, "ask 4,6"),
+        ("ask fs:* read", "allow fs:* read uses=3", "allow fs:* read uses=3", a, "ask 4,6"),
+        (
+            "ask fs:* read",
+            "allow fs:* read calls_max=3",
+            "allow fs:* read calls_max=3",
+            a,
+            "ask 4,6",
+        ),
+        ("ask fs:* read", sum, sum, a, "ask 4,6"),
         // With other conditions.
         (
             "ask fs:* read",
@@ -215,8 +229,16 @@ fn a_restriction_that_is_not_quite_the_same_is_copied_too() {
         world.host_grants(1, restriction).unwrap();
         assert_eq!(world.derive(1, 2, &[first]).unwrap(), [CapId(3)]);
         assert_eq!(world.delegate(1, 2, second).unwrap(), CapId(5), "{restriction} {second}");
-        world.now_ms = if first.contains("expires") { 5 } else { 0 };
+        let now_ms = if first.contains("expires") { 5 } else { 0 };
+        world.now_ms = now_ms;
         assert_eq!(world.decide(2, call), expected, "{restriction}, {first}, {second}");
+        // The same at once: 3 and 4 are what was handed on, then come the copies.
+        let mut world = World::new();
+        world.host_grants(1, "allow fs:* read+write delegable=1").unwrap();
+        world.host_grants(1, restriction).unwrap();
+        assert_eq!(world.derive(1, 2, &[first, second]).unwrap(), [CapId(3), CapId(4)]);
+        world.now_ms = now_ms;
+        assert_eq!(world.decide(2, call), expected.replace('4', "5"), "{first}, {second}");
     }
     // Two that say the same are two: each ends by itself.
     let mut world = World::new();
@@ -227,6 +249,9 @@ fn a_restriction_that_is_not_quite_the_same_is_copied_too() {
     world.delegate(1, 2, "allow fs:* read").unwrap();
     world.revoke(host(), CapId(2)).unwrap();
     assert_eq!(world.decide(2, a), "denied by 7");
+    world.derive(1, 3, &["allow fs:* read", "deny fs:workspace/a read"]).unwrap();
+    world.revoke(host(), CapId(9)).unwrap();
+    assert_eq!(world.decide(3, a), "denied by 10");
     // A denial of the child's own is no copy, whatever it says.
     let mut world = World::new();
     world.host_grants(1, "allow fs:* read delegable=1").unwrap();
@@ -238,6 +263,27 @@ fn a_restriction_that_is_not_quite_the_same_is_copied_too() {
 }
 
 #[test]
+fn what_is_out_of_force_is_not_handed_on() {
+    for why in ["revoked", "expired", "ended", "cut off"] {
+        let mut world = World::new();
+        world.host_grants(1, "allow fs:* read delegable=3 expires=10").unwrap();
+        world.derive(1, 2, &["allow fs:* read delegable=2"]).unwrap();
+        world.derive(2, 3, &[]).unwrap();
+        match why {
+            "revoked" => drop(world.revoke(host(), CapId(2)).unwrap()),
+            "cut off" => drop(world.revoke(host(), CapId(1)).unwrap()),
+            "ended" => world.end(2),
+            _ => world.now_ms = 10,
+        }
+        for asked in ["allow fs:* read", "ask fs:* read"] {
+            let error = world.derive(2, 3, &[asked]).unwrap_err();
+            assert_eq!(error.code(), "denied", "{why}: {asked}");
+            assert!(!error.to_string().contains("cap-2"), "{error}");
+        }
+    }
+}
+
+#[test]
 fn a_copied_denial_shows_its_conditions() {
     let mut world = World::new();
     world.host_grants(1, "allow fs:* read delegable=1").unwrap();
@@ -246,6 +292,12 @@ fn a_copied_denial_shows_its_conditions() {
     let listed = world.listed();
     assert_eq!(listed[3].parent, Some(CapId(2)));
     assert_eq!(listed[3].when, listed[1].when);
+    // A copied question is not handed on further than a copy of it would be.
+    let mut world = World::new();
+    world.host_grants(1, "allow fs:* read delegable=3").unwrap();
+    world.host_grants(1, "ask fs:workspace/* read delegable=3").unwrap();
+    world.derive(1, 2, &["allow fs:* read delegable=2"]).unwrap();
+    assert_eq!(world.listed()[3].delegable, 0);
 }
 
 #[test]

@@ -5,9 +5,8 @@
 
 use std::{
     collections::BTreeSet,
-    fs::{File, OpenOptions},
-    io::{self, BufReader, BufWriter, Read, Write},
-    os::unix::fs::OpenOptionsExt,
+    fs::File,
+    io::{self, BufWriter, Write},
     path::{Path, PathBuf},
     str::FromStr,
 };
@@ -16,8 +15,8 @@ use agent_libos::{
     abi::{OpId, Seq, wire},
     audit::{AuditError, describe, scan},
     journal::{
-        Corruption, Head, Journal, JournalError, KeyError, Proof, Proved, Prover, PublicKey,
-        SecretKey, SignedHead, export, verify_export_events, verify_proofs,
+        Corruption, Head, Journal, JournalError, Proof, Proved, Prover, SignedHead, export,
+        verify_export_events, verify_proofs,
     },
     retention,
 };
@@ -26,7 +25,7 @@ use clap::{Args, Subcommand};
 use crate::{
     exit::{Exit, Failure},
     host::Host,
-    show,
+    keys, show,
 };
 
 #[derive(Debug, Subcommand)]
@@ -124,12 +123,12 @@ pub(crate) fn run(host: &Host, command: EvidenceCommand) -> Result<Exit, Failure
         }
         EvidenceCommand::Prove(args) => prove(host, &args),
         EvidenceCommand::Head { key } => head(host, key.as_deref()),
-        EvidenceCommand::Keygen { file } => keygen(host, &file),
+        EvidenceCommand::Keygen { file } => keys::keygen(host, &file),
     }
 }
 
 fn verify(host: &Host, args: &VerifyArgs) -> Result<Exit, Failure> {
-    let key = args.public_key.as_deref().map(public_key).transpose()?;
+    let key = args.public_key.as_deref().map(keys::public_key).transpose()?;
     let kept = args.head.as_deref().map(parse_head).transpose()?;
     if let (Some(key), Some(kept)) = (&key, &kept)
         && (kept.signature.is_some() || args.export.is_none())
@@ -143,7 +142,7 @@ fn verify(host: &Host, args: &VerifyArgs) -> Result<Exit, Failure> {
     let head = match &args.export {
         Some(path) => {
             let describe = &describe_record;
-            let signed = verify_export_events(&mut open(path)?, against.as_ref(), describe)
+            let signed = verify_export_events(&mut keys::open(path)?, against.as_ref(), describe)
                 .map_err(named)?;
             if let Some(key) = &key {
                 key.check(&signed).map_err(named)?;
@@ -179,7 +178,7 @@ fn verify(host: &Host, args: &VerifyArgs) -> Result<Exit, Failure> {
 }
 
 fn verify_proof(host: &Host, path: &Path, head: &Head) -> Result<Exit, Failure> {
-    let proved = verify_proofs(&mut open(path)?, head, &describe_record).map_err(named)?;
+    let proved = verify_proofs(&mut keys::open(path)?, head, &describe_record).map_err(named)?;
     if proved.is_empty() {
         let message = format!("{} holds no proof", path.display());
         return Err(Failure::new(Exit::Failed, "no_proof", message));
@@ -243,7 +242,7 @@ fn records_of(journal: &dyn Journal, op: OpId) -> Result<BTreeSet<Seq>, Failure>
 }
 
 fn export_to(host: &Host, output: Option<&Path>, key: Option<&Path>) -> Result<Exit, Failure> {
-    let key = key.map(secret_key).transpose()?;
+    let key = key.map(keys::secret_key).transpose()?;
     let journal = host.journal()?;
     let Some(path) = output else {
         let mut out = io::stdout().lock();
@@ -266,7 +265,7 @@ fn export_to(host: &Host, output: Option<&Path>, key: Option<&Path>) -> Result<E
 }
 
 fn head(host: &Host, key: Option<&Path>) -> Result<Exit, Failure> {
-    let key = key.map(secret_key).transpose()?;
+    let key = key.map(keys::secret_key).transpose()?;
     let head = host.journal()?.head();
     match key {
         Some(key) => show::json(&key.sign(&head)),
@@ -274,58 +273,6 @@ fn head(host: &Host, key: Option<&Path>) -> Result<Exit, Failure> {
         None => say!("{head}"),
     }
     Ok(Exit::Done)
-}
-
-fn keygen(host: &Host, file: &Path) -> Result<Exit, Failure> {
-    let mut public = file.as_os_str().to_owned();
-    public.push(".pub");
-    let secret = SecretKey::generate().map_err(|error| key_failure(file, &error))?;
-    let pems = secret.to_pem().and_then(|pem| Ok((pem, secret.public().to_pem()?)));
-    let (secret_pem, public_pem) = pems.map_err(|error| key_failure(file, &error))?;
-    write_new(file, 0o600, &secret_pem)?;
-    write_new(Path::new(&public), 0o644, &public_pem)?;
-    if host.json {
-        let public = Path::new(&public);
-        show::json(&serde_json::json!({ "secret_key": file, "public_key": public }));
-    } else {
-        let public = Path::new(&public).display();
-        say!("{} signs heads; keep it from everybody else.", file.display());
-        say!("{public} checks them; give it to whoever is to check.");
-    }
-    Ok(Exit::Done)
-}
-
-/// Writes a file that must not be there yet.
-fn write_new(path: &Path, mode: u32, text: &str) -> Result<(), Failure> {
-    let mut options = OpenOptions::new();
-    let file = options.write(true).create_new(true).mode(mode).open(path);
-    let written = file.and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
-    });
-    written.map_err(|error| {
-        Failure::new(Exit::Usage, "invalid_file", format!("{}: {error}", path.display()))
-    })
-}
-
-fn secret_key(path: &Path) -> Result<SecretKey, Failure> {
-    SecretKey::from_pem(&read(path)?).map_err(|error| key_failure(path, &error))
-}
-
-fn public_key(path: &Path) -> Result<PublicKey, Failure> {
-    PublicKey::from_pem(&read(path)?).map_err(|error| key_failure(path, &error))
-}
-
-fn key_failure(path: &Path, error: &KeyError) -> Failure {
-    Failure::new(Exit::Usage, "invalid_file", format!("{}: {error}", path.display()))
-}
-
-fn read(path: &Path) -> Result<String, Failure> {
-    let mut text = String::new();
-    open(path)?.read_to_string(&mut text).map_err(|error| {
-        Failure::new(Exit::Usage, "invalid_file", format!("{}: {error}", path.display()))
-    })?;
-    Ok(text)
 }
 
 /// A record as an export and a proof show it.
@@ -337,12 +284,6 @@ fn describe_record(_: Seq, body: &[u8]) -> serde_json::Value {
         }),
         Err(error) => serde_json::json!({ "undecoded": error.to_string() }),
     }
-}
-
-fn open(path: &Path) -> Result<BufReader<File>, Failure> {
-    File::open(path).map(BufReader::new).map_err(|error| {
-        Failure::new(Exit::Usage, "invalid_file", format!("{}: {error}", path.display()))
-    })
 }
 
 /// A head as it prints or as a line of JSON, or the last one of a file.

@@ -39,6 +39,7 @@ mod host;
 mod image;
 mod inbox;
 mod init;
+mod keys;
 mod logs;
 mod object;
 mod process;

@@ -122,6 +122,29 @@ pub trait Journal: Send {
     /// [`JournalError::Corrupt`] if a record is not what was appended, [`JournalError::Storage`].
     fn read(&self, from: Seq, limit: usize) -> Result<Vec<(Seq, Vec<u8>)>, JournalError>;
 
+    /// Visits every record from position `from` on, in order, until `each` returns false. What
+    /// reads many records does best with this.
+    ///
+    /// # Errors
+    /// As [`Journal::read`], after the records before the bad one.
+    fn scan(
+        &self,
+        from: Seq,
+        each: &mut dyn FnMut(Seq, &[u8]) -> bool,
+    ) -> Result<(), JournalError> {
+        let mut from = from;
+        loop {
+            let page = self.read(from, export::PAGE)?;
+            let Some((last, _)) = page.last() else {
+                return Ok(());
+            };
+            from = Seq(last.0 + 1);
+            if !page.iter().all(|(seq, body)| each(*seq, body)) {
+                return Ok(());
+            }
+        }
+    }
+
     /// The payloads, readable from any thread and also after the journal moved on.
     fn blobs(&self) -> Arc<dyn Blobs>;
 

@@ -12,9 +12,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    Corruption, Describe, Head, Journal, JournalError, TreeHash, check,
-    export::{PAGE, read_line},
-    hex, merkle,
+    Corruption, Describe, Head, Journal, JournalError, TreeHash, check, export::read_line, hex,
+    merkle,
 };
 
 /// A proof as it travels.
@@ -99,12 +98,11 @@ impl<'a> Prover<'a> {
         let head = at.copied().unwrap_or_else(|| journal.head());
         let size = usize::try_from(head.size.min(journal.head().size)).unwrap_or(usize::MAX);
         let mut leaves = Vec::with_capacity(size);
-        while leaves.len() < size {
-            let page = journal.read(Seq(leaves.len() as u64), PAGE.min(size - leaves.len()))?;
-            if page.is_empty() {
-                break;
-            }
-            leaves.extend(page.iter().map(|(_, body)| merkle::leaf_hash(body)));
+        if size > 0 {
+            journal.scan(Seq(0), &mut |_, body| {
+                leaves.push(merkle::leaf_hash(body));
+                leaves.len() < size
+            })?;
         }
         let found = Head { size: leaves.len() as u64, root: merkle::root_of(&leaves) };
         if found.size < head.size {

@@ -63,7 +63,7 @@ const LOADER: &[&[u8]] = &[
     ECHO.as_bytes(),
     POINTERS.as_bytes(),
     b"\0asm\x01\0\0\0\x01\x05\x01\x60\0\x01\x7e\x03\x02\x01\0\x0a\x06\x01\x04\0\x42\x01\x0b",
-    b"(component (import \"libos:tool/clock@1.0.0\" (instance (export \"now\" (func)))))",
+    b"(component (import \"libos:tool/clock@2.0.0\" (instance (export \"now\" (func)))))",
     b"(module (memory (export \"memory\") 1) (table 4 funcref) (elem (i32.const 0) 0) (func))",
 ];
 

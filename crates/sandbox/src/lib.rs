@@ -48,6 +48,8 @@
     reason = "the sandbox owns its cache folder, its clock and its compiler threads"
 )]
 
+#[doc(hidden)]
+pub mod bench_support;
 mod boundary;
 mod cache;
 mod compiled;

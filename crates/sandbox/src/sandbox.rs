@@ -6,7 +6,7 @@ use libos_abi::{Digest, Fault, Outcome, Syscall};
 use libos_port::{BoxFuture, Port};
 use serde_json::Value;
 use tokio::sync::{OnceCell, Semaphore, oneshot};
-use wasmtime::{InstancePre, Linker, Module, component::Component};
+use wasmtime::{Engine, InstancePre, Linker, Module, Store, component::Component};
 
 use crate::{
     CompileError, Language, Limited, Limits, Needs, RunLimits, SetupError, ToolError, Usage,
@@ -207,8 +207,7 @@ impl Sandbox {
         let scripts = self.scripts().await?;
         let _running = self.0.machine.running();
         let _turn = self.0.compiling.acquire().await.map_err(|_| NoThread)?;
-        let guest = self.guest(Arc::new(NoPort), self.limits().run);
-        scripts.check(&mut guest.store(&self.0.machine.engine), script).await
+        scripts.check(&mut self.guest_for_nobody(), script).await
     }
 
     async fn module(&self, source: &[u8]) -> Result<InstancePre<Guest>, CompileError> {
@@ -225,7 +224,7 @@ impl Sandbox {
     async fn component(&self, source: &[u8]) -> Result<Imported, CompileError> {
         let source = source.to_vec();
         let compiled = self.compiling(COMPILER_STACK_BYTES, move |inner| {
-            let Machine { engine, .. } = &inner.machine;
+            let engine = &inner.machine.engine;
             let key = compiled::key::<Component>(&inner.machine, &[&source]);
             let wasm = || Ok(source.clone());
             let check = |component: &Component| Imported::new(engine, component.clone()).map(drop);
@@ -278,6 +277,23 @@ impl Sandbox {
         Guest::new(port, run.tightened(limits), tick_ms, stack_bytes)
     }
 
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.0.machine.engine
+    }
+
+    /// A store for what makes no system calls.
+    pub(crate) fn guest_for_nobody(&self) -> Store<Guest> {
+        self.guest(Arc::new(NoPort), self.limits().run).store(self.engine())
+    }
+
+    /// Makes an instance of the script engine.
+    pub(crate) async fn instantiate_script(
+        &self,
+        store: &mut Store<Guest>,
+    ) -> Result<(), CompileError> {
+        Ok(self.scripts().await?.instantiate(store).await?)
+    }
+
     /// Runs a tool in a fresh instance. Dropping the future ends it.
     pub async fn run(&self, artifact: &Artifact, run: Run) -> Report {
         let Run { args, needs, port, seed, limits, when_full } = run;
@@ -294,7 +310,7 @@ impl Sandbox {
             return Report::refused(ToolError::Busy);
         };
         let _running = self.0.machine.running();
-        let engine = &self.0.machine.engine;
+        let engine = self.engine();
         let mut store = guest.store(engine);
         let ended = match &artifact.program {
             Program::Script(script) => match self.scripts().await {

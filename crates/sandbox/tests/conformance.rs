@@ -1,9 +1,13 @@
 //! The same cases in every language: what a tool is given, what it gives, how a call fails.
-#![allow(clippy::panic, reason = "what fails, panics")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::panic,
+    reason = "it reads examples; what fails, panics"
+)]
 
 mod support;
 
-use libos_abi::Error;
+use libos_abi::{ABI_VERSION, Error};
 use libos_sandbox::{Artifact, Language, Needs, Report, Run, ToolError};
 use serde_json::{Value, json};
 use support::{Files, compile, denied, over, ran};
@@ -150,7 +154,7 @@ fn component(case: Case) -> String {
     };
     format!(
         r#"(component
-  (import "libos:tool/fs@1.0.0" (instance $fs
+  (import "libos:tool/fs@{ABI_VERSION}.0.0" (instance $fs
     (type $error-type (record (field "code" string) (field "message" string) (field "number" u32)))
     (export "error" (type $error (eq $error-type)))
     (type $text-type (record
@@ -302,5 +306,25 @@ async fn every_call_reaches_the_port_but_those_that_a_component_does_not_declare
             assert_eq!(outcome, Ok(json!(4)));
             assert_eq!(files.calls(), ["fs.read"]);
         }
+    }
+}
+
+#[tokio::test]
+async fn the_examples_count_lines_in_every_language() {
+    let files = ["lines.js", "lines.ts", "lines.wat", "lines.component.wat"];
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/tools");
+    for (language, file) in LANGUAGES.into_iter().zip(files) {
+        let source = std::fs::read_to_string(folder.join(file)).expect("the example is there");
+        let artifact = compile(language, &source).await.unwrap_or_else(|e| panic!("{file}: {e}"));
+        for (text, lines) in [("", 1), ("a", 1), ("a\nb\n", 3), ("\\n\\\\\n\"\r\t\u{1}\n", 3)] {
+            let run = over(r#"{"path":"a.txt"}"#, Files::with(&[("a.txt", text)]));
+            let run = Run { needs: Needs::from_iter(["fs.read"]), ..run };
+            let outcome = ran(&artifact, run).await.outcome;
+            assert_eq!(outcome, Ok(json!({ "lines": lines })), "{file}: {text:?}");
+        }
+        let run = over(r#"{"path":"secret"}"#, Files::with(&[]));
+        let run = Run { needs: Needs::from_iter(["fs.read"]), ..run };
+        let outcome = ran(&artifact, run).await.outcome;
+        assert!(is_call(&outcome, &denied("secret")), "{file}: {outcome:?}");
     }
 }

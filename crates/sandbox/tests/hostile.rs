@@ -539,9 +539,11 @@ async fn an_import_of_anything_else_does_not_compile() {
         (export "now" (func (result u64))))))"#;
     assert!(refused(Language::Component, wasi).await.contains("without WASI"));
     for component in [
-        r#"(component (import "libos:tool/fs@1.0.0" (instance (export "erase" (func)))))"#,
-        r#"(component (import "libos:tool/process@1.0.0" (instance (export "admit" (func)))))"#,
-        r#"(component (import "libos:tool/fs@1.0.0" (instance (export "read" (func (result u32))))))"#,
+        r#"(component (import "libos:tool/fs@2.0.0" (instance (export "erase" (func)))))"#,
+        r#"(component (import "libos:tool/process@2.0.0" (instance (export "admit" (func)))))"#,
+        r#"(component (import "libos:tool/fs@2.0.0" (instance (export "read" (func (result u32))))))"#,
+        r#"(component (import "libos:tool/fs@1.0.0" (instance)))"#,
+        r#"(component (import "libos:tool/fs" (instance)))"#,
         r#"(component (import "read" (func)))"#,
         r#"(component (import "m" (core module)))"#,
     ] {

@@ -212,16 +212,19 @@ impl<'a> Server<dyn Context + 'a, Stop> for Scheduler {
     }
 
     fn list(&mut self, cx: &mut (dyn Context + 'a), call: &List) -> Result<Processes, Stop> {
-        let only_live = call.live.unwrap_or(false);
         let limit = call.limit.unwrap_or(LIMITS.list_max).min(LIMITS.list_max) as usize;
-        let wanted = |pid: &Pid| {
-            call.after.is_none_or(|after| *pid > after)
-                && (!only_live || self.state.live(*pid).is_some())
-        };
+        let after = call.after.unwrap_or_default();
+        let is_shown = |pid: &Pid| call.live != Some(true) || self.state.live(*pid).is_some();
         // One more than is shown tells whether there are more.
         let pids: Vec<Pid> = match cx.caller().pid() {
-            None => self.state.all().map(|(pid, _)| pid).filter(wanted).take(limit + 1).collect(),
-            Some(_) => self.state.children(self.own(cx)?).filter(wanted).take(limit + 1).collect(),
+            None => {
+                let all = self.state.all_after(after).map(|(pid, _)| pid);
+                all.filter(is_shown).take(limit + 1).collect()
+            }
+            Some(_) => {
+                let children = self.state.children(self.own(cx)?).filter(|pid| *pid > after);
+                children.filter(is_shown).take(limit + 1).collect()
+            }
         };
         let shown = &pids[..limit.min(pids.len())];
         let more_after = shown.last().copied().filter(|_| pids.len() > limit);

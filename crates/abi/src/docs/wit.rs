@@ -81,12 +81,8 @@ fn write_all(text: &mut String) -> fmt::Result {
         "// Written by `cargo xtask abi` from the tables in `crates/abi/src/services`.\n"
     )?;
     writeln!(text, "package libos:tool@{ABI_VERSION}.0.0;\n")?;
-    let mut shared = Definitions::default();
+    let shared = shared();
     let mut services = String::new();
-    // All of them first: what one call replies may be part of another's reply further down.
-    for (_, calls) in open_services() {
-        calls.iter().for_each(|call| share(call, &mut shared));
-    }
     for (service, calls) in open_services() {
         let taken = calls.iter().map(|call| kebab(call.method)).collect();
         let mut own = Definitions { taken, ..Definitions::default() };
@@ -148,13 +144,18 @@ impl Definitions {
     }
 }
 
-/// Defines what a call's arguments and reply name.
-fn share(call: &CallInfo, shared: &mut Definitions) {
-    for schema in [(call.args_schema)().to_value(), (call.reply_schema)().to_value()] {
-        for (name, definition) in schema::definitions(&schema).into_iter().flatten() {
-            define(name, definition, shared);
+/// Every type that the schemas of a call name. All of them first: what one call replies may be part
+/// of another's reply further down.
+fn shared() -> Definitions {
+    let mut shared = Definitions::default();
+    for call in open_services().flat_map(|(_, calls)| calls) {
+        for schema in [(call.args_schema)().to_value(), (call.reply_schema)().to_value()] {
+            for (name, definition) in schema::definitions(&schema).into_iter().flatten() {
+                define(name, definition, &mut shared);
+            }
         }
     }
+    shared
 }
 
 fn function(call: &CallInfo, own: &mut Definitions, shared: &Definitions) -> String {

@@ -1,6 +1,6 @@
 //! Time.
 
-use crate::{Millis, Resource, call::service};
+use crate::{Iso8601, Millis, Resource, call::service};
 
 record! {
     /// A point in time.
@@ -8,7 +8,7 @@ record! {
         /// Milliseconds since the epoch.
         pub unix_ms: u64,
         /// The same as `2026-11-22T21:08:28.000Z`.
-        pub iso8601: String,
+        pub iso8601: Iso8601,
     }
 
     /// A sleep that is over.

@@ -6,6 +6,7 @@ mod fork;
 mod message;
 mod port;
 mod process;
+mod sandbox;
 mod store;
 mod syscall;
 mod tasks;
@@ -90,6 +91,12 @@ pub const BENCHES: &[Bench] = &[
         rows: &["tasks"],
         about: "1,000 scripted processes from launch to their end, through the whole runtime",
         run: tasks::run,
+    },
+    Bench {
+        name: "sandbox",
+        rows: &["sandbox"],
+        about: "tools that agents wrote: a call in a fresh instance, its calls and its memory",
+        run: sandbox::run,
     },
 ];
 

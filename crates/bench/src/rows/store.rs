@@ -103,14 +103,12 @@ fn each_record(
     journal: &dyn Journal,
     mut visit: impl FnMut(Seq, &[u8]) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let mut from = Seq(0);
-    while from.0 < journal.head().size {
-        for (seq, body) in journal.read(from, BATCH)? {
-            visit(seq, &body)?;
-            from = Seq(seq.0 + 1);
-        }
-    }
-    Ok(())
+    let mut result = Ok(());
+    journal.scan(Seq(0), &mut |seq, body| {
+        result = visit(seq, body);
+        result.is_ok()
+    })?;
+    result
 }
 
 fn recovery(scale: &Scale, store: &Path, bare: &Path) -> anyhow::Result<Vec<Row>> {

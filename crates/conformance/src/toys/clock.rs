@@ -1,7 +1,7 @@
 //! A clock that knows no processes: what a service behind a component needs at the least.
 
 use libos_abi::{
-    Digest, Event, Millis, Reply, Syscall,
+    Digest, Event, Fault, Millis, Reply, Syscall,
     clock::{self, FailureKind, GetNow, Now, Server, Sleep, Slept},
     process::{Wait, WaitOn},
 };
@@ -17,7 +17,8 @@ pub struct Clock;
 impl<'c> Server<dyn Context + 'c, Stop> for Clock {
     fn now(&mut self, cx: &mut (dyn Context + 'c), _: &GetNow) -> Result<Now, Stop> {
         let unix_ms = cx.now_ms();
-        Ok(Now { unix_ms, iso8601: utc(unix_ms) })
+        let iso8601 = utc(unix_ms).parse().map_err(|_| Fault::bad("a time past the calendar"))?;
+        Ok(Now { unix_ms, iso8601 })
     }
 
     fn sleep(&mut self, cx: &mut (dyn Context + 'c), call: &Sleep) -> Result<Slept, Stop> {

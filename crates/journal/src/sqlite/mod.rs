@@ -17,6 +17,7 @@ mod faults;
 mod layout;
 mod lock;
 mod rows;
+mod scan;
 mod segments;
 mod snapshots;
 mod stat;
@@ -37,8 +38,8 @@ use self::{
     snapshots::SqliteSnapshots,
 };
 use crate::{
-    Batch, Blobs, Corruption, Dropped, Head, Journal, JournalError, Limits, Snapshots, Sync,
-    TreeHash, admit, check::position, merkle, merkle::Tree,
+    Batch, Blobs, Dropped, Head, Journal, JournalError, Limits, Snapshots, Sync, TreeHash, admit,
+    merkle, merkle::Tree,
 };
 
 pub use self::{layout::FORMAT, stat::StoreStat};
@@ -374,33 +375,25 @@ impl Journal for SqliteJournal {
     }
 
     fn read(&self, from: Seq, limit: usize) -> Result<Vec<(Seq, Vec<u8>)>, JournalError> {
-        let path = &self.files.database;
         let until = from.0.saturating_add(limit as u64).min(self.head.size);
         let mut found = Vec::new();
-        if from.0 >= until {
-            return Ok(found);
-        }
-        let sql = |error| JournalError::sqlite("read the records", path, error);
-        let query = "SELECT seq, leaf, body FROM record WHERE seq >= ?1 AND seq < ?2 ORDER BY seq";
-        let mut statement = self.database.prepare_cached(query).map_err(sql)?;
-        let stored = until.min(self.stored);
-        let mut rows = statement.query([row_id(from.0), row_id(stored)]).map_err(sql)?;
-        for at in from.0..stored {
-            let error = |error| JournalError::row(at, path, error);
-            let missing = || JournalError::corrupt(at, Corruption::Missing);
-            let row = rows.next().map_err(error)?.ok_or_else(missing)?;
-            position(row.get(0).map_err(error)?, at)?;
-            let (leaf, body): (Vec<u8>, Vec<u8>) =
-                (row.get(1).map_err(error)?, row.get(2).map_err(error)?);
-            if merkle::leaf_hash(&body).0[..] != leaf {
-                return Err(JournalError::corrupt(at, Corruption::Changed));
-            }
-            found.push((Seq(at), body));
-        }
+        let stored = from.0..until.min(self.stored);
+        scan::visit(&self.database, &self.files.database, stored, |seq, body| {
+            found.push((Seq(seq), body.to_vec()));
+            true
+        })?;
         let skip = usize::try_from(from.0.saturating_sub(self.stored)).unwrap_or(usize::MAX);
         let waiting = self.waiting.records().skip(skip).map(|(_, body)| body.to_vec());
         found.extend((from.0.max(self.stored)..until).map(Seq).zip(waiting));
         Ok(found)
+    }
+
+    fn scan(
+        &self,
+        from: Seq,
+        each: &mut dyn FnMut(Seq, &[u8]) -> bool,
+    ) -> Result<(), JournalError> {
+        self.scan_all(from, each)
     }
 
     fn blobs(&self) -> Arc<dyn Blobs> {

@@ -100,6 +100,17 @@ fn reading_is_bounded(journal: &mut dyn Journal) {
         }
     }
     assert_eq!(journal.read(Seq(u64::MAX), usize::MAX).unwrap(), []);
+    for from in [0, 3, 5, 6, u64::MAX] {
+        for limit in [1, 2, 100] {
+            let mut seen = Vec::new();
+            let each = &mut |seq, body: &[u8]| {
+                seen.push((seq, body.to_vec()));
+                seen.len() < limit
+            };
+            journal.scan(Seq(from), each).unwrap();
+            assert_eq!(seen, journal.read(Seq(from), limit).unwrap(), "{limit} from {from}");
+        }
+    }
 }
 
 fn blobs_are_named_by_content(journal: &mut dyn Journal) {

@@ -2,9 +2,10 @@
 
 use std::{fs, path::Path, process::Command};
 
-use libos_journal::{Corruption, FORMAT, Journal, JournalError, SqliteJournal, Sync};
+use libos_abi::Seq;
+use libos_journal::{Batch, Corruption, FORMAT, Journal, JournalError, SqliteJournal, Sync};
 
-use super::{all, batch, corrupt, filled, tamper};
+use super::{all, batch, corrupt, filled, record, tamper};
 
 #[test]
 fn a_store_is_found_again_as_it_was() {
@@ -42,6 +43,43 @@ fn a_long_store_is_found_again_as_it_was() {
         tamper(dir.path(), sql);
         assert_eq!(SqliteJournal::open(dir.path()).unwrap().head(), head);
     }
+}
+
+/// So many that pages are read ahead, of all sizes, with some that wait in memory.
+#[test]
+fn many_records_are_visited_as_they_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut journal = SqliteJournal::open(dir.path()).unwrap();
+    let long =
+        |n: usize| [record(n), vec![b'x'; if n.is_multiple_of(1500) { 900_000 } else { n % 50 }]];
+    let records: Vec<_> = (0..20_000).map(|n| long(n).concat()).collect();
+    for group in records[..19_000].chunks(3000) {
+        journal.append(&Batch::of(group.iter().cloned()), Sync::Durable).unwrap();
+    }
+    for record in &records[19_000..] {
+        journal.append(&Batch::of([record.clone()]), Sync::Lazy).unwrap();
+    }
+    for (from, limit) in [(0, 30_000), (7, 30_000), (0, 9000), (18_995, 500), (19_500, 30_000)] {
+        let mut at = from;
+        let each = &mut |seq: Seq, body: &[u8]| {
+            assert_eq!((seq.0, body), (at as u64, &*records[at]));
+            at += 1;
+            at < limit
+        };
+        journal.scan(Seq(from as u64), each).unwrap();
+        assert_eq!(at, limit.max(from + 1).min(records.len()), "from {from}");
+    }
+    // What is wrong is found where it stands, after what is good.
+    drop(journal);
+    tamper(dir.path(), "UPDATE record SET body = x'00' WHERE seq = 12345");
+    let journal = SqliteJournal::open(dir.path()).unwrap();
+    let mut seen = 0;
+    let each = &mut |_, _: &[u8]| {
+        seen += 1;
+        true
+    };
+    assert_eq!(corrupt(journal.scan(Seq(0), each)), (12_345, Corruption::Changed));
+    assert!(seen <= 12_345 && seen > 12_345 - 4096, "{seen}");
 }
 
 #[test]

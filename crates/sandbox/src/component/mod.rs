@@ -8,7 +8,7 @@ mod values;
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use libos_abi::{CallInfo, DemandInfo, Fault};
+use libos_abi::{ABI_VERSION, CallInfo, DemandInfo, Fault};
 use serde_json::Value;
 use wasmtime::{
     AsContextMut as _, Engine, Store, StoreContextMut,
@@ -112,7 +112,11 @@ fn imported(engine: &Engine, name: &str, ty: &ComponentItem) -> Result<Import, C
         };
         return refuse(format!("`{name}`{hint}"));
     };
-    let service = snake(inside.split('@').next().unwrap_or(inside));
+    let (inside, version) = inside.split_once('@').unwrap_or((inside, ""));
+    if version.split('.').next() != Some(&ABI_VERSION.to_string()) {
+        return refuse(format!("`{name}`, which is not of version {ABI_VERSION}"));
+    }
+    let service = snake(inside);
     let mut calls = Vec::new();
     for (function, export) in ty.exports(engine) {
         let ty = match export.ty {

@@ -74,6 +74,11 @@ impl ScriptEngine {
         Ok(Self(linker.instantiate_pre(&snapshot::module(machine, cache)?)?))
     }
 
+    /// Makes an instance and nothing else.
+    pub(crate) async fn instantiate(&self, store: &mut Store<Guest>) -> wasmtime::Result<()> {
+        Live::start(&self.0, store).await.map(drop)
+    }
+
     /// Refuses a script that could not be run. Runs nothing of it.
     pub(crate) async fn check(
         &self,

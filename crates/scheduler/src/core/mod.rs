@@ -87,7 +87,12 @@ impl Table {
 
     /// Every process in the order of their ids.
     pub(crate) fn all(&self) -> impl Iterator<Item = (Pid, &Process)> {
-        self.processes.iter()
+        self.all_after(Pid(0))
+    }
+
+    /// Every process after this one in the order of their ids.
+    pub(crate) fn all_after(&self, pid: Pid) -> impl Iterator<Item = (Pid, &Process)> {
+        self.processes.after(pid)
     }
 
     /// The process and everyone above it, nearest first.

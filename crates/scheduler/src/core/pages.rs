@@ -64,9 +64,12 @@ impl<T> Pages<T> {
         Some(row)
     }
 
-    /// Every process in the order of their ids.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (Pid, &T)> {
-        (1..).map(Pid).zip(self.pages.iter().flatten())
+    /// Every process after one (p0: every process) in the order of their ids.
+    pub(crate) fn after(&self, pid: Pid) -> impl Iterator<Item = (Pid, &T)> {
+        let first = usize::try_from(pid.0).map_or(self.len, |first| first.min(self.len));
+        let mut pages = self.pages.iter().skip(first / PAGE);
+        let rest = pages.next().map_or(&[][..], |page| &page[first % PAGE..]);
+        (first as u64 + 1..).map(Pid).zip(rest.iter().chain(pages.flatten()))
     }
 }
 
@@ -84,6 +87,7 @@ mod tests {
     fn what_is_pushed_is_found_by_its_id_and_popped_in_turn() {
         let mut pages = Pages::default();
         assert_eq!((pages.next(), pages.pop()), (Pid(1), None::<u64>));
+        assert_eq!(pages.after(Pid(0)).count(), 0);
         for pid in 1..=2_049 {
             assert_eq!(pages.next(), Pid(pid));
             pages.push(pid);
@@ -96,8 +100,11 @@ mod tests {
             assert_eq!(pages.get(Pid(pid)), None);
             assert_eq!(pages.get_mut(Pid(pid)), None);
         }
-        assert!(pages.iter().all(|(pid, row)| pid.0 == *row));
-        assert_eq!(pages.iter().count(), 2_049);
+        for after in [0, 1, 1_023, 1_024, 1_025, 2_048, 2_049, 2_050, u64::MAX] {
+            let found: Vec<u64> = pages.after(Pid(after)).map(|(_, row)| *row).collect();
+            assert_eq!(found, (1..=2_049).skip_while(|pid| *pid <= after).collect::<Vec<_>>());
+            assert!(pages.after(Pid(after)).all(|(pid, row)| pid.0 == *row));
+        }
         for pid in (1..=2_049).rev() {
             assert_eq!(pages.pop(), Some(pid));
             assert_eq!(pages.next(), Pid(pid));

@@ -365,7 +365,7 @@ proptest! {
         let mut books = Books { made: vec![rig.launch(root)], ..Books::default() };
         for step in steps {
             books.perform(&mut rig, step);
-            let list = rig.call(HOST, process::List { after: None, live: None, limit: None }).unwrap().processes;
+            let list = rig.call(HOST, crate::rig::list()).unwrap().processes;
             for info in &list {
                 let below = |mut pid: Pid| loop {
                     if pid == info.pid {

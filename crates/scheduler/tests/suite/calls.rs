@@ -229,8 +229,7 @@ fn list_and_inspect_show_children_and_to_the_host_all() {
     let below = rig.spawn(child, Budget::default());
     let other = rig.launch(Budget::default());
     let mut pids = |by| {
-        let list =
-            rig.call(by, process::List { after: None, live: None, limit: None }).unwrap().processes;
+        let list = rig.call(by, crate::rig::list()).unwrap().processes;
         list.iter().map(|info| info.pid).collect::<Vec<_>>()
     };
     assert_eq!(pids(HOST), [root, child, below, other]);
@@ -248,6 +247,42 @@ fn list_and_inspect_show_children_and_to_the_host_all() {
     ] {
         assert_eq!(code(&rig.call(by, process::Inspect { pid })), expected);
     }
+}
+
+#[test]
+fn a_list_goes_on_where_it_stopped() {
+    let mut rig = Rig::default();
+    let root = rig.launch(Budget::default());
+    let children: Vec<Pid> = (0..600).map(|_| rig.spawn(root, Budget::default())).collect();
+    for pid in children.iter().step_by(2) {
+        rig.call(Some(*pid), exit()).unwrap();
+    }
+    let live: Vec<Pid> = children.iter().copied().skip(1).step_by(2).collect();
+    let with_root = |pids: &[Pid]| [&[root], pids].concat();
+    for (by, only_live, expected) in [
+        (HOST, None, with_root(&children)),
+        (HOST, Some(true), with_root(&live)),
+        (Some(root), Some(false), children.clone()),
+        (Some(root), Some(true), live.clone()),
+    ] {
+        for limit in [None, Some(7), Some(256), Some(9_999)] {
+            let (mut found, mut after) = (Vec::new(), None);
+            loop {
+                let call = process::List { after, live: only_live, limit };
+                let page = rig.call(by, call).unwrap();
+                assert!(page.processes.len() <= limit.unwrap_or(256).min(256) as usize);
+                found.extend(page.processes.iter().map(|info| info.pid));
+                after = page.more_after;
+                if after.is_none() {
+                    break;
+                }
+                assert_eq!(after, found.last().copied());
+            }
+            assert_eq!(found, expected);
+        }
+    }
+    let past = process::List { after: Some(Pid(u64::MAX)), ..crate::rig::list() };
+    assert!(rig.call(HOST, past).unwrap().processes.is_empty());
 }
 
 #[test]
@@ -343,7 +378,7 @@ fn a_sleep_is_a_deadline() {
     let mut rig = Rig::default();
     let pid = rig.launch(Budget::default());
     let now = rig.call(Some(pid), clock::GetNow {}).unwrap();
-    assert_eq!((now.unix_ms, now.iso8601.as_str()), (1_000, "1970-01-01T00:00:01.000Z"));
+    assert_eq!((now.unix_ms, &*now.iso8601), (1_000, "1970-01-01T00:00:01.000Z"));
     let sleep = |ms| clock::Sleep { ms: Millis(ms) };
     let month = 30 * 24 * 3_600_000;
     assert_eq!(code(&rig.call(Some(pid), sleep(month + 1))), "too_long");

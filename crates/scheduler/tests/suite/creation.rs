@@ -334,6 +334,9 @@ fn exec_goes_on_as_another_image_with_less() {
     rig.call(Some(root), call).unwrap();
     let kept = capability::Keep { subject: root, keep: vec![], memory: false };
     assert!(rig.kernel.asked.contains(&kept.into()));
+    let dropped = object::DropSpace { space: root };
+    let dropped = rig.kernel.asked.iter().filter(|call| **call == dropped.clone().into()).count();
+    assert_eq!(dropped, 1, "the objects go when they are not kept, and only then");
     let info = rig.info(root);
     assert_eq!((info.image.as_str(), info.planner.as_str()), ("worker", "workflow"));
     assert_eq!(info.goal, Text::from("another"));
@@ -360,10 +363,7 @@ fn the_host_forks_goes_on_and_exits_for_a_process_it_names() {
         assert_eq!(code(&rig.call(by, process::Exec { pid, ..exec })), expected);
     }
     assert_eq!(derived(&rig).len(), 1, "the named process's memory is what is read");
-    let children = rig
-        .call(Some(root), process::List { after: None, live: None, limit: None })
-        .unwrap()
-        .processes;
+    let children = rig.call(Some(root), crate::rig::list()).unwrap().processes;
     assert_eq!(children.len(), 2);
     // A held process goes on as another image only on the host's word, and stays held.
     rig.call(HOST, signal(root, Signal::Pause)).unwrap();

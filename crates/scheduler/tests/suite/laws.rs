@@ -151,8 +151,7 @@ fn rig_with(policy: u8) -> Rig {
 }
 
 fn runnable(rig: &mut Rig) -> BTreeSet<Pid> {
-    let list =
-        rig.serve(HOST, process::List { after: None, live: None, limit: None }).unwrap().processes;
+    let list = rig.serve(HOST, crate::rig::list()).unwrap().processes;
     (list.into_iter())
         .filter(|info| info.state == ProcessState::Runnable)
         .map(|info| info.pid)

@@ -59,9 +59,7 @@ fn outcome(state: &str, call: &str) -> String {
         "own spawn" => code(&rig.call(Some(CHILD), spawn(Budget::default()))),
         "own chdir" => code(&rig.call(Some(CHILD), process::Chdir { path: "workspace".into() })),
         "own cwd" => code(&rig.call(Some(CHILD), process::GetCwd {})),
-        "own list" => {
-            code(&rig.call(Some(CHILD), process::List { after: None, live: None, limit: None }))
-        }
+        "own list" => code(&rig.call(Some(CHILD), crate::rig::list())),
         "own send" => code(&rig.call(Some(CHILD), send(PARENT, "x"))),
         "own receive" => code(&rig.call(Some(CHILD), receive(None))),
         "parent pause" => code(&rig.call(Some(PARENT), signal(CHILD, Signal::Pause))),

@@ -397,6 +397,10 @@ pub(crate) fn exit() -> process::Exit {
     process::Exit { result: None, message: None, failed: None, code: None, pid: None }
 }
 
+pub(crate) fn list() -> process::List {
+    process::List { after: None, live: None, limit: None }
+}
+
 pub(crate) fn signal(pid: Pid, signal: process::Signal) -> process::SendSignal {
     process::SendSignal { pid, signal, reason: Some("because".into()) }
 }
