@@ -53,8 +53,14 @@ const RUN_BY_CI: &[(&str, &str)] = &[
 ];
 
 /// Commands that run the tests themselves, or what stands before them.
-const RUNS_THE_TESTS: &[&str] =
-    &["cargo build", "cargo xtask check", "cargo xtask ci", "cargo xtask test"];
+const RUNS_THE_TESTS: &[&str] = &[
+    "cargo build",
+    "cargo nextest run --package",
+    "cargo test --package",
+    "cargo xtask check",
+    "cargo xtask ci",
+    "cargo xtask test",
+];
 
 /// Code that begins like a command and is none.
 const NO_COMMANDS: &[&str] = &["libos journal head"];

@@ -333,10 +333,17 @@ impl std::fmt::Debug for Path {
 
 // ---- one use at most ---------------------------------------------------------------------------
 
-fn one_shots(tracks: &[&[Act]], crashes: usize, at_end: fn(&mut Machine, &Path)) -> u64 {
+const MAKE: &str = r#"shell.run {"argv":["make"]}"#;
+
+fn one_shots(
+    program: &'static [&'static str],
+    tracks: &[&[Act]],
+    crashes: usize,
+    at_end: fn(&mut Machine, &Path),
+) -> u64 {
     let scenario = Scenario {
         grants: &["ask shell:make execute"],
-        program: &[r#"shell.run {"argv":["make"]}"#; 2],
+        program,
         child: None,
         tracks: tracks.iter().map(|track| track.to_vec()).collect(),
         crashes,
@@ -363,30 +370,30 @@ const RESUME: Act = Act::Signal(Signal::Resume);
 
 #[test]
 fn in_every_interleaving_an_approval_admits_one_effect() {
-    let mut orders = one_shots(&[&[Act::Approve, Act::Approve]], 1, |machine, path| {
+    let mut orders = one_shots(&[MAKE, MAKE], &[&[Act::Approve, Act::Approve]], 1, |machine, path| {
         ended_in(machine, path, &["ok", "unknown_outcome"]);
     });
-    orders += one_shots(&[&[Act::Approve, Act::Deny]], 1, |machine, path| {
+    orders += one_shots(&[MAKE, MAKE], &[&[Act::Approve, Act::Deny]], 1, |machine, path| {
         ended_in(machine, path, &["ok", "unknown_outcome", "denied"]);
     });
-    orders += one_shots(&[&[Act::Approve, Act::Deny], &[PAUSE, RESUME]], 0, |machine, path| {
+    orders += one_shots(&[MAKE, MAKE], &[&[Act::Approve, Act::Deny], &[PAUSE, RESUME]], 0, |machine, path| {
         ended_in(machine, path, &["ok", "denied"]);
         assert_eq!(machine.performed.len(), 1, "{path:?}");
     });
-    println!("{orders} orders");
+    assert!(orders > 500, "only {orders}");
 }
 
 #[test]
 fn in_every_interleaving_what_is_taken_back_admits_nothing() {
-    let mut orders = 0;
-    let tracks: &[&[Act]] =
-        &[&[Act::Approve, Act::Deny, Act::Deny], &[PAUSE, RESUME], &[Act::TakeBack]];
-    orders += one_shots(tracks, 0, |machine, path| ended_in(machine, path, &["ok", "denied"]));
+    let tracks: &[&[Act]] = &[&[Act::Approve, Act::Deny], &[PAUSE, RESUME], &[Act::TakeBack]];
+    let mut orders = one_shots(&[MAKE], tracks, 0, |machine, path| {
+        ended_in(machine, path, &["ok", "denied"]);
+    });
     for end in [Signal::Cancel, Signal::Terminate] {
         let tracks: &[&[Act]] = &[&[Act::Approve, Act::Approve], &[Act::Signal(end)]];
-        orders += one_shots(tracks, 1, |_, _| {});
+        orders += one_shots(&[MAKE, MAKE], tracks, 1, |_, _| {});
     }
-    println!("{orders} orders");
+    assert!(orders > 300, "only {orders}");
 }
 
 // ---- no lost wake-up ---------------------------------------------------------------------------
@@ -435,7 +442,7 @@ fn in_every_interleaving_no_wake_up_is_lost() {
     orders += letters(&[RECEIVE], &[&[Act::Interrupt], &[PAUSE, RESUME]], 1);
     orders += letters(&[RECEIVE_FOR_10, RECEIVE], &[&[Act::Send(1)], &[Act::Wait]], 1);
     orders += letters(&[RECEIVE_FOR_10], &[&[Act::Wait], &[PAUSE, RESUME]], 1);
-    println!("{orders} orders");
+    assert!(orders > 3_000, "only {orders}");
 }
 
 #[test]
@@ -458,5 +465,5 @@ fn in_every_interleaving_a_parent_hears_of_its_childs_end() {
         };
         orders += scenario.explore();
     }
-    println!("{orders} orders");
+    assert!(orders > 700, "only {orders}");
 }
