@@ -6,8 +6,6 @@ use libos_abi::{
 };
 use regex::{Regex, RegexBuilder};
 
-use super::decide::limits;
-
 /// Whether conditions hold; of several, the greatest counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Met {
@@ -20,47 +18,53 @@ pub(super) enum Met {
 /// Whether a condition holds for an argument. Limits over a grant's life are not its business,
 /// except that there must be something to sum.
 pub(super) fn met(condition: &Condition, arg: ArgView<'_>) -> Met {
-    let Condition { equals, one_of, prefix, min, max, matches, sum_max } = condition;
-    let value = match arg {
-        ArgView::None => return Met::No,
-        ArgView::Opaque => return Met::Unknown,
-        ArgView::Bool(it) => Some(Value::Bool(it)),
-        ArgView::Int(it) => Some(Value::Int(it)),
-        ArgView::Text(it) => Some(Value::Text(it.into())),
-        ArgView::List(it) => Some(Value::List(it.to_vec())),
-        ArgView::Absent { .. } => None,
-    };
-    let size = match arg {
+    let content = [
+        condition.equals.as_ref().map(|value| equal(value, arg)),
+        condition.one_of.as_ref().map(|values| values.iter().any(|value| equal(value, arg))),
+        condition.prefix.as_ref().map(|value| begins(value, arg)),
+        condition.matches.as_ref().map(|text| {
+            matches!((anchored(text), arg), (Ok(regex), ArgView::Text(it)) if regex.is_match(it))
+        }),
+    ];
+    let is_away = matches!(arg, ArgView::Absent { .. }) && content.iter().any(Option::is_some);
+    let within = condition.min.is_none_or(|min| measure(arg).is_some_and(|size| size >= min))
+        && condition.max.is_none_or(|max| measure(arg).is_some_and(|size| size <= max))
+        && (condition.sum_max.is_none() || amount(arg).is_some());
+    match arg {
+        ArgView::None => Met::No,
+        ArgView::Opaque => Met::Unknown,
+        _ if !within => Met::No,
+        _ if is_away => Met::Unknown,
+        _ if content.into_iter().flatten().all(|holds| holds) => Met::Yes,
+        _ => Met::No,
+    }
+}
+
+fn equal(value: &Value, arg: ArgView<'_>) -> bool {
+    match (value, arg) {
+        (Value::Bool(a), ArgView::Bool(b)) => *a == b,
+        (Value::Int(a), ArgView::Int(b)) => *a == b,
+        (Value::Text(a), ArgView::Text(b)) => a == b,
+        (Value::List(a), ArgView::List(b)) => a == b,
+        _ => false,
+    }
+}
+
+fn begins(value: &Value, arg: ArgView<'_>) -> bool {
+    match (value, arg) {
+        (Value::Text(a), ArgView::Text(b)) => b.starts_with(a.as_str()),
+        (Value::List(a), ArgView::List(b)) => b.starts_with(a),
+        _ => false,
+    }
+}
+
+/// What `min` and `max` compare: a number, or the length of a text or list.
+fn measure(arg: ArgView<'_>) -> Option<i64> {
+    match arg {
         ArgView::Int(number) => Some(number),
         ArgView::List(items) => i64::try_from(items.len()).ok(),
         other => amount(other).map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
-    };
-    let is_within = min.is_none_or(|min| size.is_some_and(|size| size >= min))
-        && max.is_none_or(|max| size.is_some_and(|size| size <= max))
-        && (sum_max.is_none() || amount(arg).is_some());
-    let speaks_of_content =
-        equals.is_some() || one_of.is_some() || prefix.is_some() || matches.is_some();
-    let Some(value) = value else {
-        return match (is_within, speaks_of_content) {
-            (false, _) => Met::No,
-            (true, true) => Met::Unknown,
-            (true, false) => Met::Yes,
-        };
-    };
-    let begins = |begin: &Value| match (begin, &value) {
-        (Value::Text(begin), Value::Text(it)) => it.starts_with(begin.as_str()),
-        (Value::List(begin), Value::List(it)) => it.starts_with(begin),
-        _ => false,
-    };
-    let is_match = |text: &String| {
-        matches!((anchored(text), &value), (Ok(regex), Value::Text(it)) if regex.is_match(it))
-    };
-    let holds = is_within
-        && equals.as_ref().is_none_or(|it| *it == value)
-        && one_of.as_ref().is_none_or(|them| them.contains(&value))
-        && prefix.as_ref().is_none_or(begins)
-        && matches.as_ref().is_none_or(is_match);
-    if holds { Met::Yes } else { Met::No }
+    }
 }
 
 /// What one call adds to a sum. A negative number adds nothing.
@@ -81,48 +85,57 @@ fn anchored(text: &str) -> Result<Regex, regex::Error> {
 
 /// Refuses a grant that is malformed.
 pub(super) fn validate(grant: &GrantSpec) -> Result<(), Error> {
-    let is_wrong = grant.rights.is_empty()
-        || grant.uses == Some(0)
-        || grant.calls_max == Some(0)
-        || grant.delegable > super::hand::DEPTH_MAX
-        || grant.when.0.len() > 16
-        || (grant.effect == Effect::Deny && !limits(grant).is_empty())
-        || !grant.when.0.iter().all(|(name, condition)| fits(name, condition, grant));
-    let error = || FailureKind::BadGrant.because("no such grant can be");
-    if is_wrong { Err(error()) } else { Ok(()) }
+    let sums = grant.when.0.values().any(|condition| condition.sum_max.is_some());
+    let limited = grant.uses.is_some() || grant.calls_max.is_some() || sums;
+    let wrong = if grant.rights.is_empty() {
+        "it names no right"
+    } else if grant.uses == Some(0) || grant.calls_max == Some(0) {
+        "it may be used 0 times"
+    } else if grant.delegable > super::hand::DEPTH_MAX || grant.when.0.len() > 16 {
+        "it is too deep, or has too many conditions"
+    } else if grant.effect == Effect::Deny && limited {
+        "a denial never runs out"
+    } else if !grant.when.0.iter().all(|(name, condition)| fits(name, condition, grant)) {
+        "a condition fits no call that it speaks of"
+    } else {
+        return Ok(());
+    };
+    Err(FailureKind::BadGrant.because(wrong))
 }
 
 /// Whether a condition makes sense, and some call the grant speaks of has such an argument.
 fn fits(name: &str, condition: &Condition, grant: &GrantSpec) -> bool {
-    use ArgType::{Bool, Int, List, Text};
     let Condition { equals, one_of, prefix, min, max, matches, sum_max } = condition;
-    let values = || equals.iter().chain(prefix).chain(one_of.iter().flatten());
-    let kind = |value: &Value| match value {
-        Value::Bool(_) => (Bool, true),
-        Value::Int(_) => (Int, true),
-        Value::Text(text) => (Text, text.len() <= 4096),
-        Value::List(items) => {
-            (List, items.len() <= 64 && items.iter().all(|item| item.len() <= 4096))
-        }
+    let short = |value: &Value| match value {
+        Value::Bool(_) | Value::Int(_) => true,
+        Value::Text(text) => text.len() <= 4096,
+        Value::List(items) => items.len() <= 64 && items.iter().all(|item| item.len() <= 4096),
     };
-    let is_sound = *condition != Condition::default()
+    let values = || equals.iter().chain(prefix).chain(one_of.iter().flatten());
+    let shaped = *condition != Condition::default()
         && min.zip(*max).is_none_or(|(min, max)| min <= max)
         && one_of.as_ref().is_none_or(|values| (1..=64).contains(&values.len()))
-        && values().all(|value| kind(value).1)
+        && values().all(short)
         && matches.as_ref().is_none_or(|text| text.len() <= 1024 && anchored(text).is_ok());
-    let suits = |arg: ArgType| {
-        let only = |is_there: bool, kinds: &[ArgType]| !is_there || kinds.contains(&arg);
-        values().all(|value| kind(value).0 == arg)
-            && only(prefix.is_some(), &[Text, List])
-            && only(min.is_some() || max.is_some(), &[Text, List, Int])
-            && only(matches.is_some(), &[Text])
-            && only(sum_max.is_some(), &[Text, Int])
+    let typed = |arg: ArgType| {
+        let same = |value: &Value| match value {
+            Value::Bool(_) => arg == ArgType::Bool,
+            Value::Int(_) => arg == ArgType::Int,
+            Value::Text(_) => arg == ArgType::Text,
+            Value::List(_) => arg == ArgType::List,
+        };
+        let (text, list, int) = (arg == ArgType::Text, arg == ArgType::List, arg == ArgType::Int);
+        values().all(same)
+            && (prefix.is_none() || text || list)
+            && ((min.is_none() && max.is_none()) || text || list || int)
+            && (matches.is_none() || text)
+            && (sum_max.is_none() || text || int)
     };
-    let is_meant = |demand: DemandInfo| {
+    let speaks = |demand: DemandInfo| {
         matches!(demand, DemandInfo::Right(right, kind)
             if grant.rights.contains(right) && kind == grant.on.kind())
     };
     let calls = SERVICES.iter().flat_map(|service| service.calls);
-    let mut args = calls.filter(|call| is_meant(call.demand)).flat_map(|call| call.args);
-    is_sound && args.any(|arg| arg.name == name && suits(arg.arg))
+    let mut args = calls.filter(|call| speaks(call.demand)).flat_map(|call| call.args);
+    shaped && args.any(|arg| arg.name == name && typed(arg.arg))
 }

@@ -6,9 +6,10 @@
 //! ids.
 
 use libos_abi::{
-    CapId, Condition, Denial, DenyReason, Effect, Few, GrantSpec, Manifest, Need, OpId, Pid,
+    CapId, CheckpointId, Denial, DenyReason, Effect, Few, Manifest, Need, OpId, Pid, Status,
     Syscall,
     capability::{Charge, Sum},
+    checkpoint::Revived,
     event::{CapabilityEvent, NewCapability},
 };
 use libos_port::{Decision, Fold, Query};
@@ -31,6 +32,18 @@ pub(super) struct Grants {
     pub(super) family: Vec<(Pid, Pid)>,
     /// What bounds each process: its own manifests, and those of everyone above it.
     pub(super) bounds: Vec<(Pid, Manifest)>,
+    pub(super) saved: Vec<Saved>,
+}
+
+/// What was held at a checkpoint.
+#[derive(Clone, Serialize)]
+pub(super) struct Saved {
+    pub(super) checkpoint: CheckpointId,
+    /// The last id that was given before it.
+    pub(super) last: u64,
+    pub(super) subjects: Vec<Pid>,
+    pub(super) bounds: Vec<(Pid, Manifest)>,
+    pub(super) in_force: Vec<CapId>,
 }
 
 #[derive(Clone, Serialize)]
@@ -40,6 +53,19 @@ pub(super) struct Cap {
     pub(super) ended: bool,
     /// What was taken for good.
     pub(super) spent: Vec<Charge>,
+}
+
+impl Cap {
+    /// Whether every use, or every call, is taken for good.
+    pub(super) fn is_exhausted(&self) -> bool {
+        let (grant, (uses, calls)) = (&self.made.grant, totals(&self.spent));
+        grant.uses.is_some_and(|max| uses >= max) || grant.calls_max.is_some_and(|max| calls >= max)
+    }
+}
+
+/// Uses and calls of some charges.
+pub(super) fn totals(charges: &[Charge]) -> (u32, u64) {
+    charges.iter().fold((0, 0), |(uses, calls), it| (uses + it.uses, calls + it.calls))
 }
 
 impl Fold for Grants {
@@ -77,39 +103,44 @@ impl Fold for Grants {
             CapabilityEvent::Bounded { pid, manifest } => {
                 self.bounds.push((*pid, manifest.clone()));
             }
+            CapabilityEvent::Saved { checkpoint, subjects, at_ms } => {
+                let is_active = |cap: &&Cap| {
+                    let is_here = subjects.contains(&cap.made.subject);
+                    is_here && self.info(cap, *at_ms).status == Status::Active
+                };
+                let in_force = self.all.iter().filter(is_active).map(|cap| cap.made.id).collect();
+                let bounds = self.bounds.iter().filter(|(pid, _)| subjects.contains(pid));
+                self.saved.push(Saved {
+                    checkpoint: *checkpoint,
+                    last: self.last,
+                    subjects: subjects.clone(),
+                    bounds: bounds.cloned().collect(),
+                    in_force,
+                });
+            }
+            CapabilityEvent::Forgotten { checkpoint } => {
+                self.saved.retain(|saved| saved.checkpoint != *checkpoint);
+            }
+            CapabilityEvent::Restored { checkpoint, revived, revoked } => {
+                let saved = self.saved.iter().find(|saved| saved.checkpoint == *checkpoint);
+                let bounds = saved.map(|saved| saved.bounds.clone()).unwrap_or_default();
+                for Revived { pid, parent } in revived {
+                    let theirs = self.all.iter_mut().filter(|cap| cap.made.subject == *pid);
+                    theirs.for_each(|cap| cap.ended = false);
+                    self.family.extend(parent.map(|parent| (*pid, parent)));
+                    self.bounds.extend(bounds.iter().filter(|(of, _)| of == pid).cloned());
+                }
+                self.take_back(revoked);
+            }
+            CapabilityEvent::BoundsCopied { checkpoint, from, to } => {
+                let saved = self.saved.iter().find(|saved| saved.checkpoint == *checkpoint);
+                let bounds = saved.into_iter().flat_map(|saved| &saved.bounds);
+                let bounds = bounds.filter(|(of, _)| of == from);
+                self.bounds.extend(bounds.map(|(_, manifest)| (*to, manifest.clone())));
+            }
         }
-        while self.forget() {}
+        self.forget();
     }
-}
-
-/// What a grant may count.
-#[derive(Clone, Copy, PartialEq)]
-pub(super) enum Meter<'g> {
-    Uses,
-    Calls,
-    Sum(&'g str),
-}
-
-/// What a grant counts, and how much of it there may be.
-pub(super) fn limits(grant: &GrantSpec) -> Vec<(Meter<'_>, u64)> {
-    let sums = grant.when.0.iter();
-    let sums = sums.filter_map(|(arg, it)| Some((Meter::Sum(arg), it.sum_max?)));
-    let uses = grant.uses.map(|max| (Meter::Uses, u64::from(max)));
-    let calls = grant.calls_max.map(|max| (Meter::Calls, max));
-    uses.into_iter().chain(calls).chain(sums).collect()
-}
-
-/// What charges come to.
-pub(super) fn total<'c>(charges: impl IntoIterator<Item = &'c Charge>, of: Meter<'_>) -> u64 {
-    let each = |charge: &Charge| match of {
-        Meter::Uses => charge.uses.into(),
-        Meter::Calls => charge.calls,
-        Meter::Sum(arg) => {
-            let sums = charge.sums.iter().filter(|sum| sum.arg == arg);
-            sums.fold(0, |all, sum| sum.amount.saturating_add(all))
-        }
-    };
-    charges.into_iter().fold(0, |all, charge| each(charge).saturating_add(all))
 }
 
 /// When something is decided, and on what.
@@ -128,29 +159,8 @@ pub(super) enum Call<'a> {
     Unknown,
 }
 
-/// Why a capability does not help; the most telling is the least.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Unfit {
-    Conditions,
-    Exhausted,
-    Limit,
-    Expired,
-    Revoked,
-    Ended,
-}
-
-impl Unfit {
-    pub(super) fn of(self, id: CapId) -> DenyReason {
-        match self {
-            Self::Conditions => DenyReason::Conditions(id),
-            Self::Exhausted => DenyReason::Exhausted(id),
-            Self::Limit => DenyReason::Limit(id),
-            Self::Expired => DenyReason::Expired(id),
-            Self::Revoked => DenyReason::Revoked(id),
-            Self::Ended => DenyReason::NoGrant,
-        }
-    }
-}
+/// Why a capability does not help; the most telling has the least rank.
+pub(super) type Unfit = (u8, DenyReason);
 
 pub(super) enum Verdict<'g> {
     Allow(&'g Cap),
@@ -165,17 +175,32 @@ impl Grants {
     }
 
     /// Forgets what can never matter again: approvals that are used up, and what has ended and is
-    /// no lineage of anything. Whether there was such a thing.
-    fn forget(&mut self) -> bool {
-        let is_over = |cap: &&Cap| {
-            let is_parent = self.all.iter().any(|it| it.made.parent == Some(cap.made.id));
-            let is_held = self.taken(cap).len() > cap.spent.len();
-            let is_used_up = cap.made.binding.is_some() && is_exhausted(cap) && !is_held;
-            is_used_up || (cap.ended && !is_parent)
+    /// no lineage of anything.
+    fn forget(&mut self) {
+        loop {
+            let is_parent = |id: CapId| self.all.iter().any(|cap| cap.made.parent == Some(id));
+            let is_over = |cap: &&Cap| {
+                let is_held = self.taken(cap).len() > cap.spent.len();
+                let is_used_up = cap.made.binding.is_some() && cap.is_exhausted() && !is_held;
+                is_used_up || (cap.ended && !is_parent(cap.made.id) && !self.is_saved(cap))
+            };
+            let over: Vec<CapId> = self.all.iter().filter(is_over).map(|cap| cap.made.id).collect();
+            if over.is_empty() {
+                return;
+            }
+            self.all.retain(|cap| !over.contains(&cap.made.id));
+        }
+    }
+
+    /// Whether a checkpoint wants a capability of a process that has ended.
+    fn is_saved(&self, cap: &Cap) -> bool {
+        let made = &cap.made;
+        let wants = |saved: &Saved| {
+            let was_there = made.id.0 <= saved.last;
+            saved.subjects.contains(&made.subject)
+                && (was_there || made.grant.effect != Effect::Allow)
         };
-        let over: Vec<CapId> = self.all.iter().filter(is_over).map(|cap| cap.made.id).collect();
-        self.all.retain(|cap| !over.contains(&cap.made.id));
-        !over.is_empty()
+        self.saved.iter().any(wants)
     }
 
     pub(super) fn get(&self, id: CapId) -> Option<&Cap> {
@@ -196,95 +221,128 @@ impl Grants {
         self.bounds.iter().filter(move |(bounded, _)| *bounded == pid).map(|(_, manifest)| manifest)
     }
 
+    pub(super) fn is_revoked(&self, cap: &Cap) -> bool {
+        self.chain(cap).any(|cap| cap.revoked)
+    }
+
     /// When the first of the chain ends.
     pub(super) fn ends(&self, cap: &Cap) -> Option<u64> {
         self.chain(cap).filter_map(|cap| cap.made.expires_at_ms).min()
     }
 
-    /// Why a capability is out of force, if it is.
-    pub(super) fn over(&self, cap: &Cap, now_ms: u64) -> Option<Unfit> {
-        if cap.ended {
-            Some(Unfit::Ended)
-        } else if self.chain(cap).any(|cap| cap.revoked) {
-            Some(Unfit::Revoked)
-        } else {
-            self.ends(cap).filter(|ends| *ends <= now_ms).map(|_| Unfit::Expired)
-        }
+    pub(super) fn in_force(&self, cap: &Cap, now_ms: u64) -> bool {
+        !cap.ended && !self.is_revoked(cap) && self.ends(cap).is_none_or(|ends| ends > now_ms)
     }
 
     fn met(&self, cap: &Cap, at: At<'_>) -> Met {
-        let mut grants = self.chain(cap).map(|cap| &cap.made.grant);
-        let is_open = |grant: &GrantSpec| grant.when.is_empty() && limits(grant).is_empty();
+        let grants = self.chain(cap).map(|cap| &cap.made.grant);
         match at.call {
             Call::Is(call) => {
                 let all = grants.flat_map(|grant| &grant.when.0);
                 all.map(|(arg, it)| met(it, call.arg(arg))).max().unwrap_or(Met::Yes)
             }
-            Call::Unknown if !grants.all(is_open) => Met::Unknown,
-            Call::Fitting | Call::Unknown => Met::Yes,
+            Call::Fitting => Met::Yes,
+            Call::Unknown => {
+                let is_bound = grants
+                    .map(|it| !it.when.is_empty() || it.uses.or(it.calls_max.map(|_| 1)).is_some());
+                if is_bound.max() == Some(true) { Met::Unknown } else { Met::Yes }
+            }
         }
     }
 
     /// What was taken from a capability: for good, or set aside.
-    pub(super) fn taken<'g>(&'g self, cap: &'g Cap) -> Vec<&'g Charge> {
+    pub(super) fn taken(&self, cap: &Cap) -> Vec<Charge> {
         let held = self.held.iter().flat_map(|(_, charges)| charges);
         let held = held.filter(|charge| charge.capability == cap.made.id);
-        cap.spent.iter().chain(held).collect()
+        cap.spent.iter().chain(held).cloned().collect()
     }
 
-    /// Whether a capability would pass one of its own limits by one more charge.
+    /// Which of its own limits a capability would pass by one more charge.
     pub(super) fn passes(&self, cap: &Cap, more: &Charge) -> Option<Unfit> {
-        let all = || self.taken(cap).into_iter().chain([more]);
-        let mut limits = limits(&cap.made.grant).into_iter();
-        let (meter, _) = limits.find(|(meter, max)| total(all(), *meter) > *max)?;
-        Some(if meter == Meter::Uses { Unfit::Exhausted } else { Unfit::Limit })
+        let (id, grant, mut all) = (cap.made.id, &cap.made.grant, self.taken(cap));
+        all.push(more.clone());
+        let total =
+            |of: &dyn Fn(&Charge) -> u64| all.iter().map(|it| u128::from(of(it))).sum::<u128>();
+        let exceeds = |max: Option<u64>, of: &dyn Fn(&Charge) -> u64| {
+            max.is_some_and(|max| total(of) > u128::from(max))
+        };
+        let sum_exceeds = |sum: &Sum| {
+            let max = grant.when.0.get(&sum.arg).and_then(|condition| condition.sum_max);
+            exceeds(max, &|charge| {
+                let same = charge.sums.iter().filter(|it| it.arg == sum.arg);
+                same.fold(0, |all, it| it.amount.saturating_add(all))
+            })
+        };
+        if exceeds(grant.uses.map(u64::from), &|charge| charge.uses.into()) {
+            Some((1, DenyReason::Exhausted(id)))
+        } else if exceeds(grant.calls_max, &|charge| charge.calls)
+            || more.sums.iter().any(sum_exceeds)
+        {
+            Some((2, DenyReason::Limit(id)))
+        } else {
+            None
+        }
     }
 
     /// What one call takes from one capability.
     fn charge(cap: &Cap, at: At<'_>) -> Charge {
         let grant = &cap.made.grant;
-        let sum = |(arg, it): (&String, &Condition)| match (it.sum_max, at.call) {
-            (Some(_), Call::Is(call)) => {
+        let limited = grant.when.0.iter().filter(|(_, condition)| condition.sum_max.is_some());
+        let sum = |(arg, _): (&String, _)| match at.call {
+            Call::Is(call) => {
                 Some(Sum { arg: arg.clone(), amount: amount(call.arg(arg)).unwrap_or(0) })
             }
-            _ => None,
+            Call::Fitting | Call::Unknown => None,
         };
         Charge {
             capability: cap.made.id,
-            uses: grant.uses.is_some().into(),
-            calls: grant.calls_max.is_some().into(),
-            sums: grant.when.0.iter().filter_map(sum).collect(),
+            uses: grant.uses.map_or(0, |_| 1),
+            calls: grant.calls_max.map_or(0, |_| 1),
+            sums: limited.filter_map(sum).collect(),
         }
     }
 
-    /// Which limit of the chain one more call would pass.
+    /// Which limit of the chain one more call would pass. The capability itself is named.
     fn short(&self, cap: &Cap, at: At<'_>) -> Option<Unfit> {
-        self.chain(cap).find_map(|cap| self.passes(cap, &Self::charge(cap, at)))
+        let passed = self.chain(cap).find_map(|cap| self.passes(cap, &Self::charge(cap, at)))?;
+        Some(match passed.1 {
+            DenyReason::Exhausted(_) => (1, DenyReason::Exhausted(cap.made.id)),
+            _ => (2, DenyReason::Limit(cap.made.id)),
+        })
     }
 
     fn unfit(&self, cap: &Cap, at: At<'_>) -> Option<Unfit> {
-        let unmet = || (self.met(cap, at) != Met::Yes).then_some(Unfit::Conditions);
-        self.over(cap, at.now_ms).or_else(unmet).or_else(|| self.short(cap, at))
+        let id = cap.made.id;
+        if cap.ended {
+            Some((5, DenyReason::NoGrant))
+        } else if self.is_revoked(cap) {
+            Some((4, DenyReason::Revoked(id)))
+        } else if !self.in_force(cap, at.now_ms) {
+            Some((3, DenyReason::Expired(id)))
+        } else if self.met(cap, at) != Met::Yes {
+            Some((0, DenyReason::Conditions(id)))
+        } else {
+            self.short(cap, at)
+        }
     }
 
     /// Deny beats ask beats allow; no match is a denial.
     pub(super) fn verdict(&self, subject: Pid, need: &Need, at: At<'_>) -> Verdict<'_> {
         let speaks = |effect: Effect| {
-            self.of(subject).filter(move |cap| {
-                let grant = &cap.made.grant;
-                let matches = grant.on.matches(&need.on) && grant.rights.contains(need.right);
-                matches && grant.effect == effect && cap.made.binding.is_none()
-            })
+            self.of(subject).filter(
+                move |Cap { made: NewCapability { grant, binding, .. }, .. }| {
+                    let matches = grant.on.matches(&need.on) && grant.rights.contains(need.right);
+                    matches && grant.effect == effect && binding.is_none()
+                },
+            )
         };
-        let applies =
-            |cap: &&Cap| self.over(cap, at.now_ms).is_none() && self.met(cap, at) != Met::No;
+        let applies = |cap: &&Cap| self.in_force(cap, at.now_ms) && self.met(cap, at) != Met::No;
         if let Some(deny) = speaks(Effect::Deny).find(applies) {
             return Verdict::Deny(DenyReason::DenyRule(deny.made.id));
         }
         let asks: Vec<&Cap> = speaks(Effect::Ask).filter(applies).collect();
         // A question that has run out denies: it uncovers no allow behind it.
-        let out = |ask: &&Cap| self.short(ask, at).map(|unfit| unfit.of(ask.made.id));
-        if let Some(reason) = asks.iter().find_map(out) {
+        if let Some((_, reason)) = asks.iter().find_map(|ask| self.short(ask, at)) {
             return Verdict::Deny(reason);
         }
         if !asks.is_empty() {
@@ -294,9 +352,9 @@ impl Grants {
         if let Some(allow) = helps.min_by_key(|cap| cap.made.grant.uses.is_some()) {
             return Verdict::Allow(allow);
         }
-        let unfit = speaks(Effect::Allow).filter_map(|cap| Some((self.unfit(cap, at)?, cap)));
-        let told = unfit.min_by_key(|(unfit, _)| *unfit);
-        Verdict::Deny(told.map_or(DenyReason::NoGrant, |(unfit, cap)| unfit.of(cap.made.id)))
+        let unfit = speaks(Effect::Allow).filter_map(|cap| self.unfit(cap, at));
+        let told = unfit.min_by_key(|(rank, _)| *rank);
+        Verdict::Deny(told.map_or(DenyReason::NoGrant, |(_, reason)| reason))
     }
 
     /// The approval that answers a question for exactly this call: one of the subject, or one of a
@@ -346,19 +404,12 @@ impl Grants {
             return Decision::Ask { by: open };
         }
         let mut charges: Vec<Charge> = Vec::new();
-        for cap in by.iter().flat_map(|cap| self.chain(cap)) {
-            let is_charged = charges.iter().any(|charge| charge.capability == cap.made.id);
-            if !is_charged && !limits(&cap.made.grant).is_empty() {
-                charges.push(Self::charge(cap, at));
+        for charge in by.iter().flat_map(|cap| self.chain(cap)).map(|cap| Self::charge(cap, at)) {
+            let takes = charge.uses > 0 || charge.calls > 0 || !charge.sums.is_empty();
+            if takes && charges.iter().all(|it| it.capability != charge.capability) {
+                charges.push(charge);
             }
         }
         Decision::Allow { by: by.iter().map(|cap| cap.made.id).collect(), charges }
     }
-}
-
-/// Whether every use, or every call, is taken for good.
-pub(super) fn is_exhausted(cap: &Cap) -> bool {
-    let used_up = |(meter, max): (Meter<'_>, u64)| total(&cap.spent, meter) >= max;
-    let limits = limits(&cap.made.grant).into_iter();
-    limits.filter(|(meter, _)| !matches!(meter, Meter::Sum(_))).any(used_up)
 }

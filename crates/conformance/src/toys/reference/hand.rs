@@ -9,7 +9,7 @@ use libos_abi::{
 
 use super::{
     condition::validate,
-    decide::{Cap, Grants, limits},
+    decide::{Cap, Grants},
 };
 
 /// How deep authority may be handed on.
@@ -31,20 +31,24 @@ impl Grants {
         let mut new: Vec<NewCapability> = Vec::new();
         for grant in grants {
             validate(grant)?;
-            check(is_canonical(&grant.on), FailureKind::BadGrant)?;
+            if !is_canonical(&grant.on) {
+                return Err(FailureKind::BadGrant.because("the pattern is not canonical"));
+            }
             let source = match grant.effect {
                 Effect::Deny => None,
                 _ => Some(self.source(giver, grant, now_ms)?),
             };
-            if source.is_some_and(|source| self.root(source).made.origin != Origin::Kernel) {
+            if let Some(source) = source
+                && self.root(source).made.origin != Origin::Kernel
+            {
                 self.admitted(to, grant)?;
             }
-            let ends = source.and_then(|source| self.ends(source));
+            let until = source.and_then(|source| self.ends(source));
             new.push(NewCapability {
                 id: self.next(new.len()),
                 subject: to,
                 grant: grant.clone(),
-                expires_at_ms: ends.into_iter().chain(until(grant, now_ms)).min(),
+                expires_at_ms: first(ends(grant, now_ms), until),
                 parent: source.map(|source| source.made.id),
                 origin: Origin::Delegated { by: giver },
                 binding: None,
@@ -53,43 +57,39 @@ impl Grants {
         for handed in new.clone().iter().filter(|handed| handed.grant.effect != Effect::Deny) {
             let restricts = |cap: &&Cap| {
                 let is_other = handed.parent != Some(cap.made.id);
-                is_other
-                    && cap.made.grant.effect != Effect::Allow
-                    && self.over(cap, now_ms).is_none()
+                is_other && cap.made.grant.effect != Effect::Allow && self.in_force(cap, now_ms)
             };
             for held in self.of(giver).filter(restricts) {
-                let Some(copy) = self.copy(held, handed, self.next(new.len())) else { continue };
+                let (effect, until) = (held.made.grant.effect, self.ends(held));
+                let rights = held.made.grant.rights.intersect(handed.grant.rights);
+                let on = meet(&held.made.grant.on, &handed.grant.on);
+                let Some(on) = on.filter(|_| !rights.is_empty()) else { continue };
+                // A deny stays as it is; a question opens no more than what was handed on.
+                let (form, expires_at_ms) = match effect {
+                    Effect::Deny => (held.made.grant.clone(), until),
+                    _ => (handed.grant.clone(), first(until, handed.expires_at_ms)),
+                };
+                let copy = NewCapability {
+                    id: self.next(new.len()),
+                    subject: to,
+                    grant: GrantSpec { effect, on, rights, delegable: 0, expires: None, ..form },
+                    expires_at_ms,
+                    parent: Some(held.made.id),
+                    origin: Origin::Kernel,
+                    binding: None,
+                };
                 let same = |it: &NewCapability| NewCapability { id: copy.id, ..it.clone() } == copy;
-                let there = self.of(to).filter(|cap| self.over(cap, now_ms).is_none());
-                let mut there = new.iter().chain(there.map(|cap| &cap.made));
-                if !limits(&copy.grant).is_empty() || !there.any(same) {
+                let there =
+                    self.of(to).filter(|cap| self.in_force(cap, now_ms)).map(|cap| &cap.made);
+                let limited = copy.grant.uses.is_some()
+                    || copy.grant.calls_max.is_some()
+                    || copy.grant.when.0.values().any(|condition| condition.sum_max.is_some());
+                if limited || !new.iter().chain(there).any(same) {
                     new.push(copy);
                 }
             }
         }
         Ok(new)
-    }
-
-    /// What a deny or ask of the giver is for what was handed on, where they overlap.
-    fn copy(&self, held: &Cap, handed: &NewCapability, id: CapId) -> Option<NewCapability> {
-        let (effect, ends) = (held.made.grant.effect, self.ends(held));
-        let on = meet(&held.made.grant.on, &handed.grant.on)?;
-        let rights = held.made.grant.rights.intersect(handed.grant.rights);
-        // A deny stays as it is; a question opens no more than what was handed on.
-        let (form, more) = match effect {
-            Effect::Deny => (&held.made.grant, None),
-            _ => (&handed.grant, handed.expires_at_ms),
-        };
-        let form = form.clone();
-        (!rights.is_empty()).then(|| NewCapability {
-            id,
-            subject: handed.subject,
-            grant: GrantSpec { effect, on, rights, delegable: 0, expires: None, ..form },
-            expires_at_ms: ends.into_iter().chain(more).min(),
-            parent: Some(held.made.id),
-            origin: Origin::Kernel,
-            binding: None,
-        })
     }
 
     pub(super) fn next(&self, more: usize) -> CapId {
@@ -110,17 +110,17 @@ impl Grants {
                 Effect::Deny => false,
             };
             let wide = held.on.covers(&grant.on) && held.rights.covers(grant.rights);
-            deep && wide && held.uses.is_none() && self.over(cap, now_ms).is_none()
+            deep && wide && held.uses.is_none() && self.in_force(cap, now_ms)
         };
         let best = self.of(giver).filter(covers).min_by_key(|cap| {
-            let is_bound = |cap: &Cap| {
-                !cap.made.grant.when.is_empty() || cap.made.grant.calls_max.is_some()
-            };
-            let ends = Reverse(self.ends(cap).unwrap_or(u64::MAX));
-            (cap.made.grant.effect != grant.effect, self.chain(cap).any(is_bound), ends)
+            let bound = self.chain(cap).map(|cap| &cap.made.grant);
+            let bound =
+                bound.map(|grant| !grant.when.is_empty() || grant.calls_max.is_some()).max();
+            let until = Reverse(self.ends(cap).unwrap_or(u64::MAX));
+            (cap.made.grant.effect != grant.effect, bound, until)
         });
-        let reason = || DenyReason::Attenuation(format!("{giver} holds nothing that covers it"));
-        let best = best.ok_or_else(|| Fault::denied(None, reason()))?;
+        let what = || DenyReason::Attenuation(format!("{giver} holds nothing that covers it"));
+        let best = best.ok_or_else(|| Fault::denied(None, what()))?;
         if self.chain(best).count() > usize::from(DEPTH_MAX) {
             let (what, limit) = ("levels of delegation".into(), DEPTH_MAX.into());
             return Err(Fault::Limit { what, limit }.into());
@@ -136,28 +136,37 @@ impl Grants {
     /// That every manifest that bounds a process foresees a grant to it.
     pub(super) fn admitted(&self, to: Pid, grant: &GrantSpec) -> Result<(), Error> {
         let foreseen = |it: &Manifest| covers(it.authority.as_ref(), &grant.on, grant.rights);
-        let is_fine = grant.effect == Effect::Deny || self.bounding(to).all(foreseen);
-        check(is_fine, FailureKind::OutsideManifest)
+        match grant.effect == Effect::Deny || self.bounding(to).all(foreseen) {
+            true => Ok(()),
+            false => Err(FailureKind::OutsideManifest.because("no manifest foresees it")),
+        }
     }
 
     /// That a process may get these bounds: everything it holds is within them, but for denies,
     /// approvals and what comes from the kernel.
-    pub(super) fn within<'m>(
+    pub(super) fn within(
         &self,
         pid: Pid,
-        mut bounds: impl Iterator<Item = &'m Manifest>,
+        mut bounds: impl Iterator<Item = Manifest>,
     ) -> Result<(), Error> {
-        let is_bound = |cap: &&Cap| {
-            let from_kernel = [&cap.made.origin, &self.root(cap).made.origin];
-            cap.made.grant.effect != Effect::Deny
-                && cap.made.binding.is_none()
-                && !from_kernel.contains(&&Origin::Kernel)
+        let held = || {
+            self.of(pid).filter(|cap| {
+                let made = &cap.made;
+                let from_kernel = [&made.origin, &self.root(cap).made.origin];
+                made.grant.effect != Effect::Deny
+                    && made.binding.is_none()
+                    && !from_kernel.contains(&&Origin::Kernel)
+            })
         };
-        let fits = |bounds: &Manifest| {
-            let mut held = self.of(pid).filter(is_bound).map(|cap| &cap.made.grant);
-            held.all(|grant| covers(bounds.authority.as_ref(), &grant.on, grant.rights))
+        let fits = |bounds: Manifest| {
+            held().all(|Cap { made, .. }| {
+                covers(bounds.authority.as_ref(), &made.grant.on, made.grant.rights)
+            })
         };
-        check(bounds.all(fits), FailureKind::OutsideManifest)
+        match bounds.all(fits) {
+            true => Ok(()),
+            false => Err(FailureKind::OutsideManifest.because("it holds more already")),
+        }
     }
 }
 
@@ -171,16 +180,20 @@ pub(super) fn names(entry: &str, call: &CallInfo) -> bool {
     entry == call.name || entry.strip_suffix(".*") == Some(call.service)
 }
 
-/// Whether a manifest is well-formed.
-pub(super) fn is_sound(manifest: &Manifest) -> bool {
+/// Refuses a manifest that is malformed.
+pub(super) fn check(manifest: &Manifest) -> Result<(), Error> {
     let Manifest { authority, calls, requestable } = manifest;
+    let entries = || authority.iter().chain(requestable).flatten();
     let known = |entry: &String| {
         SERVICES.iter().flat_map(|service| service.calls).any(|call| names(entry, call))
     };
-    let lists = || authority.iter().chain(requestable);
-    lists().all(|it| it.len() <= ENTRIES_MAX)
-        && calls.iter().all(|it| it.len() <= ENTRIES_MAX && it.iter().all(known))
-        && lists().flatten().all(|it| !it.rights.is_empty() && is_canonical(&it.on))
+    let short = [authority, requestable].into_iter().flatten().all(|it| it.len() <= ENTRIES_MAX)
+        && calls.as_ref().is_none_or(|calls| calls.len() <= ENTRIES_MAX);
+    let sound = entries().all(|it| !it.rights.is_empty() && is_canonical(&it.on));
+    match short && sound && calls.iter().flatten().all(known) {
+        true => Ok(()),
+        false => Err(FailureKind::BadGrant.because("the manifest is malformed")),
+    }
 }
 
 /// Whether a pattern is one that could be written: over a wire it may be any text.
@@ -188,13 +201,12 @@ pub(super) fn is_canonical(on: &Pattern) -> bool {
     on.as_str().parse::<Pattern>().is_ok_and(|parsed| parsed == *on)
 }
 
-pub(super) fn until(grant: &GrantSpec, now_ms: u64) -> Option<u64> {
+pub(super) fn ends(grant: &GrantSpec, now_ms: u64) -> Option<u64> {
     grant.expires.map(|after| now_ms.saturating_add(after.0))
 }
 
-/// Fails unless it is so.
-pub(super) fn check(is_so: bool, otherwise: FailureKind) -> Result<(), Error> {
-    if is_so { Ok(()) } else { Err(otherwise.because("see the contract")) }
+fn first(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    one.into_iter().chain(other).min()
 }
 
 /// The resources that both cover. `a/*` and `a:*` share `a` alone.

@@ -1,284 +1,108 @@
 //! The reference model of authority as a part: the service `capability` over its list of grants.
 //!
-//! A call is a function from the list to what happens and what is replied. The rules are in
-//! `decide` and `hand`, those of conditions in `condition`.
+//! The rules are in `decide` and `hand`, those of conditions in `condition`.
 
 mod condition;
 mod decide;
 mod hand;
+mod saved;
 
 use std::cmp::Reverse;
 
 use libos_abi::{
-    Binding, CapId, CapabilityInfo, DenyReason, Digest, Effect, Error, Event, Fault, GrantSpec,
-    Manifest as Document, Need, Origin, Pattern, Pid, Status, Syscall,
+    Binding, CapId, CapabilityInfo, DenyReason, Digest, Effect, Event, Fault, GrantSpec,
+    Manifest as Document, Need, Origin, Pattern, Pid, Reply, Status, Syscall,
     capability::{
-        self, Call as Service, Explanation, FailureKind, Granted, GrantedAll, MayReply, Reply,
-        Revoked,
+        self, Bound, Compare, CopyHeld, Delegate, Derive, End, Explain, Explanation, FailureKind,
+        Forget, Grant, Granted, GrantedAll, Inspect, Issue, Keep, List, May, MayReply, Recall,
+        Requestable, Reserve, Restore, Revoke, Revoked, Save, Server, Settle,
     },
+    checkpoint::{CapabilityChanges, Copied, Held, Kept},
     event::{CapabilityEvent, NewCapability},
 };
 use libos_port::{Authority, Component, Context, Decision, Manifest, Query, Stop, Versioned};
 
 use self::{
     condition::validate,
-    decide::{At, Call, Cap, Grants, Meter, Unfit, Verdict, is_exhausted, total},
-    hand::{check, covers, is_canonical, is_sound, until},
+    decide::{At, Call, Cap, Grants, Verdict, totals},
+    hand::{check, covers, ends, is_canonical},
 };
 
 /// The reference model.
 #[derive(Default)]
 pub struct Reference(Versioned<Grants>);
 
-/// What a call comes to.
-type Served = Result<(Vec<CapabilityEvent>, Reply), Error>;
+impl Reference {
+    /// Records what was planned; gives the ids of the first `asked`.
+    fn make(&mut self, cx: &mut dyn Context, new: Vec<NewCapability>, asked: usize) -> Vec<CapId> {
+        let ids = new.iter().take(asked).map(|new| new.id).collect();
+        new.into_iter().for_each(|new| self.0.change(cx, CapabilityEvent::Granted(new)));
+        ids
+    }
 
-/// A call that only looks.
-fn looked(reply: Reply) -> Served {
-    Ok((Vec::new(), reply))
-}
+    /// Makes a capability out of nobody's authority.
+    fn root(
+        &mut self,
+        cx: &mut dyn Context,
+        subject: Pid,
+        grant: &GrantSpec,
+        origin: Origin,
+        binding: Option<Binding>,
+    ) -> Result<Granted, Stop> {
+        validate(grant)?;
+        if binding.is_some() && grant.effect != Effect::Allow {
+            return Err(FailureKind::BadGrant.because("an approval can only allow").into());
+        }
+        if binding.is_none() && origin != Origin::Kernel {
+            self.0.admitted(subject, grant)?;
+        }
+        let (id, grant) = (self.0.next(0), grant.clone());
+        let expires_at_ms = ends(&grant, cx.now_ms());
+        let parent = None;
+        let made = NewCapability { id, subject, grant, expires_at_ms, parent, origin, binding };
+        self.make(cx, vec![made], 1);
+        Ok(Granted { capability: id })
+    }
 
-/// The process a call is about: the caller, or for the host the one it names.
-fn whose(caller: Option<Pid>, named: Option<Pid>) -> Result<Option<Pid>, Error> {
-    match caller.is_some() && named.is_some() && caller != named {
-        true => Err(Fault::denied(None, DenyReason::NotForProcesses).into()),
-        false => Ok(caller.or(named)),
+    fn know(&mut self, cx: &mut dyn Context, parent: Pid, child: Pid) {
+        if !self.0.family.contains(&(child, parent)) {
+            self.0.change(cx, CapabilityEvent::ChildKnown { parent, child });
+        }
+    }
+
+    /// The process a call is about: the caller, or for the host the one it names.
+    fn subject(cx: &dyn Context, named: Option<Pid>) -> Result<Option<Pid>, Stop> {
+        match (cx.caller().pid(), named) {
+            (Some(own), Some(named)) if own != named => {
+                Err(Fault::denied(None, DenyReason::NotForProcesses).into())
+            }
+            (own, named) => Ok(own.or(named)),
+        }
     }
 }
 
 impl Grants {
-    /// Serves a call; `caller` is the process, if it is one.
-    fn serve(&self, caller: Option<Pid>, now_ms: u64, call: &Service) -> Served {
-        match call {
-            Service::List(call) => {
-                let pid = whose(caller, call.pid)?;
-                let theirs = |cap: &&Cap| pid.is_none_or(|pid| cap.made.subject == pid);
-                let seen = self.all.iter().filter(theirs).map(|cap| self.info(cap, now_ms));
-                let is_shown =
-                    |cap: &CapabilityInfo| call.all == Some(true) || cap.status == Status::Active;
-                let capabilities = seen.filter(is_shown).collect();
-                looked(Reply::List(capability::Capabilities { capabilities }))
-            }
-            Service::Inspect(call) => {
-                let may = |cap: &&Cap| caller.is_none_or(|pid| cap.made.subject == pid);
-                let cap = self.find(call.capability, may)?;
-                looked(Reply::Inspect(self.info(cap, now_ms)))
-            }
-            Service::Explain(call) => {
-                let pid = whose(caller, call.pid)?;
-                let pid = pid.ok_or_else(|| Fault::bad("the host names the process"))?;
-                let need = Need { right: call.right, on: call.on.clone() };
-                looked(Reply::Explain(self.explain(pid, need, now_ms)))
-            }
-            Service::May(call) => {
-                let need = Need { right: call.right, on: call.on.clone() };
-                let verdict = self.verdict(call.pid, &need, At { now_ms, call: Call::Unknown });
-                looked(Reply::May(MayReply { allowed: matches!(verdict, Verdict::Allow(_)) }))
-            }
-            Service::Requestable(call) => {
-                let admits = |part| covers(part, &call.on, call.rights);
-                let is_fine = self.bounding(call.pid).all(|it| {
-                    admits(it.authority.as_ref()) && admits(it.requestable.as_ref())
-                });
-                check(is_fine, FailureKind::OutsideManifest)?;
-                looked(Reply::Requestable(()))
-            }
-            Service::Grant(call) => {
-                if caller.is_some() {
-                    return Err(Fault::denied(None, DenyReason::NotForProcesses).into());
-                }
-                check(is_canonical(&call.grant.on), FailureKind::BadGrant)?;
-                let new = self.root_of(call.to, &call.grant, now_ms, &Origin::Host, None)?;
-                Ok((vec![CapabilityEvent::Granted(new)], Reply::Grant(self.granted())))
-            }
-            Service::Issue(call) => {
-                let binding = call.binding.as_ref();
-                let new = self.root_of(call.to, &call.grant, now_ms, &call.origin, binding)?;
-                Ok((vec![CapabilityEvent::Granted(new)], Reply::Issue(self.granted())))
-            }
-            Service::Delegate(call) => {
-                let giver = caller.ok_or_else(|| Fault::bad("the host grants"))?;
-                check(self.family.contains(&(call.to, giver)), FailureKind::NotAChild)?;
-                let new = self.hand(giver, call.to, std::slice::from_ref(&call.grant), now_ms)?;
-                let events = new.into_iter().map(CapabilityEvent::Granted).collect();
-                Ok((events, Reply::Delegate(self.granted())))
-            }
-            Service::Revoke(call) => {
-                let by = |cap: &&Cap| {
-                    caller.is_none_or(|by| cap.made.origin == Origin::Delegated { by })
-                };
-                let cap = self.find(call.capability, by)?;
-                let (id, subject) = (cap.made.id, cap.made.subject);
-                let reason = call.reason.clone();
-                let event = CapabilityEvent::Revoked { capability: id, subject, reason };
-                let events = if cap.revoked { Vec::new() } else { vec![event] };
-                Ok((events, Reply::Revoke(self.with_below(&[id]))))
-            }
-            call => self.serve_kernel(now_ms, call),
-        }
-    }
-
-    /// Serves the other calls of the kernel.
-    fn serve_kernel(&self, now_ms: u64, call: &Service) -> Served {
-        match call {
-            Service::Derive(call) => {
-                let (parent, child) = (call.parent, call.child);
-                self.within(child, self.bounding(parent))?;
-                let new = self.hand(parent, child, &call.grants, now_ms)?;
-                let capabilities = (0..call.grants.len()).map(|at| self.next(at)).collect();
-                let new = new.into_iter().map(CapabilityEvent::Granted);
-                let events = self.known(parent, child).into_iter().chain(new).collect();
-                Ok((events, Reply::Derive(GrantedAll { capabilities })))
-            }
-            Service::Bound(call) => {
-                let manifest = call.manifest.as_ref();
-                check(manifest.is_none_or(is_sound), FailureKind::BadGrant)?;
-                let above = call.parent.iter().flat_map(|parent| self.bounding(*parent));
-                self.within(call.pid, above.chain(manifest))?;
-                let known = call.parent.and_then(|parent| self.known(parent, call.pid));
-                let manifest = manifest.filter(|it| **it != Document::default()).cloned();
-                let bounded =
-                    manifest.map(|manifest| CapabilityEvent::Bounded { pid: call.pid, manifest });
-                Ok((known.into_iter().chain(bounded).collect(), Reply::Bound(())))
-            }
-            Service::Reserve(call) => self.reserve(call),
-            Service::Settle(call) => {
-                let (op, gave_back) = (call.op, call.give_back);
-                let is_held = self.held.iter().any(|(held, _)| *held == op);
-                let event = is_held.then_some(CapabilityEvent::Settled { op, gave_back });
-                Ok((event.into_iter().collect(), Reply::Settle(())))
-            }
-            Service::End(call) => {
-                let subject = call.subject;
-                let is_there = self.of(subject).any(|cap| !cap.ended)
-                    || self.bounding(subject).next().is_some()
-                    || self.family.iter().any(|(child, _)| *child == subject);
-                let event = is_there.then_some(CapabilityEvent::SubjectEnded { subject });
-                Ok((event.into_iter().collect(), Reply::End(())))
-            }
-            Service::Keep(call) => self.keep(call, now_ms),
-            _ => unreachable!("the calls of everybody are served above"),
-        }
-    }
-
-    fn find(&self, id: CapId, may: impl Fn(&&Cap) -> bool) -> Result<&Cap, Error> {
-        let cap = self.get(id).filter(may);
-        cap.ok_or_else(|| FailureKind::NotFound.because("there is none that the caller may see"))
-    }
-
-    /// The reply to the making of one capability.
-    fn granted(&self) -> Granted {
-        Granted { capability: self.next(0) }
-    }
-
-    /// A capability out of nobody's authority.
-    fn root_of(
-        &self,
-        subject: Pid,
-        grant: &GrantSpec,
-        now_ms: u64,
-        origin: &Origin,
-        binding: Option<&Binding>,
-    ) -> Result<NewCapability, Error> {
-        validate(grant)?;
-        check(binding.is_none() || grant.effect == Effect::Allow, FailureKind::BadGrant)?;
-        if binding.is_none() && *origin != Origin::Kernel {
-            self.admitted(subject, grant)?;
-        }
-        Ok(NewCapability {
-            id: self.next(0),
-            subject,
-            grant: grant.clone(),
-            expires_at_ms: until(grant, now_ms),
-            parent: None,
-            origin: origin.clone(),
-            binding: binding.cloned(),
-        })
-    }
-
-    /// That one process is a child of another, unless that is known.
-    fn known(&self, parent: Pid, child: Pid) -> Option<CapabilityEvent> {
-        let is_new = !self.family.contains(&(child, parent));
-        is_new.then_some(CapabilityEvent::ChildKnown { parent, child })
-    }
-
     /// These capabilities, and everything cut from them.
     fn with_below(&self, ids: &[CapId]) -> Revoked {
         let below = |cap: &&Cap| self.chain(cap).any(|above| ids.contains(&above.made.id));
         Revoked { capabilities: self.all.iter().filter(below).map(|cap| cap.made.id).collect() }
     }
 
-    fn reserve(&self, call: &capability::Reserve) -> Served {
-        let (op, charges) = (call.op, call.charges.clone());
-        match self.held.iter().find(|(held, _)| *held == op) {
-            Some((_, there)) if *there != charges => {
-                return Err(Fault::bad("it has set other things aside").into());
-            }
-            None if !charges.is_empty() => {}
-            _ => return looked(Reply::Reserve(())),
-        }
-        for charge in &charges {
-            let id = charge.capability;
-            let cap = self.get(id).ok_or_else(|| Fault::denied(None, DenyReason::NoGrant))?;
-            let is_revoked = self.chain(cap).any(|cap| cap.revoked);
-            let unfit = is_revoked.then_some(Unfit::Revoked).or_else(|| self.passes(cap, charge));
-            if let Some(unfit) = unfit {
-                return Err(Fault::denied(None, unfit.of(id)).into());
-            }
-        }
-        Ok((vec![CapabilityEvent::Reserved { op, charges }], Reply::Reserve(())))
-    }
-
-    fn keep(&self, call: &capability::Keep, now_ms: u64) -> Served {
-        let capability::Keep { subject, keep, memory } = call;
-        for id in keep {
-            let is_active = |cap: &&Cap| self.info(cap, now_ms).status == Status::Active;
-            self.find(*id, |cap| cap.made.subject == *subject && is_active(cap))?;
-        }
-        let goes = |cap: &&Cap| {
-            let made = &cap.made;
-            let from_kernel = made.origin == Origin::Kernel
-                && (*memory || made.grant.on != Pattern::space(*subject));
-            let stays =
-                keep.contains(&made.id) || made.grant.effect != Effect::Allow || from_kernel;
-            !stays && !cap.ended && !self.chain(cap).any(|cap| cap.revoked)
-        };
-        let dropped: Vec<CapId> = self.of(*subject).filter(goes).map(|cap| cap.made.id).collect();
-        let reply = Reply::Keep(self.with_below(&dropped));
-        let is_some = !dropped.is_empty();
-        let event = is_some.then_some(CapabilityEvent::Kept { subject: *subject, dropped });
-        Ok((event.into_iter().collect(), reply))
-    }
-
-    fn explain(&self, subject: Pid, need: Need, now_ms: u64) -> Explanation {
-        let verdict = self.verdict(subject, &need, At { now_ms, call: Call::Fitting });
-        let (effect, reason) = match verdict {
-            Verdict::Allow(_) => (Effect::Allow, None),
-            Verdict::Ask(_) => (Effect::Ask, None),
-            Verdict::Deny(reason) => (Effect::Deny, Some(reason)),
-        };
-        let speaks = |cap: &&Cap| {
-            let grant = &cap.made.grant;
-            grant.on.matches(&need.on) && grant.rights.contains(need.right)
-        };
-        let weighed = self.of(subject).filter(speaks).map(|cap| self.info(cap, now_ms));
-        let mut weighed: Vec<CapabilityInfo> = weighed.collect();
-        weighed.sort_by_key(|cap| (Reverse(cap.effect), cap.id));
-        Explanation { text: format!("{need}: {effect}"), need, effect, reason, weighed }
-    }
-
     fn info(&self, cap: &Cap, now_ms: u64) -> CapabilityInfo {
         let NewCapability { id, subject, grant, parent, origin, binding, .. } = cap.made.clone();
-        let taken = |of| total(self.taken(cap), of);
-        let status = match self.over(cap, now_ms) {
-            // What was taken back is told first.
-            _ if self.chain(cap).any(|cap| cap.revoked) => Status::Revoked,
-            Some(Unfit::Ended) => Status::Ended,
-            Some(_) => Status::Expired,
-            None if self.chain(cap).any(is_exhausted) => Status::Exhausted,
-            None => Status::Active,
+        let taken = self.taken(cap);
+        let (uses, calls) = totals(&taken);
+        let status = if self.is_revoked(cap) {
+            Status::Revoked
+        } else if cap.ended {
+            Status::Ended
+        } else if !self.in_force(cap, now_ms) {
+            Status::Expired
+        } else if self.chain(cap).any(Cap::is_exhausted) {
+            Status::Exhausted
+        } else {
+            Status::Active
         };
-        let uses = u32::try_from(taken(Meter::Uses)).unwrap_or(u32::MAX);
         CapabilityInfo {
             id,
             subject,
@@ -288,7 +112,7 @@ impl Grants {
             uses_left: grant.uses.map(|max| max.saturating_sub(uses)),
             expires_at_ms: self.ends(cap),
             delegable: grant.delegable,
-            calls_left: grant.calls_max.map(|max| max.saturating_sub(taken(Meter::Calls))),
+            calls_left: grant.calls_max.map(|max| max.saturating_sub(calls)),
             when: grant.when,
             parent,
             origin,
@@ -298,16 +122,266 @@ impl Grants {
     }
 }
 
+fn not_found() -> Stop {
+    FailureKind::NotFound.because("there is none that the caller may see").into()
+}
+
+impl<'c> Server<dyn Context + 'c, Stop> for Reference {
+    fn list(
+        &mut self,
+        cx: &mut (dyn Context + 'c),
+        call: &List,
+    ) -> Result<capability::Capabilities, Stop> {
+        let subject = Self::subject(cx, call.pid)?;
+        let theirs = |cap: &&Cap| subject.is_none_or(|pid| cap.made.subject == pid);
+        let seen = self.0.all.iter().filter(theirs).map(|cap| self.0.info(cap, cx.now_ms()));
+        let all = call.all.unwrap_or(false);
+        let capabilities = seen.filter(|cap| all || cap.status == Status::Active).collect();
+        Ok(capability::Capabilities { capabilities })
+    }
+
+    fn inspect(
+        &mut self,
+        cx: &mut (dyn Context + 'c),
+        call: &Inspect,
+    ) -> Result<CapabilityInfo, Stop> {
+        let caller = cx.caller().pid();
+        let seen = self.0.get(call.capability);
+        let seen = seen.filter(|cap| caller.is_none_or(|pid| cap.made.subject == pid));
+        seen.map(|cap| self.0.info(cap, cx.now_ms())).ok_or_else(not_found)
+    }
+
+    fn delegate(&mut self, cx: &mut (dyn Context + 'c), call: &Delegate) -> Result<Granted, Stop> {
+        let giver = cx.caller().pid().ok_or_else(|| Fault::bad("the host grants"))?;
+        if !self.0.family.contains(&(call.to, giver)) {
+            return Err(FailureKind::NotAChild.because("it is no living child").into());
+        }
+        let new = self.0.hand(giver, call.to, std::slice::from_ref(&call.grant), cx.now_ms())?;
+        let capability = self.make(cx, new, 1)[0];
+        Ok(Granted { capability })
+    }
+
+    fn revoke(&mut self, cx: &mut (dyn Context + 'c), call: &Revoke) -> Result<Revoked, Stop> {
+        let (id, caller) = (call.capability, cx.caller().pid());
+        let may = |cap: &&Cap| caller.is_none_or(|by| cap.made.origin == Origin::Delegated { by });
+        let cap = self.0.get(id).filter(may).ok_or_else(not_found)?;
+        let subject = cap.made.subject;
+        if !cap.revoked {
+            let reason = call.reason.clone();
+            self.0.change(cx, CapabilityEvent::Revoked { capability: id, subject, reason });
+        }
+        Ok(self.0.with_below(&[id]))
+    }
+
+    fn grant(&mut self, cx: &mut (dyn Context + 'c), call: &Grant) -> Result<Granted, Stop> {
+        if !cx.caller().is_host() {
+            return Err(Fault::denied(None, DenyReason::NotForProcesses).into());
+        }
+        if !is_canonical(&call.grant.on) {
+            return Err(FailureKind::BadGrant.because("the pattern is not canonical").into());
+        }
+        self.root(cx, call.to, &call.grant, Origin::Host, None)
+    }
+
+    fn explain(
+        &mut self,
+        cx: &mut (dyn Context + 'c),
+        call: &Explain,
+    ) -> Result<Explanation, Stop> {
+        let subject = Self::subject(cx, call.pid)?;
+        let subject = subject.ok_or_else(|| Fault::bad("the host names the process"))?;
+        let need = Need { right: call.right, on: call.on.clone() };
+        let at = At { now_ms: cx.now_ms(), call: Call::Fitting };
+        let (effect, reason) = match self.0.verdict(subject, &need, at) {
+            Verdict::Allow(_) => (Effect::Allow, None),
+            Verdict::Ask(_) => (Effect::Ask, None),
+            Verdict::Deny(reason) => (Effect::Deny, Some(reason)),
+        };
+        let speaks = |cap: &&Cap| {
+            let grant = &cap.made.grant;
+            grant.on.matches(&need.on) && grant.rights.contains(need.right)
+        };
+        let weighed = self.0.of(subject).filter(speaks).map(|cap| self.0.info(cap, at.now_ms));
+        let mut weighed: Vec<CapabilityInfo> = weighed.collect();
+        weighed.sort_by_key(|cap| (Reverse(cap.effect), cap.id));
+        Ok(Explanation { text: format!("{need}: {effect}"), need, effect, reason, weighed })
+    }
+
+    fn derive(&mut self, cx: &mut (dyn Context + 'c), call: &Derive) -> Result<GrantedAll, Stop> {
+        let Derive { parent, child, grants } = call;
+        self.0.within(*child, self.0.bounding(*parent).cloned())?;
+        let new = self.0.hand(*parent, *child, grants, cx.now_ms())?;
+        self.know(cx, *parent, *child);
+        let capabilities = self.make(cx, new, grants.len());
+        Ok(GrantedAll { capabilities })
+    }
+
+    fn issue(&mut self, cx: &mut (dyn Context + 'c), call: &Issue) -> Result<Granted, Stop> {
+        self.root(cx, call.to, &call.grant, call.origin.clone(), call.binding.clone())
+    }
+
+    fn reserve(&mut self, cx: &mut (dyn Context + 'c), call: &Reserve) -> Result<(), Stop> {
+        let Reserve { op, charges } = call.clone();
+        match self.0.held.iter().find(|(held, _)| *held == op) {
+            Some((_, there)) if *there == charges => return Ok(()),
+            Some(_) => return Err(Fault::bad("it has set other things aside").into()),
+            None if charges.is_empty() => return Ok(()),
+            None => {}
+        }
+        for charge in &charges {
+            let id = charge.capability;
+            let cap = self.0.get(id).ok_or_else(|| Fault::denied(None, DenyReason::NoGrant))?;
+            let revoked = self.0.is_revoked(cap).then_some(DenyReason::Revoked(id));
+            let passed = || self.0.passes(cap, charge).map(|(_, reason)| reason);
+            if let Some(reason) = revoked.or_else(passed) {
+                return Err(Fault::denied(None, reason).into());
+            }
+        }
+        self.0.change(cx, CapabilityEvent::Reserved { op, charges });
+        Ok(())
+    }
+
+    fn settle(&mut self, cx: &mut (dyn Context + 'c), call: &Settle) -> Result<(), Stop> {
+        let Settle { op, give_back: gave_back } = *call;
+        if self.0.held.iter().any(|(held, _)| *held == op) {
+            self.0.change(cx, CapabilityEvent::Settled { op, gave_back });
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, cx: &mut (dyn Context + 'c), call: &End) -> Result<(), Stop> {
+        let subject = call.subject;
+        let holds = self.0.of(subject).any(|cap| !cap.ended);
+        let is_bound = self.0.bounding(subject).next().is_some();
+        if holds || is_bound || self.0.family.iter().any(|(child, _)| *child == subject) {
+            self.0.change(cx, CapabilityEvent::SubjectEnded { subject });
+        }
+        Ok(())
+    }
+
+    fn bound(&mut self, cx: &mut (dyn Context + 'c), call: &Bound) -> Result<(), Stop> {
+        let Bound { pid, parent, manifest } = call;
+        manifest.as_ref().map_or(Ok(()), check)?;
+        let above: Vec<Document> =
+            parent.iter().flat_map(|parent| self.0.bounding(*parent)).cloned().collect();
+        self.0.within(*pid, above.into_iter().chain(manifest.clone()))?;
+        if let Some(parent) = parent {
+            self.know(cx, *parent, *pid);
+        }
+        if let Some(manifest) = manifest.clone().filter(|it| *it != Document::default()) {
+            self.0.change(cx, CapabilityEvent::Bounded { pid: *pid, manifest });
+        }
+        Ok(())
+    }
+
+    fn requestable(&mut self, _: &mut (dyn Context + 'c), call: &Requestable) -> Result<(), Stop> {
+        let admits = |it: &Document| {
+            [&it.authority, &it.requestable]
+                .map(|part| covers(part.as_ref(), &call.on, call.rights))
+                == [true, true]
+        };
+        match self.0.bounding(call.pid).all(admits) {
+            true => Ok(()),
+            false => Err(FailureKind::OutsideManifest.because("it may not ask for that").into()),
+        }
+    }
+
+    fn keep(&mut self, cx: &mut (dyn Context + 'c), call: &Keep) -> Result<Revoked, Stop> {
+        let Keep { subject, keep, memory } = call;
+        let is_active = |cap: &&Cap| {
+            cap.made.subject == *subject && self.0.info(cap, cx.now_ms()).status == Status::Active
+        };
+        if !keep.iter().all(|id| self.0.get(*id).filter(is_active).is_some()) {
+            return Err(not_found());
+        }
+        let stays = |Cap { made, .. }: &Cap| {
+            let from_kernel = made.origin == Origin::Kernel
+                && (*memory || made.grant.on != Pattern::space(*subject));
+            keep.contains(&made.id) || made.grant.effect != Effect::Allow || from_kernel
+        };
+        let goes = |cap: &&Cap| !stays(cap) && !cap.ended && !self.0.is_revoked(cap);
+        let dropped: Vec<CapId> = self.0.of(*subject).filter(goes).map(|cap| cap.made.id).collect();
+        if !dropped.is_empty() {
+            let (subject, dropped) = (*subject, dropped.clone());
+            self.0.change(cx, CapabilityEvent::Kept { subject, dropped });
+        }
+        Ok(self.0.with_below(&dropped))
+    }
+
+    fn may(&mut self, cx: &mut (dyn Context + 'c), call: &May) -> Result<MayReply, Stop> {
+        let need = Need { right: call.right, on: call.on.clone() };
+        let at = At { now_ms: cx.now_ms(), call: Call::Unknown };
+        let verdict = self.0.verdict(call.pid, &need, at);
+        Ok(MayReply { allowed: matches!(verdict, Verdict::Allow(_)) })
+    }
+
+    fn save(&mut self, cx: &mut (dyn Context + 'c), call: &Save) -> Result<Kept, Stop> {
+        let Save { checkpoint, subjects } = call.clone();
+        let at_ms = cx.now_ms();
+        self.0.change(cx, CapabilityEvent::Saved { checkpoint, subjects, at_ms });
+        let count = self.0.saved(checkpoint).map_or(0, |saved| saved.in_force.len() as u64);
+        Ok(Kept { count })
+    }
+
+    fn compare(
+        &mut self,
+        cx: &mut (dyn Context + 'c),
+        call: &Compare,
+    ) -> Result<CapabilityChanges, Stop> {
+        Ok(CapabilityChanges { rows: self.0.changes_since(call.checkpoint, cx.now_ms()) })
+    }
+
+    fn forget(&mut self, cx: &mut (dyn Context + 'c), call: &Forget) -> Result<(), Stop> {
+        let checkpoint = call.checkpoint;
+        if self.0.saved(checkpoint).is_some() {
+            self.0.change(cx, CapabilityEvent::Forgotten { checkpoint });
+        }
+        Ok(())
+    }
+
+    fn restore(&mut self, cx: &mut (dyn Context + 'c), call: &Restore) -> Result<Revoked, Stop> {
+        let Restore { checkpoint, revived } = call.clone();
+        let revoked = self.0.given_since(checkpoint);
+        let capabilities = revoked.clone();
+        if self.0.saved(checkpoint).is_some() {
+            self.0.change(cx, CapabilityEvent::Restored { checkpoint, revived, revoked });
+        }
+        Ok(self.0.with_below(&capabilities))
+    }
+
+    fn copy_held(&mut self, cx: &mut (dyn Context + 'c), call: &CopyHeld) -> Result<(), Stop> {
+        let checkpoint = call.checkpoint;
+        for Copied { from, to, parent } in &call.processes {
+            let saved = self.0.saved(checkpoint).into_iter().flat_map(|saved| &saved.bounds);
+            let own = saved.filter(|(pid, _)| pid == from).map(|(_, manifest)| manifest);
+            let above = parent.iter().flat_map(|parent| self.0.bounding(*parent));
+            self.0.within(*to, own.chain(above).cloned())?;
+            if let Some(parent) = parent {
+                self.know(cx, *parent, *to);
+            }
+            let (from, to) = (*from, *to);
+            self.0.change(cx, CapabilityEvent::BoundsCopied { checkpoint, from, to });
+        }
+        let new = self.0.copies(checkpoint, &call.processes, cx.now_ms())?;
+        self.make(cx, new, 0);
+        Ok(())
+    }
+
+    fn recall(&mut self, cx: &mut (dyn Context + 'c), call: &Recall) -> Result<Held, Stop> {
+        Ok(Held { grants: self.0.recall(call.checkpoint, cx.now_ms()) })
+    }
+}
+
 impl Component for Reference {
     fn manifest(&self) -> Manifest {
         Manifest { serves: &["capability"], imports: &[] }
     }
 
-    fn call(&mut self, cx: &mut dyn Context, call: &Syscall) -> Result<libos_abi::Reply, Stop> {
-        let Syscall::Capability(service) = call else { return Err(Stop::unsupported(call)) };
-        let (events, reply) = self.0.serve(cx.caller().pid(), cx.now_ms(), service)?;
-        events.into_iter().for_each(|event| self.0.change(cx, event));
-        Ok(reply.into())
+    fn call(&mut self, cx: &mut dyn Context, call: &Syscall) -> Result<Reply, Stop> {
+        match call {
+            Syscall::Capability(call) => capability::dispatch(self, cx, call),
+            other => Err(Stop::unsupported(other)),
+        }
     }
 
     fn apply(&mut self, event: &Event) {
