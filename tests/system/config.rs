@@ -9,7 +9,7 @@
 
 mod support;
 
-use std::{fs, process::Command};
+use std::fs;
 
 use serde_json::{Value, json};
 use support::*;

@@ -71,6 +71,7 @@ fn kernel() -> Kernel {
             Box::new(libos_human::Humans::default()),
             Box::new(libos_images::Images::default()),
             Box::new(libos_events::Events::default()),
+            Box::new(libos_checkpoints::Checkpoints::default()),
         ],
     );
     let mut kernel = Kernel::new(parts.expect("the standard parts fit together"), ["shell"]);

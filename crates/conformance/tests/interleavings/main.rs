@@ -370,16 +370,22 @@ const RESUME: Act = Act::Signal(Signal::Resume);
 
 #[test]
 fn in_every_interleaving_an_approval_admits_one_effect() {
-    let mut orders = one_shots(&[MAKE, MAKE], &[&[Act::Approve, Act::Approve]], 1, |machine, path| {
-        ended_in(machine, path, &["ok", "unknown_outcome"]);
-    });
+    let mut orders =
+        one_shots(&[MAKE, MAKE], &[&[Act::Approve, Act::Approve]], 1, |machine, path| {
+            ended_in(machine, path, &["ok", "unknown_outcome"]);
+        });
     orders += one_shots(&[MAKE, MAKE], &[&[Act::Approve, Act::Deny]], 1, |machine, path| {
         ended_in(machine, path, &["ok", "unknown_outcome", "denied"]);
     });
-    orders += one_shots(&[MAKE, MAKE], &[&[Act::Approve, Act::Deny], &[PAUSE, RESUME]], 0, |machine, path| {
-        ended_in(machine, path, &["ok", "denied"]);
-        assert_eq!(machine.performed.len(), 1, "{path:?}");
-    });
+    orders += one_shots(
+        &[MAKE, MAKE],
+        &[&[Act::Approve, Act::Deny], &[PAUSE, RESUME]],
+        0,
+        |machine, path| {
+            ended_in(machine, path, &["ok", "denied"]);
+            assert_eq!(machine.performed.len(), 1, "{path:?}");
+        },
+    );
     assert!(orders > 500, "only {orders}");
 }
 
