@@ -194,6 +194,14 @@ pub enum BadCall {
         /// What does not fit.
         what: String,
     },
+    /// What should be a reply to the call is none.
+    #[error("that is no reply to {name}: {what}")]
+    BadReply {
+        /// The call.
+        name: &'static str,
+        /// What does not fit.
+        what: String,
+    },
 }
 
 impl From<BadCall> for Fault {
@@ -339,6 +347,16 @@ macro_rules! service {
             pub(crate) fn number(&self) -> u16 {
                 match self.kind { $(FailureKind::$error => $enumber,)* }
             }
+            /// The failure of a code.
+            #[allow(unused_variables, reason = "a service may have no failure")]
+            pub(crate) fn coded(code: &str, detail: &str) -> Option<Self> {
+                match code {
+                    $($ecode => {
+                        Some(Self { kind: FailureKind::$error, detail: detail.to_owned() })
+                    })*
+                    _ => None,
+                }
+            }
             #[allow(unreachable_code, unused_variables, reason = "a service may have no failure")]
             pub(crate) fn numbered(number: u16, detail: String) -> Option<Self> {
                 let kind = match number { $($enumber => FailureKind::$error,)* _ => return None };
@@ -452,6 +470,24 @@ macro_rules! service {
             }
             pub(crate) fn json(&self) -> serde_json::Result<serde_json::Value> {
                 match self { $(Self::$Call(reply) => serde_json::to_value(reply),)* }
+            }
+            pub(crate) fn from_json(
+                method: &str,
+                reply: serde_json::Value,
+            ) -> Result<Self, $crate::BadCall> {
+                match method {
+                    $(stringify!($method) => {
+                        serde_json::from_value(reply).map(Self::$Call).map_err(|error| {
+                            $crate::BadCall::BadReply {
+                                name: <$Call as $crate::Request>::INFO.name,
+                                what: error.to_string(),
+                            }
+                        })
+                    })*
+                    _ => Err($crate::BadCall::UnknownName(
+                        format!(concat!(stringify!($service), ".{}"), method),
+                    )),
+                }
             }
             pub(crate) fn encode_reply<E: bincode::enc::Encoder>(
                 &self,
@@ -582,6 +618,23 @@ macro_rules! syscalls {
                 match self { $(Self::$Service(reply) => reply.texts(visit),)* }
             }
 
+            /// The reply to the call named `service.method`, from its JSON.
+            ///
+            /// # Errors
+            /// [`BadCall`](crate::BadCall) for an unknown name, or JSON that is no such reply.
+            pub fn from_json(
+                name: &str,
+                reply: serde_json::Value,
+            ) -> Result<Self, $crate::BadCall> {
+                let unknown = || $crate::BadCall::UnknownName(name.to_owned());
+                let (service, method) = name.split_once('.').ok_or_else(unknown)?;
+                match service {
+                    $(stringify!($service) =>
+                        $service::Reply::from_json(method, reply).map(Self::$Service),)*
+                    _ => Err(unknown()),
+                }
+            }
+
             /// It as JSON.
             ///
             /// # Errors
@@ -643,6 +696,18 @@ macro_rules! syscalls {
         }
 
         impl Error {
+            /// The error of a code that a call of the service may end in, as a test of a tool
+            /// scripts it.
+            #[must_use]
+            pub fn scripted(service: &str, code: &str, what: &str) -> Option<Self> {
+                let failure = match service {
+                    $(stringify!($service) =>
+                        $service::Failure::coded(code, what).map(Self::$Service),)*
+                    _ => None,
+                };
+                failure.or_else(|| $crate::Fault::scripted(code, what).map(Self::Fault))
+            }
+
             /// Its code in snake case.
             #[must_use]
             pub fn code(&self) -> &'static str {

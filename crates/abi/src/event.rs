@@ -21,6 +21,7 @@ use crate::{
         process::{
             Budget, BudgetKind, Ending, ForkMode, OnConflict, PlannerSpec, Schedule, Usage, Wait,
         },
+        tool::{Definition, Program, ToolReport},
     },
 };
 
@@ -50,6 +51,8 @@ pub enum Event {
     Image(ImageEvent),
     /// Of subscriptions and what they were told.
     Subscriber(SubscriberEvent),
+    /// Of generated tools.
+    Tool(ToolEvent),
 }
 
 /// Who made a call. The kernel writes it; a message cannot name its own sender.
@@ -60,15 +63,31 @@ pub enum Principal {
     Host(Arc<str>),
     /// A process.
     Process(Pid),
+    /// A generated tool in a process: what it may do is what both may.
+    Tool {
+        /// The process.
+        pid: Pid,
+        /// The tool.
+        tool: Arc<str>,
+    },
 }
 
 impl Principal {
-    /// The process, if it is one.
+    /// The process, if it is one or a tool in one.
     #[must_use]
     pub fn pid(&self) -> Option<Pid> {
         match self {
             Self::Host(_) => None,
-            Self::Process(pid) => Some(*pid),
+            Self::Process(pid) | Self::Tool { pid, .. } => Some(*pid),
+        }
+    }
+
+    /// The generated tool, if it is one.
+    #[must_use]
+    pub fn tool(&self) -> Option<&str> {
+        match self {
+            Self::Host(_) | Self::Process(_) => None,
+            Self::Tool { tool, .. } => Some(tool),
         }
     }
 }
@@ -78,6 +97,7 @@ impl std::fmt::Display for Principal {
         match self {
             Self::Host(name) => write!(f, "host:{name}"),
             Self::Process(pid) => pid.fmt(f),
+            Self::Tool { pid, tool } => write!(f, "{pid}/{tool}"),
         }
     }
 }
@@ -153,6 +173,14 @@ pub enum OpEvent {
         /// What it ended in; large payloads by digest.
         outcome: Outcome,
     },
+    /// It is about this generated tool, which the sandbox gets with it. The calls under a call of
+    /// the tool are the tool's.
+    Loaded {
+        /// The operation.
+        op: OpId,
+        /// The tool.
+        program: Arc<Program>,
+    },
 }
 
 impl OpEvent {
@@ -164,7 +192,8 @@ impl OpEvent {
             | Self::Decided { op, .. }
             | Self::Dispatched { op }
             | Self::Blocked { op, .. }
-            | Self::Settled { op, .. } => *op,
+            | Self::Settled { op, .. }
+            | Self::Loaded { op, .. } => *op,
         }
     }
 }
@@ -632,6 +661,54 @@ pub enum SubscriberEvent {
     },
 }
 
+/// What happened to generated tools.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ToolEvent {
+    /// One was proposed, in place of one of the same name that is not registered.
+    Proposed {
+        /// Whose it is.
+        pid: Pid,
+        /// The digest of all of it.
+        digest: Digest,
+        /// The tool.
+        tool: Arc<Definition>,
+    },
+    /// The sandbox looked at one.
+    Validated {
+        /// Whose it is.
+        pid: Pid,
+        /// What it found out.
+        report: Arc<ToolReport>,
+    },
+    /// One can be called from now on.
+    Registered {
+        /// Whose it is.
+        pid: Pid,
+        /// Its name.
+        name: String,
+    },
+    /// One was removed.
+    Unregistered {
+        /// Whose it was.
+        pid: Pid,
+        /// Its name.
+        name: String,
+    },
+    /// The registered ones of a process were copied for another.
+    Carried {
+        /// Whose they are.
+        from: Pid,
+        /// For whom.
+        to: Pid,
+    },
+    /// All of a process were dropped.
+    Ended {
+        /// The process.
+        pid: Pid,
+    },
+}
+
 macro_rules! into_event {
     ($($variant:ident($type:ident)),*) => {$(
         impl From<$type> for Event {
@@ -648,5 +725,6 @@ into_event!(
     Object(ObjectEvent),
     Human(HumanEvent),
     Image(ImageEvent),
-    Subscriber(SubscriberEvent)
+    Subscriber(SubscriberEvent),
+    Tool(ToolEvent)
 );

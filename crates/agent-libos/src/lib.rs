@@ -28,6 +28,7 @@ mod builder;
 pub mod config;
 pub mod control;
 mod core_loop;
+mod generated;
 mod hydrate;
 pub mod limits;
 pub mod retention;
@@ -49,6 +50,7 @@ pub use libos_objects as objects;
 pub use libos_planner as planner;
 pub use libos_port as port;
 pub use libos_providers as providers;
+pub use libos_sandbox as sandbox;
 pub use libos_scheduler as scheduler;
 pub use libos_tools as tools;
 

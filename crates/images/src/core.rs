@@ -39,6 +39,16 @@ pub struct Limits {
     pub groups_max: usize,
     /// The capabilities an image says it needs: people read them.
     pub capabilities_max: usize,
+    /// The tools that one process may have written: each is looked for by its name.
+    pub generated_max: usize,
+    /// The bytes of a generated tool's source: the largest component in text form.
+    pub source_bytes_max: u64,
+    /// The calls a generated tool may declare, and the resources of one: people read them.
+    pub needs_max: usize,
+    /// The tests of a generated tool: each is a run.
+    pub tests_max: usize,
+    /// The calls that one test of a generated tool expects.
+    pub test_calls_max: usize,
 }
 
 impl Default for Limits {
@@ -52,6 +62,11 @@ impl Default for Limits {
             tools_max: 128,
             groups_max: 32,
             capabilities_max: 64,
+            generated_max: 64,
+            source_bytes_max: 24 << 20,
+            needs_max: 64,
+            tests_max: 32,
+            test_calls_max: 64,
         }
     }
 }
@@ -209,19 +224,19 @@ fn check_tools(image: &Image, limits: &Limits) -> Result<(), String> {
     at_most("tools", tools.len(), limits.tools_max)
 }
 
-fn at_most<N: PartialOrd + std::fmt::Display>(what: &str, size: N, max: N) -> Result<(), String> {
+pub(crate) fn at_most<N: PartialOrd + std::fmt::Display>(what: &str, size: N, max: N) -> Result<(), String> {
     match size <= max {
         true => Ok(()),
         false => Err(format!("{size} {what}; at most {max} may be")),
     }
 }
 
-fn is_word(text: &str, joint: char, limits: &Limits) -> bool {
+pub(crate) fn is_word(text: &str, joint: char, limits: &Limits) -> bool {
     let is_part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == joint;
     (1..=limits.name_bytes_max).contains(&text.len()) && text.chars().all(is_part)
 }
 
 /// The beginning of a text that may be anything, for an error.
-fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     text.chars().take(80).flat_map(char::escape_debug).collect()
 }

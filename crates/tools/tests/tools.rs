@@ -58,6 +58,7 @@ fn order(stage: &Arc<Stage>, call: Syscall) -> Order {
         call,
         cwd: "workspace".into(),
         workspace: None,
+        program: None,
         port: stage.clone(),
     }
 }

@@ -7,7 +7,7 @@ use libos_abi::{
     capability, clock,
     event::{
         CapabilityEvent, HumanEvent, ImageEvent, NewCapability, ObjectEvent, OpEvent, ProcessEvent,
-        Step, SubscriberEvent, Verdict,
+        Step, SubscriberEvent, ToolEvent, Verdict,
     },
     events, fs, human, image, message, namespace, object,
     process::{
@@ -57,6 +57,21 @@ pub(crate) fn calls() -> Vec<Sample> {
             "subtree": true },
         "status": "exhausted",
     });
+    let definition = json!({
+        "name": "count", "description": "counts", "language": "typescript", "source": "export",
+        "input": { "type": "string" }, "output": true,
+        "needs": [{ "call": "fs.read", "on": ["fs:workspace/*"] }, { "call": "clock.now" }],
+        "limits": { "fuel": 1, "compute": 2, "memory_bytes": 3, "syscalls": 4, "output_bytes": 5 },
+        "tests": [{ "name": "one", "args": "a", "calls": [
+            { "call": "clock.now", "args": {}, "reply": { "unix_ms": 7 } },
+            { "call": "fs.read", "args": {}, "error": { "code": "denied", "message": "no" } },
+        ], "result": 1, "error": "denied" }],
+    });
+    let status = json!({ "of": "p2", "name": "count", "description": "counts",
+        "language": "component", "digest": HASH, "stage": "registered" });
+    let report = json!({ "name": "count", "digest": HASH, "passed": false,
+        "problem": { "code": "syntax", "message": "no", "line": 1, "column": 2 },
+        "tests": [{ "name": "one", "passed": false, "message": "no" }] });
     let planner = json!({ "kind": "script", "program": "{}" });
     let usage = json!({ "syscalls": 4, "tool_calls": 3, "children": 1, "bytes": 5, "tokens": 6,
         "cost": 7 });
@@ -246,6 +261,16 @@ pub(crate) fn calls() -> Vec<Sample> {
         tool::CallTool { "name": "read_file", "args": { "path": "a" } } -> { "result": "x" };
         tool::ListGroups {} -> { "groups": [{ "name": "files", "description": "more",
             "tools": ["write_file"], "active": true }] };
+        tool::Propose { "tool": definition } -> status;
+        tool::Validate { "name": "count", "pid": "p2" } -> report;
+        tool::Register { "name": "count" } -> status;
+        tool::Unregister { "name": "count" } -> status;
+        tool::Inspect { "name": "count", "pid": "p2" }
+            -> { "status": status, "tool": definition, "report": report };
+        tool::ListGenerated { "pid": "p2" } -> { "tools": [status] };
+        tool::Conclude { "pid": "p2", "report": report } -> null;
+        tool::Carry { "from": "p2", "to": "p3" } -> null;
+        tool::End { "pid": "p2" } -> null;
 
         fs::Read { "path": "a.txt", "max_bytes": 10 }
             -> { "text": "hi", "bytes": 2, "truncated": false, "digest": HASH };
@@ -384,6 +409,13 @@ event_names! {
     Event::Subscriber(SubscriberEvent::Told { .. }) => "subscriber.told";
     Event::Subscriber(SubscriberEvent::Taken { .. }) => "subscriber.taken";
     Event::Subscriber(SubscriberEvent::Ended { .. }) => "subscriber.ended";
+    Event::Op(OpEvent::Loaded { .. }) => "op.loaded";
+    Event::Tool(ToolEvent::Proposed { .. }) => "tool.proposed";
+    Event::Tool(ToolEvent::Validated { .. }) => "tool.validated";
+    Event::Tool(ToolEvent::Registered { .. }) => "tool.registered";
+    Event::Tool(ToolEvent::Unregistered { .. }) => "tool.unregistered";
+    Event::Tool(ToolEvent::Carried { .. }) => "tool.carried";
+    Event::Tool(ToolEvent::Ended { .. }) => "tool.ended";
 }
 
 fn blob() -> Text {
@@ -404,6 +436,13 @@ pub(crate) fn events() -> Vec<Event> {
         Reply::Image(image::Reply::Register(image)) => Some(image.clone()),
         _ => None,
     });
+    let (tool, report) = parts
+        .iter()
+        .find_map(|reply| match reply {
+            Reply::Tool(tool::Reply::Inspect(it)) => Some((it.tool.clone(), it.report.clone()?)),
+            _ => None,
+        })
+        .unwrap();
     let granted = NewCapability {
         id: CapId(3),
         subject: pid,
@@ -585,6 +624,14 @@ pub(crate) fn events() -> Vec<Event> {
         .into(),
         SubscriberEvent::Taken { pid, cursor: 9 }.into(),
         SubscriberEvent::Ended { pid, subscriptions: 2 }.into(),
+        OpEvent::Loaded { op, program: tool::Program { of: pid, digest, tool: tool.clone() }.into() }
+            .into(),
+        ToolEvent::Proposed { pid, digest, tool: tool.into() }.into(),
+        ToolEvent::Validated { pid, report: report.into() }.into(),
+        ToolEvent::Registered { pid, name: "count".into() }.into(),
+        ToolEvent::Unregistered { pid, name: "count".into() }.into(),
+        ToolEvent::Carried { from: pid, to: Pid(3) }.into(),
+        ToolEvent::Ended { pid }.into(),
     ]
 }
 
@@ -652,6 +699,8 @@ pub(crate) fn enums() -> Vec<(&'static str, Vec<u8>, usize, usize)> {
         DenyReason: ["no_grant", { "deny_rule": "cap-1" }, { "conditions": "cap-1" },
             { "exhausted": "cap-1" }, { "limit": "cap-1" }, { "expired": "cap-1" },
             { "revoked": "cap-1" }, "human", "not_for_processes", { "attenuation": "a" },
-            { "not_in_tool_table": "a" }, { "manifest": "a" }];
+            { "not_in_tool_table": "a" }, { "manifest": "a" }, { "not_declared": "a" }];
+        tool::Language: ["javascript", "typescript", "wat", "component"];
+        tool::Stage: ["proposed", "rejected", "validated", "registered"];
     }
 }
