@@ -17,6 +17,8 @@ pub enum Demand {
     Host,
     /// That the caller is a kernel component.
     Kernel,
+    /// That a human approves this very call; the host's operator is one.
+    Human,
     /// These rights, all of them.
     Rights(Few<Need>),
 }
@@ -115,7 +117,7 @@ pub struct CallInfo {
     pub number: u16,
     /// What it does.
     pub doc: &'static str,
-    /// The right and the kind of resource it demands, or `own`, `host`, `kernel`.
+    /// The right and the kind of resource it demands, or `own`, `host`, `kernel`, `human`.
     pub demand: DemandInfo,
     /// Its effect class.
     pub effect: EffectClass,
@@ -140,6 +142,8 @@ pub enum DemandInfo {
     Host,
     /// See [`Demand::Kernel`].
     Kernel,
+    /// See [`Demand::Human`].
+    Human,
     /// A right over a resource of this kind.
     Right(Right, &'static str),
 }
@@ -223,6 +227,10 @@ macro_rules! demand {
         let _ = $call;
         $crate::Demand::Kernel
     }};
+    (human, $call:expr) => {{
+        let _ = $call;
+        $crate::Demand::Human
+    }};
     ($right:ident on $kind:ident by $of:expr, $call:expr) => {{
         fn of<T, R: $crate::call::IntoDemand>(call: &T, f: fn(&T) -> R) -> R {
             f(call)
@@ -241,6 +249,9 @@ macro_rules! demand_info {
     };
     (kernel) => {
         $crate::DemandInfo::Kernel
+    };
+    (human) => {
+        $crate::DemandInfo::Human
     };
     ($right:ident on $kind:ident by $of:expr) => {
         $crate::DemandInfo::Right($crate::Right::$right, stringify!($kind))
@@ -348,14 +359,10 @@ macro_rules! service {
                 match self.kind { $(FailureKind::$error => $enumber,)* }
             }
             /// The failure of a code.
-            #[allow(unused_variables, reason = "a service may have no failure")]
             pub(crate) fn coded(code: &str, detail: &str) -> Option<Self> {
-                match code {
-                    $($ecode => {
-                        Some(Self { kind: FailureKind::$error, detail: detail.to_owned() })
-                    })*
-                    _ => None,
-                }
+                let known: &[(&str, FailureKind)] = &[$(($ecode, FailureKind::$error)),*];
+                let (_, kind) = known.iter().find(|(known, _)| *known == code)?;
+                Some(Self { kind: *kind, detail: detail.to_owned() })
             }
             #[allow(unreachable_code, unused_variables, reason = "a service may have no failure")]
             pub(crate) fn numbered(number: u16, detail: String) -> Option<Self> {

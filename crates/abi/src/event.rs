@@ -616,6 +616,18 @@ pub enum ImageEvent {
         /// Its name.
         image: String,
     },
+    /// A generated tool was put into one, which was made or replaced with it.
+    Promoted {
+        /// The image as it is now.
+        image: Image,
+        /// The image whose generated tools it has besides: itself as it was, or the one it is a
+        /// copy of.
+        from: String,
+        /// The digest of all of the tool.
+        digest: Digest,
+        /// The tool.
+        tool: Arc<Definition>,
+    },
 }
 
 /// What happened to subscriptions.

@@ -34,6 +34,7 @@ pub mod limits;
 pub mod retention;
 mod runner;
 pub mod task;
+pub mod tool_file;
 
 pub use builder::{
     Builder, Clock, HostPort, Limits, Runtime, StartError, SystemClock, replay_digest,

@@ -455,6 +455,10 @@ impl Kernel {
             (_, Demand::Kernel) => return refused(DenyReason::NotForProcesses),
             (Principal::Host(_), _) | (_, Demand::Own) => return allowed(),
             (_, Demand::Host) => return refused(DenyReason::NotForProcesses),
+            (_, Demand::Human) => match &op.state {
+                OpState::Asking { over: None, decision: Some(_), .. } => return allowed(),
+                _ => return Authorized::Ask { by: Few::new(), needs: Few::new() },
+            },
             (_, Demand::Rights(needs)) => needs,
         };
         let (Some(pid), Some(admission)) = (tx.caller.pid(), &tx.caller.admission) else {

@@ -48,6 +48,12 @@ pub fn process(pid: u64) -> By {
     Pid(pid).into()
 }
 
+/// A generated tool in a process.
+#[must_use]
+pub fn tool_of(pid: u64, tool: &str) -> By {
+    By { principal: Principal::Tool { pid: Pid(pid), tool: tool.into() }, op: None }
+}
+
 /// The host's operator, and whoever speaks for the kernel.
 #[must_use]
 pub fn host() -> By {

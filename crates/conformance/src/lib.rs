@@ -86,6 +86,7 @@ macro_rules! suite {
     (@ events $($rest:tt)*) => { $crate::events_cases! { bound_tests [$($rest)*] } };
     (@ human $($rest:tt)*) => { $crate::human_cases! { bound_tests [$($rest)*] } };
     (@ images $($rest:tt)*) => { $crate::images_cases! { bound_tests [$($rest)*] } };
+    (@ tools $($rest:tt)*) => { $crate::tools_cases! { bound_tests [$($rest)*] } };
     (@ fs $($rest:tt)*) => { $crate::fs_cases! { bound_tests [$($rest)*] } };
     (@ shell $($rest:tt)*) => { $crate::shell_cases! { bound_tests [$($rest)*] } };
     (@ journal $($rest:tt)*) => { $crate::journal_cases! { direct_tests [$($rest)*] } };

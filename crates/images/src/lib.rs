@@ -97,11 +97,6 @@ fn named(pid: Option<Pid>) -> Result<Pid, Stop> {
     pid.ok_or_else(|| Fault::bad("say whose tool: name the process as `pid`").into())
 }
 
-fn is_in_table(image: &Image, name: &str) -> bool {
-    let mut grouped = image.tool_groups.iter().flat_map(|group| &group.tools);
-    image.tools.iter().any(|tool| tool == name) || grouped.any(|tool| tool == name)
-}
-
 fn is_active(admission: &Admission, group: &str) -> bool {
     admission.tool_groups.iter().any(|active| **active == *group)
 }
@@ -160,12 +155,16 @@ impl<'c> tool::Server<dyn Context + 'c, Stop> for Images {
         call: &tool::CallTool,
     ) -> Result<ToolResult, Stop> {
         let name = &call.name;
-        if self.image(process(cx)?).is_some_and(|image| is_in_table(image, name)) {
-            return Err(Stop::Perform);
-        }
         let principal = &cx.caller().principal;
-        let own = principal.pid().and_then(|pid| self.toolbox.callable(pid, name));
-        match own {
+        let pid = principal.pid().unwrap_or_default();
+        let generated = match self.image(process(cx)?).filter(|image| image.has_tool(name)) {
+            Some(image) => match self.state.callable(&image.name, name, pid) {
+                None => return Err(Stop::Perform),
+                generated => generated,
+            },
+            None => self.toolbox.callable(pid, name),
+        };
+        match generated {
             Some(_) if principal.tool().is_some() => Err(nested()),
             Some(program) => Err(Stop::Run(program)),
             None => {
@@ -256,6 +255,22 @@ impl<'c> tool::Server<dyn Context + 'c, Stop> for Images {
         Ok(Generated { tools: self.toolbox.list(pid) })
     }
 
+    fn promote(
+        &mut self,
+        cx: &mut (dyn Context + 'c),
+        call: &tool::Promote,
+    ) -> Result<Image, Stop> {
+        let pid = maker(cx)?;
+        let tool = self.toolbox.promotable(pid, &call.name, call.digest)?;
+        let own = self.image(process(cx)?);
+        let own = own.ok_or_else(|| {
+            tool::FailureKind::BadTool.because("the caller's image is not registered any more")
+        })?;
+        let (event, image) = self.state.plan_promote(own, call, tool, &self.limits)?;
+        self.state.change(cx, event);
+        Ok(image)
+    }
+
     fn conclude(
         &mut self,
         cx: &mut (dyn Context + 'c),
@@ -286,7 +301,7 @@ impl<'c> tool::Server<dyn Context + 'c, Stop> for Images {
 impl Images {
     fn refuse_clash(&self, cx: &dyn Context, name: &str) -> Result<(), Stop> {
         match self.image(process(cx)?) {
-            Some(image) if is_in_table(image, name) => {
+            Some(image) if image.has_tool(name) => {
                 let detail = format!("`{name}` is a tool of the image `{}`", image.name);
                 Err(tool::FailureKind::Exists.because(detail).into())
             }

@@ -124,6 +124,27 @@ impl Toolbox {
         Ok(Arc::new(Program { of: pid, digest: entry.digest, tool }))
     }
 
+    /// A validated tool of a process, if it is still this one, to be put into an image.
+    pub(crate) fn promotable(
+        &self,
+        pid: Pid,
+        name: &str,
+        digest: Digest,
+    ) -> Result<Arc<Definition>, Error> {
+        let entry = self.find(pid, name)?;
+        if entry.digest != digest {
+            let detail = format!("{pid} has another `{name}` now: {}", entry.digest);
+            return Err(FailureKind::NotFound.because(detail));
+        }
+        match &entry.report {
+            Some(report) if report.passed => Ok(Arc::clone(&entry.tool)),
+            _ => {
+                let detail = format!("`{name}` has not passed tool.validate as it is now");
+                Err(FailureKind::NotValidated.because(detail))
+            }
+        }
+    }
+
     /// A tool of a process in full.
     pub(crate) fn inspect(&self, pid: Pid, name: &str) -> Result<ToolDetails, Error> {
         let entry = self.find(pid, name)?;

@@ -23,6 +23,7 @@
 mod authority;
 mod error;
 mod files;
+mod generated;
 mod groups;
 mod host;
 mod humans;

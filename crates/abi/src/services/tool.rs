@@ -4,6 +4,7 @@ use bincode::{Decode, Encode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::image::Image;
 use crate::{
     Demand, DemandInfo, Denial, DenyReason, Digest, Json, Millis, Pattern, Pid, Syscall, Text,
     call::service,
@@ -471,6 +472,20 @@ service! {
         pid: Option<Pid>,
     } -> Generated
     { demand: [own]; effect: State; fails: []; }
+
+    /// Puts a validated tool into an image: a new version of one that is registered, or else a copy
+    /// of the caller's image under that name. A human is asked, whatever was granted.
+    10 promote Promote {
+        /// Its name.
+        name: String,
+        /// The digest that `tool.inspect` tells: what is put there is exactly this.
+        digest: Digest,
+        /// The image.
+        image: String,
+        /// The version that the image is to have.
+        version: String,
+    } -> Image
+    { demand: [human]; effect: State; fails: [NotFound Exists BadTool NotValidated Nested]; }
 
     /// Keeps what the sandbox found out about a tool, if the tool is still the same.
     32 conclude Conclude {

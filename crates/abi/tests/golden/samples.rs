@@ -268,6 +268,8 @@ pub(crate) fn calls() -> Vec<Sample> {
         tool::Inspect { "name": "count", "pid": "p2" }
             -> { "status": status, "tool": definition, "report": report };
         tool::ListGenerated { "pid": "p2" } -> { "tools": [status] };
+        tool::Promote { "name": "count", "digest": HASH, "image": "surveyor", "version": "2" }
+            -> image;
         tool::Conclude { "pid": "p2", "report": report } -> null;
         tool::Carry { "from": "p2", "to": "p3" } -> null;
         tool::End { "pid": "p2" } -> null;
@@ -409,6 +411,7 @@ event_names! {
     Event::Subscriber(SubscriberEvent::Told { .. }) => "subscriber.told";
     Event::Subscriber(SubscriberEvent::Taken { .. }) => "subscriber.taken";
     Event::Subscriber(SubscriberEvent::Ended { .. }) => "subscriber.ended";
+    Event::Image(ImageEvent::Promoted { .. }) => "image.promoted";
     Event::Op(OpEvent::Loaded { .. }) => "op.loaded";
     Event::Tool(ToolEvent::Proposed { .. }) => "tool.proposed";
     Event::Tool(ToolEvent::Validated { .. }) => "tool.validated";
@@ -612,7 +615,7 @@ pub(crate) fn events() -> Vec<Event> {
         HumanEvent::Left { request: RequestId(4), asker }.into(),
         HumanEvent::Cancelled { request: RequestId(4) }.into(),
         HumanEvent::Output { pid: Some(pid), human: "owner".into(), message: "hi".into() }.into(),
-        ImageEvent::Registered(registered.unwrap()).into(),
+        ImageEvent::Registered(registered.clone().unwrap()).into(),
         ImageEvent::Unregistered { image: "surveyor".into() }.into(),
         SubscriberEvent::Subscribed { pid, subscription }.into(),
         SubscriberEvent::Unsubscribed { pid, subscription }.into(),
@@ -626,6 +629,13 @@ pub(crate) fn events() -> Vec<Event> {
         SubscriberEvent::Ended { pid, subscriptions: 2 }.into(),
         OpEvent::Loaded { op, program: tool::Program { of: pid, digest, tool: tool.clone() }.into() }
             .into(),
+        ImageEvent::Promoted {
+            image: registered.unwrap(),
+            from: "worker".into(),
+            digest,
+            tool: tool.clone().into(),
+        }
+        .into(),
         ToolEvent::Proposed { pid, digest, tool: tool.into() }.into(),
         ToolEvent::Validated { pid, report: report.into() }.into(),
         ToolEvent::Registered { pid, name: "count".into() }.into(),

@@ -16,6 +16,7 @@ pub mod objects;
 pub mod policy;
 pub mod scheduler;
 pub mod shell;
+pub mod tools;
 
 use std::rc::Rc;
 
@@ -42,6 +43,7 @@ pub fn all() -> Vec<Listed> {
         events::CONTRACT.listed(),
         human::CONTRACT.listed(),
         images::CONTRACT.listed(),
+        tools::CONTRACT.listed(),
         journal::CONTRACT.listed(),
         fs::CONTRACT.listed(),
         shell::CONTRACT.listed(),

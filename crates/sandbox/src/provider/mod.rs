@@ -37,7 +37,7 @@ use crate::{
 /// How many compiled tools are kept at hand; the rest is in the cache folder.
 const ARTIFACTS_MAX: usize = 256;
 /// The most bytes of a text in a report: people and models read it.
-const TEXT_BYTES_MAX: usize = 1024;
+const REPORT_TEXT_BYTES_MAX: usize = 1024;
 
 /// The provider of generated tools. Its sandbox is set up when the first tool comes.
 #[derive(Clone)]
@@ -125,18 +125,14 @@ impl GeneratedTools {
     /// Finds out whether a tool compiles, its schemas hold and its tests pass.
     async fn validate(&self, op: OpId, program: &Program) -> Result<ToolReport, Error> {
         let tool = &program.tool;
-        let report = |problem, tests: Vec<TestResult>| ToolReport {
+        let report = |problem: Option<ToolProblem>, tests: Vec<TestResult>| ToolReport {
             name: tool.name.clone(),
             digest: program.digest,
             passed: problem.is_none() && tests.iter().all(|test| test.passed),
             problem,
             tests,
         };
-        let schemas = Schema::new("input", &tool.input).and_then(|input| {
-            let output = tool.output.as_ref().map(|output| Schema::new("output", output));
-            Ok((input, output.transpose()?))
-        });
-        let (input, output) = match schemas {
+        let (input, output) = match schemas(tool) {
             Ok(schemas) => schemas,
             Err(flaw) => return Ok(report(Some(problem("schema", &flaw)), Vec::new())),
         };
@@ -213,6 +209,12 @@ impl Provider for GeneratedTools {
             }
         })
     }
+}
+
+/// The schemas of a tool's arguments and result.
+fn schemas(tool: &Definition) -> Result<(Schema, Option<Schema>), String> {
+    let output = tool.output.as_ref().map(|output| Schema::new("output", output));
+    Ok((Schema::new("input", &tool.input)?, output.transpose()?))
 }
 
 /// Whether a run came to what a test expects.
@@ -304,5 +306,5 @@ fn uncompiled(error: &CompileError) -> ToolProblem {
 }
 
 fn cut(text: &str) -> &str {
-    &text[..text.floor_char_boundary(TEXT_BYTES_MAX)]
+    &text[..text.floor_char_boundary(REPORT_TEXT_BYTES_MAX)]
 }
