@@ -44,6 +44,7 @@ const INNER: &[&str] = &[
     "ANCESTORS_MAX",
     "ARTIFACTS_MAX",
     "BUSY_FLUSH_MS_MAX",
+    "BYTES_MAX",
     "CALLS_WAITING_MAX",
     "COMPONENT_HANDLES_MAX",
     "FAULTS_MAX",

@@ -1,5 +1,5 @@
-//! Tools that agents wrote: a call in a fresh instance, its system calls, its memory; and Deno doing
-//! the same.
+//! Tools that agents wrote: a call in a fresh instance, its system calls, its memory; and Deno
+//! doing the same.
 //!
 //! Deno is taken from the path, or from `target/deno/bin`, where
 //! `python3 -m pip install --target target/deno deno` puts it.
@@ -52,7 +52,10 @@ const WAITS: &str =
 const DENO: &str = r#"
 interface Args { a: number; b: number }
 const encoder = new TextEncoder(), decoder = new TextDecoder(), buffer = new Uint8Array(65536);
-const read = async () => JSON.parse(decoder.decode(buffer.subarray(0, (await Deno.stdin.read(buffer))!)));
+const read = async () => {
+  const bytes = await Deno.stdin.read(buffer);
+  return JSON.parse(decoder.decode(buffer.subarray(0, bytes!)));
+};
 const write = (value: unknown) => Deno.stdout.write(encoder.encode(JSON.stringify(value) + "\n"));
 const args: Args = await read();
 await write({ op: "clock.now", args: {} });
