@@ -169,6 +169,7 @@ fn what_does_not_compile_or_holds_no_schema_is_rejected_with_its_place() {
     let mut bad = tool("bad", json!([]), "return (;");
     let mut schema = tool("schema", json!([]), "return 1;");
     schema["input"] = json!({ "type": 7 });
+    bad["language"] = json!("javascript");
     bad["source"] = json!("export default async function run() {\n  return (;\n}");
     let undeclared = json!({
         "name": "undeclared", "language": "component", "input": true,
@@ -271,8 +272,15 @@ fn a_tool_that_declares_more_than_its_process_may_gets_no_more() {
 fn a_tool_declares_no_call_that_makes_more_of_it() {
     let mut plan = Vec::new();
     for call in [
-        "process.spawn", "process.fork", "process.exec", "process.start_task", "capability.delegate",
-        "tool.register", "process.launch", "process.admit", "fs.none",
+        "process.spawn",
+        "process.fork",
+        "process.exec",
+        "process.start_task",
+        "capability.delegate",
+        "tool.register",
+        "process.launch",
+        "process.admit",
+        "fs.none",
     ] {
         let tool = tool("more", json!([need(call)]), "return 1;");
         plan.push(expect("tool.propose", json!({ "tool": tool }), "bad_tool"));
@@ -390,7 +398,8 @@ fn a_fork_has_tools_of_its_own_and_another_image_has_none() {
         json!({ "exec": { "image": "base-agent", "program": jsonl(&after), "keep": ["cap-1"] },
                 "expect": "ok" }),
     ]);
-    let head = [all_files(), allow("write", "process:spawn")].concat();
+    let execs = allow("execute", "image:base-agent");
+    let head = [all_files(), allow("write", "process:spawn"), execs].concat();
     let lab = Lab::with(&head, &plan);
     lab.run().code(0);
     assert_eq!(result(&lab, "ending")["state"], "exited", "{}", lab.text("ending.txt"));
@@ -404,8 +413,7 @@ fn a_tool_goes_into_an_image_when_a_human_says_so_and_not_otherwise() {
     one["tests"] = json!([{ "name": "gives one", "args": {}, "result": 1 }]);
     let digest = json!("${it.status.digest}");
     let promote = |image: &str, code: &str| {
-        let args =
-            json!({ "name": "one", "digest": digest, "image": image, "version": "2" });
+        let args = json!({ "name": "one", "digest": digest, "image": image, "version": "2" });
         expect("tool.promote", args, code)
     };
     let child = [json!({ "tool": "one", "args": {}, "expect": "ok" })];

@@ -56,10 +56,8 @@ pub(crate) async fn demo(host: &Host, args: &DemoArgs) -> Result<Exit, Failure> 
         Demo::Tools => (TOOLS, None),
     };
     write(dir, files)?;
-    let args = RunArgs {
-        task: dir.join("task.toml"),
-        answers: AnswerArgs { approvals, wait: false },
-    };
+    let args =
+        RunArgs { task: dir.join("task.toml"), answers: AnswerArgs { approvals, wait: false } };
     let host = Host {
         store: dir.join(".libos"),
         json: host.json,

@@ -22,7 +22,8 @@ use crate::{
     },
     exit::{Exit, Failure},
     host::Host,
-    run, show,
+    run::launched,
+    show,
 };
 
 pub(crate) async fn run(host: &Host, command: ToolCommand) -> Result<Exit, Failure> {
@@ -67,8 +68,8 @@ fn row(tool: &ToolStatus) -> Vec<String> {
 async fn inspect(host: &Host, Owned { pid, name }: Owned) -> Result<Exit, Failure> {
     let access = host.access().await?;
     let found = access.port.call(tool::Inspect { name, pid: Some(pid) }).await;
-    let details = found
-        .map_err(|error| Failure::from(error).next("`libos tool ls` lists the tools"))?;
+    let details =
+        found.map_err(|error| Failure::from(error).next("`libos tool ls` lists the tools"))?;
     access.close()?;
     if host.json {
         show::json(&details);
@@ -112,8 +113,8 @@ pub(crate) fn told(details: &ToolDetails) -> Vec<(&'static str, String)> {
 async fn test(host: &Host, Owned { pid, name }: Owned) -> Result<Exit, Failure> {
     let access = host.access().await?;
     let tested = access.port.call(tool::Validate { name, pid: Some(pid) }).await;
-    let report = tested
-        .map_err(|error| Failure::from(error).next("`libos tool ls` lists the tools"))?;
+    let report =
+        tested.map_err(|error| Failure::from(error).next("`libos tool ls` lists the tools"))?;
     access.close()?;
     Ok(tell_report(host, &report))
 }
@@ -179,15 +180,12 @@ async fn run_once(host: &Host, args: ToolRunArgs) -> Result<Exit, Failure> {
         json!({ "call": "tool.register", "args": { "name": name }, "expect": "ok" }),
         json!({ "tool": name, "args": arguments, "expect": "ok" }),
     ]);
-    let grants = [
-        (Right::Read, args.read),
-        (Right::Write, args.write),
-        (Right::Execute, args.execute),
-    ];
+    let grants =
+        [(Right::Read, args.read), (Right::Write, args.write), (Right::Execute, args.execute)];
     let grants = grants.into_iter().flat_map(|(right, on)| granted(right, on)).collect();
     let launch = launch(format!("run {name} once"), program, Some(workspace), grants);
     let answers = AnswerArgs { approvals: None, wait: false };
-    run::launched(host, launch, &answers).await
+    launched(host, launch, &answers).await
 }
 
 fn granted(right: Right, on: Vec<Pattern>) -> impl Iterator<Item = GrantSpec> {

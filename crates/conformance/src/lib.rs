@@ -48,7 +48,7 @@ pub use case::{
 };
 pub use effects::Effects;
 pub use invariants::statement;
-pub use kernel::{By, Kernel, code, host, process};
+pub use kernel::{By, Kernel, code, host, process, tool_of};
 pub use store::Store;
 pub use suites::{
     capability, clock, fs, human, images, journal, objects, policy, scheduler, shell,

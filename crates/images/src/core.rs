@@ -302,7 +302,11 @@ fn check_tools(image: &Image, limits: &Limits) -> Result<(), String> {
     at_most("tools", tools.len(), limits.tools_max)
 }
 
-pub(crate) fn at_most<N: PartialOrd + std::fmt::Display>(what: &str, size: N, max: N) -> Result<(), String> {
+pub(crate) fn at_most<N: PartialOrd + std::fmt::Display>(
+    what: &str,
+    size: N,
+    max: N,
+) -> Result<(), String> {
     match size <= max {
         true => Ok(()),
         false => Err(format!("{size} {what}; at most {max} may be")),

@@ -271,11 +271,7 @@ impl<'c> tool::Server<dyn Context + 'c, Stop> for Images {
         Ok(image)
     }
 
-    fn conclude(
-        &mut self,
-        cx: &mut (dyn Context + 'c),
-        call: &tool::Conclude,
-    ) -> Result<(), Stop> {
+    fn conclude(&mut self, cx: &mut (dyn Context + 'c), call: &tool::Conclude) -> Result<(), Stop> {
         if let Some(event) = self.toolbox.plan_conclude(call.pid, &call.report) {
             self.toolbox.change(cx, event);
         }

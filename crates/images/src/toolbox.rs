@@ -299,9 +299,7 @@ fn check_test(test: &ToolTest, limits: &Limits) -> Result<(), String> {
         }
         if reply.is_some() == error.is_some() {
             let name = shown(name);
-            return Err(format!(
-                "the test `{name}` answers {call} with a reply, or else an error"
-            ));
+            return Err(format!("the test `{name}` answers {call} with a reply, or else an error"));
         }
     }
     Ok(())

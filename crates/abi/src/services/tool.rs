@@ -238,8 +238,7 @@ record! {
 }
 
 /// The language of a tool's source.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize, JsonSchema)]
-#[derive(Copy)]
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize, JsonSchema, Copy)]
 #[serde(rename_all = "lowercase")]
 pub enum Language {
     /// An ECMAScript module.
@@ -266,8 +265,7 @@ impl Language {
 }
 
 /// How far a generated tool has come.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize, JsonSchema)]
-#[derive(Copy)]
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize, JsonSchema, Copy)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
     /// Nobody has looked at it.
@@ -344,8 +342,7 @@ impl Definition {
     pub fn declares(&self, call: &Syscall) -> Result<(), Denial> {
         let name = call.info().name;
         let declared = || self.needs.iter().filter(|need| need.call == name);
-        let undeclared =
-            |need| Denial { need, reason: DenyReason::NotDeclared(self.name.clone()) };
+        let undeclared = |need| Denial { need, reason: DenyReason::NotDeclared(self.name.clone()) };
         let needs = match call.demand() {
             Demand::Rights(needs) => needs,
             _ if declared().next().is_some() => return Ok(()),

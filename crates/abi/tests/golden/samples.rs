@@ -627,8 +627,11 @@ pub(crate) fn events() -> Vec<Event> {
         .into(),
         SubscriberEvent::Taken { pid, cursor: 9 }.into(),
         SubscriberEvent::Ended { pid, subscriptions: 2 }.into(),
-        OpEvent::Loaded { op, program: tool::Program { of: pid, digest, tool: tool.clone() }.into() }
-            .into(),
+        OpEvent::Loaded {
+            op,
+            program: tool::Program { of: pid, digest, tool: tool.clone() }.into(),
+        }
+        .into(),
         ImageEvent::Promoted {
             image: registered.unwrap(),
             from: "worker".into(),

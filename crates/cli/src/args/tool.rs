@@ -69,9 +69,9 @@ impl std::str::FromStr for Owned {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let owned = text.split_once('/').and_then(|(pid, name)| {
-            Some(Self { pid: pid.parse().ok()?, name: name.to_owned() })
-        });
+        let owned = text
+            .split_once('/')
+            .and_then(|(pid, name)| Some(Self { pid: pid.parse().ok()?, name: name.to_owned() }));
         owned.ok_or_else(|| format!("`{text}` is no tool of a process; write one as p1/name"))
     }
 }

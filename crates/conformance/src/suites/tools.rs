@@ -3,14 +3,13 @@
 use libos_abi::{
     Digest, Json, Pid,
     tool::{
-        self, Definition, Program, ScriptedCall, Stage, TestResult, ToolNeed,
-        ToolReport, ToolTest,
+        self, Definition, Program, ScriptedCall, Stage, TestResult, ToolNeed, ToolReport, ToolTest,
     },
 };
 use libos_port::{Component, Stop};
 use serde_json::json;
 
-use crate::{By, Factory, Kernel, host, kernel::tool_of, process, text};
+use crate::{By, Factory, Kernel, host, process, text, tool_of};
 
 /// The table.
 #[doc(hidden)]
@@ -104,8 +103,7 @@ fn program(k: &mut Toolbox, by: impl Into<By>, call: impl Into<libos_abi::Syscal
 /// Keeps what the sandbox found out, as the kernel does.
 fn conclude(k: &mut Toolbox, pid: u64, digest: Digest, passed: bool) {
     let tests = vec![TestResult { name: "one".into(), passed, message: None }];
-    let report =
-        ToolReport { name: "count".into(), digest, passed, problem: None, tests };
+    let report = ToolReport { name: "count".into(), digest, passed, problem: None, tests };
     k.ok(host(), tool::Conclude { pid: Pid(pid), report });
 }
 
@@ -241,7 +239,8 @@ fn a_tool_is_listed_inspected_and_removed(k: &mut Toolbox) {
     assert_eq!(details.status.digest, digest);
     assert!(details.report.is_some_and(|report| report.passed));
     assert_eq!(k.ok(host(), inspect("other", Some(2))).status.stage, Stage::Proposed);
-    let shown = |k: &mut Toolbox| k.ok(process(1), tool::List {}).tools.contains(&"count".to_owned());
+    let shown =
+        |k: &mut Toolbox| k.ok(process(1), tool::List {}).tools.contains(&"count".to_owned());
     assert!(shown(k));
     k.ok(process(1), unregister("count"));
     assert!(!shown(k));

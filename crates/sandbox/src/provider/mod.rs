@@ -30,9 +30,7 @@ use self::{
     scripted::Scripted,
     source::{language, source},
 };
-use crate::{
-    Artifact, CompileError, Limits, Report, Run, RunLimits, Sandbox, ToolError, WhenFull,
-};
+use crate::{Artifact, CompileError, Limits, Report, Run, RunLimits, Sandbox, ToolError, WhenFull};
 
 /// How many compiled tools are kept at hand; the rest is in the cache folder.
 const ARTIFACTS_MAX: usize = 256;
@@ -167,7 +165,9 @@ impl GeneratedTools {
         test: &ToolTest,
         (input, output): (&Schema, Option<&Schema>),
     ) -> Result<Result<(), String>, Error> {
-        let Ok(args) = test.args.value() else { return Ok(Err("its arguments are no JSON".into())) };
+        let Ok(args) = test.args.value() else {
+            return Ok(Err("its arguments are no JSON".into()));
+        };
         if let Err(flaw) = input.check(&args) {
             return Ok(Err(format!("its arguments do not fit the schema: {flaw}")));
         }
@@ -277,8 +277,9 @@ fn told(error: ToolError, op: OpId) -> Error {
     match error {
         ToolError::Call { error, .. } => error,
         ToolError::Internal => failed(op).into(),
-        error => FailureKind::ToolFailed
-            .because(format!("{} ({})", cut(&worded(&error)), error.code())),
+        error => {
+            FailureKind::ToolFailed.because(format!("{} ({})", cut(&worded(&error)), error.code()))
+        }
     }
 }
 

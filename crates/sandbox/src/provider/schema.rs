@@ -15,7 +15,8 @@ impl Schema {
     pub(super) fn new(which: &str, schema: &Json) -> Result<Self, String> {
         let bad = |what: String| format!("the schema of the {which} is none: {what}");
         let value = schema.value().map_err(|error| bad(error.to_string()))?;
-        let validator = jsonschema::validator_for(&value).map_err(|error| bad(error.to_string()))?;
+        let validator =
+            jsonschema::validator_for(&value).map_err(|error| bad(error.to_string()))?;
         Ok(Self(validator))
     }
 

@@ -39,11 +39,9 @@ impl Scripted {
         }
         match self.expected.get(so_far.made) {
             None => Ok(()),
-            Some((missing, _)) => Err(format!(
-                "it did not make call {}, {}",
-                so_far.made + 1,
-                shown(missing)
-            )),
+            Some((missing, _)) => {
+                Err(format!("it did not make call {}, {}", so_far.made + 1, shown(missing)))
+            }
         }
     }
 
