@@ -2,6 +2,7 @@
 
 use libos_abi::{
     Digest, Json, Pid,
+    image::{self, Image},
     tool::{
         self, Definition, Program, ScriptedCall, Stage, TestResult, ToolNeed, ToolReport, ToolTest,
     },
@@ -43,12 +44,16 @@ tool.unregister nested, tool.call nested";
             case registered_tools_are_carried_to_a_fork_and_end_with_their_process
                 holds "I-121" shows "tool.carry ok, tool.end ok";
             case generated_tools_survive_a_crash
-                holds "I-34" shows "tool.list ok";
+                holds "I-34" shows "tool.generated ok";
+            case a_validated_tool_goes_into_an_image_and_is_callable_there
+                holds "I-125"
+                shows "tool.promote ok, tool.promote not_found, tool.promote exists,
+tool.promote bad_tool, tool.promote not_validated, tool.promote nested";
         }
     };
 }
 
-tools_cases! { contract [Kernel<dyn Component>: "tool"] }
+tools_cases! { contract [Kernel<dyn Component>: "image" "tool"] }
 
 /// What makes the part, for [`CONTRACT`].
 pub fn factory<C: Component + 'static>(
@@ -282,4 +287,45 @@ fn generated_tools_survive_a_crash(k: &mut Toolbox) {
     k.recover();
     assert_eq!(k.ok(process(1), tool::ListGenerated { pid: None }), before);
     assert_eq!(k.code(process(1), call("count")), "perform");
+}
+
+fn a_validated_tool_goes_into_an_image_and_is_callable_there(k: &mut Toolbox) {
+    let mine: Image =
+        text::from(json!({ "name": "mine", "version": "1", "tools": ["read_file"] }));
+    k.ok(host(), image::Register { image: mine.clone(), replace: None });
+    k.world.image = "mine".into();
+    let digest = with_tool(k, 1);
+    let promote = |digest: Digest, image: &str, version: &str| tool::Promote {
+        name: "count".into(),
+        digest,
+        image: image.into(),
+        version: version.into(),
+    };
+    let within = tool_of(1, "another");
+    assert_eq!(k.refused(within, promote(digest, "mine", "2")).0, "nested");
+    assert_eq!(k.refused(process(2), promote(digest, "mine", "2")).0, "not_found");
+    let another = Digest::of(b"another");
+    assert_eq!(k.refused(process(1), promote(another, "mine", "2")).0, "not_found");
+    assert_eq!(k.refused(process(1), promote(digest, "mine", "1")).0, "exists");
+    assert_eq!(k.refused(process(1), promote(digest, "base-agent", "2")).0, "bad_tool");
+    let draft = k.ok(process(1), propose("draft", "s")).digest;
+    let unread = tool::Promote { name: "draft".into(), ..promote(draft, "mine", "2") };
+    assert_eq!(k.refused(process(1), unread).0, "not_validated");
+
+    let made = k.ok(process(1), promote(digest, "mine", "2"));
+    assert_eq!((made.version.as_str(), made.has_tool("count")), ("2", true));
+    // Every process of the image has it, within its own authority.
+    let called = program(k, process(2), call("count"));
+    assert_eq!((called.of, called.digest), (Pid(2), digest));
+    assert_eq!(k.serve(process(2), call("read_file")), Err(Stop::Perform));
+    // One that is not there is a copy of the caller's, with the generated tools it has.
+    k.ok(process(1), promote(digest, "ours", "1"));
+    k.world.image = "ours".into();
+    assert_eq!(program(k, process(3), call("count")).digest, digest);
+    k.recover();
+    assert_eq!(program(k, process(3), call("count")).digest, digest);
+    // What is registered anew has what it says, and nothing else.
+    k.world.image = "mine".into();
+    k.ok(host(), image::Register { image: mine, replace: Some(true) });
+    assert_eq!(k.refused(process(2), call("count")).0, "denied");
 }
