@@ -28,6 +28,8 @@ pub use crate::{
 
 use libos_abi::{
     DenyReason, Digest, Event, Fault, Pid, Principal, Reply, Syscall,
+    checkpoint::Copied,
+    event::ToolEvent,
     image::{self, Image},
     process::Admission,
     tool::{
@@ -288,6 +290,40 @@ impl<'c> tool::Server<dyn Context + 'c, Stop> for Images {
     fn end(&mut self, cx: &mut (dyn Context + 'c), call: &tool::End) -> Result<(), Stop> {
         if let Some(event) = self.toolbox.plan_end(call.pid) {
             self.toolbox.change(cx, event);
+        }
+        Ok(())
+    }
+
+    fn save(&mut self, cx: &mut (dyn Context + 'c), call: &tool::SaveTools) -> Result<(), Stop> {
+        let (checkpoint, processes) = (call.checkpoint, call.processes.clone());
+        self.toolbox.change(cx, ToolEvent::Saved { checkpoint, processes });
+        Ok(())
+    }
+
+    fn forget(
+        &mut self,
+        cx: &mut (dyn Context + 'c),
+        call: &tool::ForgetTools,
+    ) -> Result<(), Stop> {
+        self.toolbox.change(cx, ToolEvent::Forgotten { checkpoint: call.checkpoint });
+        Ok(())
+    }
+
+    fn restore(
+        &mut self,
+        cx: &mut (dyn Context + 'c),
+        call: &tool::RestoreTools,
+    ) -> Result<(), Stop> {
+        self.toolbox.change(cx, ToolEvent::Restored { checkpoint: call.checkpoint });
+        Ok(())
+    }
+
+    fn copy(&mut self, cx: &mut (dyn Context + 'c), call: &tool::CopyTools) -> Result<(), Stop> {
+        let checkpoint = call.checkpoint;
+        for &Copied { from, to, .. } in &call.processes {
+            if self.toolbox.has_saved(checkpoint, from) {
+                self.toolbox.change(cx, ToolEvent::Copied { checkpoint, from, to });
+            }
         }
         Ok(())
     }

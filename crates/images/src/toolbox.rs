@@ -3,11 +3,11 @@
 //! [`Toolbox`] folds tool events. A tool is private to the process that proposed it and known
 //! there by its name. Nothing in a definition grants anything.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use imbl::OrdMap;
 use libos_abi::{
-    Digest, Error, Pid,
+    CheckpointId, Digest, Error, Pid,
     event::ToolEvent,
     tool::{
         Definition, FailureKind, Program, ScriptedCall, Stage, ToolDetails, ToolReport, ToolStatus,
@@ -33,16 +33,31 @@ struct Entry {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Toolbox {
     tools: OrdMap<(Pid, String), Entry>,
+    /// The tools of the processes of each checkpoint, as they were.
+    saved: OrdMap<CheckpointId, Arc<Saved>>,
 }
+
+/// The processes of a checkpoint, each with its tools.
+type Saved = BTreeMap<Pid, Vec<Entry>>;
 
 /// In the wire encoding: the serde form leaves absent fields out, so that two tools could look the
 /// same.
 impl Serialize for Toolbox {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.collect_seq(self.tools.iter().map(|((pid, _), entry)| {
+        let encoded = |pid: &Pid, entry: &Entry| {
             let Entry { digest, tool, report, registered } = entry;
             wire::encode(&(pid, digest, &**tool, report.as_deref(), registered))
-        }))
+        };
+        let tools = self.tools.iter().map(|((pid, _), entry)| encoded(pid, entry));
+        let saved = self.saved.iter().map(|(checkpoint, saved)| {
+            let mut bytes = wire::encode(checkpoint);
+            for (pid, entries) in &**saved {
+                wire::encode_into(&(pid, entries.len() as u64), &mut bytes);
+                entries.iter().for_each(|entry| bytes.extend(encoded(pid, entry)));
+            }
+            bytes
+        });
+        s.collect_seq(tools.chain(saved))
     }
 }
 
@@ -73,17 +88,43 @@ impl Fold for Toolbox {
                     .collect();
                 self.tools.extend(carried);
             }
-            ToolEvent::Ended { pid } => {
-                let names: Vec<String> = self.of(*pid).map(|(name, _)| name.clone()).collect();
-                for name in names {
-                    self.tools.remove(&(*pid, name));
-                }
+            ToolEvent::Ended { pid } => self.put(*pid, &[]),
+            ToolEvent::Saved { checkpoint, processes } => {
+                let entries = |pid: &Pid| self.of(*pid).map(|(_, entry)| entry.clone()).collect();
+                let saved = processes.iter().map(|pid| (*pid, entries(pid))).collect();
+                self.saved.insert(*checkpoint, Arc::new(saved));
+            }
+            ToolEvent::Forgotten { checkpoint } => drop(self.saved.remove(checkpoint)),
+            ToolEvent::Restored { checkpoint } => {
+                let saved = self.saved.get(checkpoint).cloned().unwrap_or_default();
+                saved.iter().for_each(|(pid, entries)| self.put(*pid, entries));
+            }
+            ToolEvent::Copied { checkpoint, from, to } => {
+                let saved = self.saved.get(checkpoint).cloned().unwrap_or_default();
+                self.put(*to, saved.get(from).map(Vec::as_slice).unwrap_or_default());
             }
         }
     }
 }
 
 impl Toolbox {
+    /// Has a process have these tools and no other.
+    fn put(&mut self, pid: Pid, entries: &[Entry]) {
+        let names: Vec<String> = self.of(pid).map(|(name, _)| name.clone()).collect();
+        for name in names {
+            self.tools.remove(&(pid, name));
+        }
+        for entry in entries {
+            self.tools.insert((pid, entry.tool.name.clone()), entry.clone());
+        }
+    }
+
+    /// Whether anything is kept of a process for a checkpoint.
+    pub(crate) fn has_saved(&self, checkpoint: CheckpointId, pid: Pid) -> bool {
+        let saved = self.saved.get(&checkpoint).and_then(|saved| saved.get(&pid));
+        saved.is_some_and(|entries| !entries.is_empty())
+    }
+
     fn change(&mut self, pid: Pid, name: &str, change: impl FnOnce(&mut Entry)) {
         if let Some(entry) = self.tools.get_mut(&(pid, name.to_owned())) {
             change(entry);

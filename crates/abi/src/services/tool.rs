@@ -4,9 +4,9 @@ use bincode::{Decode, Encode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::image::Image;
+use super::{checkpoint::Copied, image::Image};
 use crate::{
-    Demand, DemandInfo, Denial, DenyReason, Digest, Json, Millis, Pattern, Pid, Syscall, Text,
+    CheckpointId, Demand, DemandInfo, Denial, DenyReason, Digest, Json, Millis, Pattern, Pid, Syscall, Text,
     call::service,
 };
 
@@ -506,6 +506,38 @@ service! {
     34 end End {
         /// The process.
         pid: Pid,
+    } -> ()
+    { demand: [kernel]; effect: State; fails: []; }
+
+    /// Keeps the generated tools of processes as they are for a checkpoint.
+    35 save SaveTools {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+        /// Whose tools.
+        processes: Vec<Pid>,
+    } -> ()
+    { demand: [kernel]; effect: State; fails: []; }
+
+    /// Drops what was kept for a checkpoint.
+    36 forget ForgetTools {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+    } -> ()
+    { demand: [kernel]; effect: State; fails: []; }
+
+    /// Has the generated tools of processes be as they were kept.
+    37 restore RestoreTools {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+    } -> ()
+    { demand: [kernel]; effect: State; fails: []; }
+
+    /// Copies generated tools as they were kept for new processes.
+    38 copy CopyTools {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+        /// For whom.
+        processes: Vec<Copied>,
     } -> ()
     { demand: [kernel]; effect: State; fails: []; }
 }

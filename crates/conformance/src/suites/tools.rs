@@ -1,7 +1,8 @@
 //! Generated tools: the other half of the service `tool`.
 
 use libos_abi::{
-    Digest, Json, Pid,
+    CheckpointId, Digest, Json, Pid,
+    checkpoint::Copied,
     image::{self, Image},
     tool::{
         self, Definition, Program, ScriptedCall, Stage, TestResult, ToolNeed, ToolReport, ToolTest,
@@ -43,6 +44,9 @@ tool.unregister not_found, tool.inspect not_found, tool.inspect denied";
 tool.unregister nested, tool.call nested";
             case registered_tools_are_carried_to_a_fork_and_end_with_their_process
                 holds "I-121" shows "tool.carry ok, tool.end ok";
+            case a_checkpoint_keeps_tools_and_brings_them_back
+                holds "I-121"
+                shows "tool.save ok, tool.copy ok, tool.restore ok, tool.forget ok";
             case generated_tools_survive_a_crash
                 holds "I-34" shows "tool.generated ok";
             case a_validated_tool_goes_into_an_image_and_is_callable_there
@@ -328,4 +332,28 @@ fn a_validated_tool_goes_into_an_image_and_is_callable_there(k: &mut Toolbox) {
     k.world.image = "mine".into();
     k.ok(host(), image::Register { image: mine, replace: Some(true) });
     assert_eq!(k.refused(process(2), call("count")).0, "denied");
+}
+
+fn a_checkpoint_keeps_tools_and_brings_them_back(k: &mut Toolbox) {
+    let checkpoint = CheckpointId::new(1, 1);
+    let digest = with_tool(k, 1);
+    k.ok(host(), tool::SaveTools { checkpoint, processes: vec![Pid(1), Pid(2)] });
+    // What is made and removed afterwards is no part of it.
+    k.ok(process(1), unregister("count"));
+    k.ok(process(1), propose("later", "s"));
+    k.ok(process(2), propose("later", "s"));
+    let copied = |from, to| Copied { from: Pid(from), to: Pid(to), parent: None };
+    let processes = vec![copied(1, 7), copied(2, 8)];
+    k.ok(host(), tool::CopyTools { checkpoint, processes });
+    let called = program(k, process(7), call("count"));
+    assert_eq!((called.of, called.digest), (Pid(7), digest));
+    assert!(k.ok(process(8), tool::ListGenerated { pid: None }).tools.is_empty());
+    k.ok(host(), tool::RestoreTools { checkpoint });
+    assert_eq!(program(k, process(1), call("count")).digest, digest);
+    for pid in [1, 2] {
+        assert_eq!(k.refused(process(pid), inspect("later", None)).0, "not_found");
+    }
+    k.ok(host(), tool::ForgetTools { checkpoint });
+    assert_eq!(k.code(process(1), call("count")), "perform", "what was brought back stays");
+    k.recover();
 }
