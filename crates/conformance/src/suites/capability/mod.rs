@@ -53,7 +53,8 @@ macro_rules! capability_cases {
             case a_process_that_comes_back_holds_what_nothing_took
                 holds "I-05, I-115" shows "capability.restore ok";
             case copies_of_processes_get_nothing_finite_and_every_restriction
-                holds "I-05, I-116" shows "capability.copy_held ok, capability.copy_held outside_manifest,
+                holds "I-05, I-116"
+                shows "capability.copy_held ok, capability.copy_held outside_manifest,
                        capability.recall ok";
             case several_needs_are_weighed_together
                 holds "I-03" shows "";
