@@ -178,6 +178,28 @@ declare namespace Abi {
     to: Abi.Pid;
   };
 
+  /** A tool as an agent writes it. */
+  type Definition = {
+    /** What it does. */
+    description?: string;
+    /** The JSON schema of its arguments. */
+    input: Abi.Json;
+    /** The language of its source. */
+    language: Abi.Language;
+    /** Tighter limits than those of the sandbox. */
+    limits?: Abi.ToolLimits | null;
+    /** Its name, a word of a-z, 0-9 and `_`. */
+    name: string;
+    /** The calls it may make, each as far as its process may. Any other is denied. */
+    needs?: Array<Abi.ToolNeed>;
+    /** The JSON schema of its result. */
+    output?: Abi.Json | null;
+    /** Its source. Binary forms of `wat` and `component` are written `base64:` and their bytes. */
+    source: Abi.Text;
+    /** Its tests. */
+    tests?: Array<Abi.ToolTest>;
+  };
+
   /** Why a call was denied. */
   type DenyReason = "no_grant" | { deny_rule: Abi.CapId } | { conditions: Abi.CapId } | { exhausted: Abi.CapId } | { limit: Abi.CapId } | { expired: Abi.CapId } | { revoked: Abi.CapId } | "human" | "not_for_processes" | { attenuation: string } | { not_in_tool_table: string } | { manifest: string } | { not_declared: string };
 

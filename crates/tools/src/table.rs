@@ -16,9 +16,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
 use crate::{
-    Limits, authority, checkpoints, error::ToolError, files, generated, groups, host, humans, memory,
-    merge,
-    messages, objects, processes, survey, views,
+    Limits, authority, checkpoints, error::ToolError, files, generated, groups, host, humans,
+    memory, merge, messages, objects, processes, survey, views,
 };
 
 /// What a tool ends in.

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{checkpoint::Copied, image::Image};
 use crate::{
-    CheckpointId, Demand, DemandInfo, Denial, DenyReason, Digest, Json, Millis, Pattern, Pid, Syscall, Text,
-    call::service,
+    CheckpointId, Demand, DemandInfo, Denial, DenyReason, Digest, Json, Millis, Pattern, Pid,
+    Syscall, Text, call::service,
 };
 
 record! {

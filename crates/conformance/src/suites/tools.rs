@@ -294,8 +294,7 @@ fn generated_tools_survive_a_crash(k: &mut Toolbox) {
 }
 
 fn a_validated_tool_goes_into_an_image_and_is_callable_there(k: &mut Toolbox) {
-    let mine: Image =
-        text::from(json!({ "name": "mine", "version": "1", "tools": ["read_file"] }));
+    let mine: Image = text::from(json!({ "name": "mine", "version": "1", "tools": ["read_file"] }));
     k.ok(host(), image::Register { image: mine.clone(), replace: None });
     k.world.image = "mine".into();
     let digest = with_tool(k, 1);
