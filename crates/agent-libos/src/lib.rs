@@ -32,6 +32,7 @@ mod generated;
 mod hydrate;
 pub mod limits;
 pub mod retention;
+pub mod rewind;
 mod runner;
 pub mod task;
 pub mod tool_file;
