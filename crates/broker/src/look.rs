@@ -31,7 +31,7 @@ impl Kernel {
         match result {
             Ok(reply) => is_look.then_some(Ok(reply)),
             Err(Stop::Error(error)) => Some(Err(error)),
-            Err(Stop::Wait(_) | Stop::Perform) => None,
+            Err(Stop::Wait(_) | Stop::Perform | Stop::Run(_)) => None,
         }
     }
 }

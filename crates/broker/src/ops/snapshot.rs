@@ -7,6 +7,7 @@ use libos_abi::{
     event::Step,
     human::Decision,
     process::{BudgetKind, Wait},
+    tool::Program,
     wire::{self, Reader, WireError},
 };
 use libos_port::{BadSnapshot, load_version, save_version};
@@ -23,7 +24,7 @@ const VERSION: u32 = 1;
 type SavedOver = (Pid, BudgetKind, u64);
 /// The number of a state, what it waits for, and of a question the limit and the answer.
 type SavedState = (u8, Option<Wait>, Option<RequestId>, Option<SavedOver>, Option<Decision>);
-type SavedOp = (OpId, Principal, Step, u64, Syscall, u64, bool, SavedState);
+type SavedOp = (OpId, Principal, Step, u64, Syscall, u64, bool, SavedState, Option<Arc<Program>>);
 /// A step, its operation and fingerprint, its call by numbers, and where its outcome is.
 type SavedEntry = (Step, OpId, u64, (u16, u16), Option<(u32, u32)>);
 
@@ -70,8 +71,9 @@ impl Ops {
         save_version(VERSION, out);
         wire::encode_into(&(last, subscriptions), out);
         let open = self.all_open().into_iter().map(|id| {
-            let Op { caller, step, fingerprint, call, started_ms, reserved, state } = &*open[&id];
-            (id, caller, step, fingerprint, call, started_ms, reserved, state.saved())
+            let Op { caller, step, fingerprint, call, started_ms, reserved, state, program } =
+                &*open[&id];
+            (id, caller, step, fingerprint, call, started_ms, reserved, state.saved(), program)
         });
         wire::encode_each(open, out);
         let mut pids: Vec<Pid> = memos.keys().copied().collect();
@@ -101,9 +103,9 @@ impl Ops {
         let mut bytes = load_version(VERSION, bytes)?;
         (ops.last, ops.subscriptions) = bytes.read()?;
         bytes.each(|saved: SavedOp| {
-            let (id, caller, step, fingerprint, call, started_ms, reserved, state) = saved;
+            let (id, caller, step, fingerprint, call, started_ms, reserved, state, program) = saved;
             let state = OpState::of(state)?;
-            let op = Op { caller, step, fingerprint, call, started_ms, reserved, state };
+            let op = Op { caller, step, fingerprint, call, started_ms, reserved, state, program };
             ops.open.insert(id, Box::new(op));
             Ok::<(), BadSnapshot>(())
         })?;

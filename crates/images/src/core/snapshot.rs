@@ -2,29 +2,37 @@
 
 use std::sync::Arc;
 
-use libos_abi::{image::Image, wire};
-use libos_port::{BadSnapshot, load_version, save_version};
+use libos_abi::{
+    Digest,
+    image::Image,
+    tool::Definition,
+    wire::{self, Reader},
+};
+use libos_port::BadSnapshot;
 
 use super::Registry;
 
-/// Raised whenever a registry is written in another way.
-const VERSION: u32 = 1;
+/// A generated tool of an image: the image, and the tool.
+type Generated = (String, Digest, Arc<Definition>);
 
 impl Registry {
     pub(crate) fn save(&self, out: &mut Vec<u8>) {
-        let Self { images } = self;
-        save_version(VERSION, out);
+        let Self { images, generated } = self;
         wire::encode_each(images.values(), out);
+        let generated = generated.iter().map(|((image, _), (digest, tool))| (image, digest, tool));
+        wire::encode_each(generated, out);
     }
 
-    pub(crate) fn load(bytes: &[u8]) -> Result<Self, BadSnapshot> {
+    pub(crate) fn load(bytes: &mut Reader<'_>) -> Result<Self, BadSnapshot> {
         let mut registry = Self::default();
-        let mut bytes = load_version(VERSION, bytes)?;
         bytes.each(|image: Image| {
             registry.images.insert(image.name.clone(), Arc::new(image));
             Ok::<(), BadSnapshot>(())
         })?;
-        bytes.end()?;
+        bytes.each(|(image, digest, tool): Generated| {
+            registry.generated.insert((image, tool.name.clone()), (digest, tool));
+            Ok::<(), BadSnapshot>(())
+        })?;
         Ok(registry)
     }
 }
