@@ -8,13 +8,14 @@
 //! Each process that makes calls is given the rules when it is made, and counts their uses for
 //! itself. Nothing is performed and nothing is written.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use libos_abi::{
-    CapId, Demand, Error, Event, Fault, Few, GrantSpec, Need, OpId, Origin, Pid, Principal, Record,
-    Reply, Seq, Syscall,
+    CapId, Demand, Denial, Error, Event, Fault, Few, GrantSpec, Need, OpId, Origin, Pid, Principal,
+    Record, Reply, Seq, Syscall,
     capability::{self, Charge},
-    event::{CapabilityEvent, NewCapability, OpEvent, ProcessEvent, Verdict},
+    event::{CapabilityEvent, NewCapability, OpEvent, ProcessEvent, Step, Verdict},
+    tool::Program,
 };
 use libos_journal::Journal;
 use libos_port::{Authority, Caller, Context, Decision, Query, Stop};
@@ -150,8 +151,11 @@ pub fn test(
 struct Open {
     pid: Pid,
     call: Syscall,
-    /// A call that closes a quantum has nobody to wait for an answer.
-    may_ask: bool,
+    step: Step,
+    /// Whether a generated tool made it.
+    by_tool: bool,
+    /// The generated tool that it is a call of.
+    program: Option<Arc<Program>>,
     /// Once it is decided: whether it takes from finite rules, and what was decided in the record.
     taken: Option<(bool, Word)>,
     /// Whether the record gave back what it had taken there.
@@ -208,10 +212,18 @@ impl History<'_> {
 
     fn follow_op(&mut self, seq: Seq, now_ms: u64, event: OpEvent) {
         match event {
-            OpEvent::Admitted { op, caller: Principal::Process(pid), step, call, .. } => {
-                let open =
-                    Open { pid, call, may_ask: step.index > 0, taken: None, gave_back: None };
-                self.open.insert(op, open);
+            OpEvent::Admitted { op, caller, step, call, .. } => {
+                let by_tool = caller.tool().is_some();
+                let (program, taken, gave_back) = (None, None, None);
+                if let Some(pid) = caller.pid() {
+                    let open = Open { pid, call, step, by_tool, program, taken, gave_back };
+                    self.open.insert(op, open);
+                }
+            }
+            OpEvent::Loaded { op, program } => {
+                if let Some(open) = self.open.get_mut(&op) {
+                    open.program = Some(program);
+                }
             }
             OpEvent::Decided { op, verdict } => {
                 let was = match verdict {
@@ -237,8 +249,18 @@ impl History<'_> {
                     self.engine.settle(op, open.gave_back.unwrap_or(never_began));
                 }
             }
-            OpEvent::Admitted { .. } | OpEvent::Dispatched { .. } | OpEvent::Blocked { .. } => {}
+            OpEvent::Dispatched { .. } | OpEvent::Blocked { .. } => {}
         }
+    }
+
+    /// Why the generated tool that makes a call may not: it does not declare it.
+    fn undeclared(&self, open: &Open) -> Option<Denial> {
+        if !open.by_tool {
+            return None;
+        }
+        let above = std::iter::successors(open.step.parent, |op| self.open.get(op)?.step.parent);
+        let program = above.filter_map(|op| self.open.get(&op)?.program.as_ref()).next()?;
+        program.tool.declares(&open.call).err()
     }
 
     fn decide(&mut self, seq: Seq, op: OpId, now_ms: u64, mut open: Open, was: Word) -> Open {
@@ -247,10 +269,15 @@ impl History<'_> {
             std::iter::successors(self.parents.get(&open.pid), |pid| self.parents.get(*pid))
                 .copied()
                 .collect();
-        let decision = self.engine.decide(&open, &ancestors, &needs, op, now_ms);
+        let decision = match self.undeclared(&open) {
+            Some(denial) => Decision::Deny(denial),
+            None => self.engine.decide(&open, &ancestors, &needs, op, now_ms),
+        };
+        // A call that closes a quantum has nobody to wait for an answer.
+        let may_ask = open.step.index > 0;
         let (would_be, reason, charges) = match decision {
             Decision::Allow { charges, .. } => (Word::Allowed, None, charges),
-            Decision::Ask { .. } if open.may_ask => (Word::Asked, None, Vec::new()),
+            Decision::Ask { .. } if may_ask => (Word::Asked, None, Vec::new()),
             Decision::Ask { .. } => (Word::Denied, Some("nobody waits for it".into()), Vec::new()),
             Decision::Deny(denial) => (Word::Denied, Some(denial.to_string()), Vec::new()),
         };
