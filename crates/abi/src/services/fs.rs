@@ -186,7 +186,7 @@ service! {
         max_bytes: Option<u32>,
     } -> FileText
     { demand: [Read on fs by |c| c.path.resource()]; effect: Read;
-      fails: [NotFound NotAFile NotText TooLarge NotPermitted BadTarget]; }
+      fails: [NotFound NotAFile NotText NotPermitted BadTarget]; }
 
     /// Writes a file as a whole: a reader sees the old content or the new, never a part.
     2 write Write {

@@ -64,7 +64,7 @@ fs.delete not_empty";
             case what_is_refused_of_putting_back_begins_nothing
                 holds "I-02, I-118"
                 shows "fs.put_back not_a_file, fs.put_back too_large,
-       fs.put_back not_permitted, fs.put_back bad_target";
+fs.put_back not_permitted, fs.put_back bad_target";
             case what_it_does_not_serve_is_unsupported
                 holds "I-81" shows "";
         }
