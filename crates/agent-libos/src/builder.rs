@@ -9,12 +9,15 @@ use std::{
 use libos_abi::{Digest, Fault, Outcome, Seq, Syscall, wire};
 use libos_bindings::inbox::{Sender, inbox};
 use libos_broker::{ComposeError, Kernel, Parts, Submitter};
-use libos_journal::{Blobs, Head, Journal, JournalError, MemoryJournal, SqliteJournal};
+use libos_journal::{
+    Blobs, Head, Journal, JournalError, Limits as JournalLimits, MemoryJournal, SqliteJournal,
+};
 use libos_port::{Authority, BoxFuture, Component, Planner, Port, Provider};
 use libos_providers::{FsProvider, ShellConfig, ShellProvider};
 use tokio::sync::oneshot;
 
 use crate::{
+    boundary::{Boundaries, OnBoundary},
     core_loop::{Core, Message, Watch},
     hydrate,
     runner::Runner,
@@ -112,6 +115,7 @@ pub struct Builder {
     limits: Limits,
     run_processes: bool,
     kept_out: Vec<PathBuf>,
+    boundaries: Boundaries,
 }
 
 impl Default for Builder {
@@ -140,6 +144,7 @@ impl Builder {
             limits: Limits::default(),
             run_processes: true,
             kept_out: Vec::new(),
+            boundaries: Boundaries::default(),
         }
     }
 
@@ -213,6 +218,14 @@ impl Builder {
         self
     }
 
+    /// Has somebody told of each of the [`BOUNDARIES`](crate::boundary::BOUNDARIES), and of each
+    /// step of a store in a folder, on the thread that passes it.
+    #[must_use]
+    pub fn on_boundary(mut self, observer: OnBoundary) -> Self {
+        self.boundaries = Boundaries::watched(Some(observer));
+        self
+    }
+
     /// Opens the store for calls of the host only: no process runs and nothing that a crash left
     /// open is taken up, until [`Runtime::run_processes`].
     #[must_use]
@@ -246,10 +259,16 @@ impl Builder {
         watchers: Vec<tokio::sync::mpsc::UnboundedSender<crate::News>>,
     ) -> Result<Runtime, StartError> {
         let mut files = self.kept_out.into_iter().fold(FsProvider::new(), FsProvider::keep_out_of);
+        let boundaries = self.boundaries;
+        boundaries.pass("start.open");
         let journal: Box<dyn Journal> = match self.store {
             Store::Memory => Box::new(MemoryJournal::new()),
             Store::Folder(folder) => {
-                let journal = SqliteJournal::open(&folder)?;
+                let journal = SqliteJournal::open_watched(
+                    &folder,
+                    JournalLimits::default(),
+                    boundaries.observer(),
+                )?;
                 // A workspace may hold the store; its processes do not see it.
                 files = files.keep_out_of(folder);
                 Box::new(journal)
@@ -272,11 +291,15 @@ impl Builder {
         provided.push("audit");
         let parts = Parts::new(self.authority, self.components)?;
         let mut kernel = Kernel::new(parts, provided);
-        fold(journal.as_ref(), &mut kernel)?;
+        boundaries.pass("start.fold");
+        fold(journal.as_ref(), &mut kernel, &boundaries)?;
         let blobs = journal.blobs();
         let (inbox, messages) = inbox();
-        let runner = Runner::new(inbox.clone(), Arc::clone(&blobs), providers, self.planners);
-        let mut core = Core::new(kernel, journal, messages, runner, self.clock, self.limits);
+        let planners = self.planners;
+        let runner =
+            Runner::new(inbox.clone(), Arc::clone(&blobs), providers, planners, boundaries.clone());
+        let mut core =
+            Core::new(kernel, journal, messages, runner, self.clock, self.limits, boundaries);
         core.watch(watchers);
         let run_processes = self.run_processes;
         let thread = std::thread::Builder::new()
@@ -288,11 +311,16 @@ impl Builder {
 }
 
 /// Folds the whole journal into the kernel.
-fn fold(journal: &dyn Journal, kernel: &mut Kernel) -> Result<(), StartError> {
+fn fold(
+    journal: &dyn Journal,
+    kernel: &mut Kernel,
+    boundaries: &Boundaries,
+) -> Result<(), StartError> {
     let mut undecoded = None;
     journal.scan(Seq(0), &mut |seq, body| match wire::decode_record(body) {
         Ok(record) => {
             kernel.replay(record);
+            boundaries.pass("start.folded");
             true
         }
         Err(source) => {
@@ -312,7 +340,7 @@ pub fn replay_digest(journal: &dyn Journal) -> Result<Digest, StartError> {
     let Builder { authority, components, .. } = Builder::new();
     // What providers serve is no state.
     let mut kernel = Kernel::new(Parts::new(authority, components)?, []);
-    fold(journal, &mut kernel)?;
+    fold(journal, &mut kernel, &Boundaries::default())?;
     Ok(kernel.digest())
 }
 

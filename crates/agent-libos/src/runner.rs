@@ -20,7 +20,7 @@ use libos_port::{
 };
 use tokio::{runtime::Handle, task::AbortHandle};
 
-use crate::{builder::submit, core_loop::Message, hydrate};
+use crate::{boundary::Boundaries, builder::submit, core_loop::Message, hydrate};
 
 /// Starts and stops what runs outside the core.
 pub(crate) struct Runner {
@@ -33,6 +33,7 @@ pub(crate) struct Runner {
     /// Tools under way, by the process that called them.
     tools: HashMap<Pid, Vec<AbortHandle>>,
     effects: HashMap<OpId, AbortHandle>,
+    boundaries: Boundaries,
 }
 
 impl Runner {
@@ -41,6 +42,7 @@ impl Runner {
         blobs: Arc<dyn Blobs>,
         providers: Vec<Arc<dyn Provider>>,
         planners: Vec<Arc<dyn Planner>>,
+        boundaries: Boundaries,
     ) -> Self {
         Self {
             inbox,
@@ -51,6 +53,7 @@ impl Runner {
             runs: HashMap::new(),
             tools: HashMap::new(),
             effects: HashMap::new(),
+            boundaries,
         }
     }
 
@@ -68,7 +71,7 @@ impl Runner {
         let planner = self.planners.iter().find(|p| p.kind() == order.planner.kind).cloned();
         let blobs = Arc::clone(&self.blobs);
         let pid = order.pid;
-        let task = self.tokio.spawn(run(planner, order, door, blobs));
+        let task = self.tokio.spawn(run(planner, order, door, blobs, self.boundaries.clone()));
         self.runs.insert(pid, task.abort_handle());
     }
 
@@ -98,6 +101,11 @@ impl Runner {
             Err(fault) => return self.finished(op, EffectOutcome::NotStarted(fault.into())),
         };
         let inbox = self.inbox.clone();
+        let boundaries = self.boundaries.clone();
+        let (before, after) = match mode {
+            Mode::Perform => ("effect.perform", "effect.performed"),
+            Mode::Reconcile => ("effect.reconcile", "effect.reconciled"),
+        };
         let future: BoxFuture<'static, Message> = match mode {
             Mode::Perform => {
                 let performed = provider.perform(order);
@@ -111,10 +119,13 @@ impl Runner {
         let guard = Unfinished { inbox: inbox.clone(), op, mode, is_tool, told: false };
         let task = self.tokio.spawn(async move {
             let mut guard = guard;
+            boundaries.pass(before);
             let message = future.await;
+            boundaries.pass(after);
             guard.told = true;
             // A core that has stopped settles the effect when it starts again.
             drop(inbox.send(message));
+            boundaries.pass("effect.reported");
         });
         match (run, is_tool) {
             (Some((pid, _)), true) => {
@@ -210,8 +221,10 @@ async fn run(
     mut order: process::RunOrder,
     door: Door,
     blobs: Arc<dyn Blobs>,
+    boundaries: Boundaries,
 ) {
     let pid = order.pid;
+    boundaries.pass("quantum");
     let loaded = hydrate::text(blobs.as_ref(), &mut order.planner.program)
         .and_then(|()| hydrate::text(blobs.as_ref(), &mut order.state));
     let closing = Door { parent: None, next: AtomicU32::new(0), ..door.copy() };
@@ -239,6 +252,7 @@ async fn run(
             }
         }
     };
+    boundaries.pass("quantum.done");
     let call: Syscall = match end {
         QuantumEnd::Continue { state } => process::Commit { state: state.into() }.into(),
         QuantumEnd::Exit { result, message, failed, code } => {

@@ -30,6 +30,7 @@ mod audit;
 mod capability;
 mod card;
 mod config;
+mod crash;
 mod demo;
 mod doctor;
 mod events;
@@ -109,7 +110,7 @@ async fn command(
     compose: Compose,
 ) -> Result<Exit, Failure> {
     match typed {
-        Typed::OnStore(command) => run(&host::Host::of(settings?, compose), command).await,
+        Typed::OnStore(command) => run(&host::Host::of(settings?, compose)?, command).await,
         Typed::Config(command) => config::run(settings, &command, json),
         Typed::Doctor => doctor::doctor(settings, json, compose).await,
         Typed::Completion { shell } => {
