@@ -610,7 +610,7 @@ fn canonicalize(call: &mut Syscall, caller: &Caller) -> Result<(), Fault> {
 }
 
 /// The arguments of a call for a person to read, with payloads in full where they are at hand.
-fn full_arguments(call: &Syscall, tx: &mut Tx) -> Json {
+pub(crate) fn full_arguments(call: &Syscall, tx: &mut Tx) -> Json {
     let mut full = call.clone();
     full.texts(&mut |text| {
         let bytes = tx.blobs.iter().find(|(digest, _)| *digest == text.digest());

@@ -464,7 +464,7 @@ impl Ops {
         match event {
             HumanEvent::Opened(request) => {
                 let (by_broker, over) = match request.ask {
-                    Ask::Approval(_) => (true, None),
+                    Ask::Approval(_) | Ask::Unknown { .. } => (true, None),
                     Ask::Extension { of, kind, limit, .. } => {
                         (true, Some(Over { of, kind, limit }))
                     }

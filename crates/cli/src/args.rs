@@ -142,6 +142,18 @@ pub(crate) enum Command {
         #[arg(long, value_name = "N")]
         by: Amount,
     },
+    /// Tell what became of an effect whose outcome nobody knows.
+    #[command(after_help = "Examples:
+  libos settle req-3 done         it was done: the process is told so
+  libos settle req-3 not-done     it was not; nothing is done again by itself
+  libos settle req-3 unknown      it cannot be found out")]
+    Settle {
+        /// The request, as in req-3.
+        request: RequestId,
+        /// What became of it.
+        #[arg(value_enum)]
+        what: KnownArg,
+    },
     /// Send a process a message.
     Msg(MsgArgs),
     /// Hold a process, let it go on, ask it to end, or end it.
@@ -323,6 +335,13 @@ pub(crate) enum EffectArg {
     Allow,
     Ask,
     Deny,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum KnownArg {
+    Done,
+    NotDone,
+    Unknown,
 }
 
 fn right(text: &str) -> Result<Right, String> {

@@ -143,6 +143,7 @@ async fn run(host: &host::Host, command: Command) -> Result<Exit, Failure> {
         Command::Deny { request, reason } => inbox::deny(host, request, reason).await,
         Command::Answer { request, text } => inbox::answer(host, request, text).await,
         Command::Extend { request, by } => inbox::extend(host, request, by).await,
+        Command::Settle { request, what } => inbox::settle(host, request, what).await,
         Command::Msg(args) => steer::msg(host, args).await,
         Command::Signal(args) => steer::signal(host, args).await,
         Command::Fork(args) => steer::fork(host, args).await,

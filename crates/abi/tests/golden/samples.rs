@@ -227,6 +227,8 @@ pub(crate) fn calls() -> Vec<Sample> {
         human::Open { "op": "op-6", "pid": "p2", "approval": approval } -> { "request": "req-4" };
         human::OpenExtension { "op": "op-6", "pid": "p2", "of": "p1", "kind": "bytes", "limit": 10,
             "call": "fs.read" } -> { "request": "req-5" };
+        human::OpenUnknown { "op": "op-6", "pid": "p2", "call": "shell.run", "args": { "argv": ["a"] } }
+            -> { "request": "req-6" };
         human::Cancel { "pid": "p2" } -> null;
 
         message::Send { "to": "p2", "body": "hi", "subject": "s", "payload": { "n": 1 },
