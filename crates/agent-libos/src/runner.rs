@@ -16,7 +16,7 @@ use libos_bindings::inbox::Sender;
 use libos_broker::{EffectOrder, Mode, Start, Submitter};
 use libos_journal::Blobs;
 use libos_port::{
-    BoxFuture, EffectOutcome, Order, Planner, Port, Provider, QuantumEnd, Reconciled, Turn,
+    BoxFuture, EffectOutcome, Order, Planner, Port, Provider, QuantumEnd, Receipt, Reconciled, Turn,
 };
 use tokio::{runtime::Handle, task::AbortHandle};
 
@@ -59,7 +59,7 @@ impl Runner {
 
     /// Starts a run.
     pub(crate) fn start(&mut self, start: Start) {
-        let Start { order, steps_before } = start;
+        let Start { order, steps_before, receipts } = start;
         let door = Door {
             inbox: self.inbox.clone(),
             blobs: Arc::clone(&self.blobs),
@@ -71,7 +71,7 @@ impl Runner {
         let planner = self.planners.iter().find(|p| p.kind() == order.planner.kind).cloned();
         let blobs = Arc::clone(&self.blobs);
         let pid = order.pid;
-        let task = self.tokio.spawn(run(planner, order, door, blobs, self.boundaries.clone()));
+        let task = self.tokio.spawn(run(planner, order, receipts, door, blobs, self.boundaries.clone()));
         self.runs.insert(pid, task.abort_handle());
     }
 
@@ -219,6 +219,7 @@ impl Drop for Unfinished {
 async fn run(
     planner: Option<Arc<dyn Planner>>,
     mut order: process::RunOrder,
+    receipts: Vec<Receipt>,
     door: Door,
     blobs: Arc<dyn Blobs>,
     boundaries: Boundaries,
@@ -239,6 +240,7 @@ async fn run(
                 pid,
                 program: order.planner.program.as_str().unwrap_or_default().into(),
                 state: order.state.as_str().unwrap_or_default().into(),
+                receipts,
                 port: Arc::new(door),
             };
             // A task of its own, so that a planner that panics ends its process and nothing else.

@@ -567,7 +567,8 @@ impl Kernel {
             };
             self.runs.insert(order.pid, order.run);
             let steps_before = self.ops.steps_before(order.pid);
-            tx.outputs.push(Output::Start(Box::new(Start { order, steps_before })));
+            let receipts = self.ops.receipts(order.pid);
+            tx.outputs.push(Output::Start(Box::new(Start { order, steps_before, receipts })));
             self.finish(tx, out);
         }
     }

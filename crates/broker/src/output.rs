@@ -7,6 +7,7 @@ use libos_abi::{
     process::{Ending, RunOrder},
     wire,
 };
+use libos_port::Receipt;
 
 /// Names a caller that waits for a reply. The edge chooses it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -158,6 +159,8 @@ pub struct Start {
     pub order: RunOrder,
     /// The number of the run's first step less one.
     pub steps_before: u32,
+    /// The latest effects of the process that are over.
+    pub receipts: Vec<Receipt>,
 }
 
 /// News for whoever watches.

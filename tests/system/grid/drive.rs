@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, fs};
 
+use serde_json::Value;
+
 use crate::{plans::Act, plans::Case, support::*, truth::Truth};
 
 /// A boundary and which passing of it, as `LIBOS_CRASH_AT` takes it.
@@ -94,6 +96,7 @@ fn attempt(case: &Case, wanted: &Undisturbed, kill: &Kill) -> Result<Verdict, St
     for (n, act) in case.acts.iter().enumerate() {
         let mut act = *act;
         if n == kill.act {
+            let before = said(&lab);
             for at in [Some(&kill.at), kill.again.as_ref()].into_iter().flatten() {
                 match killed(&lab, act, at) {
                     Some(ran) => dead.push(ran),
@@ -101,11 +104,13 @@ fn attempt(case: &Case, wanted: &Undisturbed, kill: &Kill) -> Result<Verdict, St
                 }
                 act = next(&lab, act);
             }
+            // Who was cut off looks first whether it was heard.
+            if matches!(act, Act::Say(_)) && said(&lab) > before {
+                continue;
+            }
         }
         let ran = start(&lab, act, &[]).finish();
-        // It was said before the kill.
-        let is_said = n == kill.act && ran.code == 1 && matches!(act, Act::Say(_));
-        if ran.code != wanted.codes[n] && !is_said {
+        if ran.code != wanted.codes[n] {
             return Err(format!("it ended with {}: {ran}", ran.code));
         }
     }
@@ -139,9 +144,23 @@ fn next(lab: &Lab, act: Act) -> Act {
     }
 }
 
+/// How many calls of the host are on record that ended well.
+fn said(lab: &Lab) -> usize {
+    if !lab.path("store/journal.db").exists() {
+        return 0;
+    }
+    let is_said = |op: &&Value| op["caller"]["host"].is_string() && op["ended"] == "ok";
+    lab.audit().iter().filter(is_said).count()
+}
+
 /// Whether the store has the task.
 fn is_begun(lab: &Lab) -> bool {
     lab.path("store/journal.db").exists() && !lab.json(&["ps"]).lines().is_empty()
+}
+
+/// Runs the task, or goes on with it.
+pub(crate) fn go_on(lab: &Lab) -> Live {
+    start(lab, next(lab, Act::Run), &[])
 }
 
 fn start(lab: &Lab, act: Act, env: &[(&str, &str)]) -> Live {

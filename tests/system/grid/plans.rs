@@ -31,7 +31,6 @@ impl Case {
         for (name, text) in self.files {
             lab.put(name, text);
         }
-        std::fs::write(lab.path("image.toml"), IMAGE).expect("an image");
         lab
     }
 }
@@ -54,7 +53,12 @@ pub(crate) fn open_calls() -> Vec<(&'static str, EffectClass)> {
     open.map(|call| (call.name, call.effect)).collect()
 }
 
-const IMAGE: &str = "name = \"mine\"\nversion = \"1\"\n";
+/// An image with tools to activate.
+fn mine() -> Value {
+    json!({ "name": "mine", "version": "1", "tool_groups": [
+        { "name": "files", "description": "files", "tools": ["read_file"] },
+    ] })
+}
 
 fn child(grants: Value, plan: &[Value]) -> Value {
     spawn(plan, grants, "w")
@@ -77,7 +81,7 @@ fn everything() -> String {
         allow("write", "human:owner"),
         allow("execute", "shell:sh"),
         allow("execute", "image:*"),
-        allow("read", "image:*"),
+        allow("read write delete", "image:*"),
         allow("write", "namespace:*"),
         allow("read", "namespace:*"),
         allow("read", "audit:log"),
@@ -105,7 +109,8 @@ fn shown(call: &str) -> Option<Vec<Value>> {
             ok(call, json!({ "path": "new.txt", "text": "once", "overwrite": false })),
             ok(call, json!({ "path": "in.txt", "text": large })),
         ],
-        "fs.list" | "fs.stat" => vec![save(call, json!({ "path": "in.txt" }), "s")],
+        "fs.list" => vec![save(call, json!({ "path": "." }), "s")],
+        "fs.stat" => vec![save(call, json!({ "path": "in.txt" }), "s")],
         "fs.mkdir" => vec![ok(call, json!({ "path": "a/b", "parents": true }))],
         "fs.delete" => vec![ok(call, json!({ "path": "in.txt" }))],
         "clock.now" => vec![ok(call, json!({}))],
@@ -142,7 +147,7 @@ fn shown(call: &str) -> Option<Vec<Value>> {
             }
             plan
         }
-        "namespace.create" => vec![ok(call, json!({ "name": "shared" }))],
+        "namespace.create" => vec![ok(call, json!({ "namespace": "shared" }))],
         "namespace.list" | "namespace.lookup" => {
             let named = json!({
                 "type": "note", "payload": 1, "namespace": "shared", "name": "first",
@@ -152,7 +157,7 @@ fn shown(call: &str) -> Option<Vec<Value>> {
                 _ => json!({ "namespace": "shared", "name": "first" }),
             };
             vec![
-                ok("namespace.create", json!({ "name": "shared" })),
+                ok("namespace.create", json!({ "namespace": "shared" })),
                 ok("object.create", named),
                 ok(call, args),
             ]
@@ -173,13 +178,13 @@ fn shown(call: &str) -> Option<Vec<Value>> {
         "event.subscribe" | "event.unsubscribe" | "event.subscriptions" | "event.read"
         | "event.wait" => {
             let mut plan = vec![
-                save("event.subscribe", json!({ "kinds": ["child_ended"] }), "s"),
+                ok("event.subscribe", json!({ "kinds": ["child_ended"] })),
                 sleeper(),
                 wait("w"),
             ];
             match call {
                 "event.unsubscribe" => {
-                    plan.push(ok(call, json!({ "subscription": "${s.id}" })));
+                    plan.push(ok(call, json!({ "kinds": [] })));
                 }
                 "event.subscribe" => {}
                 _ => plan.push(ok(call, json!({}))),
@@ -208,7 +213,10 @@ fn shown(call: &str) -> Option<Vec<Value>> {
             .chain([write("late.txt", "in the second quantum")])
             .collect(),
         "process.fork" | "process.merge" | "process.discard" => {
-            let changes = jsonl(&[ok("object.update", json!({ "id": "obj-1.1", "payload": "b" }))]);
+            let changes = jsonl(&[
+                save("object.list", json!({}), "mine"),
+                ok("object.update", json!({ "id": "${mine.objects.0.id}", "payload": "b" })),
+            ]);
             let fork = json!({ "goal": "try", "mode": "copy", "program": changes });
             let mut plan = vec![
                 note(),
@@ -236,7 +244,13 @@ fn shown(call: &str) -> Option<Vec<Value>> {
             }
             plan
         }
-        "process.activate_tools" => vec![ok(call, json!({ "group": "files" }))],
+        "process.activate_tools" => {
+            let next = jsonl(&[ok(call, json!({ "group": "files" }))]);
+            vec![
+                ok("image.register", json!({ "image": mine() })),
+                json!({ "exec": { "image": "mine", "program": next }, "expect": "ok" }),
+            ]
+        }
         "capability.list" => vec![ok(call, json!({}))],
         "capability.inspect" => vec![ok(call, json!({ "capability": "cap-1" }))],
         "capability.explain" => {
@@ -262,7 +276,12 @@ fn shown(call: &str) -> Option<Vec<Value>> {
             })),
         ],
         "image.list" => vec![ok(call, json!({}))],
-        "image.inspect" => vec![ok(call, json!({ "name": "worker" }))],
+        "image.inspect" => vec![ok(call, json!({ "image": "worker" }))],
+        "image.register" => vec![ok(call, json!({ "image": mine() }))],
+        "image.unregister" => vec![
+            ok("image.register", json!({ "image": mine() })),
+            ok(call, json!({ "image": "mine" })),
+        ],
         "tool.list" | "tool.groups" => vec![ok(call, json!({}))],
         "tool.call" => vec![
             json!({ "tool": "write_file", "expect": "ok",
@@ -288,9 +307,7 @@ fn acts(call: &str) -> Option<(Vec<Value>, &'static [&'static str])> {
         "human.decide" => (vec![write("asked.txt", "with a human's word")], &["approve", "req-1"]),
         "human.list" => (asks("human.ask"), &["answer", "req-1", "this"]),
         "capability.grant" => (waiting(), &["cap", "grant", "p1", "fs:workspace/x", "read"]),
-        "image.register" => (waiting(), &["image", "register", "image.toml"]),
-        "image.unregister" => (waiting(), &["image", "unregister", "worker"]),
-        "audit.compact" => (waiting(), &["store", "compact", "--older-than", "0s", "--yes"]),
+        "audit.compact" => (asks("fs.write"), &["store", "compact", "--older-than", "0s"]),
         _ => return None,
     })
 }
@@ -298,6 +315,34 @@ fn acts(call: &str) -> Option<(Vec<Value>, &'static [&'static str])> {
 /// The plan of each call; `process.launch` is in all of them.
 pub(crate) fn cases() -> Vec<Case> {
     open_calls().into_iter().filter_map(|(call, class)| case(call, class)).collect()
+}
+
+/// Many processes that do everything side by side.
+pub(crate) fn load(processes: usize) -> Lab {
+    let grants = json!([
+        { "on": "fs:workspace/*", "rights": ["read", "write"] },
+        { "on": "clock:*", "rights": ["read"] },
+    ]);
+    let mut plan = Vec::new();
+    for n in 0..processes {
+        let path = |name: &str| format!("{n}-{name}.txt");
+        let once = |name: &str| json!({ "path": path(name), "text": name, "overwrite": false });
+        let work = [
+            ok("fs.write", once("first")),
+            object(json!([n]), "o"),
+            sleep(3),
+            ok("object.append", json!({ "id": "${o.id}", "entry": 1 })),
+            json!({ "tool": "write_file", "expect": "ok",
+                    "args": { "path": path("tool"), "text": "by a tool" } }),
+            save("fs.read", json!({ "path": path("first") }), "t"),
+            ok("fs.write", json!({ "path": path("last"), "text": "${t.text}", "overwrite": false })),
+            ok("message.send", json!({ "to": "p1", "body": "done", "channel": format!("c{n}") })),
+        ];
+        plan.push(spawn(&work, grants.clone(), &format!("w{n}")));
+    }
+    plan.extend((0..processes).map(|n| ok("message.receive", json!({ "channel": format!("c{n}") }))));
+    plan.extend((0..processes).map(|n| wait(&format!("w{n}"))));
+    Lab::with(&everything(), &plan)
 }
 
 fn case(call: &'static str, class: EffectClass) -> Option<Case> {
@@ -312,7 +357,9 @@ fn case(call: &'static str, class: EffectClass) -> Option<Case> {
             if plan.first().is_some_and(|step| step["call"] == "message.receive") {
                 acts.push(GO_ON);
             }
-            acts.push(Act::Resume);
+            if call != "audit.compact" {
+                acts.push(Act::Resume);
+            }
             (plan, acts)
         }
         (None, Some(plan)) => (plan, vec![Act::Run]),
