@@ -45,6 +45,7 @@ const RUN_BY_NO_TEST: &[&str] = &[
     "cargo xtask bench",
     "cargo xtask check",
     "cargo xtask ci",
+    "cargo xtask crash",
     "cargo xtask fuzz",
     "cargo xtask guest",
     "cargo xtask test",

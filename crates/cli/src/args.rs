@@ -17,7 +17,7 @@ use self::{
     process::{EventsArgs, ExecArgs, ExitArgs, ForkArgs, LogsArgs, MsgArgs, SignalArgs, TopArgs},
 };
 
-use crate::{evidence::EvidenceCommand, store::StoreCommand};
+use crate::{evidence::EvidenceCommand, simulate::SimulateArgs, store::StoreCommand};
 
 const EXITS: &str = "\
 Exit codes:
@@ -179,6 +179,8 @@ pub(crate) enum Command {
     /// Show what the store takes, and remove payloads of finished work.
     #[command(subcommand)]
     Store(StoreCommand),
+    /// Kill a task at the boundaries that it passes, go on, and tell what came of it.
+    SimulateCrash(SimulateArgs),
     /// Watch a denial, an approval and a repaired test, on a small project made for it.
     Demo(DemoArgs),
 }

@@ -47,6 +47,7 @@ mod process;
 mod progress;
 mod prompt;
 mod run;
+mod simulate;
 mod steer;
 mod store;
 mod top;
@@ -154,6 +155,7 @@ async fn run(host: &host::Host, command: Command) -> Result<Exit, Failure> {
         Command::Image(command) => image::run(host, command).await,
         Command::Audit(command) => audit::run(host, command),
         Command::Store(command) => store::run(host, command).await,
+        Command::SimulateCrash(args) => simulate::simulate(host, &args).await,
         Command::Demo(args) => demo::demo(host, &args).await,
     }
 }
