@@ -144,7 +144,8 @@ fn only_what_is_unknown_is_settled_and_nothing_else_answers_it() {
         assert_eq!(code, "wrong_answer");
         assert!(message.contains("libos settle req-1"), "{message}");
     }
-    let asking = Lab::with(&allow("write", "human:owner"), &[call("human.ask", json!({ "question": "?" }))]);
+    let asking =
+        Lab::with(&allow("write", "human:owner"), &[call("human.ask", json!({ "question": "?" }))]);
     asking.run().code(3);
     assert_eq!(asking.failure(&["settle", "req-1", "done"], 2).0, "wrong_answer");
 }
@@ -169,7 +170,10 @@ fn a_task_of_ones_own_is_killed_in_copies_of_its_folder() {
     let lab = Lab::with(&allow("write", "fs:workspace/*"), &[expect("fs.write", once, "ok")]);
     let ran = lab.json(&["simulate-crash", "task.toml", "--every"]).code(0);
     let sum = sum(&ran);
-    assert_eq!((&sum["lost"], &sum["repeated"], &sum["unknown"]), (&json!(0), &json!(0), &json!(0)));
+    assert_eq!(
+        (&sum["lost"], &sum["repeated"], &sum["unknown"]),
+        (&json!(0), &json!(0), &json!(0))
+    );
     assert!(sum["kills"].as_u64().unwrap() > 30, "{sum}");
     assert!(!lab.ws("one.txt").exists(), "the folder itself is left alone");
     assert!(!lab.path("store").exists());

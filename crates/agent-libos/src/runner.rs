@@ -71,7 +71,8 @@ impl Runner {
         let planner = self.planners.iter().find(|p| p.kind() == order.planner.kind).cloned();
         let blobs = Arc::clone(&self.blobs);
         let pid = order.pid;
-        let task = self.tokio.spawn(run(planner, order, receipts, door, blobs, self.boundaries.clone()));
+        let task =
+            self.tokio.spawn(run(planner, order, receipts, door, blobs, self.boundaries.clone()));
         self.runs.insert(pid, task.abort_handle());
     }
 

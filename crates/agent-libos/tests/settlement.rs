@@ -8,7 +8,10 @@
 )]
 
 use std::{
-    sync::{Arc, atomic::{AtomicUsize, Ordering}},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -22,9 +25,7 @@ use agent_libos::{
     },
     broker::Notice,
     journal::{Batch, Blobs, Head, Journal, JournalError, MemoryJournal, Sync},
-    port::{
-        BoxFuture, EffectOutcome, Order, Planner, Port, Provider, QuantumEnd, Receipt, Turn,
-    },
+    port::{BoxFuture, EffectOutcome, Order, Planner, Port, Provider, QuantumEnd, Receipt, Turn},
 };
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -192,9 +193,8 @@ impl Stage {
 async fn a_use_is_given_back_when_the_provider_certifies_that_nothing_began() {
     let shell = Arc::new(FakeShell { not_started: AtomicUsize::new(1), ..FakeShell::default() });
     let mut stage = Stage::start(Builder::new().provider(Arc::<FakeShell>::clone(&shell)));
-    let run = |expect| {
-        json!({ "call": "shell.run", "args": { "argv": ["make"] }, "expect": expect })
-    };
+    let run =
+        |expect| json!({ "call": "shell.run", "args": { "argv": ["make"] }, "expect": expect });
     let plan = script(&[run("not_found"), run("ok"), run("denied")]);
     let ending = stage.run(launch("script", &plan, once())).await;
     assert_eq!(ending.state, ProcessState::Exited, "{ending:?}");
@@ -210,9 +210,8 @@ async fn revocation_wins_over_giving_back() {
         ..FakeShell::default()
     };
     let mut stage = Stage::start(Builder::new().provider(Arc::new(shell)));
-    let run = |expect| {
-        json!({ "call": "shell.run", "args": { "argv": ["make"] }, "expect": expect })
-    };
+    let run =
+        |expect| json!({ "call": "shell.run", "args": { "argv": ["make"] }, "expect": expect });
     let plan = script(&[run("not_found"), run("denied")]);
     let pid = stage.host().call(launch("script", &plan, once())).await.unwrap().pid;
     let held = stage.host().call(capability::List { pid: Some(pid), all: None }).await.unwrap();
@@ -311,12 +310,8 @@ impl Planner for Twin {
             // The first one submitted is the last to end.
             let (slow, fast) = (turn.port.submit(sleep(30)), turn.port.submit(sleep(5)));
             let (slow, fast) = tokio::join!(slow, fast);
-            let told = [slow, fast].map(|outcome| match outcome {
-                Ok(reply) => reply.json().unwrap()["elapsed_ms"].as_u64().unwrap() >= 30,
-                Err(error) => panic!("{error}"),
-            });
-            let run = turn.port.submit(make(&format!("{told:?}"))).await;
-            let message = Some(format!("{told:?} {}", word(&run)));
+            let run = turn.port.submit(make("it")).await;
+            let message = Some([slow, fast, run].map(|outcome| word(&outcome)).join(" "));
             QuantumEnd::Exit { result: None, message, failed: false, code: None }
         })
     }
@@ -343,7 +338,9 @@ async fn calls_under_way_together_keep_their_numbers_wherever_it_is_cut() {
     let mut stage = Stage::start(build(&journal, &Arc::default()));
     let pid = stage.host().call(launch("twin", "", allowed)).await.unwrap().pid;
     let ending = stage.ending_of(pid).await;
-    assert_eq!(ending.message.as_deref(), Some("[true, false] ok"), "{ending:?}");
+    assert_eq!(ending.message.as_deref(), Some("ok ok ok"), "{ending:?}");
+    let numbers = stage.steps(pid).await;
+    assert_eq!(numbers, ["1 clock.sleep 30", "2 clock.sleep 5", "3 shell.run null"]);
     stage.runtime.shutdown().unwrap();
     let mut unknown = 0;
     for records in 1..=journal.size() {
@@ -351,10 +348,11 @@ async fn calls_under_way_together_keep_their_numbers_wherever_it_is_cut() {
         let mut stage = Stage::start(build(&journal.cut(records), &shell));
         stage.idle().await;
         let ending = stage.ending(pid).await.unwrap_or_else(|| panic!("cut behind {records}"));
+        assert_eq!(stage.steps(pid).await, numbers, "cut behind {records}");
         let performed = shell.performed.load(Ordering::SeqCst);
         match ending.message.as_deref() {
-            Some("[true, false] ok") => assert!(performed <= 1),
-            Some("[true, false] unknown_outcome") => {
+            Some("ok ok ok") => assert!(performed <= 1),
+            Some("ok ok unknown_outcome") => {
                 assert_eq!(performed, 0, "what is unknown is not performed again");
                 let asked = stage.requests().await;
                 assert!(matches!(asked[0].ask, human::Ask::Unknown { .. }), "{asked:?}");
@@ -483,13 +481,27 @@ async fn what_a_human_says_of_an_unknown_effect_is_told_and_nothing_is_repeated(
 }
 
 impl Stage {
-    /// Whether a program of the process is under way: its step was admitted and is not over.
-    async fn is_under_way(&self, pid: Pid) -> bool {
+    /// What the audit tells of a process.
+    async fn events(&self, pid: Pid) -> Vec<Value> {
         let list = audit::List { from: None, pid: Some(pid), limit: Some(1000) };
         let entries = self.host().call(list).await.unwrap().entries;
-        let kind = |entry: &audit::Entry| {
-            entry.event.value().unwrap()["type"].as_str().unwrap_or_default().to_owned()
-        };
-        entries.iter().any(|entry| kind(entry) == "op.dispatched")
+        entries.iter().map(|entry| entry.event.value().unwrap()).collect()
+    }
+
+    /// Whether an effect of the process was under way.
+    async fn is_under_way(&self, pid: Pid) -> bool {
+        self.events(pid).await.iter().any(|event| event["type"] == "op.dispatched")
+    }
+
+    /// The steps that were admitted, with the time they sleep, in the order of their numbers.
+    async fn steps(&self, pid: Pid) -> Vec<String> {
+        let events = self.events(pid).await;
+        let steps = events.iter().filter(|it| it["type"] == "op.admitted" && it["step"] != 0);
+        let name = |it: &Value| it["call"].as_str().unwrap_or_default().to_owned();
+        let mut steps: Vec<String> = steps
+            .map(|it| format!("{} {} {}", it["step"], name(it), it["args"]["ms"]))
+            .collect();
+        steps.sort();
+        steps
     }
 }

@@ -16,8 +16,8 @@ use agent_libos::{
 use serde_json::json;
 
 use crate::{
-    crash,
     args::{Cli, host::ConfigCommand},
+    crash,
     exit::{Exit, Failure},
     show,
 };

@@ -39,7 +39,8 @@ const RUN_TIME_MAX: Duration = Duration::from_secs(120);
 const TRIES: usize = 3;
 
 #[derive(Debug, Args)]
-#[command(after_help = "The folder of the task file is copied for each run, and the workspace must \
+#[command(
+    after_help = "The folder of the task file is copied for each run, and the workspace must \
 lie in it. Programs that the plan runs are run for real, in the copy.
 
 Examples:
@@ -47,7 +48,8 @@ Examples:
   libos simulate-crash task.toml --at 12             at the twelfth
   libos simulate-crash task.toml --every --approvals approvals.toml --json
 
-It ends with 1 if anything was lost or repeated.")]
+It ends with 1 if anything was lost or repeated."
+)]
 pub(crate) struct SimulateArgs {
     /// The task file.
     task: PathBuf,

@@ -4,10 +4,10 @@
 //! answer is there. An answer that gives authority makes a capability in the same transaction: an
 //! approval for exactly one call, a permission as a standing grant. An answer that raises a budget
 //! does so in the same transaction. An effect whose outcome nobody knows becomes a question that
-//! nothing waits for; its answer is a letter to whoever made the call. Identical requests of one task are one card, and its answer
-//! works for each that waits. What no one may be asked for is refused before a human sees it, and
-//! no task asks without end. It never decides about authority itself, and an approval is no
-//! boundary: it reaches what a grant foresaw and nothing else.
+//! nothing waits for; its answer is a letter to whoever made the call. Identical requests of one
+//! task are one card, and its answer works for each that waits. What no one may be asked for is
+//! refused before a human sees it, and no task asks without end. It never decides about authority
+//! itself, and an approval is no boundary: it reaches what a grant foresaw and nothing else.
 //!
 //! ```
 //! use libos_human::Humans;

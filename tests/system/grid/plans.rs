@@ -104,7 +104,9 @@ fn shown(call: &str) -> Option<Vec<Value>> {
     let sleeper = || child(json!([{ "on": "clock:*", "rights": ["read"] }]), &[sleep(2)]);
     let receiver = || child(json!([]), &[ok("message.receive", json!({}))]);
     Some(match call {
-        "fs.read" => vec![save(call, json!({ "path": "in.txt" }), "t"), write("out.txt", "${t.text}")],
+        "fs.read" => {
+            vec![save(call, json!({ "path": "in.txt" }), "t"), write("out.txt", "${t.text}")]
+        }
         "fs.write" => vec![
             ok(call, json!({ "path": "new.txt", "text": "once", "overwrite": false })),
             ok(call, json!({ "path": "in.txt", "text": large })),
@@ -163,10 +165,13 @@ fn shown(call: &str) -> Option<Vec<Value>> {
             ]
         }
         "message.send" => vec![
-            child(json!([]), &[
-                save("message.receive", json!({}), "m"),
-                object(json!("${m.messages.0.body}"), "kept"),
-            ]),
+            child(
+                json!([]),
+                &[
+                    save("message.receive", json!({}), "m"),
+                    object(json!("${m.messages.0.body}"), "kept"),
+                ],
+            ),
             ok(call, json!({ "to": "${w.pid}", "body": "hello" })),
             wait("w"),
         ],
@@ -175,7 +180,10 @@ fn shown(call: &str) -> Option<Vec<Value>> {
             wait("w"),
             ok(call, json!({})),
         ],
-        "event.subscribe" | "event.unsubscribe" | "event.subscriptions" | "event.read"
+        "event.subscribe"
+        | "event.unsubscribe"
+        | "event.subscriptions"
+        | "event.read"
         | "event.wait" => {
             let mut plan = vec![
                 ok("event.subscribe", json!({ "kinds": ["child_ended"] })),
@@ -218,11 +226,8 @@ fn shown(call: &str) -> Option<Vec<Value>> {
                 ok("object.update", json!({ "id": "${mine.objects.0.id}", "payload": "b" })),
             ]);
             let fork = json!({ "goal": "try", "mode": "copy", "program": changes });
-            let mut plan = vec![
-                note(),
-                json!({ "fork": fork, "save": "w", "expect": "ok" }),
-                wait("w"),
-            ];
+            let mut plan =
+                vec![note(), json!({ "fork": fork, "save": "w", "expect": "ok" }), wait("w")];
             if call != "process.fork" {
                 plan.push(ok(call, json!({ "pid": "${w.pid}" })));
             }
@@ -270,11 +275,12 @@ fn shown(call: &str) -> Option<Vec<Value>> {
             write("answer.txt", "${a.answer}"),
         ],
         "human.output" => vec![ok(call, json!({ "message": "hello" }))],
-        "human.request_permission" => vec![
-            ok(call, json!({
+        "human.request_permission" => vec![ok(
+            call,
+            json!({
                 "on": "fs:workspace/more.txt", "rights": ["execute"], "reason": "to try",
-            })),
-        ],
+            }),
+        )],
         "image.list" => vec![ok(call, json!({}))],
         "image.inspect" => vec![ok(call, json!({ "image": "worker" }))],
         "image.register" => vec![ok(call, json!({ "image": mine() }))],
@@ -335,12 +341,17 @@ pub(crate) fn load(processes: usize) -> Lab {
             json!({ "tool": "write_file", "expect": "ok",
                     "args": { "path": path("tool"), "text": "by a tool" } }),
             save("fs.read", json!({ "path": path("first") }), "t"),
-            ok("fs.write", json!({ "path": path("last"), "text": "${t.text}", "overwrite": false })),
+            ok(
+                "fs.write",
+                json!({ "path": path("last"), "text": "${t.text}", "overwrite": false }),
+            ),
             ok("message.send", json!({ "to": "p1", "body": "done", "channel": format!("c{n}") })),
         ];
         plan.push(spawn(&work, grants.clone(), &format!("w{n}")));
     }
-    plan.extend((0..processes).map(|n| ok("message.receive", json!({ "channel": format!("c{n}") }))));
+    plan.extend(
+        (0..processes).map(|n| ok("message.receive", json!({ "channel": format!("c{n}") }))),
+    );
     plan.extend((0..processes).map(|n| wait(&format!("w{n}"))));
     Lab::with(&everything(), &plan)
 }

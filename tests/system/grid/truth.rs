@@ -84,11 +84,8 @@ impl Truth {
         match (kind.as_str(), step) {
             ("op.admitted", _) if event["step"] != 0 => {
                 let under = ops.get(&text("under")).map(|(place, _)| place.clone());
-                let place = format!(
-                    "{} {}",
-                    under.unwrap_or_else(|| text("caller")),
-                    event["step"]
-                );
+                let place =
+                    format!("{} {}", under.unwrap_or_else(|| text("caller")), event["step"]);
                 let step =
                     Step { call: text("call"), dispatched: 0, settled: 0, outcome: "open".into() };
                 ops.insert(op, (place, step));

@@ -132,7 +132,8 @@ impl Truth {
                 found.lost.push(format!("{place}: {call} that ended in {outcome}"));
             }
         }
-        for (kind, should) in wanted.changes.iter().filter(|(kind, _)| is_known || *kind != QUESTION)
+        for (kind, should) in
+            wanted.changes.iter().filter(|(kind, _)| is_known || *kind != QUESTION)
         {
             let is = self.changes.get(kind).copied().unwrap_or(0);
             match is.cmp(should) {
