@@ -10,10 +10,16 @@
 //! in `undo` and put back, last change first, when the transaction is given up. Boxes and lists
 //! are used again: in steady state nothing is allocated.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod saved;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use libos_abi::{
-    CallInfo, Digest, Event, Fault, Few, OpId, Outcome, Pid, Principal, RequestId, Syscall,
+    CallInfo, CheckpointId, Digest, Event, Fault, Few, OpId, Outcome, Pid, Principal, RequestId,
+    Syscall,
     event::{CapabilityEvent, HumanEvent, OpEvent, ProcessEvent, Step, SubscriberEvent},
     human::{Ask, Decision},
     process::{BudgetKind, Wait, WaitOn},
@@ -184,6 +190,7 @@ enum Undo {
     Held(Pid, bool),
     Subscriptions(u64),
     Receipts(receipts::Undo),
+    Saved(CheckpointId, Option<Arc<saved::Saved>>),
 }
 
 /// Every operation that is open or remembered.
@@ -198,6 +205,8 @@ pub(crate) struct Ops {
     /// How many subscriptions to events there are.
     subscriptions: u64,
     receipts: Receipts,
+    /// What quanta had done at checkpoints.
+    saved: BTreeMap<CheckpointId, Arc<saved::Saved>>,
 
     // No part of the state.
     undo: Vec<Undo>,
@@ -318,6 +327,8 @@ impl Ops {
                 Undo::Held(pid, false) => drop(self.held.remove(&pid)),
                 Undo::Subscriptions(count) => self.subscriptions = count,
                 Undo::Receipts(undo) => self.receipts.undo(undo),
+                Undo::Saved(checkpoint, Some(saved)) => drop(self.saved.insert(checkpoint, saved)),
+                Undo::Saved(checkpoint, None) => drop(self.saved.remove(&checkpoint)),
             }
         }
     }
@@ -481,6 +492,9 @@ impl Ops {
             }
             ProcessEvent::Paused { pid, .. } => self.hold(*pid, true),
             ProcessEvent::Resumed { pid } => self.hold(*pid, false),
+            ProcessEvent::Saved { checkpoint, processes } => self.save(*checkpoint, processes),
+            ProcessEvent::Forgotten { checkpoint } => self.put_saved(*checkpoint, None),
+            ProcessEvent::Rewound { pid, checkpoint } => self.rewind(*pid, *checkpoint),
             _ => {}
         }
     }
@@ -641,6 +655,7 @@ impl Ops {
         }
         self.held.iter().for_each(|pid| wire::encode_into(pid, &mut bytes));
         self.receipts.encode(&mut bytes);
+        self.encode_saved(&mut bytes);
         bytes
     }
 }
