@@ -11,7 +11,7 @@ use rustc_hash::FxHashMap;
 
 use crate::ops::{Op, OpState};
 
-/// How many effects a process is shown: what fits a context beside the work itself.
+/// The receipts that are kept of a process: what fits a context beside the work itself.
 pub const RECEIPTS_MAX: usize = 32;
 
 /// The receipts of every process that has any.

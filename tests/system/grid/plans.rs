@@ -305,15 +305,32 @@ fn shown(call: &str) -> Option<Vec<Value>> {
 }
 
 /// How the host shows a call of its own, or answers one of a process.
-fn acts(call: &str) -> Option<(Vec<Value>, &'static [&'static str])> {
+fn acts(call: &str) -> Option<(Vec<Value>, Vec<&'static [&'static str]>)> {
+    const KEPT: &[&str] = &["checkpoint", "create", "p1"];
     let asks = |call| shown(call).unwrap_or_default();
+    let answered: &[&str] = &["answer", "req-1", "this"];
+    let approved: &[&str] = &["approve", "req-1"];
+    let of_checkpoint = |then: &'static [&'static str]| (waiting(), vec![KEPT, then]);
     Some(match call {
-        "human.ask" => (asks(call), &["answer", "req-1", "this"]),
-        "human.request_permission" => (asks(call), &["approve", "req-1"]),
-        "human.decide" => (vec![write("asked.txt", "with a human's word")], &["approve", "req-1"]),
-        "human.list" => (asks("human.ask"), &["answer", "req-1", "this"]),
-        "capability.grant" => (waiting(), &["cap", "grant", "p1", "fs:workspace/x", "read"]),
-        "audit.compact" => (asks("fs.write"), &["store", "compact", "--older-than", "0s"]),
+        "human.ask" | "human.list" => (asks("human.ask"), vec![answered]),
+        "human.request_permission" => (asks(call), vec![approved]),
+        "human.decide" => (vec![write("asked.txt", "with a human's word")], vec![approved]),
+        "capability.grant" => (waiting(), vec![&["cap", "grant", "p1", "fs:workspace/x", "read"]]),
+        "checkpoint.create" => (waiting(), vec![KEPT]),
+        "checkpoint.list" => of_checkpoint(&["checkpoint", "ls"]),
+        "checkpoint.inspect" => of_checkpoint(&["checkpoint", "show", "ckpt-1.1"]),
+        "checkpoint.diff" => of_checkpoint(&["checkpoint", "diff", "ckpt-1.1"]),
+        "checkpoint.drop" => of_checkpoint(&["checkpoint", "drop", "ckpt-1.1"]),
+        "checkpoint.commit" => of_checkpoint(&["checkpoint", "commit", "ckpt-1.1", "kept"]),
+        "checkpoint.preview" | "checkpoint.restore" => {
+            of_checkpoint(&["checkpoint", "restore", "ckpt-1.1", "--yes"])
+        }
+        "checkpoint.fork" => {
+            let (plan, mut acts) = of_checkpoint(&["checkpoint", "fork", "ckpt-1.1"]);
+            acts.push(&["msg", "p2", "go on", "--subject", "on"]);
+            (plan, acts)
+        }
+        "audit.compact" => (asks("fs.write"), vec![&["store", "compact", "--older-than", "0s"]]),
         _ => return None,
     })
 }
@@ -364,7 +381,8 @@ fn case(call: &'static str, class: EffectClass) -> Option<Case> {
     }
     let (plan, acts) = match (acts(call), shown(call)) {
         (Some((plan, say)), _) => {
-            let mut acts = vec![Act::Run, Act::Say(say)];
+            let mut acts = vec![Act::Run];
+            acts.extend(say.into_iter().map(Act::Say));
             if plan.first().is_some_and(|step| step["call"] == "message.receive") {
                 acts.push(GO_ON);
             }

@@ -6,7 +6,7 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use agent_libos::journal::{Journal, SqliteJournal};
+use agent_libos::journal::SqliteJournal;
 
 use crate::exit::{Exit, Failure};
 
