@@ -51,6 +51,7 @@ mod run;
 mod simulate;
 mod steer;
 mod store;
+mod tool;
 mod top;
 mod why;
 
@@ -155,6 +156,7 @@ async fn run(host: &host::Host, command: Command) -> Result<Exit, Failure> {
         Command::Object(command) => object::run(host, command).await,
         Command::Checkpoint(command) => checkpoint::run(host, command).await,
         Command::Image(command) => image::run(host, command).await,
+        Command::Tool(command) => tool::run(host, command).await,
         Command::Audit(command) => audit::run(host, command),
         Command::Store(command) => store::run(host, command).await,
         Command::SimulateCrash(args) => simulate::simulate(host, &args).await,

@@ -289,6 +289,25 @@ fn shown(call: &str) -> Option<Vec<Value>> {
             ok(call, json!({ "image": "mine" })),
         ],
         "tool.list" | "tool.groups" => vec![ok(call, json!({}))],
+        "tool.propose" | "tool.validate" | "tool.register" | "tool.unregister" | "tool.inspect"
+        | "tool.generated" => {
+            let tool = json!({
+                "name": "one", "language": "javascript", "input": true,
+                "source": "export default () => 1;",
+            });
+            let one = || json!({ "name": "one" });
+            let mut plan = vec![ok("tool.propose", json!({ "tool": tool }))];
+            if ["tool.validate", "tool.register", "tool.unregister"].contains(&call) {
+                plan.push(ok("tool.validate", one()));
+                plan.push(ok("tool.register", one()));
+            }
+            match call {
+                "tool.generated" => plan.push(ok(call, json!({}))),
+                "tool.inspect" | "tool.unregister" => plan.push(ok(call, one())),
+                _ => {}
+            }
+            plan
+        }
         "tool.call" => vec![
             json!({ "tool": "write_file", "expect": "ok",
                     "args": { "path": "tool.txt", "text": "by a tool" } }),
@@ -334,6 +353,9 @@ fn acts(call: &str) -> Option<(Vec<Value>, Vec<&'static [&'static str]>)> {
         _ => return None,
     })
 }
+
+/// Calls that have no plan yet.
+pub(crate) const WITHOUT: &[&str] = &["tool.promote"];
 
 /// The plan of each call; `process.launch` is in all of them.
 pub(crate) fn cases() -> Vec<Case> {

@@ -235,7 +235,7 @@ impl Undo for Table {
                 turn.kept = state.into();
             }),
             ProcessEvent::Blocked { pid, wait } => self.edit_turn(*pid, |turn| {
-                if matches!(turn.life, Life::Running) {
+                if matches!(turn.life, Life::Running | Life::Waiting(_)) {
                     turn.life = Life::Waiting(wait.clone());
                 }
             }),
