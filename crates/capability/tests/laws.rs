@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use common::{World, call, host};
 use libos_abi::{
-    CapId, CapabilityInfo, CheckpointId, Demand, Effect, Manifest, Need, Origin, Pid, Status,
+    CapId, CapabilityInfo, CheckpointId, Demand, DenyReason, Effect, Manifest, Need, Origin, Pid, Status,
     Syscall,
     capability::{self, May},
     checkpoint::Revived,
@@ -62,11 +62,19 @@ impl Play {
         })
     }
 
-    /// What a human would be asked about, and by which capabilities.
+    /// What a human would be asked about, or was asked about as often as may be, and by which
+    /// capabilities.
     fn asked(&self) -> Vec<(Pid, Syscall, Vec<CapId>)> {
+        let caps = self.caps();
         self.decided(|decision| match decision {
             Decision::Ask { by } => Some(by.to_vec()),
-            _ => None,
+            Decision::Deny(denial) => match denial.reason {
+                DenyReason::Exhausted(id) | DenyReason::Limit(id) => {
+                    (caps[&id].effect == Effect::Ask).then(|| vec![id])
+                }
+                _ => None,
+            },
+            Decision::Allow { .. } => None,
         })
     }
 
