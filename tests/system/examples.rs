@@ -9,7 +9,7 @@
 
 mod common;
 
-use std::{collections::BTreeSet, fs, path::Path, process::Command};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;

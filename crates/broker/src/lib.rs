@@ -15,10 +15,13 @@
 
 mod effects;
 mod fingerprint;
+mod generated;
 mod kernel;
+mod look;
 mod ops;
 mod output;
 mod parts;
+mod snapshot;
 mod tx;
 mod waits;
 

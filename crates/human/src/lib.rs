@@ -31,7 +31,7 @@ use libos_abi::{
     },
     process::{Wait, WaitOn},
 };
-use libos_port::{Component, Context, Manifest, Stop, Versioned};
+use libos_port::{BadSnapshot, Component, Context, Manifest, Stop, Versioned};
 
 use crate::core::{Account, By, Desk};
 
@@ -279,5 +279,15 @@ impl Component for Humans {
 
     fn digest(&self) -> Digest {
         self.state.digest()
+    }
+
+    fn save(&self, out: &mut Vec<u8>) -> Result<(), BadSnapshot> {
+        self.state.save(out);
+        Ok(())
+    }
+
+    fn load(&mut self, bytes: &[u8]) -> Result<(), BadSnapshot> {
+        self.state = Versioned::of(Desk::load(bytes)?);
+        Ok(())
     }
 }
