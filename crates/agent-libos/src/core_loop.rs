@@ -355,7 +355,7 @@ impl Core {
             Output::Start(start) => self.runner.start(*start),
             Output::Stop(pid) => self.runner.stop(pid),
             Output::Cancel(op) => self.runner.cancel(op),
-            Output::Notice(notice) => self.held.push(News::Notice(notice)),
+            Output::Notice(notice) => self.held.push(News::Notice(*notice)),
         }
     }
 

@@ -179,13 +179,13 @@ impl Kernel {
             && let Some(op) = self.ops.get(id)
             && let (Some(pid), true, None) = (op.caller.pid(), op.step.index > 0, op.step.parent)
         {
-            tx.outputs.push(Output::Notice(Notice::Step {
+            tx.outputs.push(Output::Notice(Box::new(Notice::Step {
                 pid,
                 step: op.step.index,
                 op: id,
                 call: op.call.clone(),
                 outcome: outcome.clone(),
-            }));
+            })));
         }
         self.ops.settled(id, &tx.encoded[tx.encoded.len() - self.outcome_bytes..]);
         if let Some(ticket) = self.tickets.remove(&id) {
@@ -286,7 +286,9 @@ impl Kernel {
                 self.stop_run(tx, *pid);
                 let open = self.taken(&open);
                 self.ops.apply(event);
-                self.kernel_call(tx, human::Cancel { pid: *pid });
+                if self.ops.asks(*pid) {
+                    self.kernel_call(tx, human::Cancel { pid: *pid });
+                }
                 self.abandon(tx, open);
                 self.kernel_call(tx, capability::End { subject: *pid });
                 if self.ops.has_subscribers() {
@@ -439,7 +441,8 @@ impl Kernel {
         let part = out.part();
         part.blobs.append(&mut tx.blobs);
         if self.watched {
-            part.released.extend(tx.events.iter().filter_map(notice_of).map(Output::Notice));
+            let notices = tx.events.iter().filter_map(notice_of);
+            part.released.extend(notices.map(|notice| Output::Notice(Box::new(notice))));
         }
         part.released.append(&mut tx.outputs);
         if tx.count > 0 {

@@ -157,7 +157,7 @@ fn conditions_of_denies_and_asks_bind_where_they_hold() {
 fn write_blob(bytes: u64) -> Syscall {
     let text = format!("fs.write {}", serde_json::json!({ "path": "workspace/a", "text": "x" }));
     let Syscall::Fs(fs::Call::Write(mut write)) = call(&text) else { panic!("fs.write") };
-    write.text = Text::Blob { digest: Digest::default(), bytes };
+    write.text = Text::blob(Digest::default(), bytes);
     write.into()
 }
 

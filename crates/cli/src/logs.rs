@@ -276,10 +276,10 @@ impl Reader {
 
     /// A text in full; one that cannot be read stays a reference.
     fn text(&self, text: &Text) -> Text {
-        let Text::Blob { digest, .. } = text else {
+        let Text::Blob(blob) = text else {
             return text.clone();
         };
-        let bytes = self.blobs.get(digest).ok();
+        let bytes = self.blobs.get(&blob.digest).ok();
         let found = bytes.and_then(|bytes| String::from_utf8(bytes.to_vec()).ok());
         found.map_or_else(|| text.clone(), Text::from)
     }

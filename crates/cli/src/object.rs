@@ -13,7 +13,7 @@ pub(crate) async fn run(host: &Host, command: ObjectCommand) -> Result<Exit, Fai
     let access = host.access().await?;
     match command {
         ObjectCommand::Ls { kind } => {
-            let objects = access.port.call(object::List { r#type: kind }).await?.objects;
+            let objects = agent_libos::objects_of_type(&*access.port, kind).await?;
             if host.json {
                 for object in &objects {
                     show::json(&object);

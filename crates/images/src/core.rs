@@ -76,7 +76,7 @@ impl Fold for Registry {
     fn apply(&mut self, event: &ImageEvent) {
         match event {
             ImageEvent::Registered(image) => {
-                self.images.insert(image.name.clone(), Arc::new(image.clone()));
+                self.images.insert(image.name.clone(), Arc::clone(image));
             }
             ImageEvent::Unregistered { image } => drop(self.images.remove(image)),
         }
@@ -85,17 +85,16 @@ impl Fold for Registry {
 
 impl Registry {
     /// The image of this name: built in or registered.
-    pub(crate) fn get(&self, name: &str) -> Option<&Image> {
-        let registered = || self.images.get(name).map(AsRef::as_ref);
+    pub(crate) fn get(&self, name: &str) -> Option<&Arc<Image>> {
+        let registered = || self.images.get(name);
         built_in::find(name).or_else(registered)
     }
 
     /// Every image, in the order of names.
     pub(crate) fn list(&self) -> Vec<Image> {
-        let registered = self.images.values().map(AsRef::as_ref);
-        let all: BTreeMap<_, _> = registered
+        let all: BTreeMap<_, _> = (self.images.values())
             .chain(built_in::built_in())
-            .map(|image| (image.name.as_str(), image))
+            .map(|image| (image.name.as_str(), image.as_ref()))
             .collect();
         all.into_values().cloned().collect()
     }
@@ -114,14 +113,14 @@ impl Registry {
             let detail = format!("`{name}` is registered; say `replace` to replace it");
             return Err(FailureKind::Exists.because(detail));
         }
-        Ok(ImageEvent::Registered(image.clone()))
+        Ok(ImageEvent::Registered(Arc::new(image.clone())))
     }
 
     /// What removing an image makes, with the image as it was.
-    pub(crate) fn plan_unregister(&self, name: &str) -> Result<(ImageEvent, Image), Error> {
+    pub(crate) fn plan_unregister(&self, name: &str) -> Result<(ImageEvent, Arc<Image>), Error> {
         refuse_built_in(name, "removed")?;
         let image = self.images.get(name).ok_or_else(|| not_found(name))?;
-        Ok((ImageEvent::Unregistered { image: name.to_owned() }, Image::clone(image)))
+        Ok((ImageEvent::Unregistered { image: name.to_owned() }, Arc::clone(image)))
     }
 }
 

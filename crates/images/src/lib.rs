@@ -21,6 +21,8 @@ pub use crate::{
     file::{BadImageFile, IMAGE_FILE_NAME, load_package, parse_image},
 };
 
+use std::sync::Arc;
+
 use libos_abi::{
     DenyReason, Digest, Event, Fault, Reply, Syscall,
     image::{self, Image},
@@ -47,7 +49,7 @@ impl Images {
 
     /// The caller's image, as long as it is registered.
     fn image(&self, admission: &Admission) -> Option<&Image> {
-        self.state.get(&admission.image)
+        self.state.get(&admission.image).map(AsRef::as_ref)
     }
 }
 
@@ -70,7 +72,7 @@ impl<'c> image::Server<dyn Context + 'c, Stop> for Images {
         &mut self,
         _: &mut (dyn Context + 'c),
         call: &image::Inspect,
-    ) -> Result<Image, Stop> {
+    ) -> Result<Arc<Image>, Stop> {
         let image = self.state.get(&call.image).cloned();
         image.ok_or_else(|| core::not_found(&call.image).into())
     }
@@ -79,18 +81,18 @@ impl<'c> image::Server<dyn Context + 'c, Stop> for Images {
         &mut self,
         cx: &mut (dyn Context + 'c),
         call: &image::Register,
-    ) -> Result<Image, Stop> {
+    ) -> Result<Arc<Image>, Stop> {
         let replace = call.replace.unwrap_or(false);
         let event = self.state.plan_register(&call.image, replace, &self.limits)?;
         self.state.change(cx, event);
-        Ok(call.image.clone())
+        Ok(Arc::new(call.image.clone()))
     }
 
     fn unregister(
         &mut self,
         cx: &mut (dyn Context + 'c),
         call: &image::Unregister,
-    ) -> Result<Image, Stop> {
+    ) -> Result<Arc<Image>, Stop> {
         let (event, image) = self.state.plan_unregister(&call.image)?;
         self.state.change(cx, event);
         Ok(image)

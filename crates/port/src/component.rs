@@ -42,7 +42,7 @@
 //! }
 //! ```
 
-use std::ops::Deref;
+use std::{ops::Deref, sync::Arc};
 
 use libos_abi::{
     CapId, Denial, Digest, Error, Event, Fault, Few, Need, OpId, Pid, Principal, Reply, Request,
@@ -67,7 +67,7 @@ pub struct Caller {
     /// Who.
     pub principal: Principal,
     /// For a process: what its admission told. `None` for the host and the kernel.
-    pub admission: Option<Admission>,
+    pub admission: Option<Arc<Admission>>,
 }
 
 impl Caller {

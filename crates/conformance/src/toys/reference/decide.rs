@@ -22,6 +22,8 @@ use super::{
 #[derive(Clone, Default, Serialize)]
 pub(super) struct Grants {
     pub(super) all: Vec<Cap>,
+    /// What parents and children hold because they are, in the order of ids.
+    pub(super) kin: Vec<Cap>,
     /// The last id that was given.
     pub(super) last: u64,
     /// What operations under way have set aside.
@@ -42,6 +44,10 @@ pub(super) struct Cap {
 }
 
 impl Cap {
+    fn new(made: NewCapability) -> Self {
+        Self { made, revoked: false, ended: false, spent: Vec::new() }
+    }
+
     /// Whether every use, or every call, is taken for good.
     pub(super) fn is_exhausted(&self) -> bool {
         let (grant, (uses, calls)) = (&self.made.grant, totals(&self.spent));
@@ -61,8 +67,7 @@ impl Fold for Grants {
         match event {
             CapabilityEvent::Granted(made) => {
                 self.last = made.id.0;
-                let made = made.clone();
-                self.all.push(Cap { made, revoked: false, ended: false, spent: Vec::new() });
+                self.all.push(Cap::new((**made).clone()));
             }
             CapabilityEvent::Revoked { capability, .. } => self.take_back(&[*capability]),
             CapabilityEvent::Kept { dropped, .. } => self.take_back(dropped),
@@ -76,6 +81,7 @@ impl Fold for Grants {
             }
             CapabilityEvent::SubjectEnded { subject } => {
                 self.family.retain(|(child, _)| child != subject);
+                self.kin.retain(|cap| cap.made.subject != *subject);
                 self.bounds.retain(|(pid, _)| pid != subject);
                 let theirs = self.all.iter_mut().filter(|cap| cap.made.subject == *subject);
                 theirs.for_each(|cap| cap.ended = true);
@@ -83,6 +89,9 @@ impl Fold for Grants {
             CapabilityEvent::ChildKnown { parent, child } => {
                 self.family.retain(|(known, _)| known != child);
                 self.family.push((*child, *parent));
+                self.kin.retain(|cap| cap.made.id.kin_child() != Some(*child));
+                self.kin.extend(NewCapability::kin(*parent, *child).map(Cap::new));
+                self.kin.sort_by_key(|cap| cap.made.id);
                 let above: Vec<Manifest> = self.bounding(*parent).cloned().collect();
                 self.bounds.extend(above.into_iter().map(|manifest| (*child, manifest)));
             }
@@ -121,7 +130,8 @@ pub(super) enum Verdict<'g> {
 
 impl Grants {
     fn take_back(&mut self, ids: &[CapId]) {
-        let them = self.all.iter_mut().filter(|cap| ids.contains(&cap.made.id));
+        let every = self.all.iter_mut().chain(&mut self.kin);
+        let them = every.filter(|cap| ids.contains(&cap.made.id));
         them.for_each(|cap| cap.revoked = true);
     }
 
@@ -144,11 +154,16 @@ impl Grants {
     }
 
     pub(super) fn get(&self, id: CapId) -> Option<&Cap> {
-        self.all.iter().find(|cap| cap.made.id == id)
+        self.every().find(|cap| cap.made.id == id)
+    }
+
+    /// Every capability in the order of ids.
+    pub(super) fn every(&self) -> impl Iterator<Item = &Cap> {
+        self.all.iter().chain(&self.kin)
     }
 
     pub(super) fn of(&self, subject: Pid) -> impl Iterator<Item = &Cap> {
-        self.all.iter().filter(move |cap| cap.made.subject == subject)
+        self.every().filter(move |cap| cap.made.subject == subject)
     }
 
     /// The capability, the one it was cut from, and so on: every one of them binds.
