@@ -42,6 +42,7 @@ const SOURCES: &[(&str, &str, &str)] = &[
 const INNER: &[&str] = &[
     "ANCESTORS_MAX",
     "BUSY_FLUSH_MS_MAX",
+    "BYTES_MAX",
     "CALLS_WAITING_MAX",
     "GATHER_US_MAX",
     "KEPT_BYTES_MAX",
