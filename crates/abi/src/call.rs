@@ -258,17 +258,29 @@ pub(crate) use given;
 
 /// Puts a call or reply into what the unions hold it in.
 macro_rules! hold {
-    ($value:expr) => { $value };
-    ($value:expr, Box) => { Box::new($value) };
-    ($value:expr, Arc) => { $value };
+    ($value:expr) => {
+        $value
+    };
+    ($value:expr, Box) => {
+        Box::new($value)
+    };
+    ($value:expr, Arc) => {
+        $value
+    };
 }
 pub(crate) use hold;
 
 /// Takes a call or reply out of what the unions hold it in.
 macro_rules! take {
-    ($value:expr) => { $value };
-    ($value:expr, Box) => { *$value };
-    ($value:expr, Arc) => { $value };
+    ($value:expr) => {
+        $value
+    };
+    ($value:expr, Box) => {
+        *$value
+    };
+    ($value:expr, Arc) => {
+        $value
+    };
 }
 pub(crate) use take;
 

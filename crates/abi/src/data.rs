@@ -109,9 +109,7 @@ impl Serialize for Text {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Inline(text) => s.serialize_str(text),
-            Self::Blob(blob) => {
-                Reference { blob: blob.digest, bytes: blob.bytes }.serialize(s)
-            }
+            Self::Blob(blob) => Reference { blob: blob.digest, bytes: blob.bytes }.serialize(s),
         }
     }
 }

@@ -18,7 +18,10 @@ use crate::{
 /// anything from a finite grant.
 pub(crate) fn may(tables: &Tables, subject: Pid, need: &Need, now_ms: u64) -> bool {
     let facts = Facts { call: Call::Unknown, now_ms };
-    matches!(tables.weigh(subject, tables.subject(subject), need, facts).verdict(), Verdict::Allow(_))
+    matches!(
+        tables.weigh(subject, tables.subject(subject), need, facts).verdict(),
+        Verdict::Allow(_)
+    )
 }
 
 /// What would be decided on `need` for `subject`, were every condition on arguments met.

@@ -50,7 +50,8 @@ impl Family {
 
     /// Whether `pid` lives and has kin.
     pub(crate) fn knows(&self, pid: Pid) -> bool {
-        let has_kin = self.parents.contains_key(&pid) || self.children(pid, Pid(0)).next().is_some();
+        let has_kin =
+            self.parents.contains_key(&pid) || self.children(pid, Pid(0)).next().is_some();
         has_kin && !self.ended.contains(&pid)
     }
 
@@ -61,7 +62,7 @@ impl Family {
 
     /// The capability of kin by which `subject` may do what is needed.
     pub(crate) fn by(&self, subject: Pid, need: &Need) -> Option<CapId> {
-        if need.right != Right::Write {
+        if need.right != Right::Write || self.ended.contains(&subject) {
             return None;
         }
         let digits = need.on.as_str().strip_prefix("process:p")?;

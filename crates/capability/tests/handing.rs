@@ -596,7 +596,7 @@ fn a_subject_holds_so_many_and_spent_ones_make_room() {
         world.settle(1, true);
         more(&mut world).unwrap();
         assert_eq!(more(&mut world).unwrap_err().code(), "limit");
-        assert!(world.admit(1, r#"message.send {"to":"p2","body":"x"}"#, 2));
+        assert!(world.admit(1, r#"message.send {"to":"p3","body":"x"}"#, 2));
         assert_eq!(more(&mut world).unwrap_err().code(), "limit");
         world.settle(2, false);
         more(&mut world).unwrap();

@@ -235,14 +235,14 @@ impl Reader {
     fn process(&self, event: &ProcessEvent) -> Option<What> {
         match event {
             ProcessEvent::Spawned { pid, parent, image, goal, .. } if *pid == self.pid => {
-                let (image, goal) = (image.clone(), self.text(goal));
+                let (image, goal) = (image.to_string(), self.text(goal));
                 Some(What::Made { parent: *parent, image, goal })
             }
             ProcessEvent::Sent(message) if message.to == self.pid => {
                 Some(What::Sent { from: message.from, body: self.text(&message.body) })
             }
             ProcessEvent::Execed { pid, image, .. } if *pid == self.pid => {
-                Some(What::Execed { image: image.clone() })
+                Some(What::Execed { image: image.to_string() })
             }
             ProcessEvent::Paused { pid, .. } if *pid == self.pid => Some(What::Held),
             ProcessEvent::Resumed { pid } if *pid == self.pid => Some(What::Released),

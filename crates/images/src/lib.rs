@@ -55,7 +55,7 @@ impl Images {
 
 /// The caller as a process: a host has no image.
 fn process(cx: &dyn Context) -> Result<&Admission, Stop> {
-    let process = cx.caller().admission.as_ref();
+    let process = cx.caller().admission.as_deref();
     process.ok_or_else(|| Fault::bad("a process has tools; a host has none").into())
 }
 

@@ -304,7 +304,7 @@ impl Rig {
         pid: Pid,
         run: u64,
         charge: Usage,
-    ) -> Result<process::Admission, Stop> {
+    ) -> Result<std::sync::Arc<process::Admission>, Stop> {
         self.kernel.op += 1;
         self.call(HOST, process::Admit { pid, run, charge })
     }

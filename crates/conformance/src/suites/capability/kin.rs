@@ -76,9 +76,8 @@ pub(super) fn kin_may_message_each_other_until_the_host_takes_that_back(k: &mut 
     assert_eq!((seen.on.as_str(), seen.rights.to_string()), ("process:p2", "write".to_owned()));
     assert_eq!((&seen.origin, seen.delegable, seen.parent), (&Origin::Kernel, 0, None));
     assert_eq!(k.refused(process(2), Inspect { capability: down }).0, "not_found");
-    let explain = |k: &mut Engine| {
-        k.ok(process(1), Explain { pid: None, right: Right::Write, on: on() })
-    };
+    let explain =
+        |k: &mut Engine| k.ok(process(1), Explain { pid: None, right: Right::Write, on: on() });
     let told = explain(k);
     assert_eq!((told.effect, ids(&told.weighed)), (Effect::Allow, vec![down]));
     // It is the process's own, and stays whatever image it goes on as.

@@ -823,7 +823,8 @@ fn a_process_sees_its_own_and_the_host_sees_all(k: &mut Engine) {
     let third = k.host_grants(1, "deny fs:* write").unwrap();
     k.revoke(0, third).unwrap();
     let ids = |k: &mut Engine, by, pid: Option<u64>, all: Option<bool>| {
-        let listed = k.ok(by, List { pid: pid.map(Pid), all, after: None, limit: None }).capabilities;
+        let listed =
+            k.ok(by, List { pid: pid.map(Pid), all, after: None, limit: None }).capabilities;
         listed.iter().map(|cap| cap.id).collect::<Vec<CapId>>()
     };
     let numbers = |k: &Engine, numbers: &[usize]| {
