@@ -12,6 +12,7 @@ mod mail;
 mod making;
 mod pages;
 mod row;
+mod saved;
 
 use std::{
     cmp::Reverse,
@@ -20,7 +21,7 @@ use std::{
 };
 
 use libos_abi::{
-    MessageId, ObjectId, OpId, Pid,
+    CheckpointId, MessageId, ObjectId, OpId, Pid,
     event::ProcessEvent,
     message::Message,
     process::{ProcessInfo, ProcessState, Usage},
@@ -33,6 +34,7 @@ use self::{
     mail::{Received, Slot},
     making::Spawned,
     pages::Pages,
+    saved::Saved,
 };
 pub(crate) use self::{
     life::Life,
@@ -52,6 +54,8 @@ pub(crate) struct Table {
     root_tasks: BTreeSet<(Pid, Pid)>,
     /// What is set aside for operations under way: whose they are, and how much.
     set_aside: BTreeMap<OpId, (Pid, Usage)>,
+    /// What is kept for checkpoints.
+    saved: BTreeMap<CheckpointId, Arc<Saved>>,
     /// Each name once, and what processes are made of, shared by those that bear it. No part of
     /// the state's meaning.
     #[serde(skip)]
@@ -260,6 +264,12 @@ impl Undo for Table {
             }
             ProcessEvent::Sent(message) => self.sent(message),
             ProcessEvent::Received { pid, ids } => self.received(*pid, ids),
+            ProcessEvent::Saved { checkpoint, processes } => self.save(*checkpoint, processes),
+            ProcessEvent::Forgotten { checkpoint } => self.put_saved(*checkpoint, None),
+            ProcessEvent::Rewound { pid, checkpoint } => self.rewound(*pid, *checkpoint),
+            ProcessEvent::Copied { pid, checkpoint, from } => {
+                self.copied(*pid, *checkpoint, *from);
+            }
         }
     }
 }

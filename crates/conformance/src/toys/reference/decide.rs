@@ -6,8 +6,10 @@
 //! ids.
 
 use libos_abi::{
-    CapId, Denial, DenyReason, Effect, Few, Manifest, Need, OpId, Pid, Syscall,
+    CapId, CheckpointId, Denial, DenyReason, Effect, Few, Manifest, Need, OpId, Pid, Status,
+    Syscall,
     capability::{Charge, Sum},
+    checkpoint::Revived,
     event::{CapabilityEvent, NewCapability},
 };
 use libos_port::{Decision, Fold, Query};
@@ -22,8 +24,11 @@ use super::{
 #[derive(Clone, Default, Serialize)]
 pub(super) struct Grants {
     pub(super) all: Vec<Cap>,
-    /// What parents and children hold because they are, in the order of ids.
+    /// What parents and children hold because they are, in the order of ids, also of those that
+    /// are gone, and what of it was taken back.
     pub(super) kin: Vec<Cap>,
+    pub(super) cut: Vec<CapId>,
+    pub(super) gone: Vec<Pid>,
     /// The last id that was given.
     pub(super) last: u64,
     /// What operations under way have set aside.
@@ -32,6 +37,18 @@ pub(super) struct Grants {
     pub(super) family: Vec<(Pid, Pid)>,
     /// What bounds each process: its own manifests, and those of everyone above it.
     pub(super) bounds: Vec<(Pid, Manifest)>,
+    pub(super) saved: Vec<Saved>,
+}
+
+/// What was held at a checkpoint.
+#[derive(Clone, Serialize)]
+pub(super) struct Saved {
+    pub(super) checkpoint: CheckpointId,
+    /// The last id that was given before it.
+    pub(super) last: u64,
+    pub(super) subjects: Vec<Pid>,
+    pub(super) bounds: Vec<(Pid, Manifest)>,
+    pub(super) in_force: Vec<CapId>,
 }
 
 #[derive(Clone, Serialize)]
@@ -81,7 +98,7 @@ impl Fold for Grants {
             }
             CapabilityEvent::SubjectEnded { subject } => {
                 self.family.retain(|(child, _)| child != subject);
-                self.kin.retain(|cap| cap.made.subject != *subject);
+                self.gone.push(*subject);
                 self.bounds.retain(|(pid, _)| pid != subject);
                 let theirs = self.all.iter_mut().filter(|cap| cap.made.subject == *subject);
                 theirs.for_each(|cap| cap.ended = true);
@@ -89,14 +106,48 @@ impl Fold for Grants {
             CapabilityEvent::ChildKnown { parent, child } => {
                 self.family.retain(|(known, _)| known != child);
                 self.family.push((*child, *parent));
-                self.kin.retain(|cap| cap.made.id.kin_child() != Some(*child));
-                self.kin.extend(NewCapability::kin(*parent, *child).map(Cap::new));
-                self.kin.sort_by_key(|cap| cap.made.id);
+                self.know_kin(*child, Some(*parent));
                 let above: Vec<Manifest> = self.bounding(*parent).cloned().collect();
                 self.bounds.extend(above.into_iter().map(|manifest| (*child, manifest)));
             }
             CapabilityEvent::Bounded { pid, manifest } => {
                 self.bounds.push((*pid, manifest.clone()));
+            }
+            CapabilityEvent::Saved { checkpoint, subjects, at_ms } => {
+                let is_active = |cap: &&Cap| {
+                    let is_here = subjects.contains(&cap.made.subject);
+                    is_here && self.info(cap, *at_ms).status == Status::Active
+                };
+                let in_force = self.all.iter().filter(is_active).map(|cap| cap.made.id).collect();
+                let bounds = self.bounds.iter().filter(|(pid, _)| subjects.contains(pid));
+                self.saved.push(Saved {
+                    checkpoint: *checkpoint,
+                    last: self.last,
+                    subjects: subjects.clone(),
+                    bounds: bounds.cloned().collect(),
+                    in_force,
+                });
+            }
+            CapabilityEvent::Forgotten { checkpoint } => {
+                self.saved.retain(|saved| saved.checkpoint != *checkpoint);
+            }
+            CapabilityEvent::Restored { checkpoint, revived, revoked } => {
+                let saved = self.saved.iter().find(|saved| saved.checkpoint == *checkpoint);
+                let bounds = saved.map(|saved| saved.bounds.clone()).unwrap_or_default();
+                for Revived { pid, parent } in revived {
+                    let theirs = self.all.iter_mut().filter(|cap| cap.made.subject == *pid);
+                    theirs.for_each(|cap| cap.ended = false);
+                    self.family.extend(parent.map(|parent| (*pid, parent)));
+                    self.know_kin(*pid, *parent);
+                    self.bounds.extend(bounds.iter().filter(|(of, _)| of == pid).cloned());
+                }
+                self.take_back(revoked);
+            }
+            CapabilityEvent::BoundsCopied { checkpoint, from, to } => {
+                let saved = self.saved.iter().find(|saved| saved.checkpoint == *checkpoint);
+                let bounds = saved.into_iter().flat_map(|saved| &saved.bounds);
+                let bounds = bounds.filter(|(of, _)| of == from);
+                self.bounds.extend(bounds.map(|(_, manifest)| (*to, manifest.clone())));
             }
         }
         self.forget();
@@ -129,7 +180,18 @@ pub(super) enum Verdict<'g> {
 }
 
 impl Grants {
+    fn know_kin(&mut self, child: Pid, parent: Option<Pid>) {
+        self.gone.retain(|pid| *pid != child);
+        self.kin.retain(|cap| cap.made.id.kin_child() != Some(child));
+        let both = parent.into_iter().flat_map(|parent| NewCapability::kin(parent, child));
+        let kin = both.map(Cap::new);
+        let kin = kin.map(|cap| Cap { revoked: self.cut.contains(&cap.made.id), ..cap });
+        self.kin.extend(kin);
+        self.kin.sort_by_key(|cap| cap.made.id);
+    }
+
     fn take_back(&mut self, ids: &[CapId]) {
+        self.cut.extend(ids.iter().filter(|id| id.kin_child().is_some()));
         let every = self.all.iter_mut().chain(&mut self.kin);
         let them = every.filter(|cap| ids.contains(&cap.made.id));
         them.for_each(|cap| cap.revoked = true);
@@ -143,7 +205,7 @@ impl Grants {
             let is_over = |cap: &&Cap| {
                 let is_held = self.taken(cap).len() > cap.spent.len();
                 let is_used_up = cap.made.binding.is_some() && cap.is_exhausted() && !is_held;
-                is_used_up || (cap.ended && !is_parent(cap.made.id))
+                is_used_up || (cap.ended && !is_parent(cap.made.id) && !self.is_saved(cap))
             };
             let over: Vec<CapId> = self.all.iter().filter(is_over).map(|cap| cap.made.id).collect();
             if over.is_empty() {
@@ -153,13 +215,25 @@ impl Grants {
         }
     }
 
+    /// Whether a checkpoint wants a capability of a process that has ended.
+    fn is_saved(&self, cap: &Cap) -> bool {
+        let made = &cap.made;
+        let wants = |saved: &Saved| {
+            let was_there = made.id.0 <= saved.last;
+            saved.subjects.contains(&made.subject)
+                && (was_there || made.grant.effect != Effect::Allow)
+        };
+        self.saved.iter().any(wants)
+    }
+
     pub(super) fn get(&self, id: CapId) -> Option<&Cap> {
         self.every().find(|cap| cap.made.id == id)
     }
 
     /// Every capability in the order of ids.
     pub(super) fn every(&self) -> impl Iterator<Item = &Cap> {
-        self.all.iter().chain(&self.kin)
+        let is_there = |cap: &&Cap| !self.gone.contains(&cap.made.subject);
+        self.all.iter().chain(self.kin.iter().filter(is_there))
     }
 
     pub(super) fn of(&self, subject: Pid) -> impl Iterator<Item = &Cap> {
