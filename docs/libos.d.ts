@@ -1683,7 +1683,7 @@ interface LibosTool {
 interface LibosFs {
   /**
    * Reads a file as UTF-8 text. It takes `read` on `fs:`. It fails with `not_found`, `not_a_file`,
-   * `not_text`, `too_large`, `not_permitted`, `bad_target`.
+   * `not_text`, `not_permitted`, `bad_target`.
    */
   read(args: {
     /** The file. */

@@ -34,6 +34,8 @@ pub(crate) enum Layer {
     Composition,
     /// A binary in front of the composition.
     Face,
+    /// A program that uses one layer alone.
+    Example,
     /// Simulation and whole-system tests.
     Test,
     /// The tool of the repository itself.
@@ -41,8 +43,8 @@ pub(crate) enum Layer {
 }
 
 use Layer::{
-    Binding, Broker, Component, Composition, Endpoint, Face, Language, Provider, Storage, Suite,
-    Test, Tool, UserLand,
+    Binding, Broker, Component, Composition, Endpoint, Example, Face, Language, Provider, Storage,
+    Suite, Test, Tool, UserLand,
 };
 
 /// What holds for every crate of one layer.
@@ -154,6 +156,14 @@ pub(crate) const LAYERS: &[LayerRule] = &[
         forbids_unsafe: false,
         rule: "a face depends on libos-abi, libos-port, libos-journal and agent-libos only",
         remedy: "use what agent-libos exports, or export it there",
+    },
+    LayerRule {
+        layer: Example,
+        may_use: &[Language, Endpoint, Component, Storage],
+        tests_may_use: &[],
+        forbids_unsafe: false,
+        rule: "an example of one layer needs no broker, no provider and no composition",
+        remedy: "answer what the part asks in the example itself",
     },
     LayerRule {
         layer: Test,
@@ -283,6 +293,10 @@ pub(crate) const CRATES: &[CrateRule] = &[
         "tracing-subscriber",
     ])),
 
+    place("example-capability-engine", Example, Any),
+    place("example-journal", Example, Any),
+    place("example-object-store", Example, Any),
+
     place("libos-bench", Test, Any),
     place("libos-conformance", Suite, Any),
     place("libos-sim", Test, Any),
@@ -396,10 +410,10 @@ mod tests {
     }
 
     #[test]
-    fn only_the_composition_root_and_tests_see_a_component() {
+    fn only_the_composition_root_examples_and_tests_see_a_component() {
         let seers = LAYERS.iter().filter(|rule| rule.may_use.contains(&Component));
         let seers: Vec<Layer> = seers.map(|rule| rule.layer).collect();
-        assert_eq!(seers, [Composition, Test]);
+        assert_eq!(seers, [Composition, Example, Test]);
         let seers = LAYERS.iter().filter(|rule| rule.tests_may_use.contains(&Component));
         let seers: Vec<Layer> = seers.map(|rule| rule.layer).collect();
         assert_eq!(seers, [Suite]);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use libos_abi::{Fault, OpId, Outcome, Syscall, Text};
+use libos_abi::{Fault, OpId, Outcome, Reply, Syscall, Text};
 use libos_journal::{Blobs, JournalError};
 
 /// Replaces a reference by the text it names.
@@ -34,9 +34,13 @@ pub(crate) fn call(blobs: &dyn Blobs, call: &mut Syscall) -> Result<(), Fault> {
     result
 }
 
-/// Puts the payloads of an outcome back.
+/// Puts the payloads of an outcome back, for whoever called: what is for the record only is not
+/// among them.
 pub(crate) fn outcome(blobs: &dyn Blobs, outcome: Outcome) -> Outcome {
     let mut reply = outcome?;
+    if let Reply::Fs(reply) = &mut reply {
+        reply.conceal();
+    }
     let mut result = Ok(());
     reply.texts(&mut |field| {
         if result.is_ok() {

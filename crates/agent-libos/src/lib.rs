@@ -31,6 +31,7 @@ mod core_loop;
 mod hydrate;
 pub mod limits;
 pub mod retention;
+pub mod rewind;
 mod runner;
 pub mod task;
 

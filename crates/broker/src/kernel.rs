@@ -546,6 +546,10 @@ impl Kernel {
         };
         match served {
             Ok(reply) => self.settle(tx, id, Ok(reply), false),
+            // What came before it ends a wait like what comes during it.
+            Err(Stop::Wait(_)) if tx.caller.admission.as_ref().is_some_and(|a| a.interrupted) => {
+                self.deliver_interrupt(tx, id)?;
+            }
             Err(Stop::Wait(wait)) => self.block(tx, id, wait),
             Err(Stop::Perform) if !self.provided.contains(info.service) => {
                 return Err(Fault::Unsupported { call: info.name.into() }.into());

@@ -1,8 +1,8 @@
 //! The calls: each asks those who keep what a checkpoint consists of.
 
 use libos_abi::{
-    CheckpointId, DenyReason, Digest, Error, Fault, GrantSpec, Origin, Pattern, Pid, Resource,
-    Right, capability,
+    CheckpointId, DenyReason, Digest, Effect, Error, Fault, GrantSpec, Origin, Pattern, Pid,
+    Resource, Right, capability,
     checkpoint::{
         Change, CheckpointInfo, Checkpoints as Listed, Commit, Create, Diff, Difference,
         DropCheckpoint, FailureKind, Fork, Forked, Inspect, List, Preview, Previewed, Restore,
@@ -197,7 +197,9 @@ impl<'c> Server<dyn Context + 'c, Stop> for Checkpoints {
         // What names a process of this store means nothing to another one.
         let of_this_store = ["object", "process", "checkpoint"];
         let held = cx.ask(capability::Recall { checkpoint })?.grants.into_iter();
-        let required = held.filter(|grant| !of_this_store.contains(&grant.on.kind()));
+        let required = held.filter(|grant| {
+            grant.effect != Effect::Deny && !of_this_store.contains(&grant.on.kind())
+        });
         let image = Image {
             name: call.image.clone(),
             version: call.version.clone().unwrap_or_else(|| "1".into()),

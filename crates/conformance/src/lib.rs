@@ -17,7 +17,7 @@
 //! - [`toys`]: second implementations. The capability engine among them is the *reference model*:
 //!   it decides by reading its list of grants from the top, for people to check the rules against;
 //! - [`history`]: random histories of an authority, to hold two of them against each other;
-//! - [`coverage`]: which outcomes of which calls no case shows yet.
+//! - [`coverage`]: where each outcome of each call is shown.
 //!
 //! It never knows an implementation: those call it.
 #![forbid(unsafe_code)]

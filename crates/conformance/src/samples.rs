@@ -100,6 +100,7 @@ const ARGS: &[(&str, &str)] = &[
     ("fs.mkdir", r#"{"path":"workspace/a"}"#),
     ("fs.delete", r#"{"path":"workspace/a"}"#),
     ("fs.stat", r#"{"path":"workspace/a"}"#),
+    ("fs.put_back", r#"{"workspace":"/w","path":"workspace/a"}"#),
     ("shell.run", r#"{"argv":["echo"]}"#),
     ("clock.sleep", r#"{"ms":1}"#),
     ("audit.compact", r#"{"before_ms":1}"#),

@@ -532,6 +532,7 @@ impl World {
                 bytes: call.text.bytes(),
                 created: true,
                 digest: call.text.digest(),
+                before: fs::Before::Absent,
             })
             .into()),
             Syscall::Object(object::Call::Create(call)) => {

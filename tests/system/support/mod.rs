@@ -14,6 +14,9 @@ use std::{
 
 use serde_json::{Value, json};
 
+#[path = "../binary.rs"]
+pub(crate) mod binary;
+
 /// How long any one run of the binary may take.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -81,7 +84,7 @@ impl Lab {
     }
 
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_libos"));
+        let mut command = binary::libos();
         command.current_dir(self.dir.path()).args(["--store", "store"]).args(args);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         self.isolate(&mut command);

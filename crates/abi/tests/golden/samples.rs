@@ -293,6 +293,8 @@ pub(crate) fn calls() -> Vec<Sample> {
             -> { "path": "workspace/a/b", "created": true };
         fs::Delete { "path": "a", "missing_ok": true }
             -> { "path": "workspace/a", "removed": false };
+        fs::PutBack { "workspace": "/w", "path": "a.txt", "expected": HASH, "text": "then",
+            "force": true } -> { "path": "workspace/a.txt", "changed": true };
         fs::Stat { "path": "a" } -> { "kind": "file", "bytes": 2, "modified_at_ms": 3 };
 
         shell::Run { "argv": ["cargo", "test"], "cwd": "src", "timeout_ms": 30_000, "stdin": "x" }

@@ -278,7 +278,9 @@ fn an_image_of_a_checkpoint_requires_what_was_held_and_grants_nothing(k: &mut Re
         Ok(process::Reply::Recall(Made { image: "worker".into(), planner }).into())
     });
     k.world.answer("capability.recall", |_| {
-        let grants = ["allow fs:workspace/* read", "allow object:p1/7 read"].map(text::grant);
+        let grants =
+            ["allow fs:workspace/* read", "allow object:p1/7 read", "deny fs:workspace/no read"];
+        let grants = grants.map(text::grant);
         Ok(capability::Reply::Recall(Held { grants: grants.into() }).into())
     });
     k.world.answer("image.register", |call| {

@@ -234,7 +234,7 @@ impl Undo for Table {
                 turn.kept = state.clone();
             }),
             ProcessEvent::Blocked { pid, wait } => self.edit_turn(*pid, |turn| {
-                if matches!(turn.life, Life::Running) {
+                if matches!(turn.life, Life::Running | Life::Waiting(_)) {
                     turn.life = Life::Waiting(wait.clone());
                 }
             }),
