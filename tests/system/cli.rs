@@ -80,6 +80,9 @@ const TOUR: &[Stop] = &[
     ("image register", &["reviewer"], 0),
     ("image ls", &[], 0),
     ("image show", &["reviewer"], 0),
+    ("tool ls", &[], 0),
+    ("tool show", &["p1/one"], 0),
+    ("tool test", &["p1/one"], 0),
     ("exec", &["p1", "reviewer", "--plan", "child.jsonl"], 0),
     ("image unregister", &["reviewer"], 0),
     ("exit", &["p1", "--message", "enough"], 0),
@@ -94,6 +97,7 @@ const TOUR: &[Stop] = &[
     ("audit keygen", &["key"], 0),
     ("store stat", &[], 0),
     ("store compact", &["--older-than", "0s"], 0),
+    ("tool run", &["one.toml"], 0),
     ("doctor", &[], 0),
     ("demo", &["--dir", "demo"], 0),
 ];
@@ -103,7 +107,7 @@ fn tour_lab() -> Lab {
     let head = [
         ask("write", "fs:workspace/*"),
         allow("write", "human:owner"),
-        "[budget]\nsyscalls = 5\n".to_owned(),
+        "[budget]\nsyscalls = 6\n".to_owned(),
     ]
     .concat();
     let lab = Lab::with(
@@ -111,6 +115,13 @@ fn tour_lab() -> Lab {
         &[
             call("event.subscribe", json!({ "kinds": ["message_came"] })),
             save("object.create", json!({ "type": "note", "payload": "a" }), "note"),
+            call(
+                "tool.propose",
+                json!({ "tool": {
+                    "name": "one", "language": "javascript", "input": true,
+                    "source": "export default () => 1;",
+                } }),
+            ),
             call("human.ask", json!({ "question": "shall it go on?" })),
             call("fs.write", json!({ "path": "a.txt", "text": "a" })),
             call("fs.write", json!({ "path": "b.txt", "text": "b" })),
@@ -119,6 +130,9 @@ fn tour_lab() -> Lab {
     );
     lab.put("in.txt", "in");
     fs::write(lab.path("child.jsonl"), "{\"call\":\"process.cwd\"}\n").unwrap();
+    let tool = "name = \"one\"\nlanguage = \"javascript\"\ninput = true\n\
+                source = \"export default () => 1;\"\n";
+    fs::write(lab.path("one.toml"), tool).unwrap();
     fs::create_dir(lab.path("made")).unwrap();
     fs::create_dir(lab.path("reviewer")).unwrap();
     let image = "name = \"reviewer\"\nversion = \"1\"\nprompt_file = \"prompt.md\"\n\

@@ -201,6 +201,7 @@ impl Desk {
         shell.args(["-c", line]).current_dir(self.here());
         shell.env("PATH", format!("{}:{path}", self.temp.path().join("bin").display()));
         shell.env("HOME", self.temp.path().join("home")).env_remove("XDG_CONFIG_HOME");
+        shell.env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"));
         // Tools that are installed for whoever runs the tests stay where they are.
         for (name, folder) in [("CARGO_HOME", ".cargo"), ("RUSTUP_HOME", ".rustup")] {
             if let (None, Ok(home)) = (std::env::var_os(name), std::env::var("HOME")) {

@@ -264,8 +264,8 @@ pub(crate) const CRATES: &[CrateRule] = &[
         "thiserror", "tokio", "tracing",
     ])),
     place("libos-sandbox", Provider, Only(&[
-        "oxc", "rustix", "serde", "serde_json", "tempfile", "thiserror", "tokio", "tracing",
-        "wasmtime", "wasmtime-wizer",
+        "jsonschema", "oxc", "rustix", "serde", "serde_json", "tempfile", "thiserror", "tokio",
+        "tracing", "wasmtime", "wasmtime-wizer",
     ])),
     place("libos-llm", Provider, Only(&[
         "reqwest", "serde", "serde_json", "thiserror", "tokio", "tracing",

@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     core_loop::{Core, Message, Watch},
+    generated::Tools,
     hydrate,
     runner::Runner,
 };
@@ -112,6 +113,7 @@ pub struct Builder {
     limits: Limits,
     run_processes: bool,
     kept_out: Vec<PathBuf>,
+    tool_cache: Option<PathBuf>,
 }
 
 impl Default for Builder {
@@ -141,6 +143,7 @@ impl Builder {
             limits: Limits::default(),
             run_processes: true,
             kept_out: Vec::new(),
+            tool_cache: None,
         }
     }
 
@@ -214,6 +217,14 @@ impl Builder {
         self
     }
 
+    /// Keeps the compiled code of generated tools in this folder, which must be the user's own; if
+    /// none is given, in `agent-libos/tools` where the user keeps caches.
+    #[must_use]
+    pub fn tool_cache(mut self, folder: impl AsRef<Path>) -> Self {
+        self.tool_cache = Some(folder.as_ref().to_owned());
+        self
+    }
+
     /// Opens the store for calls of the host only: no process runs and nothing that a crash left
     /// open is taken up, until [`Runtime::run_processes`].
     #[must_use]
@@ -261,7 +272,7 @@ impl Builder {
         for standard in [
             Arc::new(files) as Arc<dyn Provider>,
             Arc::new(ShellProvider::new(ShellConfig::from_host())),
-            Arc::new(libos_tools::ToolProvider),
+            Arc::new(Tools::new(self.tool_cache)),
         ] {
             let is_served = |service| providers.iter().any(|p| p.serves().contains(service));
             if !standard.serves().iter().any(is_served) {

@@ -28,12 +28,14 @@ mod builder;
 pub mod config;
 pub mod control;
 mod core_loop;
+mod generated;
 mod hydrate;
 pub mod limits;
 pub mod retention;
 pub mod rewind;
 mod runner;
 pub mod task;
+pub mod tool_file;
 
 pub use builder::{
     Builder, Clock, HostPort, Limits, Runtime, StartError, SystemClock, replay_digest,
@@ -51,6 +53,7 @@ pub use libos_objects as objects;
 pub use libos_planner as planner;
 pub use libos_port as port;
 pub use libos_providers as providers;
+pub use libos_sandbox as sandbox;
 pub use libos_scheduler as scheduler;
 pub use libos_tools as tools;
 

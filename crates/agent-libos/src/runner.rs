@@ -132,6 +132,10 @@ impl Runner {
     fn order(&self, order: EffectOrder) -> Result<Order, Fault> {
         let mut call = order.call;
         hydrate::call(self.blobs.as_ref(), &mut call)?;
+        let program = match order.program {
+            Some(program) => Some(hydrate::program(self.blobs.as_ref(), &program)?),
+            None => None,
+        };
         let (pid, run) = order.run.unzip();
         let door: Arc<dyn Port> = Arc::new(Door {
             inbox: self.inbox.clone(),
@@ -147,6 +151,7 @@ impl Runner {
             call,
             cwd: order.cwd,
             workspace: order.workspace,
+            program,
             port: door,
         })
     }

@@ -141,6 +141,7 @@ impl Message for FromPart {
                     Err(Stop::Error(error)) => wire::encode(&(1_u8, error)),
                     Err(Stop::Wait(wait)) => wire::encode(&(2_u8, wait)),
                     Err(Stop::Perform) => wire::encode(&(3_u8, ())),
+                    Err(Stop::Run(program)) => wire::encode(&(4_u8, program)),
                 },
             ),
             Self::Decided(decision) => (
@@ -169,6 +170,7 @@ impl Message for FromPart {
                 (1, body) => Err(Stop::Error(wire::decode(body)?)),
                 (2, body) => Err(Stop::Wait(wire::decode(body)?)),
                 (3, []) => Err(Stop::Perform),
+                (4, body) => Err(Stop::Run(wire::decode(body)?)),
                 (other, _) => return Err(unknown("ending of a call", other)),
             }),
             5 => Self::Decided(match choice(body)? {
@@ -197,14 +199,14 @@ fn choice(body: &[u8]) -> Result<(u8, &[u8]), BindingError> {
 }
 
 fn order(kind: u16, id: u64, order: &Ordered) -> (Head, Vec<u8>) {
-    let Ordered { op, pid, call, cwd, workspace } = order;
-    (about(kind, call), wire::encode(&(id, op, pid, call, cwd, workspace)))
+    let Ordered { op, pid, call, cwd, workspace, program } = order;
+    (about(kind, call), wire::encode(&(id, op, pid, call, cwd, workspace, program)))
 }
 
 fn read_order(head: Head, body: &[u8]) -> Result<(u64, Box<Ordered>), BindingError> {
-    let (id, op, pid, call, cwd, workspace) = wire::decode(body)?;
+    let (id, op, pid, call, cwd, workspace, program) = wire::decode(body)?;
     agree(head, &call)?;
-    Ok((id, Box::new(Ordered { op, pid, call, cwd, workspace })))
+    Ok((id, Box::new(Ordered { op, pid, call, cwd, workspace, program })))
 }
 
 impl Message for ToProvider {

@@ -4,7 +4,9 @@
 
 use std::{fmt, sync::Arc};
 
-use libos_abi::{Digest, Error, Event, FsPath, Need, OpId, Outcome, Pid, Reply, Syscall};
+use libos_abi::{
+    Digest, Error, Event, FsPath, Need, OpId, Outcome, Pid, Reply, Syscall, tool::Program,
+};
 use libos_port::{Caller, Decision, EffectOutcome, Order, Port, Reconciled, Stop};
 
 /// The kind of part a far end serves.
@@ -89,19 +91,20 @@ pub(crate) struct Ordered {
     pub(crate) call: Syscall,
     pub(crate) cwd: FsPath,
     pub(crate) workspace: Option<Arc<str>>,
+    pub(crate) program: Option<Arc<Program>>,
 }
 
 impl From<Order> for Ordered {
     fn from(order: Order) -> Self {
-        let Order { op, pid, call, cwd, workspace, port: _ } = order;
-        Self { op, pid, call, cwd, workspace }
+        let Order { op, pid, call, cwd, workspace, program, port: _ } = order;
+        Self { op, pid, call, cwd, workspace, program }
     }
 }
 
 impl Ordered {
     pub(crate) fn with(self, port: Arc<dyn Port>) -> Order {
-        let Self { op, pid, call, cwd, workspace } = self;
-        Order { op, pid, call, cwd, workspace, port }
+        let Self { op, pid, call, cwd, workspace, program } = self;
+        Order { op, pid, call, cwd, workspace, program, port }
     }
 }
 

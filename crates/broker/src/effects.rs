@@ -20,6 +20,7 @@ impl Kernel {
             call: op.call.clone(),
             cwd: admission.map_or_else(|| FsPath::from("workspace"), |a| a.cwd.clone()),
             workspace: admission.and_then(|a| a.workspace.clone()),
+            program: op.program.clone(),
             mode,
         };
         self.in_flight.insert(id);

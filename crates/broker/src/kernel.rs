@@ -309,7 +309,7 @@ impl Kernel {
             Submitter::Host(name) => {
                 (Principal::Host(Arc::clone(name)), Step { parent: None, index: 0 })
             }
-            Submitter::Process { pid, step, .. } => (Principal::Process(*pid), *step),
+            Submitter::Process { pid, step, .. } => (self.principal(*pid, *step)?, *step),
         };
         let caller = Caller { principal, admission: None };
         let id = self.ops.next_id();
@@ -448,11 +448,18 @@ impl Kernel {
         let allowed = || Authorized::Yes { by: Few::new(), charges: Vec::new() };
         let refused = |reason| Authorized::No(Denial { need: None, reason });
         let Some(op) = self.ops.get(id) else { return refused(DenyReason::NotForProcesses) };
+        if let Err(denial) = self.declared(op) {
+            return Authorized::No(denial);
+        }
         let needs = match (&tx.caller.principal, op.call.demand()) {
             (_, Demand::Kernel) => return refused(DenyReason::NotForProcesses),
             (Principal::Host(_), _) | (_, Demand::Own) => return allowed(),
-            (Principal::Process(_), Demand::Host) => return refused(DenyReason::NotForProcesses),
-            (Principal::Process(_), Demand::Rights(needs)) => needs,
+            (_, Demand::Host) => return refused(DenyReason::NotForProcesses),
+            (_, Demand::Human) => match &op.state {
+                OpState::Asking { over: None, decision: Some(_), .. } => return allowed(),
+                _ => return Authorized::Ask { by: Few::new(), needs: Few::new() },
+            },
+            (_, Demand::Rights(needs)) => needs,
         };
         let (Some(pid), Some(admission)) = (tx.caller.pid(), &tx.caller.admission) else {
             return refused(DenyReason::NotForProcesses);
@@ -551,10 +558,13 @@ impl Kernel {
                 self.deliver_interrupt(tx, id)?;
             }
             Err(Stop::Wait(wait)) => self.block(tx, id, wait),
-            Err(Stop::Perform) if !self.provided.contains(info.service) => {
+            Err(Stop::Perform | Stop::Run(_)) if !self.provided.contains(info.service) => {
                 return Err(Fault::Unsupported { call: info.name.into() }.into());
             }
-            Err(Stop::Perform) => {
+            Err(stop @ (Stop::Perform | Stop::Run(_))) => {
+                if let Stop::Run(program) = stop {
+                    self.emit(tx, OpEvent::Loaded { op: id, program });
+                }
                 self.emit(tx, OpEvent::Dispatched { op: id });
                 self.order(tx, id, Mode::Perform);
             }

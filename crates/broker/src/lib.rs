@@ -15,6 +15,7 @@
 
 mod effects;
 mod fingerprint;
+mod generated;
 mod kernel;
 mod ops;
 mod output;

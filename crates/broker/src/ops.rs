@@ -23,6 +23,7 @@ use libos_abi::{
     event::{CapabilityEvent, HumanEvent, OpEvent, ProcessEvent, Step, SubscriberEvent},
     human::{Ask, Decision},
     process::{BudgetKind, Wait, WaitOn},
+    tool::Program,
     wire,
 };
 use rustc_hash::FxHashMap;
@@ -77,6 +78,8 @@ pub(crate) struct Op {
     /// Whether it has set something aside from a finite grant.
     pub(crate) reserved: bool,
     pub(crate) state: OpState,
+    /// The generated tool that it is about.
+    pub(crate) program: Option<Arc<Program>>,
 }
 
 impl Op {
@@ -174,6 +177,7 @@ enum Undo {
     Admitted(OpId),
     State(OpId, OpState),
     Reserved(OpId, bool),
+    Loaded(OpId, Option<Arc<Program>>),
     /// An operation was removed; `usize` is how long the outcomes of its memo were.
     Settled(OpId, Box<Op>, Option<usize>),
     Forgotten(OpId, Box<Op>),
@@ -307,6 +311,11 @@ impl Ops {
                         op.reserved = reserved;
                     }
                 }
+                Undo::Loaded(id, program) => {
+                    if let Some(op) = self.open.get_mut(&id) {
+                        op.program = program;
+                    }
+                }
                 Undo::Settled(id, op, outcomes) => self.unsettle(id, op, outcomes),
                 Undo::Forgotten(id, op) => drop(self.open.insert(id, op)),
                 Undo::Memo(pid, Some(memo)) => drop(self.memos.insert(pid, memo)),
@@ -380,9 +389,11 @@ impl Ops {
                 self.last = id.0;
                 let state = OpState::Admitted;
                 let started_ms = at_ms;
-                let reserved = false;
-                let op = Op { caller, step, fingerprint, call, started_ms, reserved, state };
-                self.admit(id, op);
+                let (reserved, program) = (false, None);
+                self.admit(
+                    id,
+                    Op { caller, step, fingerprint, call, started_ms, reserved, state, program },
+                );
             }
             OpEvent::Dispatched { op } => self.change(op, OpState::Dispatched),
             OpEvent::Blocked { op, wait } => {
@@ -400,6 +411,12 @@ impl Ops {
             }
             OpEvent::Decided { .. } => {}
             OpEvent::Settled { op, outcome } => self.settled(op, &wire::encode(&outcome)),
+            OpEvent::Loaded { op: id, program } => {
+                if let Some(op) = self.open.get_mut(&id) {
+                    let before = op.program.replace(program);
+                    self.undo.push(Undo::Loaded(id, before));
+                }
+            }
         }
     }
 
@@ -601,6 +618,9 @@ impl Ops {
             let op = &self.open[&id];
             wire::encode_into(&(id, &op.caller, op.step, op.fingerprint), &mut bytes);
             wire::encode_into(&(&op.call, op.started_ms, op.reserved), &mut bytes);
+            if let Some(program) = &op.program {
+                wire::encode_into(program, &mut bytes);
+            }
             match &op.state {
                 OpState::Admitted => wire::encode_into(&0_u8, &mut bytes),
                 OpState::Asking { request, over, decision } => {

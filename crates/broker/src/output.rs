@@ -5,6 +5,7 @@ use std::sync::Arc;
 use libos_abi::{
     Digest, FsPath, OpId, Outcome, Pid, RequestId, Syscall, Text,
     process::{Ending, RunOrder},
+    tool::Program,
     wire,
 };
 
@@ -138,6 +139,8 @@ pub struct EffectOrder {
     pub cwd: FsPath,
     /// The host folder behind its workspace.
     pub workspace: Option<Arc<str>>,
+    /// The generated tool that the call is about; large payloads by digest.
+    pub program: Option<Arc<Program>>,
     /// What to do.
     pub mode: Mode,
 }

@@ -145,6 +145,11 @@ impl Parts {
         number_of(service).and_then(|number| self.routes[number]).map(usize::from)
     }
 
+    /// Whether a component serves a service.
+    pub(crate) fn has(&self, service: &str) -> bool {
+        self.slot_of(service).is_some()
+    }
+
     /// Whether a component serves the call.
     pub(crate) fn serves(&self, call: &Syscall) -> bool {
         self.routes[usize::from(call.info().service_number)].is_some()
@@ -263,7 +268,7 @@ impl Context for Cx<'_> {
             |stop| match stop {
                 Stop::Error(error) => error,
                 // Only a call of a process can wait or reach a provider.
-                Stop::Wait(_) | Stop::Perform => {
+                Stop::Wait(_) | Stop::Perform | Stop::Run(_) => {
                     Fault::Unsupported { call: call.info().name.into() }.into()
                 }
             },

@@ -138,6 +138,7 @@ impl Kernel {
                 tx.blocked.push(*op);
                 tx.is_look = false;
             }
+            OpEvent::Loaded { .. } => tx.is_look = false,
             OpEvent::Dispatched { op } => {
                 tx.sync |= self.ops.get(*op).is_some_and(must_be_durable);
                 tx.is_look = false;
@@ -172,6 +173,7 @@ impl Kernel {
                 self.kernel_call(tx, process::Settle { op: id, used: Some(used) });
             }
         }
+        self.conclude(tx, id, &outcome);
         tx.is_look &= outcome.is_ok();
         tx.changed = true;
         let outcome = self.record_end(tx, id, outcome);
@@ -294,6 +296,7 @@ impl Kernel {
                     return;
                 }
                 self.kernel_call(tx, capability::End { subject: *pid });
+                self.end_tools(tx, *pid);
                 if self.ops.has_subscribers() {
                     self.kernel_call(tx, events::EndSubscriber { pid: *pid });
                 }
@@ -309,7 +312,17 @@ impl Kernel {
                 let open = self.taken(&open);
                 self.ops.apply(event);
                 self.abandon(tx, open);
+                if matches!(event, Event::Process(ProcessEvent::Execed { .. })) {
+                    self.end_tools(tx, *pid);
+                }
             }
+            Event::Process(ProcessEvent::Spawned {
+                pid,
+                parent: Some(parent),
+                mode,
+                owner,
+                ..
+            }) if mode.is_some() || owner.is_some() => self.carry_tools(tx, *parent, *pid),
             Event::Process(ProcessEvent::Paused { pid, .. }) => {
                 self.stop_run(tx, *pid);
                 self.ops.apply(event);
@@ -530,7 +543,8 @@ fn must_be_durable_event(event: &Event) -> bool {
         | Event::Object(_)
         | Event::Human(_)
         | Event::Image(_)
-        | Event::Checkpoint(_) => true,
+        | Event::Checkpoint(_)
+        | Event::Tool(_) => true,
     }
 }
 

@@ -41,7 +41,7 @@ impl Checkpoints {
 
 impl Component for Checkpoints {
     fn manifest(&self) -> Manifest {
-        let imports = &["process", "object", "capability", "image"];
+        let imports = &["process", "object", "capability", "image", "tool"];
         Manifest { serves: &["checkpoint"], imports }
     }
 

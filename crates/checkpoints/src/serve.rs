@@ -12,7 +12,7 @@ use libos_abi::{
     image::{self, Image},
     object,
     process::{self, FailureKind as ProcessFailure},
-    wire,
+    tool, wire,
 };
 use libos_port::{Context, Stop};
 
@@ -74,6 +74,7 @@ impl<'c> Server<dyn Context + 'c, Stop> for Checkpoints {
         let processes = live.len() as u64;
         let spaces = live.clone();
         let objects = cx.ask(object::SaveSpaces { checkpoint: id, spaces, ended })?.count;
+        cx.ask(tool::SaveTools { checkpoint: id, processes: live.clone() })?;
         let held = cx.ask(capability::Save { checkpoint: id, subjects: live })?.count;
         let info = CheckpointInfo {
             id,
@@ -119,6 +120,7 @@ impl<'c> Server<dyn Context + 'c, Stop> for Checkpoints {
         cx.ask(process::Forget { checkpoint })?;
         cx.ask(object::ForgetSpaces { checkpoint })?;
         cx.ask(capability::Forget { checkpoint })?;
+        cx.ask(tool::ForgetTools { checkpoint })?;
         self.state.change(cx, CheckpointEvent::Dropped { checkpoint });
         Ok(info)
     }
@@ -142,6 +144,7 @@ impl<'c> Server<dyn Context + 'c, Stop> for Checkpoints {
             })?;
         let processes = forked.processes.clone();
         cx.ask(capability::CopyHeld { checkpoint, processes: processes.clone() })?;
+        cx.ask(tool::CopyTools { checkpoint, processes: processes.clone() })?;
         cx.ask(object::CopySpaces { checkpoint, processes })?;
         Ok(forked)
     }
@@ -171,6 +174,7 @@ impl<'c> Server<dyn Context + 'c, Stop> for Checkpoints {
         let revived = rewound.revived.clone();
         let revoked = cx.ask(capability::Restore { checkpoint, revived })?.capabilities;
         let dropped = rewound.made.clone();
+        cx.ask(tool::RestoreTools { checkpoint })?;
         let objects = cx.ask(object::RestoreSpaces { checkpoint, dropped })?.count;
         Ok(Restored {
             checkpoint,

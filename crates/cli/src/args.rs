@@ -6,6 +6,7 @@
 pub(crate) mod checkpoint;
 pub(crate) mod host;
 pub(crate) mod process;
+pub(crate) mod tool;
 
 use std::path::PathBuf;
 
@@ -17,6 +18,7 @@ use self::{
     checkpoint::CheckpointCommand,
     host::{ConfigCommand, ImageCommand},
     process::{EventsArgs, ExecArgs, ExitArgs, ForkArgs, LogsArgs, MsgArgs, SignalArgs, TopArgs},
+    tool::ToolCommand,
 };
 
 use crate::{evidence::EvidenceCommand, store::StoreCommand};
@@ -166,13 +168,19 @@ pub(crate) enum Command {
     /// Look at images, register and remove them.
     #[command(subcommand)]
     Image(ImageCommand),
+    /// Look at tools that agents wrote, test them and try them out.
+    #[command(subcommand)]
+    Tool(ToolCommand),
     /// Read, prove and export the journal.
     #[command(subcommand)]
     Audit(AuditCommand),
     /// Show what the store takes, and remove payloads of finished work.
     #[command(subcommand)]
     Store(StoreCommand),
-    /// Watch a denial, an approval and a repaired test, on a small project made for it.
+    /// Watch agents at work: one repairs a test, another writes tools of its own.
+    #[command(after_help = "Examples:
+  libos demo                  a denial, an approval and a repaired test, on a small project
+  libos demo tools            tools in four languages, tested, registered and called")]
     Demo(DemoArgs),
 }
 
@@ -380,7 +388,18 @@ pub(crate) struct AuditLsArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
+    /// What to watch.
+    #[arg(value_enum, default_value = "repair")]
+    pub(crate) what: Demo,
     /// The folder to make the project and its store in; it must not exist.
     #[arg(long, default_value = "libos-demo")]
     pub(crate) dir: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Demo {
+    /// An agent repairs a failing test.
+    Repair,
+    /// An agent writes tools of its own.
+    Tools,
 }

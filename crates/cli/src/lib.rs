@@ -49,6 +49,7 @@ mod prompt;
 mod run;
 mod steer;
 mod store;
+mod tool;
 mod top;
 mod why;
 
@@ -152,6 +153,7 @@ async fn run(host: &host::Host, command: Command) -> Result<Exit, Failure> {
         Command::Object(command) => object::run(host, command).await,
         Command::Checkpoint(command) => checkpoint::run(host, command).await,
         Command::Image(command) => image::run(host, command).await,
+        Command::Tool(command) => tool::run(host, command).await,
         Command::Audit(command) => audit::run(host, command),
         Command::Store(command) => store::run(host, command).await,
         Command::Demo(args) => demo::demo(host, &args).await,

@@ -202,13 +202,18 @@ impl Records {
         let clock = show::clock(it.at_ms);
         let says = match &it.caller {
             Principal::Host(name) => format!("called by the operator `{name}` at {clock}"),
-            Principal::Process(pid) => {
+            Principal::Process(pid) | Principal::Tool { pid, .. } => {
                 let goal = self.goals.get(pid).map(|goal| show::cut(goal, 60)).unwrap_or_default();
                 let place = match it.step.parent {
                     Some(above) => format!("call {} under {above}", it.step.index),
                     None => format!("step {}", it.step.index),
                 };
-                format!("called by {pid} ({goal}) as {place} at {clock}")
+                match it.caller.tool() {
+                    None => format!("called by {pid} ({goal}) as {place} at {clock}"),
+                    Some(tool) => format!(
+                        "called by the tool `{tool}` in {pid} ({goal}) as {place} at {clock}"
+                    ),
+                }
             }
         };
         Node::new("submission", Some(it.admitted), says)

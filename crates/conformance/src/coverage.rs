@@ -26,6 +26,7 @@ pub const ELSEWHERE: &[(&str, &str, &str)] = &[
     ("tool.call", "bad_arguments", "arguments_that_do_not_fit_are_refused_with_their_path"),
     ("tool.call", "tool_failed", "file_to_object_passes_on_failures_and_refuses_a_part"),
     ("tool.call", "unknown_tool", "an_unknown_tool_is_refused"),
+    ("tool.validate", "ok", "every_language_is_validated_and_called"),
 ];
 
 /// Every outcome that is to be shown.

@@ -48,6 +48,12 @@ pub fn process(pid: u64) -> By {
     Pid(pid).into()
 }
 
+/// A generated tool in a process.
+#[must_use]
+pub fn tool_of(pid: u64, tool: &str) -> By {
+    By { principal: Principal::Tool { pid: Pid(pid), tool: tool.into() }, op: None }
+}
+
 /// The host's operator, and whoever speaks for the kernel.
 #[must_use]
 pub fn host() -> By {
@@ -236,7 +242,7 @@ impl<P: ?Sized + Component> Kernel<P> {
                 law("I-81", is_reply_to(&call, reply), || format!("{} gave {reply:?}", info.name));
             }
             Err(Stop::Wait(_)) => {}
-            Err(Stop::Perform) => {
+            Err(Stop::Perform | Stop::Run(_)) => {
                 law("I-08", is_unchanged, || format!("{} made events and hands on", info.name));
             }
             // Only what another component refuses may come after a change.
@@ -374,7 +380,7 @@ pub fn code<T>(result: &Result<T, Stop>) -> &'static str {
     match result {
         Ok(_) => "ok",
         Err(Stop::Wait(_)) => "wait",
-        Err(Stop::Perform) => "perform",
+        Err(Stop::Perform | Stop::Run(_)) => "perform",
         Err(Stop::Error(error)) => error.code(),
     }
 }

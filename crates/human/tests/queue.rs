@@ -127,7 +127,7 @@ fn waits_for(k: &mut Kernel<Humans>, pid: u64, op: u64, call: &Syscall) -> Optio
             assert!(["limit", "refused", "cancelled"].contains(&error.code()), "{error}");
             None
         }
-        Err(Stop::Perform) => panic!("it performs"),
+        Err(Stop::Perform | Stop::Run(_)) => panic!("it performs"),
     }
 }
 

@@ -49,6 +49,7 @@ use libos_abi::{
     Syscall,
     capability::Charge,
     process::{Admission, Wait},
+    tool::Program,
 };
 use serde::Serialize;
 
@@ -130,6 +131,9 @@ pub enum Stop {
     Wait(Wait),
     /// The component has nothing against it; now a provider performs the effect.
     Perform,
+    /// The same, and the provider gets this generated tool with it. If the call is a call of the
+    /// tool, whatever is done under it is done by the tool.
+    Run(Arc<Program>),
 }
 
 impl Stop {

@@ -42,6 +42,8 @@ impl Libos {
             }
         }
         command.env("XDG_CONFIG_HOME", self.store.join("config"));
+        // What tools compile to is kept from one run of the tests to the next.
+        command.env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"));
         command
     }
 

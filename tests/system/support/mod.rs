@@ -99,6 +99,8 @@ impl Lab {
             }
         }
         command.env("XDG_CONFIG_HOME", self.path("config"));
+        // What tools compile to is kept from one run of the tests to the next.
+        command.env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"));
     }
 
     /// Runs the binary to its end.
