@@ -734,7 +734,7 @@ pub enum ImageEvent {
     /// A generated tool was put into one, which was made or replaced with it.
     Promoted {
         /// The image as it is now.
-        image: Image,
+        image: Arc<Image>,
         /// The image whose generated tools it has besides: itself as it was, or the one it is a
         /// copy of.
         from: String,

@@ -112,7 +112,7 @@ impl Fold for Registry {
                 }
                 let key = (name.clone(), tool.name.clone());
                 self.generated.insert(key, (*digest, Arc::clone(tool)));
-                self.images.insert(name.clone(), Arc::new(image.clone()));
+                self.images.insert(name.clone(), Arc::clone(image));
             }
         }
     }
@@ -148,7 +148,7 @@ impl Registry {
         call: &tool::Promote,
         tool: Arc<Definition>,
         limits: &Limits,
-    ) -> Result<(ImageEvent, Image), Error> {
+    ) -> Result<(ImageEvent, Arc<Image>), Error> {
         let (name, bad) = (&call.image, |flaw| tool::FailureKind::BadTool.because(flaw));
         if built_in::find(name).is_some() {
             let detail = format!("the image `{name}` is built in; name another, it is made");
@@ -173,8 +173,8 @@ impl Registry {
             false => image.tools.push(tool.name.clone()),
         }
         check(&image, limits).map_err(bad)?;
-        let (from, digest) = (from.clone(), call.digest);
-        Ok((ImageEvent::Promoted { image: image.clone(), from, digest, tool }, image))
+        let (from, digest, image) = (from.clone(), call.digest, Arc::new(image));
+        Ok((ImageEvent::Promoted { image: Arc::clone(&image), from, digest, tool }, image))
     }
 
     /// The image of this name: built in or registered.

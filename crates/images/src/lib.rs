@@ -263,7 +263,7 @@ impl<'c> tool::Server<dyn Context + 'c, Stop> for Images {
         &mut self,
         cx: &mut (dyn Context + 'c),
         call: &tool::Promote,
-    ) -> Result<Image, Stop> {
+    ) -> Result<Arc<Image>, Stop> {
         let pid = maker(cx)?;
         let tool = self.toolbox.promotable(pid, &call.name, call.digest)?;
         let own = self.image(process(cx)?);
