@@ -294,7 +294,7 @@ fn an_image_of_a_checkpoint_requires_what_was_held_and_grants_nothing(k: &mut Re
         let Syscall::Image(image::Call::Register(call)) = call else { panic!("{call:?}") };
         let answer: Result<Reply, Error> = match call.image.name.as_str() {
             "taken" => Err(image::FailureKind::Exists.because("there is one")),
-            _ => Ok(image::Reply::Register(call.image.clone()).into()),
+            _ => Ok(image::Reply::Register(call.image.clone().into()).into()),
         };
         answer
     });
