@@ -1185,11 +1185,17 @@ interface LibosObject {
     /** Its version after the call. */
     version: number;
   }>;
-  /** Lists the objects the caller owns (of the host: every object). */
+  /** Lists the objects the caller owns (of the host: every object), a part at a time. */
   list(args?: {
     /** Only those of this type. */
     type?: string | null;
+    /** Behind this one, to go on. */
+    after?: Abi.ObjectId | null;
+    /** How many at most; 256 if absent and at the most. */
+    limit?: number | null;
   }): Promise<{
+    /** The last of them, where there are more behind it. */
+    more_after?: Abi.ObjectId | null;
     /** In the order of their ids. */
     objects: Array<Abi.ObjectInfo>;
   }>;
@@ -1323,6 +1329,8 @@ interface LibosObject {
     /** How many at most; 100 if absent, 1,000 at the most. */
     limit?: number | null;
   }): Promise<{
+    /** The last of them, where there are more behind it. */
+    more_after?: Abi.ObjectId | null;
     /** In the order of their ids. */
     objects: Array<Abi.ObjectInfo>;
   }>;
@@ -1468,15 +1476,21 @@ interface LibosNamespace {
 
 /** Capabilities: look, hand on, take back, explain. */
 interface LibosCapability {
-  /** Lists the caller's capabilities (of the host: a process's, or all). */
+  /** Lists the caller's capabilities (of the host: a process's, or all), a part at a time. */
   list(args?: {
     /** The process, for the host. */
     pid?: Abi.Pid | null;
     /** Those out of force too. */
     all?: boolean | null;
+    /** Behind this one, to go on. */
+    after?: Abi.CapId | null;
+    /** How many at most; 256 if absent and at the most, and fewer where they are large. */
+    limit?: number | null;
   }): Promise<{
     /** In the order of their ids. */
     capabilities: Array<Abi.CapabilityInfo>;
+    /** The last of them, where there are more behind it. */
+    more_after?: Abi.CapId | null;
   }>;
   /** Shows one of the caller's capabilities (of the host: any). It fails with `not_found`. */
   inspect(args: {

@@ -259,16 +259,62 @@ macro_rules! demand_info {
 }
 pub(crate) use demand_info;
 
-/// The table of one service. See `services/fs.rs` for its form.
+/// The type that the unions hold a call or reply in.
+macro_rules! held {
+    ($type:ty) => { $type };
+    ($type:ty, Box) => { Box<$type> };
+    ($type:ty, Arc) => { std::sync::Arc<$type> };
+}
+pub(crate) use held;
+
+/// The type in which a call or reply is given and taken.
+macro_rules! given {
+    ($type:ty) => { $type };
+    ($type:ty, Box) => { $type };
+    ($type:ty, Arc) => { std::sync::Arc<$type> };
+}
+pub(crate) use given;
+
+/// Puts a call or reply into what the unions hold it in.
+macro_rules! hold {
+    ($value:expr) => {
+        $value
+    };
+    ($value:expr, Box) => {
+        Box::new($value)
+    };
+    ($value:expr, Arc) => {
+        $value
+    };
+}
+pub(crate) use hold;
+
+/// Takes a call or reply out of what the unions hold it in.
+macro_rules! take {
+    ($value:expr) => {
+        $value
+    };
+    ($value:expr, Box) => {
+        *$value
+    };
+    ($value:expr, Arc) => {
+        $value
+    };
+}
+pub(crate) use take;
+
+/// The table of one service. See `services/fs.rs` for its form. `as Box` behind a call or reply
+/// has the unions hold it in a box: what is large would otherwise make every message as large.
+/// `as Arc` behind a reply has it shared by all who see it.
 macro_rules! service {
     (
         $(#[doc = $sdoc:literal])* service $service:ident = $snumber:literal;
         failures { $($(#[doc = $edoc:literal])* $enumber:literal $ecode:literal $error:ident;)* }
         $(
             $(#[doc = $doc:literal])*
-            $number:literal $method:ident $Call:ident {
+            $number:literal $method:ident $Call:ident $(as $CallBox:ident)? {
                 $($(#[doc = $adoc:literal])* $arg:ident: $type:ty,)*
-            } -> $reply:ty
+            } -> $reply:ty $(as $ReplyBox:ident)?
             { demand: [$($demand:tt)*]; effect: $effect:ident; fails: [$($fails:ident)*]; }
         )*
     ) => {
@@ -282,11 +328,13 @@ macro_rules! service {
             pub struct $Call { $($(#[doc = $adoc])* pub $arg: $type,)* }
 
             impl From<$Call> for $crate::Syscall {
-                fn from(call: $Call) -> Self { Call::$Call(call).into() }
+                fn from(call: $Call) -> Self {
+                    Call::$Call($crate::call::hold!(call $(, $CallBox)?)).into()
+                }
             }
 
             impl $crate::Request for $Call {
-                type Reply = $reply;
+                type Reply = $crate::call::given!($reply $(, $ReplyBox)?);
                 const INFO: &'static $crate::CallInfo = &$crate::CallInfo {
                     service: stringify!($service),
                     method: stringify!($method),
@@ -311,9 +359,11 @@ macro_rules! service {
                     ),
                     reply_schema: || schemars::schema_for!($reply),
                 };
-                fn reply(reply: $crate::Reply) -> Option<$reply> {
+                fn reply(reply: $crate::Reply) -> Option<Self::Reply> {
                     match Reply::try_from(reply) {
-                        Ok(Reply::$Call(reply)) => Some(reply),
+                        Ok(Reply::$Call(reply)) => {
+                            Some($crate::call::take!(reply $(, $ReplyBox)?))
+                        }
                         _ => None,
                     }
                 }
@@ -322,11 +372,15 @@ macro_rules! service {
 
         /// A call of this service.
         #[derive(Debug, Clone, PartialEq, Eq)]
-        pub enum Call { $($(#[doc = $doc])* $Call($Call),)* }
+        pub enum Call {
+            $($(#[doc = $doc])* $Call($crate::call::held!($Call $(, $CallBox)?)),)*
+        }
 
         /// A reply of this service, named after its call.
         #[derive(Debug, Clone, PartialEq, Eq)]
-        pub enum Reply { $($(#[doc = $doc])* $Call($reply),)* }
+        pub enum Reply {
+            $($(#[doc = $doc])* $Call($crate::call::held!($reply $(, $ReplyBox)?)),)*
+        }
 
         /// The kinds of failure of this service.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -378,7 +432,11 @@ macro_rules! service {
             #[doc = ""]
             #[doc = "# Errors"]
             #[doc = concat!("The failures that the table lists for `", stringify!($method), "`.")]
-            fn $method(&mut self, cx: &mut X, call: &$Call) -> Result<$reply, E>;)*
+            fn $method(
+                &mut self,
+                cx: &mut X,
+                call: &$Call,
+            ) -> Result<$crate::call::given!($reply $(, $ReplyBox)?), E>;)*
         }
 
         /// Calls the method of `server` that `call` names.
@@ -391,7 +449,9 @@ macro_rules! service {
             call: &Call,
         ) -> Result<$crate::Reply, E> {
             match call {
-                $(Call::$Call(call) => server.$method(cx, call).map(|r| Reply::$Call(r).into()),)*
+                $(Call::$Call(call) => server
+                    .$method(cx, call)
+                    .map(|r| Reply::$Call($crate::call::hold!(r $(, $ReplyBox)?)).into()),)*
             }
         }
 
@@ -473,7 +533,12 @@ macro_rules! service {
                 match self { $(Self::$Call(_) => $number,)* }
             }
             pub(crate) fn texts(&mut self, visit: &mut dyn FnMut(&mut $crate::Text)) {
-                match self { $(Self::$Call(reply) => $crate::Field::texts(reply, visit),)* }
+                match self {
+                    $(Self::$Call(reply) => {
+                        type Given = $crate::call::given!($reply $(, $ReplyBox)?);
+                        <Given as $crate::Field>::texts(reply, visit);
+                    })*
+                }
             }
             pub(crate) fn json(&self) -> serde_json::Result<serde_json::Value> {
                 match self { $(Self::$Call(reply) => serde_json::to_value(reply),)* }

@@ -17,45 +17,58 @@ use crate::Digest;
 /// write into a segment file becomes cheaper than a row.
 pub const INLINE_BYTES_MAX: usize = 4096;
 
-/// UTF-8 text, inline or by digest.
+/// UTF-8 text, inline or by digest. Two words; an empty one takes no memory besides.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub enum Text {
     /// The text itself.
     Inline(Arc<str>),
     /// A text kept in the blob store.
-    Blob {
-        /// The content's digest.
-        digest: Digest,
-        /// Its length in bytes.
-        bytes: u64,
-    },
+    Blob(Arc<BlobRef>),
+}
+
+/// Where a text that is not here is found.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct BlobRef {
+    /// The content's digest.
+    pub digest: Digest,
+    /// Its length in bytes.
+    pub bytes: u64,
 }
 
 impl Default for Text {
     fn default() -> Self {
-        Self::Inline("".into())
+        Self::Inline(Arc::default())
     }
 }
 
 impl From<&str> for Text {
     fn from(text: &str) -> Self {
-        Self::Inline(text.into())
+        match text.is_empty() {
+            true => Self::default(),
+            false => Self::Inline(text.into()),
+        }
     }
 }
 
 impl From<String> for Text {
     fn from(text: String) -> Self {
-        Self::Inline(text.into())
+        Self::from(text.as_str())
     }
 }
 
 impl Text {
+    /// A text that is kept in the blob store.
+    #[must_use]
+    pub fn blob(digest: Digest, bytes: u64) -> Self {
+        Self::Blob(Arc::new(BlobRef { digest, bytes }))
+    }
+
     /// The text, if it is here.
     #[must_use]
     pub fn as_str(&self) -> Option<&str> {
         match self {
             Self::Inline(text) => Some(text),
-            Self::Blob { .. } => None,
+            Self::Blob(_) => None,
         }
     }
 
@@ -64,7 +77,7 @@ impl Text {
     pub fn bytes(&self) -> u64 {
         match self {
             Self::Inline(text) => text.len() as u64,
-            Self::Blob { bytes, .. } => *bytes,
+            Self::Blob(blob) => blob.bytes,
         }
     }
 
@@ -73,7 +86,7 @@ impl Text {
     pub fn digest(&self) -> Digest {
         match self {
             Self::Inline(text) => Digest::of(text.as_bytes()),
-            Self::Blob { digest, .. } => *digest,
+            Self::Blob(blob) => blob.digest,
         }
     }
 
@@ -87,7 +100,7 @@ impl Text {
         }
         let bytes: Arc<[u8]> = Arc::from(Arc::clone(text));
         let digest = Digest::of(&bytes);
-        *self = Self::Blob { digest, bytes: bytes.len() as u64 };
+        *self = Self::blob(digest, bytes.len() as u64);
         Some((digest, bytes))
     }
 }
@@ -96,14 +109,14 @@ impl Serialize for Text {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Inline(text) => s.serialize_str(text),
-            Self::Blob { digest, bytes } => Reference { blob: *digest, bytes: *bytes }.serialize(s),
+            Self::Blob(blob) => Reference { blob: blob.digest, bytes: blob.bytes }.serialize(s),
         }
     }
 }
 
 impl<'de> Deserialize<'de> for Text {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        Cow::<'de, str>::deserialize(d).map(|text| Self::Inline(text.into()))
+        Cow::<'de, str>::deserialize(d).map(|text| Self::from(&*text))
     }
 }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Binding, CapId, CheckpointId, Denial, Digest, Few, FsPath, GrantSpec, Json, Manifest, ObjectId,
-    OpId, Origin, Outcome, Pid, RequestId, Syscall, Text, ViewId,
+    OpId, Origin, Outcome, Pattern, Pid, RequestId, Resource, Right, Syscall, Text, ViewId,
     services::{
         capability::Charge,
         checkpoint::{CheckpointInfo, Revived},
@@ -212,17 +212,17 @@ pub enum ProcessEvent {
         /// Its parent.
         parent: Option<Pid>,
         /// Its image.
-        image: String,
+        image: Arc<str>,
         /// What it is to achieve.
         goal: Text,
         /// Who plans for it.
         planner: PlannerSpec,
         /// The host folder behind its workspace.
-        workspace: Option<String>,
+        workspace: Option<Arc<str>>,
         /// Its working directory.
         cwd: FsPath,
         /// Its limits.
-        budget: Budget,
+        budget: Box<Budget>,
         /// What the scheduling policy is told.
         schedule: Schedule,
         /// How it was forked, if it was.
@@ -310,7 +310,7 @@ pub enum ProcessEvent {
         /// The process.
         pid: Pid,
         /// The image.
-        image: String,
+        image: Arc<str>,
         /// What it is to achieve.
         goal: Text,
         /// Who plans for it.
@@ -336,7 +336,7 @@ pub enum ProcessEvent {
         cwd: FsPath,
     },
     /// A message was put into a mailbox.
-    Sent(Message),
+    Sent(Arc<Message>),
     /// Messages were taken out of a mailbox.
     Received {
         /// The process.
@@ -393,12 +393,34 @@ pub struct NewCapability {
     pub binding: Option<Binding>,
 }
 
+impl NewCapability {
+    /// What a parent and its child hold because they are: each may message the other. No event
+    /// makes them; they are there once the child is known as one.
+    #[must_use]
+    pub fn kin(parent: Pid, child: Pid) -> [Self; 2] {
+        let kin = |id, subject, other| {
+            let on = Pattern::exact(&Resource::id("process", other));
+            let rights = [Right::Write].into_iter().collect();
+            Self {
+                id,
+                subject,
+                grant: GrantSpec::allow(on, rights),
+                expires_at_ms: None,
+                parent: None,
+                origin: Origin::Kernel,
+                binding: None,
+            }
+        };
+        [kin(CapId::of_parent(child), parent, child), kin(CapId::of_child(child), child, parent)]
+    }
+}
+
 /// What happened to capabilities.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CapabilityEvent {
     /// One was made.
-    Granted(NewCapability),
+    Granted(Box<NewCapability>),
     /// One was taken back. Every one cut from it ends with it.
     Revoked {
         /// The capability.
@@ -660,7 +682,7 @@ pub enum ObjectEvent {
 #[serde(rename_all = "snake_case")]
 pub enum HumanEvent {
     /// A request was made.
-    Opened(Request),
+    Opened(Arc<Request>),
     /// A request was answered.
     Decided {
         /// The request.
@@ -703,7 +725,7 @@ pub enum HumanEvent {
 #[serde(rename_all = "snake_case")]
 pub enum ImageEvent {
     /// One was registered, or replaced.
-    Registered(Image),
+    Registered(Arc<Image>),
     /// One was removed.
     Unregistered {
         /// Its name.
@@ -712,7 +734,7 @@ pub enum ImageEvent {
     /// A generated tool was put into one, which was made or replaced with it.
     Promoted {
         /// The image as it is now.
-        image: Image,
+        image: Arc<Image>,
         /// The image whose generated tools it has besides: itself as it was, or the one it is a
         /// copy of.
         from: String,

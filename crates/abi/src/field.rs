@@ -99,12 +99,19 @@ impl Field for Arc<str> {
     }
 }
 
+/// What is shared: its texts are changed in a copy of one's own.
+impl<T: Field + Clone> Field for Arc<T> {
+    fn texts(&mut self, visit: &mut dyn FnMut(&mut Text)) {
+        Self::make_mut(self).texts(visit);
+    }
+}
+
 impl Field for Text {
     const TYPE: ArgType = ArgType::Text;
     fn view(&self) -> ArgView<'_> {
         match self {
             Self::Inline(text) => ArgView::Text(text),
-            Self::Blob { bytes, .. } => ArgView::Absent { bytes: *bytes },
+            Self::Blob(blob) => ArgView::Absent { bytes: blob.bytes },
         }
     }
     fn texts(&mut self, visit: &mut dyn FnMut(&mut Text)) {
@@ -196,7 +203,10 @@ pub struct FsPath(#[schemars(with = "String")] pub Arc<str>);
 
 impl From<&str> for FsPath {
     fn from(path: &str) -> Self {
-        Self(path.into())
+        match path.is_empty() {
+            true => Self(Arc::default()),
+            false => Self(path.into()),
+        }
     }
 }
 

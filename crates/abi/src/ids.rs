@@ -95,6 +95,30 @@ ids! {
     Seq, "#", "record";
 }
 
+/// Where the ids of kin begin: those of capabilities that are made count up from 1.
+const KIN_BEGIN: u64 = 1_000_000_000_000_000_000;
+
+impl CapId {
+    /// The capability by which the parent of `child` may message it. It follows from who is whose
+    /// child and is never made.
+    #[must_use]
+    pub const fn of_parent(child: Pid) -> Self {
+        Self(KIN_BEGIN.saturating_add(child.0.saturating_mul(10)).saturating_add(1))
+    }
+
+    /// The capability by which `child` may message its parent.
+    #[must_use]
+    pub const fn of_child(child: Pid) -> Self {
+        Self(KIN_BEGIN.saturating_add(child.0.saturating_mul(10)).saturating_add(2))
+    }
+
+    /// The child because of which there is a capability of kin; `None` for any other.
+    #[must_use]
+    pub fn kin_child(self) -> Option<Pid> {
+        self.0.checked_sub(KIN_BEGIN).map(|kin| Pid(kin / 10))
+    }
+}
+
 macro_rules! ids_of_a_process {
     ($($(#[$doc:meta])* $name:ident { $(#[$of:meta])* $process:ident }
         $prefix:literal, $kind:literal;)*) => {$(

@@ -38,7 +38,7 @@ pub use call::{
     ArgInfo, BadCall, CallInfo, Demand, DemandInfo, EffectClass, FailureInfo, IntoDemand, Request,
     ServiceInfo,
 };
-pub use data::{INLINE_BYTES_MAX, Json, Millis, Text};
+pub use data::{BlobRef, INLINE_BYTES_MAX, Json, Millis, Text};
 pub use digest::{BadDigest, Digest};
 pub use error::{Denial, DenyReason, Fault, Need};
 pub use event::{Event, Principal, Record};

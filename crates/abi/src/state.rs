@@ -329,7 +329,7 @@ mod tests {
     #[test]
     fn a_payload_is_told_from_a_reference_to_one() {
         let digest = Digest::of(b"x");
-        let blob = Text::Blob { digest, bytes: 5 };
+        let blob = Text::blob(digest, 5);
         let alike = serde_json::json!({ "blob": digest, "bytes": 5 });
         all_differ(&[Json(blob), Json::from(&alike), Json::default()]);
     }

@@ -53,7 +53,7 @@ mod tests {
     #[test]
     fn a_call_is_charged_for_the_most_that_it_could_take() {
         let args = Json::default();
-        let text = Text::Blob { digest: Digest::of(b"x"), bytes: 5_000 };
+        let text = Text::blob(Digest::of(b"x"), 5_000);
         let write = fs::Write { path: "a".into(), text, overwrite: None };
         let calls: [(Syscall, u64, u64); 6] = [
             (clock::GetNow {}.into(), 0, 0),

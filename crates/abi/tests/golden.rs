@@ -311,7 +311,7 @@ fn values_read_back_from_their_json() {
 
 #[test]
 fn a_text_from_outside_is_never_a_reference() {
-    let blob = Text::Blob { digest: Digest::of(b"x"), bytes: 5000 };
+    let blob = Text::blob(Digest::of(b"x"), 5000);
     let written = serde_json::to_value(&blob).unwrap();
     assert!(serde_json::from_value::<Text>(written.clone()).is_err());
     let json: Json = serde_json::from_value(written).unwrap();

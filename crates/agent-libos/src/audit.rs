@@ -150,10 +150,14 @@ impl Trail {
         match event {
             Event::Op(event) => self.add_op(seq, at_ms, event),
             Event::Capability(CapabilityEvent::Granted(made)) => {
-                self.capabilities.insert(made.id, made.clone());
+                self.capabilities.insert(made.id, (**made).clone());
+            }
+            Event::Capability(CapabilityEvent::ChildKnown { parent, child }) => {
+                let kin = NewCapability::kin(*parent, *child);
+                self.capabilities.extend(kin.map(|kin| (kin.id, kin)));
             }
             Event::Human(HumanEvent::Opened(request)) => {
-                self.requests.insert(request.id, request.clone());
+                self.requests.insert(request.id, (**request).clone());
             }
             Event::Human(HumanEvent::Decided { request, decided }) => {
                 self.answers.insert(*request, decided.clone());

@@ -424,7 +424,7 @@ impl Core {
                 self.runner.stop(pid);
             }
             Output::Cancel(op) => self.runner.cancel(op),
-            Output::Notice(notice) => self.held.push(News::Notice(notice)),
+            Output::Notice(notice) => self.held.push(News::Notice(*notice)),
         }
     }
 

@@ -7,14 +7,14 @@ use libos_journal::{Blobs, JournalError};
 
 /// Replaces a reference by the text it names.
 pub(crate) fn text(blobs: &dyn Blobs, text: &mut Text) -> Result<(), Fault> {
-    let Text::Blob { digest, .. } = text else {
+    let Text::Blob(blob) = text else {
         return Ok(());
     };
     let missing = |kind: &str| Fault::ProviderFailed { kind: kind.into(), op: OpId(0) };
-    let bytes = blobs.get(digest).map_err(|error| match error {
+    let bytes = blobs.get(&blob.digest).map_err(|error| match error {
         JournalError::BlobDropped { .. } => missing("blob.dropped"),
         error => {
-            tracing::error!(%digest, %error, "a stored payload cannot be read");
+            tracing::error!(digest = %blob.digest, %error, "a stored payload cannot be read");
             missing("blob.unreadable")
         }
     })?;

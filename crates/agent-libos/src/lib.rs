@@ -61,6 +61,49 @@ pub use libos_sandbox as sandbox;
 pub use libos_scheduler as scheduler;
 pub use libos_tools as tools;
 
+/// Every capability that the caller of a port may list, of all or of one process, in force or not.
+///
+/// # Errors
+/// What `capability.list` ends in.
+pub async fn capabilities(
+    port: &dyn libos_port::Port,
+    pid: Option<libos_abi::Pid>,
+    all: bool,
+) -> Result<Vec<libos_abi::CapabilityInfo>, libos_abi::Error> {
+    let mut found = Vec::new();
+    let mut after = None;
+    loop {
+        let call = libos_abi::capability::List { pid, all: Some(all), after, limit: None };
+        let page = port.call(call).await?;
+        found.extend(page.capabilities);
+        match page.more_after {
+            Some(last) => after = Some(last),
+            None => return Ok(found),
+        }
+    }
+}
+
+/// Every object that the caller of a port may list, of all types or of one.
+///
+/// # Errors
+/// What `object.list` ends in.
+pub async fn objects_of_type(
+    port: &dyn libos_port::Port,
+    r#type: Option<String>,
+) -> Result<Vec<libos_abi::object::ObjectInfo>, libos_abi::Error> {
+    let mut found = Vec::new();
+    let mut after = None;
+    loop {
+        let call = libos_abi::object::List { r#type: r#type.clone(), after, limit: None };
+        let page = port.call(call).await?;
+        found.extend(page.objects);
+        match page.more_after {
+            Some(last) => after = Some(last),
+            None => return Ok(found),
+        }
+    }
+}
+
 /// Every process that the caller of a port may list, or every one that has not ended.
 ///
 /// # Errors

@@ -347,22 +347,22 @@ impl Engine {
     /// Follows the record in what does not come from a host, a human or a parent.
     fn follow(&mut self, event: CapabilityEvent) {
         let event = match event {
-            CapabilityEvent::Granted(new) => match self.carry(new) {
-                Some(new) => CapabilityEvent::Granted(new),
+            CapabilityEvent::Granted(new) => match self.carry(*new) {
+                Some(new) => CapabilityEvent::Granted(Box::new(new)),
                 None => return,
             },
             CapabilityEvent::Revoked { capability, subject, reason } => {
-                match self.carried.get(&capability) {
-                    Some(here) => CapabilityEvent::Revoked { capability: *here, subject, reason },
+                match self.here(capability) {
+                    Some(here) => CapabilityEvent::Revoked { capability: here, subject, reason },
                     None => return,
                 }
             }
             CapabilityEvent::Kept { subject, dropped } => {
-                let here = dropped.iter().filter_map(|id| self.carried.get(id).copied());
+                let here = dropped.iter().filter_map(|id| self.here(*id));
                 CapabilityEvent::Kept { subject, dropped: here.collect() }
             }
             CapabilityEvent::Restored { checkpoint, revived, revoked } => {
-                let here = revoked.iter().filter_map(|id| self.carried.get(id).copied());
+                let here = revoked.iter().filter_map(|id| self.here(*id));
                 CapabilityEvent::Restored { checkpoint, revived, revoked: here.collect() }
             }
             // What is set aside and spent follows from what is decided here.
@@ -372,9 +372,15 @@ impl Engine {
         self.authority.apply(&Event::Capability(event));
     }
 
+    /// Under which number this engine has a capability of the record. Those of kin have the same.
+    fn here(&self, id: CapId) -> Option<CapId> {
+        let is_of_kin = id.kin_child().is_some();
+        if is_of_kin { Some(id) } else { self.carried.get(&id).copied() }
+    }
+
     /// What the kernel gave, or what was cut from that, under a number of this engine.
     fn carry(&mut self, new: NewCapability) -> Option<NewCapability> {
-        let parent = new.parent.and_then(|id| self.carried.get(&id).copied());
+        let parent = new.parent.and_then(|id| self.here(id));
         if new.binding.is_some() || (new.origin != Origin::Kernel && parent.is_none()) {
             return None;
         }

@@ -139,6 +139,7 @@ impl Survey {
     fn add(&mut self, event: Event) {
         match event {
             Event::Process(ProcessEvent::Spawned { pid, parent, workspace, .. }) => {
+                let workspace = workspace.as_deref().map(str::to_owned);
                 self.processes.insert(pid, (parent, workspace));
             }
             Event::Checkpoint(CheckpointEvent::Created(info)) => {

@@ -68,7 +68,7 @@ impl Runner {
             parent: None,
             next: AtomicU32::new(steps_before),
         };
-        let planner = self.planners.iter().find(|p| p.kind() == order.planner.kind).cloned();
+        let planner = self.planners.iter().find(|p| p.kind() == &*order.planner.kind).cloned();
         let blobs = Arc::clone(&self.blobs);
         let pid = order.pid;
         let task =

@@ -127,7 +127,7 @@ impl Lab {
 
     /// The versions of every object of a type, in the order of their ids.
     async fn versions(&self, r#type: &str) -> Vec<u64> {
-        let list = object::List { r#type: Some(r#type.into()) };
+        let list = object::List { r#type: Some(r#type.into()), after: None, limit: None };
         let objects = self.host.call(list).await.unwrap().objects;
         objects.into_iter().map(|object| object.version).collect()
     }
@@ -240,7 +240,7 @@ async fn what_was_spent_or_asked_since_does_not_come_back() {
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    let held = capability::List { pid: Some(lab.pid), all: Some(true) };
+    let held = capability::List { pid: Some(lab.pid), all: Some(true), after: None, limit: None };
     let held = lab.host.call(held).await.unwrap().capabilities;
     let spent = held.iter().find(|cap| cap.on == once.on).unwrap();
     assert_eq!(spent.uses_left, Some(0), "the one use was spent before and stays spent");
@@ -326,7 +326,7 @@ async fn an_image_of_a_checkpoint_makes_processes_that_hold_nothing() {
         "planner": { "kind": "none", "program": "" },
     }));
     let made = lab.host.call(launch).await.unwrap();
-    let list = capability::List { pid: Some(made.pid), all: None };
+    let list = capability::List { pid: Some(made.pid), all: None, after: None, limit: None };
     assert_eq!(lab.host.call(list).await.unwrap().capabilities, []);
     lab.close().await;
 }

@@ -287,7 +287,8 @@ async fn folding_the_journal_gives_the_state_of_the_kernel_that_wrote_it() {
     assert_eq!(ending.state, ProcessState::Exited, "{ending:?}");
     assert_eq!(ending.message.as_deref(), Some("yes: played make all"));
     assert!(digests.len() >= 5, "it stopped for every human's word: {}", digests.len());
-    let objects = stage.host().call(object::List { r#type: None }).await.unwrap();
+    let objects =
+        stage.host().call(object::List { r#type: None, after: None, limit: None }).await.unwrap();
     assert_eq!(objects.objects.len(), 3, "{objects:?}");
     let images = stage.host().call(image::List {}).await.unwrap();
     assert!(images.images.iter().any(|image| image.name == "mine"));

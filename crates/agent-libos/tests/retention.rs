@@ -269,7 +269,8 @@ async fn compaction_is_an_act_of_the_host_that_the_record_tells_of() {
     assert_eq!((done.payloads, done.bytes), (1, text.len() as u64));
     assert_eq!(done.list, Digest::of(&digest.0));
     // The object still has its own; so does everything that is not finished work.
-    let objects = host.call(object::List { r#type: None }).await.unwrap().objects;
+    let objects =
+        host.call(object::List { r#type: None, after: None, limit: None }).await.unwrap().objects;
     let object = host.call(object::Read { id: objects[0].id }).await.unwrap();
     assert_eq!(object.payload.value().unwrap(), json!(text));
 

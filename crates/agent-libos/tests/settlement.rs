@@ -214,7 +214,11 @@ async fn revocation_wins_over_giving_back() {
         |expect| json!({ "call": "shell.run", "args": { "argv": ["make"] }, "expect": expect });
     let plan = script(&[run("not_found"), run("denied")]);
     let pid = stage.host().call(launch("script", &plan, once())).await.unwrap().pid;
-    let held = stage.host().call(capability::List { pid: Some(pid), all: None }).await.unwrap();
+    let held = stage
+        .host()
+        .call(capability::List { pid: Some(pid), all: None, after: None, limit: None })
+        .await
+        .unwrap();
     let capability: CapId = held.capabilities[0].id;
     // The effect is under way when its authority is taken back.
     while !stage.is_under_way(pid).await {
@@ -418,7 +422,7 @@ async fn a_nested_step_that_differs_names_both_calls() {
         json!({ "exit": { "message": "${e.error.message}" } }),
     ]);
     let allowed = json!([{ "on": "clock:*", "rights": ["read"] }]);
-    let mut stage = Stage::start(build(&journal));
+    let stage = Stage::start(build(&journal));
     let pid = stage.host().call(launch("script", &plan, allowed)).await.unwrap().pid;
     stage.waits(pid).await;
     stage.runtime.shutdown().unwrap();

@@ -594,7 +594,7 @@ fn prepare(submission: Submission, scratch: &mut Vec<u8>) -> Result<Prepared, Fa
     let mut blobs = Vec::new();
     let mut referred = false;
     call.texts(&mut |text| {
-        referred |= matches!(text, Text::Blob { .. });
+        referred |= matches!(text, Text::Blob(_));
         blobs.extend(text.spill());
     });
     if referred {
@@ -615,8 +615,11 @@ fn prepare(submission: Submission, scratch: &mut Vec<u8>) -> Result<Prepared, Fa
 pub(crate) fn canonicalize(call: &mut Syscall, caller: &Caller) -> Result<(), Fault> {
     let mut result = Ok(());
     call.paths(&mut |path| {
-        let cwd = caller.admission.as_ref().map_or("workspace", |admission| &admission.cwd.0);
-        match path.canonical(cwd) {
+        let cwd = caller.admission.as_ref().map(|admission| &admission.cwd);
+        if let (true, Some(cwd)) = (path.0.is_empty(), cwd) {
+            return path.clone_from(cwd);
+        }
+        match path.canonical(cwd.map_or("workspace", |cwd| &cwd.0)) {
             Ok(canonical) => *path = canonical,
             Err(fault) => result = Err(fault),
         }

@@ -279,6 +279,11 @@ impl Ops {
         self.subscriptions > 0
     }
 
+    /// Whether a process waits for the answer to a request.
+    pub(crate) fn asks(&self, pid: Pid) -> bool {
+        self.requests.values().any(|asked| asked.askers.iter().any(|(asker, _)| *asker == pid))
+    }
+
     /// Who asked for a request that is not answered yet.
     pub(crate) fn askers(&self, request: RequestId) -> Few<(Pid, OpId)> {
         self.requests.get(&request).map(|asked| asked.askers.clone()).unwrap_or_default()

@@ -124,7 +124,7 @@ pub enum Output {
     /// Abandon an effect: its process was ended.
     Cancel(OpId),
     /// Tell whoever watches. Always held until it is on disk.
-    Notice(Notice),
+    Notice(Box<Notice>),
 }
 
 /// An effect for a provider.

@@ -188,13 +188,13 @@ impl Kernel {
             && let Some(op) = self.ops.get(id)
             && let (Some(pid), true, None) = (op.caller.pid(), op.step.index > 0, op.step.parent)
         {
-            tx.outputs.push(Output::Notice(Notice::Step {
+            tx.outputs.push(Output::Notice(Box::new(Notice::Step {
                 pid,
                 step: op.step.index,
                 op: id,
                 call: op.call.clone(),
                 outcome: outcome.clone(),
-            }));
+            })));
         }
         let outcome_bytes = &tx.encoded[tx.encoded.len() - self.outcome_bytes..];
         self.ops.settled(id, outcome_bytes, code(&outcome));
@@ -296,7 +296,9 @@ impl Kernel {
                 self.stop_run(tx, *pid);
                 let open = self.taken(&open);
                 self.ops.apply(event);
-                self.kernel_call(tx, human::Cancel { pid: *pid });
+                if self.ops.asks(*pid) {
+                    self.kernel_call(tx, human::Cancel { pid: *pid });
+                }
                 self.abandon(tx, open);
                 if let Event::Process(ProcessEvent::Rewound { .. }) = event {
                     return;
@@ -463,7 +465,8 @@ impl Kernel {
         let part = out.part();
         part.blobs.append(&mut tx.blobs);
         if self.watched {
-            part.released.extend(tx.events.iter().filter_map(notice_of).map(Output::Notice));
+            let notices = tx.events.iter().filter_map(notice_of);
+            part.released.extend(notices.map(|notice| Output::Notice(Box::new(notice))));
         }
         part.released.append(&mut tx.outputs);
         if tx.count > 0 {

@@ -33,6 +33,7 @@ use serde::{Serialize, Serializer};
 use crate::{
     bounds::Bounds,
     cap::{Cap, Fate, Tally, Terms, base},
+    kin::{self, Family},
     limits::CAPABILITIES_OF_ONE_SUBJECT_MAX,
     saved::Saved,
     table::{Rows, Shared, Subject},
@@ -85,8 +86,7 @@ pub(crate) struct Tables {
     last: u64,
     /// What operations under way have set aside.
     held: BTreeMap<OpId, Arc<[Charge]>>,
-    /// The parent of each process that lives and has one.
-    parents: FxHashMap<Pid, Pid>,
+    family: Family,
     /// What bounds each process; the rest of it is derived.
     subjects: FxHashMap<Pid, Subject>,
     /// What processes held at checkpoints.
@@ -115,7 +115,7 @@ enum Undo {
     Tally(CapId, Box<Tally>),
     Last(u64),
     Held(OpId, Option<Arc<[Charge]>>),
-    Parent(Pid, Option<Pid>),
+    Family(kin::Step),
     Bounds(Pid, Option<Arc<Bounds>>),
     Saved(CheckpointId, Option<Arc<Saved>>),
 }
@@ -133,12 +133,17 @@ impl Tables {
 
     /// Whether `child` is known as a living child of `parent`.
     pub(crate) fn is_child(&self, parent: Pid, child: Pid) -> bool {
-        self.parents.get(&child) == Some(&parent)
+        self.family.is_child(parent, child)
     }
 
     /// Whether anything is known of `pid`.
     pub(crate) fn knows(&self, pid: Pid) -> bool {
-        self.subjects.contains_key(&pid) || self.parents.contains_key(&pid)
+        self.subjects.contains_key(&pid) || self.family.knows(pid)
+    }
+
+    /// Who is whose child, and what follows from it.
+    pub(crate) fn family(&self) -> &Family {
+        &self.family
     }
 
     /// What bounds `pid`.
@@ -151,12 +156,27 @@ impl Tables {
         self.held.get(&op)
     }
 
-    /// Every capability, in the order of ids.
-    pub(crate) fn all(&self) -> Vec<&Cap> {
-        self.caps.sorted()
+    /// Every capability, those of kin among them, as its holder and the host see it: those of
+    /// `subject`, or all, behind `after`, in the order of ids.
+    pub(crate) fn listed(
+        &self,
+        subject: Option<Pid>,
+        after: CapId,
+        now_ms: u64,
+    ) -> impl Iterator<Item = CapabilityInfo> {
+        type Each<'t, T> = Box<dyn Iterator<Item = T> + 't>;
+        let (held, kin): (Each<'_, &Cap>, Each<'_, NewCapability>) = match subject {
+            Some(subject) => (
+                Box::new(self.of(subject).into_iter().filter(move |cap| cap.id > after)),
+                Box::new(self.family.held_by(subject, after)),
+            ),
+            None => (Box::new(self.caps.after(after)), Box::new(self.family.all(after))),
+        };
+        let held = held.map(move |cap| self.info(cap, now_ms));
+        held.chain(kin.map(|kin| self.family.info(kin)))
     }
 
-    /// Every capability of `subject`, in the order of ids.
+    /// Every capability of `subject` but those of kin, in the order of ids.
     pub(crate) fn of(&self, subject: Pid) -> Vec<&Cap> {
         self.sorted(self.subjects.get(&subject).into_iter().flat_map(Subject::rows))
     }
@@ -313,6 +333,10 @@ impl Tables {
     fn apply(&mut self, event: &CapabilityEvent) {
         match event {
             CapabilityEvent::Granted(new) => self.grant(new),
+            CapabilityEvent::Revoked { capability, .. } if capability.kin_child().is_some() => {
+                let step = self.family.set_cut(*capability, true);
+                self.note(|_| Undo::Family(step));
+            }
             CapabilityEvent::Revoked { capability, .. } => self.revoke(*capability),
             CapabilityEvent::Reserved { op, charges } => self.reserve(*op, charges),
             CapabilityEvent::Settled { op, gave_back } => self.settle(*op, *gave_back),
@@ -383,7 +407,10 @@ impl Tables {
     }
 
     fn end(&mut self, subject: Pid) {
-        self.set_parent(subject, None);
+        if self.family.knows(subject) {
+            let step = self.family.set_ended(subject, true);
+            self.note(|_| Undo::Family(step));
+        }
         self.set_bounds(subject, None);
         let ids: Vec<CapId> = self.of(subject).into_iter().map(|cap| cap.id).collect();
         for id in ids {
@@ -393,7 +420,9 @@ impl Tables {
     }
 
     fn adopt(&mut self, parent: Pid, child: Pid) {
-        self.set_parent(child, Some(parent));
+        let steps =
+            [self.family.set_parent(child, Some(parent)), self.family.set_ended(child, false)];
+        steps.into_iter().for_each(|step| self.note(|_| Undo::Family(step)));
         let Some(above) = self.bounds(parent).cloned() else {
             return;
         };
@@ -415,7 +444,8 @@ impl Tables {
         let Revived { pid, parent } = revived;
         let ids: Vec<CapId> = self.of(pid).into_iter().map(|cap| cap.id).collect();
         ids.into_iter().for_each(|id| self.change_fate(id, |fate| fate.ended = false));
-        self.set_parent(pid, parent);
+        let steps = [self.family.set_parent(pid, parent), self.family.set_ended(pid, false)];
+        steps.into_iter().for_each(|step| self.note(|_| Undo::Family(step)));
         let bounds = self.saved(checkpoint).and_then(|saved| saved.subjects.get(&pid)?.clone());
         self.set_bounds(pid, bounds);
     }
@@ -488,7 +518,7 @@ impl Tables {
             Undo::Tally(id, tally) => self.change_tally(id, |now| *now = *tally),
             Undo::Last(last) => self.last = last,
             Undo::Held(op, charges) => self.set_held(op, charges),
-            Undo::Parent(pid, parent) => self.set_parent(pid, parent),
+            Undo::Family(step) => self.family.undo(step),
             Undo::Bounds(pid, bounds) => self.set_bounds(pid, bounds),
             Undo::Saved(checkpoint, saved) => self.set_saved(checkpoint, saved),
         }
@@ -576,14 +606,6 @@ impl Tables {
         self.note(|_| Undo::Saved(checkpoint, before));
     }
 
-    fn set_parent(&mut self, pid: Pid, parent: Option<Pid>) {
-        let before = match parent {
-            Some(parent) => self.parents.insert(pid, parent),
-            None => self.parents.remove(&pid),
-        };
-        self.note(|_| Undo::Parent(pid, before));
-    }
-
     fn set_bounds(&mut self, pid: Pid, bounds: Option<Arc<Bounds>>) {
         let mut before = None;
         self.change_subject(pid, |subject| before = std::mem::replace(&mut subject.bounds, bounds));
@@ -594,11 +616,11 @@ impl Tables {
 impl Serialize for Tables {
     /// What is not derived, in the order of ids.
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        let parents: BTreeMap<_, _> = self.parents.iter().collect();
         let bounded = self.subjects.iter().filter_map(|(pid, it)| Some((pid, it.bounds.as_ref()?)));
         let bounded: BTreeMap<_, _> = bounded.collect();
+        let caps: Vec<&Cap> = self.caps.after(CapId(0)).collect();
         let held = (&self.held, &self.saved);
-        (self.caps.sorted(), self.last, held, parents, bounded).serialize(s)
+        (caps, self.last, held, &self.family, bounded).serialize(s)
     }
 }
 

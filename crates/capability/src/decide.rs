@@ -4,7 +4,7 @@
 //! changes state. A call that is allowed without a finite grant allocates nothing.
 
 use libos_abi::{
-    CapId, Denial, DenyReason, Digest, Effect, Few, Need, Syscall,
+    CapId, Denial, DenyReason, Digest, Effect, Few, Need, Pid, Syscall,
     capability::{Charge, Sum},
 };
 use libos_port::{Decision, Query};
@@ -68,14 +68,40 @@ pub(crate) struct Weighed<'t> {
     /// Every question, in the order of ids.
     pub(crate) asks: Few<CapId>,
     /// The allow to use: one without a number of uses first, then by id.
-    allow: Option<&'t Cap>,
+    allow: Option<Allow<'t>>,
     /// The most telling of the allows that do not help.
     unfit: Option<(Unfit, CapId)>,
 }
 
+/// What allows.
+#[derive(Clone, Copy)]
+pub(crate) enum Allow<'t> {
+    /// A capability.
+    Held(&'t Cap),
+    /// That it is kin.
+    Kin(CapId),
+}
+
+impl Allow<'_> {
+    pub(crate) fn id(&self) -> CapId {
+        match self {
+            Self::Held(cap) => cap.id,
+            Self::Kin(id) => *id,
+        }
+    }
+
+    /// Which of several is used: one without a number of uses first, then the oldest.
+    fn rank(&self) -> (bool, CapId) {
+        match self {
+            Self::Held(cap) => rank(cap),
+            Self::Kin(id) => (false, *id),
+        }
+    }
+}
+
 /// What was decided on one need, approvals aside.
 pub(crate) enum Verdict<'t> {
-    Allow(&'t Cap),
+    Allow(Allow<'t>),
     /// Every question that was weighed.
     Ask,
     Deny(DenyReason),
@@ -85,6 +111,19 @@ pub(crate) enum Verdict<'t> {
 type Answered<'t> = (&'t Cap, &'t Cap);
 
 impl<'t> Weighed<'t> {
+    /// Takes an allow in that helps.
+    fn helps(&mut self, allow: Allow<'t>) {
+        if self.allow.is_none_or(|best| allow.rank() < best.rank()) {
+            self.allow = Some(allow);
+        }
+    }
+
+    /// Takes an allow in that does not.
+    fn does_not_help(&mut self, unfit: Unfit, id: CapId) {
+        let this = (unfit, id);
+        self.unfit = Some(self.unfit.map_or(this, |best| best.min(this)));
+    }
+
     /// Deny beats ask beats allow.
     pub(crate) fn verdict(&self) -> Verdict<'t> {
         if let Some(id) = self.deny {
@@ -93,8 +132,8 @@ impl<'t> Weighed<'t> {
             Verdict::Deny(unfit.reason(id))
         } else if !self.asks.is_empty() {
             Verdict::Ask
-        } else if let Some(cap) = self.allow {
-            Verdict::Allow(cap)
+        } else if let Some(allow) = self.allow {
+            Verdict::Allow(allow)
         } else {
             let unfit = self.unfit.map(|(unfit, id)| unfit.reason(id));
             Verdict::Deny(unfit.unwrap_or(DenyReason::NoGrant))
@@ -115,12 +154,13 @@ impl Tables {
         }
         let (mut by, mut charges, mut open) = (Few::new(), Vec::new(), Few::new());
         for need in query.needs {
-            let weighed = self.weigh(subject, need, facts);
+            let weighed = self.weigh(query.subject, subject, need, facts);
             match weighed.verdict() {
                 Verdict::Deny(reason) => {
                     return Decision::Deny(Denial { need: Some(need.clone()), reason });
                 }
-                Verdict::Allow(cap) => self.take(cap, facts, &mut by, &mut charges),
+                Verdict::Allow(Allow::Held(cap)) => self.take(cap, facts, &mut by, &mut charges),
+                Verdict::Allow(Allow::Kin(id)) => by.push(id),
                 Verdict::Ask => {
                     let digest = (query.digest)();
                     for ask in weighed.asks {
@@ -142,17 +182,34 @@ impl Tables {
         }
     }
 
-    /// Weighs everything of `subject` that speaks of `need`.
+    /// Weighs everything of the process `pid`, which is known as `subject`, that speaks of `need`.
     pub(crate) fn weigh(
         &self,
+        pid: Pid,
         subject: Option<&Subject>,
         need: &Need,
         facts: Facts<'_>,
     ) -> Weighed<'_> {
         let mut weighed = Weighed::default();
-        let Some(subject) = subject else {
-            return weighed;
-        };
+        if let Some(subject) = subject {
+            self.weigh_held(subject, need, facts, &mut weighed);
+        }
+        if let Some(id) = self.family().by(pid, need) {
+            match self.family().is_cut(id) {
+                true => weighed.does_not_help(Unfit::Revoked, id),
+                false => weighed.helps(Allow::Kin(id)),
+            }
+        }
+        weighed
+    }
+
+    fn weigh_held<'t>(
+        &'t self,
+        subject: &Subject,
+        need: &Need,
+        facts: Facts<'_>,
+        weighed: &mut Weighed<'t>,
+    ) {
         self.each_match(subject, need, |cap| match cap.terms.effect {
             Effect::Deny => {
                 let first = weighed.deny.is_none_or(|deny| cap.id < deny);
@@ -167,20 +224,12 @@ impl Tables {
             },
             Effect::Ask => {}
             Effect::Allow => match self.unfit(cap, facts) {
-                Ok(()) => {
-                    if weighed.allow.is_none_or(|best| rank(cap) < rank(best)) {
-                        weighed.allow = Some(cap);
-                    }
-                }
-                Err(Some(unfit)) => {
-                    let this = (unfit, cap.id);
-                    weighed.unfit = Some(weighed.unfit.map_or(this, |best| best.min(this)));
-                }
+                Ok(()) => weighed.helps(Allow::Held(cap)),
+                Err(Some(unfit)) => weighed.does_not_help(unfit, cap.id),
                 Err(None) => {}
             },
         });
         weighed.asks.sort_unstable();
-        weighed
     }
 
     /// Whether a deny or an ask applies: it is in force and its conditions do not fail.

@@ -18,18 +18,21 @@ use crate::{
 /// anything from a finite grant.
 pub(crate) fn may(tables: &Tables, subject: Pid, need: &Need, now_ms: u64) -> bool {
     let facts = Facts { call: Call::Unknown, now_ms };
-    matches!(tables.weigh(tables.subject(subject), need, facts).verdict(), Verdict::Allow(_))
+    matches!(
+        tables.weigh(subject, tables.subject(subject), need, facts).verdict(),
+        Verdict::Allow(_)
+    )
 }
 
 /// What would be decided on `need` for `subject`, were every condition on arguments met.
 pub(crate) fn explain(tables: &Tables, subject: Pid, need: Need, now_ms: u64) -> Explanation {
     let facts = Facts { call: Call::Fitting, now_ms };
-    let found = tables.weigh(tables.subject(subject), &need, facts);
+    let found = tables.weigh(subject, tables.subject(subject), &need, facts);
     let weighed = weighed(tables, subject, &need, now_ms);
     let mut text = String::new();
     let (effect, reason) = match found.verdict() {
-        Verdict::Allow(cap) => {
-            text = format!("{need}: {} allows it.", cap.id);
+        Verdict::Allow(allow) => {
+            text = format!("{need}: {} allows it.", allow.id());
             (Effect::Allow, None)
         }
         Verdict::Ask => {
@@ -80,6 +83,8 @@ fn weighed(tables: &Tables, subject: Pid, need: &Need, now_ms: u64) -> Vec<Capab
     let speaks = |cap: &&&Cap| cap.terms.rights.contains(need.right) && cap.on.matches(&need.on);
     let mut weighed: Vec<CapabilityInfo> =
         caps.iter().filter(speaks).map(|cap| tables.info(cap, now_ms)).collect();
+    let kin = tables.family().by(subject, need).and_then(|id| tables.family().get(id));
+    weighed.extend(kin.map(|kin| tables.family().info(kin)));
     weighed.sort_by_key(|cap| (std::cmp::Reverse(cap.effect), cap.id));
     weighed
 }

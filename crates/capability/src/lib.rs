@@ -33,6 +33,7 @@ mod condition;
 mod core;
 mod decide;
 mod explain;
+mod kin;
 pub mod limits;
 mod saved;
 mod table;
@@ -50,10 +51,17 @@ use libos_abi::{
     },
     checkpoint::{CapabilityChanges, Copied, Held, Kept},
     event::{CapabilityEvent, NewCapability},
+    wire,
 };
 use libos_port::{Authority, BadSnapshot, Component, Context, Decision, Manifest, Query, Stop};
 
-use crate::{attenuate::Plan, bounds::Bounds, cap::Cap, core::State};
+use crate::{
+    attenuate::Plan,
+    bounds::Bounds,
+    cap::Cap,
+    core::State,
+    limits::{LIST_BYTES, LIST_MAX},
+};
 
 /// The capability engine.
 #[derive(Default)]
@@ -70,7 +78,7 @@ impl Capabilities {
 
     fn make(&mut self, cx: &mut dyn Context, plan: Plan) -> Vec<CapId> {
         for new in plan.new {
-            self.state.change(cx, CapabilityEvent::Granted(new));
+            self.state.change(cx, CapabilityEvent::Granted(Box::new(new)));
         }
         plan.asked
     }
@@ -82,7 +90,7 @@ impl Capabilities {
     ) -> Result<Granted, Stop> {
         let new = attenuate::root(&self.state, new, cx.now_ms())?;
         let capability = new.id;
-        self.state.change(cx, CapabilityEvent::Granted(new));
+        self.state.change(cx, CapabilityEvent::Granted(Box::new(new)));
         Ok(Granted { capability })
     }
 
@@ -177,17 +185,19 @@ impl Authority for Capabilities {
 
 impl<'c> Server<dyn Context + 'c, Stop> for Capabilities {
     fn list(&mut self, cx: &mut (dyn Context + 'c), call: &List) -> Result<Listed, Stop> {
-        let now_ms = cx.now_ms();
-        let caps = match Self::subject(cx, call.pid)? {
-            Some(subject) => self.state.of(subject),
-            None => self.state.all(),
-        };
-        let info = |cap: &Cap| self.state.info(cap, now_ms);
-        let mut capabilities: Vec<CapabilityInfo> = caps.into_iter().map(info).collect();
-        if !call.all.unwrap_or(false) {
-            capabilities.retain(|cap| cap.status == Status::Active);
+        let subject = Self::subject(cx, call.pid)?;
+        let all = call.all.unwrap_or(false);
+        let limit = call.limit.unwrap_or(LIST_MAX).min(LIST_MAX) as usize;
+        let listed = self.state.listed(subject, call.after.unwrap_or_default(), cx.now_ms());
+        let mut listed = listed.filter(|cap| all || cap.status == Status::Active).peekable();
+        let (mut capabilities, mut bytes) = (Vec::new(), 0);
+        while capabilities.len() < limit && bytes < LIST_BYTES {
+            let Some(cap) = listed.next() else { break };
+            bytes += wire::encode(&cap).len();
+            capabilities.push(cap);
         }
-        Ok(Listed { capabilities })
+        let more_after = listed.peek().and(capabilities.last()).map(|cap| cap.id);
+        Ok(Listed { capabilities, more_after })
     }
 
     fn inspect(
@@ -197,11 +207,10 @@ impl<'c> Server<dyn Context + 'c, Stop> for Capabilities {
     ) -> Result<CapabilityInfo, Stop> {
         let caller = cx.caller().pid();
         let id = call.capability;
-        let seen = self.state.get(id).filter(|cap| caller.is_none_or(|pid| pid == cap.subject));
-        match seen {
-            Some(cap) => Ok(self.state.info(cap, cx.now_ms())),
-            None => Err(not_found(id)),
-        }
+        let kin = || self.state.family().get(id).map(|kin| self.state.family().info(kin));
+        let held = self.state.get(id).map(|cap| self.state.info(cap, cx.now_ms()));
+        let seen = held.or_else(kin).filter(|cap| caller.is_none_or(|pid| pid == cap.subject));
+        seen.ok_or_else(|| not_found(id))
     }
 
     fn delegate(&mut self, cx: &mut (dyn Context + 'c), call: &Delegate) -> Result<Granted, Stop> {
@@ -223,11 +232,14 @@ impl<'c> Server<dyn Context + 'c, Stop> for Capabilities {
         let id = call.capability;
         let caller = cx.caller().pid();
         let may = |by: &Origin| caller.is_none_or(|pid| *by == Origin::Delegated { by: pid });
-        let Some(cap) = self.state.get(id).filter(|cap| may(&cap.origin)) else {
+        let held = self.state.get(id).filter(|cap| may(&cap.origin));
+        let held = held.map(|cap| (cap.subject, cap.fate.revoked));
+        let kin = self.state.family().get(id).filter(|kin| may(&kin.origin));
+        let kin = kin.map(|kin| (kin.subject, self.state.family().is_cut(id)));
+        let Some((subject, is_revoked)) = held.or(kin) else {
             return Err(not_found(id));
         };
-        let subject = cap.subject;
-        if !cap.fate.revoked {
+        if !is_revoked {
             let reason = call.reason.clone();
             self.state.change(cx, CapabilityEvent::Revoked { capability: id, subject, reason });
         }
@@ -349,7 +361,11 @@ impl<'c> Server<dyn Context + 'c, Stop> for Capabilities {
         let (subject, now_ms) = (call.subject, cx.now_ms());
         let is_active =
             |cap: &&Cap| cap.subject == subject && self.state.status(cap, now_ms) == Status::Active;
-        for id in &call.keep {
+        let is_kin = |id: &CapId| {
+            let kin = self.state.family().get(*id);
+            kin.is_some_and(|kin| kin.subject == subject && !self.state.family().is_cut(*id))
+        };
+        for id in call.keep.iter().filter(|id| !is_kin(id)) {
             self.state.get(*id).filter(is_active).ok_or_else(|| not_found(*id))?;
         }
         let keep: BTreeSet<CapId> = call.keep.iter().copied().collect();

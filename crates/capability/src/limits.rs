@@ -4,6 +4,13 @@
 /// room for the kernel's own grants on objects, and bounds every walk over one subject.
 pub const CAPABILITIES_OF_ONE_SUBJECT_MAX: usize = 4096;
 
+/// Capabilities in one reply of `capability.list`, as processes in one of `process.list`.
+pub const LIST_MAX: u32 = 256;
+
+/// Bytes after which a reply of `capability.list` takes no more: half of what a reply may have, for
+/// one grant may have a quarter of a MiB of conditions.
+pub const LIST_BYTES: usize = 1 << 20;
+
 /// How deep authority may be handed on. Each level can add conditions that every call of the
 /// lowest one evaluates; deeper teams than this were not seen.
 pub const DELEGATION_DEPTH_MAX: u8 = 8;

@@ -6,12 +6,14 @@
 //! part, and the number of capabilities does not matter.
 
 use std::{
+    collections::BTreeMap,
     hash::{Hash, Hasher},
+    ops::Bound,
     sync::Arc,
 };
 
 use libos_abi::{CapId, Effect, Few, GrantSpec, Pattern, Right, Rights};
-use rustc_hash::{FxHashMap, FxHasher};
+use rustc_hash::FxHasher;
 
 use crate::{
     bounds::Bounds,
@@ -23,7 +25,7 @@ use crate::{
 pub(crate) struct Rows {
     rows: Vec<Option<Cap>>,
     free: Vec<u32>,
-    by_id: FxHashMap<CapId, u32>,
+    by_id: BTreeMap<CapId, u32>,
 }
 
 impl Rows {
@@ -58,11 +60,10 @@ impl Rows {
         Some((row, cap))
     }
 
-    /// All of them, in the order of ids.
-    pub(crate) fn sorted(&self) -> Vec<&Cap> {
-        let mut all: Vec<&Cap> = self.rows.iter().flatten().collect();
-        all.sort_unstable_by_key(|cap| cap.id);
-        all
+    /// All behind `after`, in the order of ids.
+    pub(crate) fn after(&self, after: CapId) -> impl Iterator<Item = &Cap> {
+        let behind = (Bound::Excluded(after), Bound::Unbounded);
+        self.by_id.range(behind).filter_map(|(_, row)| self.at(*row))
     }
 }
 

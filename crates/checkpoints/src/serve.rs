@@ -1,5 +1,7 @@
 //! The calls: each asks those who keep what a checkpoint consists of.
 
+use std::sync::Arc;
+
 use libos_abi::{
     CheckpointId, DenyReason, Digest, Effect, Error, Fault, GrantSpec, Origin, Pattern, Pid,
     Resource, Right, capability,
@@ -186,7 +188,7 @@ impl<'c> Server<dyn Context + 'c, Stop> for Checkpoints {
         })
     }
 
-    fn commit(&mut self, cx: &mut (dyn Context + 'c), call: &Commit) -> Result<Image, Stop> {
+    fn commit(&mut self, cx: &mut (dyn Context + 'c), call: &Commit) -> Result<Arc<Image>, Stop> {
         let checkpoint = call.checkpoint;
         self.state.get(checkpoint)?;
         let made = cx.ask(process::Recall { checkpoint }).map_err(|error| match error {
@@ -209,7 +211,7 @@ impl<'c> Server<dyn Context + 'c, Stop> for Checkpoints {
             version: call.version.clone().unwrap_or_else(|| "1".into()),
             planner: Some(made.planner),
             required_capabilities: required.collect(),
-            ..before
+            ..Image::clone(&before)
         };
         let register = image::Register { image, replace: call.replace };
         Ok(cx.ask(register).map_err(bad_image)?)

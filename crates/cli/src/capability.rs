@@ -18,7 +18,7 @@ pub(crate) async fn run(host: &Host, command: CapCommand) -> Result<Exit, Failur
     let port = &access.port;
     match command {
         CapCommand::Ls { pid, all, at: _ } => {
-            let list = port.call(capability::List { pid, all: Some(all) }).await?.capabilities;
+            let list = agent_libos::capabilities(&**port, pid, all).await?;
             if host.json {
                 for cap in &list {
                     show::json(&cap);

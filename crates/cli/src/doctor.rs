@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use agent_libos::{
-    abi::{Pid, capability, human},
+    abi::{Pid, human},
     capability::limits::CAPABILITIES_OF_ONE_SUBJECT_MAX,
     config::Settings,
     control::ABI_VERSION,
@@ -188,9 +188,10 @@ async fn open(host: &Host) -> Result<(Access, Vec<String>), Failure> {
         let messages = u64::from(LIMITS.mailbox_messages_max);
         check(process.pid, "messages in its mailbox", process.unread.into(), messages);
     }
-    let list = capability::List { pid: None, all: None };
-    let held = port.call(list).await?.capabilities.into_iter().map(|cap| cap.subject);
-    for (pid, held) in counted(held) {
+    let held = agent_libos::capabilities(port, None, false).await?;
+    // What kin hold because they are takes none of the places.
+    let held = held.into_iter().filter(|cap| cap.id.kin_child().is_none());
+    for (pid, held) in counted(held.map(|cap| cap.subject)) {
         check(pid, "capabilities", held, CAPABILITIES_OF_ONE_SUBJECT_MAX as u64);
     }
     let requests = port.call(human::List { all: None }).await?.requests;

@@ -74,7 +74,7 @@ async fn ls(host: &Host) -> Result<Exit, Failure> {
             image.name.clone(),
             image.version.clone(),
             format!("{} + {grouped}", image.tools.len()),
-            image.planner.as_ref().map(|planner| planner.kind.clone()).unwrap_or_default(),
+            image.planner.as_ref().map(|planner| planner.kind.to_string()).unwrap_or_default(),
             show::cut(&image.description, 60),
         ]
     };

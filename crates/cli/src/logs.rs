@@ -231,14 +231,14 @@ impl Reader {
     fn process(&self, event: &ProcessEvent) -> Option<What> {
         match event {
             ProcessEvent::Spawned { pid, parent, image, goal, .. } if *pid == self.pid => {
-                let (image, goal) = (image.clone(), self.text(goal));
+                let (image, goal) = (image.to_string(), self.text(goal));
                 Some(What::Made { parent: *parent, image, goal })
             }
             ProcessEvent::Sent(message) if message.to == self.pid => {
                 Some(What::Sent { from: message.from, body: self.text(&message.body) })
             }
             ProcessEvent::Execed { pid, image, .. } if *pid == self.pid => {
-                Some(What::Execed { image: image.clone() })
+                Some(What::Execed { image: image.to_string() })
             }
             ProcessEvent::Paused { pid, .. } if *pid == self.pid => Some(What::Held),
             ProcessEvent::Resumed { pid } if *pid == self.pid => Some(What::Released),
@@ -272,10 +272,10 @@ impl Reader {
 
     /// A text in full; one that cannot be read stays a reference.
     fn text(&self, text: &Text) -> Text {
-        let Text::Blob { digest, .. } = text else {
+        let Text::Blob(blob) = text else {
             return text.clone();
         };
-        let bytes = self.blobs.get(digest).ok();
+        let bytes = self.blobs.get(&blob.digest).ok();
         let found = bytes.and_then(|bytes| String::from_utf8(bytes.to_vec()).ok());
         found.map_or_else(|| text.clone(), Text::from)
     }

@@ -14,7 +14,7 @@ pub(crate) async fn run(host: &Host, command: ObjectCommand) -> Result<Exit, Fai
     let access = host.access_at(*at).await?;
     match command {
         ObjectCommand::Ls { kind, at: _ } => {
-            let objects = access.port.call(object::List { r#type: kind }).await?.objects;
+            let objects = agent_libos::objects_of_type(&*access.port, kind).await?;
             if host.json {
                 for object in &objects {
                     show::json(&object);

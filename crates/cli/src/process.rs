@@ -1,7 +1,7 @@
 //! `libos ps` and `libos inspect`.
 
 use agent_libos::abi::{
-    Pid, capability,
+    Pid,
     process::{self, ProcessInfo, Wait, WaitOn},
 };
 
@@ -67,8 +67,7 @@ pub(crate) async fn inspect(host: &Host, pid: Pid, at: At) -> Result<Exit, Failu
     let access = host.access_at(at).await?;
     let info = access.port.call(process::Inspect { pid }).await;
     let info = info.map_err(Failure::of_process)?;
-    let list = capability::List { pid: Some(pid), all: Some(true) };
-    let capabilities = access.port.call(list).await?.capabilities;
+    let capabilities = agent_libos::capabilities(&*access.port, Some(pid), true).await?;
     access.close()?;
     if host.json {
         show::json(&serde_json::json!({ "process": info, "capabilities": capabilities }));

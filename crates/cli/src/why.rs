@@ -140,6 +140,10 @@ impl Records {
             Event::Capability(CapabilityEvent::Granted(made)) => {
                 self.made.insert(made.id, (seq, op));
             }
+            Event::Capability(CapabilityEvent::ChildKnown { parent, child }) => {
+                let kin = NewCapability::kin(*parent, *child);
+                self.made.extend(kin.map(|kin| (kin.id, (seq, op))));
+            }
             Event::Capability(CapabilityEvent::Revoked { capability, .. }) => {
                 self.revoked.insert(*capability, (seq, op));
             }

@@ -18,7 +18,7 @@ use libos_abi::{
         Issue, Keep, List, May, Recall, Requestable, Reserve, Restore, Revoke, Save, Settle,
     },
     checkpoint::{Copied, Revived},
-    clock, fs, object,
+    clock, fs, message, object,
 };
 use libos_port::{Authority, Caller, Context, Decision, Query, Stop};
 
@@ -153,7 +153,7 @@ pub struct History {
 /// The most processes that live at a time.
 const FAMILY_MAX: usize = 6;
 
-const PATTERNS: [&str; 13] = [
+const PATTERNS: [&str; 15] = [
     "fs:*",
     "fs:workspace/*",
     "fs:workspace:*",
@@ -167,6 +167,8 @@ const PATTERNS: [&str; 13] = [
     "object:p1/3",
     "object:p2/*",
     "clock:now",
+    "process:*",
+    "process:p2",
 ];
 
 const CALLS_BOUNDED: [&str; 6] =
@@ -194,7 +196,22 @@ pub fn calls() -> Vec<Syscall> {
         object::Delete { id: id(2, 1) }.into(),
         link(id(1, 3), id(2, 1)).into(),
         clock::GetNow {}.into(),
+        send(1).into(),
+        send(2).into(),
     ]
+}
+
+fn send(to: u64) -> message::Send {
+    message::Send {
+        to: Pid(to),
+        body: "go on".into(),
+        subject: None,
+        payload: None,
+        kind: None,
+        channel: None,
+        correlation: None,
+        reply_to: None,
+    }
 }
 
 impl History {
@@ -287,7 +304,11 @@ impl History {
     }
 
     fn a_capability(&mut self) -> CapId {
-        CapId(1 + self.random.below(self.last as usize + 2) as u64)
+        match self.random.below(8) {
+            0 => CapId::of_parent(self.anyone()),
+            1 => CapId::of_child(self.anyone()),
+            _ => CapId(1 + self.random.below(self.last as usize + 2) as u64),
+        }
     }
 
     fn a_pattern(&mut self) -> Pattern {
@@ -511,6 +532,12 @@ impl History {
         Some(self.kernel(Settle { op, give_back }))
     }
 
+    fn a_list(&mut self) -> List {
+        let after = self.random.one_in(3).then(|| self.a_capability());
+        let limit = self.random.one_in(3).then(|| 1 + self.random.below(5) as u32);
+        List { pid: None, all: Some(true), after, limit }
+    }
+
     /// A process with all below it, parents first.
     fn subtree(&self, root: Pid) -> Vec<Relative> {
         let is_in = |(pid, above): &&Relative| *pid == root || above.contains(&root);
@@ -571,16 +598,27 @@ impl History {
     fn look(&mut self) -> Step {
         let pid = self.anyone();
         let own = Principal::Process(pid);
-        let on = || -> libos_abi::Resource { "fs:workspace/a".parse().expect("a resource") };
+        let kin = self.random.one_in(2);
+        let on = || -> libos_abi::Resource {
+            let text = if kin { "process:p2" } else { "fs:workspace/a" };
+            text.parse().expect("a resource")
+        };
+        let right = if kin { Right::Write } else { Right::Read };
         match self.random.below(6) {
-            0 => self.call(own, List { pid: None, all: Some(true) }),
-            1 => self.call(Principal::Host("ada".into()), List { pid: None, all: Some(true) }),
+            0 => {
+                let list = self.a_list();
+                self.call(own, list)
+            }
+            1 => {
+                let list = self.a_list();
+                self.call(Principal::Host("ada".into()), list)
+            }
             2 => {
                 let capability = self.a_capability();
                 self.call(own, Inspect { capability })
             }
-            3 => self.call(own, Explain { pid: None, right: Right::Read, on: on() }),
-            4 => self.kernel(May { pid, right: Right::Read, on: on() }),
+            3 => self.call(own, Explain { pid: None, right, on: on() }),
+            4 => self.kernel(May { pid, right, on: on() }),
             _ => {
                 let (on, rights) = (self.a_pattern(), self.some_rights());
                 self.kernel(Requestable { pid, on, rights })

@@ -264,7 +264,7 @@ impl<P: ?Sized + Component> Kernel<P> {
         let op = op.unwrap_or(OpId(self.last_op));
         let started_ms = *self.began_ms.entry(op).or_insert(self.world.now_ms);
         let caller =
-            Caller { admission: principal.pid().map(|pid| self.admission(pid)), principal };
+            Caller { admission: principal.pid().map(|pid| self.admission(pid).into()), principal };
         let (before, events, refused) = (self.state(), self.world.events.len(), self.world.refused);
         self.world.sent.clear();
         let mut cx =

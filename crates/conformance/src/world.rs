@@ -107,7 +107,7 @@ impl World {
     #[must_use]
     pub fn issued(&self) -> Vec<capability::Issue> {
         let issue = |call: &Syscall| match call {
-            Syscall::Capability(capability::Call::Issue(issue)) => Some(issue.clone()),
+            Syscall::Capability(capability::Call::Issue(issue)) => Some((**issue).clone()),
             _ => None,
         };
         self.sent.iter().filter_map(issue).collect()
@@ -143,7 +143,7 @@ impl World {
             Syscall::Image(image::Call::Inspect(call)) => self
                 .images
                 .get(&call.image)
-                .map(|image| image::Reply::Inspect(image.clone()).into())
+                .map(|image| image::Reply::Inspect(image.clone().into()).into())
                 .ok_or_else(|| image::FailureKind::NotFound.because("no such image")),
             Syscall::Object(object::Call::Stat(call)) if self.objects.contains(&call.id) => {
                 Ok(object::Reply::Stat(info(call.id)).into())

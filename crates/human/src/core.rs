@@ -129,7 +129,7 @@ impl Fold for Desk {
 }
 
 impl Desk {
-    fn open(&mut self, request: &Request) {
+    fn open(&mut self, request: &Arc<Request>) {
         let id = request.id;
         self.last = self.last.max(id.0);
         self.by_op.insert((request.op, Account::of(&request.ask)), id);
@@ -140,7 +140,7 @@ impl Desk {
         }
         let made = self.made.entry(request.root).or_default();
         *made = made.saturating_add(1);
-        self.requests.insert(id, Arc::new(request.clone()));
+        self.requests.insert(id, Arc::clone(request));
     }
 
     fn join(&mut self, id: RequestId, asker: &Asker) {
@@ -290,7 +290,7 @@ impl Desk {
             state: RequestState::Pending,
             joined: Vec::new(),
         };
-        (request.id, HumanEvent::Opened(request))
+        (request.id, HumanEvent::Opened(Arc::new(request)))
     }
 
     /// What the end of a process does to the requests it waits for: those that nobody else waits

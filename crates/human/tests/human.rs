@@ -104,7 +104,7 @@ fn permit(policy: Policy) -> Decision {
 
 fn blob(bytes: u64) -> Text {
     let digest = Digest::of(b"elsewhere");
-    Text::Blob { digest, bytes }
+    Text::blob(digest, bytes)
 }
 
 trait Cards {
@@ -127,7 +127,7 @@ impl Cards for Desk {
 
     fn issues(&self) -> Vec<capability::Issue> {
         let issue = |call: &Syscall| match call {
-            Syscall::Capability(capability::Call::Issue(issue)) => issue.clone(),
+            Syscall::Capability(capability::Call::Issue(issue)) => (**issue).clone(),
             other => panic!("only capabilities are issued: {other:?}"),
         };
         self.world.sent.iter().map(issue).collect()

@@ -2,7 +2,7 @@
 //!
 //! They are constants of the program, not state: no event makes them and none replaces them.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use libos_abi::image::{Image, ToolGroup};
 
@@ -152,7 +152,7 @@ const PROMPT_MINIMAL: &str = "\
 You are a process of Agent libOS without tools. Answer from your goal alone, and say so when it \
 cannot be answered that way.";
 
-static BUILT_IN: LazyLock<[Image; 3]> = LazyLock::new(|| {
+static BUILT_IN: LazyLock<[Arc<Image>; 3]> = LazyLock::new(|| {
     [
         image(
             "base-agent",
@@ -187,13 +187,13 @@ fn image(
     prompt: &str,
     tools: &[&str],
     groups: &[(&str, &str, &[&str])],
-) -> Image {
+) -> Arc<Image> {
     let group = |&(name, description, tools): &(&str, &str, &[&str])| ToolGroup {
         name: name.into(),
         description: description.into(),
         tools: texts(tools),
     };
-    Image {
+    Arc::new(Image {
         name: name.into(),
         version: "1".into(),
         description: description.into(),
@@ -202,7 +202,7 @@ fn image(
         tool_groups: groups.iter().map(group).collect(),
         planner: None,
         required_capabilities: Vec::new(),
-    }
+    })
 }
 
 fn texts(words: &[&str]) -> Vec<String> {
@@ -211,10 +211,10 @@ fn texts(words: &[&str]) -> Vec<String> {
 
 /// The built-in images, in the order of names.
 #[must_use]
-pub fn built_in() -> &'static [Image] {
+pub fn built_in() -> &'static [Arc<Image>] {
     &*BUILT_IN
 }
 
-pub(crate) fn find(name: &str) -> Option<&'static Image> {
+pub(crate) fn find(name: &str) -> Option<&'static Arc<Image>> {
     built_in().iter().find(|image| image.name == name)
 }

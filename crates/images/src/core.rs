@@ -99,7 +99,7 @@ impl Fold for Registry {
         match event {
             ImageEvent::Registered(image) => {
                 self.drop_generated(&image.name);
-                self.images.insert(image.name.clone(), Arc::new(image.clone()));
+                self.images.insert(image.name.clone(), Arc::clone(image));
             }
             ImageEvent::Unregistered { image } => {
                 self.drop_generated(image);
@@ -114,7 +114,7 @@ impl Fold for Registry {
                 }
                 let key = (name.clone(), tool.name.clone());
                 self.generated.insert(key, (*digest, Arc::clone(tool)));
-                self.images.insert(name.clone(), Arc::new(image.clone()));
+                self.images.insert(name.clone(), Arc::clone(image));
             }
         }
     }
@@ -150,7 +150,7 @@ impl Registry {
         call: &tool::Promote,
         tool: Arc<Definition>,
         limits: &Limits,
-    ) -> Result<(ImageEvent, Image), Error> {
+    ) -> Result<(ImageEvent, Arc<Image>), Error> {
         let (name, bad) = (&call.image, |flaw| tool::FailureKind::BadTool.because(flaw));
         if built_in::find(name).is_some() {
             let detail = format!("the image `{name}` is built in; name another, it is made");
@@ -175,22 +175,21 @@ impl Registry {
             false => image.tools.push(tool.name.clone()),
         }
         check(&image, limits).map_err(bad)?;
-        let (from, digest) = (from.clone(), call.digest);
-        Ok((ImageEvent::Promoted { image: image.clone(), from, digest, tool }, image))
+        let (from, digest, image) = (from.clone(), call.digest, Arc::new(image));
+        Ok((ImageEvent::Promoted { image: Arc::clone(&image), from, digest, tool }, image))
     }
 
     /// The image of this name: built in or registered.
-    pub(crate) fn get(&self, name: &str) -> Option<&Image> {
-        let registered = || self.images.get(name).map(AsRef::as_ref);
+    pub(crate) fn get(&self, name: &str) -> Option<&Arc<Image>> {
+        let registered = || self.images.get(name);
         built_in::find(name).or_else(registered)
     }
 
     /// Every image, in the order of names.
     pub(crate) fn list(&self) -> Vec<Image> {
-        let registered = self.images.values().map(AsRef::as_ref);
-        let all: BTreeMap<_, _> = registered
+        let all: BTreeMap<_, _> = (self.images.values())
             .chain(built_in::built_in())
-            .map(|image| (image.name.as_str(), image))
+            .map(|image| (image.name.as_str(), image.as_ref()))
             .collect();
         all.into_values().cloned().collect()
     }
@@ -209,14 +208,14 @@ impl Registry {
             let detail = format!("`{name}` is registered; say `replace` to replace it");
             return Err(FailureKind::Exists.because(detail));
         }
-        Ok(ImageEvent::Registered(image.clone()))
+        Ok(ImageEvent::Registered(Arc::new(image.clone())))
     }
 
     /// What removing an image makes, with the image as it was.
-    pub(crate) fn plan_unregister(&self, name: &str) -> Result<(ImageEvent, Image), Error> {
+    pub(crate) fn plan_unregister(&self, name: &str) -> Result<(ImageEvent, Arc<Image>), Error> {
         refuse_built_in(name, "removed")?;
         let image = self.images.get(name).ok_or_else(|| not_found(name))?;
-        Ok((ImageEvent::Unregistered { image: name.to_owned() }, Image::clone(image)))
+        Ok((ImageEvent::Unregistered { image: name.to_owned() }, Arc::clone(image)))
     }
 }
 

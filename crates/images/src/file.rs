@@ -150,7 +150,7 @@ fn parse(text: &str, limits: &Limits, read: &mut ReadFile<'_>) -> Result<Image, 
         Some(Planner { kind, program, program_file }) => {
             let bytes_max = limits.program_bytes_max;
             let program = in_place_or_file("program", program, program_file, bytes_max, read)?;
-            Some(PlannerSpec { kind, program: program.unwrap_or_default() })
+            Some(PlannerSpec { kind: kind.into(), program: program.unwrap_or_default() })
         }
     };
     let image = Image {

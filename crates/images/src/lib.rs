@@ -26,6 +26,8 @@ pub use crate::{
     file::{BadImageFile, IMAGE_FILE_NAME, load_package, parse_image},
 };
 
+use std::sync::Arc;
+
 use libos_abi::{
     DenyReason, Digest, Event, Fault, Pid, Principal, Reply, Syscall,
     checkpoint::Copied,
@@ -63,13 +65,13 @@ impl Images {
 
     /// The caller's image, as long as it is registered.
     fn image(&self, admission: &Admission) -> Option<&Image> {
-        self.state.get(&admission.image)
+        self.state.get(&admission.image).map(AsRef::as_ref)
     }
 }
 
 /// The caller as a process: a host has no image.
 fn process(cx: &dyn Context) -> Result<&Admission, Stop> {
-    let process = cx.caller().admission.as_ref();
+    let process = cx.caller().admission.as_deref();
     process.ok_or_else(|| Fault::bad("a process has tools; a host has none").into())
 }
 
@@ -117,7 +119,7 @@ impl<'c> image::Server<dyn Context + 'c, Stop> for Images {
         &mut self,
         _: &mut (dyn Context + 'c),
         call: &image::Inspect,
-    ) -> Result<Image, Stop> {
+    ) -> Result<Arc<Image>, Stop> {
         let image = self.state.get(&call.image).cloned();
         image.ok_or_else(|| core::not_found(&call.image).into())
     }
@@ -126,18 +128,18 @@ impl<'c> image::Server<dyn Context + 'c, Stop> for Images {
         &mut self,
         cx: &mut (dyn Context + 'c),
         call: &image::Register,
-    ) -> Result<Image, Stop> {
+    ) -> Result<Arc<Image>, Stop> {
         let replace = call.replace.unwrap_or(false);
         let event = self.state.plan_register(&call.image, replace, &self.limits)?;
         self.state.change(cx, event);
-        Ok(call.image.clone())
+        Ok(Arc::new(call.image.clone()))
     }
 
     fn unregister(
         &mut self,
         cx: &mut (dyn Context + 'c),
         call: &image::Unregister,
-    ) -> Result<Image, Stop> {
+    ) -> Result<Arc<Image>, Stop> {
         let (event, image) = self.state.plan_unregister(&call.image)?;
         self.state.change(cx, event);
         Ok(image)
@@ -266,7 +268,7 @@ impl<'c> tool::Server<dyn Context + 'c, Stop> for Images {
         &mut self,
         cx: &mut (dyn Context + 'c),
         call: &tool::Promote,
-    ) -> Result<Image, Stop> {
+    ) -> Result<Arc<Image>, Stop> {
         let pid = maker(cx)?;
         let tool = self.toolbox.promotable(pid, &call.name, call.digest)?;
         let own = self.image(process(cx)?);

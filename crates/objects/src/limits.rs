@@ -20,6 +20,8 @@ pub struct Limits {
     /// The links that begin or end at one object: they are listed whole, and removed or carried
     /// along in one transaction when the object goes.
     pub links_max: usize,
+    /// The objects that a list gives at most: as many of the largest fit one reply.
+    pub list_max: u32,
     /// The objects that a search gives when it does not say how many.
     pub query_default: u32,
     /// The objects that a search gives at most: a page still fits one reply.
@@ -44,6 +46,7 @@ impl Default for Limits {
             parents_max: 64,
             tags_max: 32,
             links_max: 256,
+            list_max: 256,
             query_default: 100,
             query_max: 1_000,
             views_max: 256,

@@ -1,22 +1,36 @@
 //! Finding objects in one space.
 
+use std::cmp::Ordering;
+
 use libos_abi::{
-    Error, Fault, Pid,
+    Error, Fault, ObjectId, Pid,
     object::{ObjectInfo, Query},
 };
 
 use crate::{core::Memory, space::Kept};
 
 impl Memory {
-    /// The objects of a process (without one: of all), of one type or of any, in the order of ids.
-    pub(crate) fn list(&self, owner: Option<Pid>, r#type: Option<&str>) -> Vec<ObjectInfo> {
-        let (first, last) = owner.map_or((Pid(0), Pid(u64::MAX)), |pid| (pid, pid));
-        self.spaces
-            .range(first..=last)
-            .flat_map(|(pid, space)| space.objects.values().map(|slot| (*pid, slot)))
-            .filter(|(_, slot)| r#type.is_none_or(|wanted| *slot.info.r#type == *wanted))
+    /// The objects of a process (without one: of all) behind `after`, of one type or of any, in
+    /// the order of ids.
+    pub(crate) fn list<'m>(
+        &'m self,
+        owner: Option<Pid>,
+        r#type: Option<&'m str>,
+        after: ObjectId,
+    ) -> impl Iterator<Item = ObjectInfo> + 'm {
+        let (first, last) = owner.map_or((after.space, Pid(u64::MAX)), |pid| (pid, pid));
+        let behind = move |pid: Pid| match pid.cmp(&after.space) {
+            Ordering::Less => u64::MAX,
+            Ordering::Equal => after.number.saturating_add(1),
+            Ordering::Greater => 0,
+        };
+        let spaces = self.spaces.range(first..=last);
+        spaces
+            .flat_map(move |(pid, space)| {
+                space.objects.range(behind(*pid)..).map(|(_, slot)| (*pid, slot))
+            })
+            .filter(move |(_, slot)| r#type.is_none_or(|wanted| *slot.info.r#type == *wanted))
             .map(|(pid, slot)| slot.info_in(pid))
-            .collect()
     }
 
     /// The objects of `space` that fit, in the order of ids. Looks at every one of the space.

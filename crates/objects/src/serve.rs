@@ -18,6 +18,14 @@ use libos_port::{Context, Stop};
 
 use crate::{Objects, denied, may, over, owner, plan};
 
+/// What is shown of objects, of which there is one more than that if there are more.
+fn part_of(mut objects: Vec<ObjectInfo>, limit: usize) -> Found {
+    let has_more = objects.len() > limit;
+    objects.truncate(limit);
+    let more_after = objects.last().map(|last| last.id).filter(|_| has_more);
+    Found { objects, more_after }
+}
+
 impl<'c> Server<dyn Context + 'c, Stop> for Objects {
     fn create(&mut self, cx: &mut (dyn Context + 'c), call: &Create) -> Result<Handle, Stop> {
         let owner = owner(cx)?;
@@ -53,8 +61,10 @@ impl<'c> Server<dyn Context + 'c, Stop> for Objects {
     }
 
     fn list(&mut self, cx: &mut (dyn Context + 'c), call: &List) -> Result<Found, Stop> {
-        let objects = self.state.list(cx.caller().pid(), call.r#type.as_deref());
-        Ok(Found { objects })
+        let limit = call.limit.unwrap_or(self.limits.list_max).min(self.limits.list_max) as usize;
+        let (owner, after) = (cx.caller().pid(), call.after.unwrap_or_default());
+        let found = self.state.list(owner, call.r#type.as_deref(), after);
+        Ok(part_of(found.take(limit + 1).collect(), limit))
     }
 
     fn delete(&mut self, cx: &mut (dyn Context + 'c), call: &Delete) -> Result<Removed, Stop> {
@@ -107,7 +117,7 @@ impl<'c> Server<dyn Context + 'c, Stop> for Objects {
         let stranger = caller.filter(|pid| *pid != space);
         let mut objects = Vec::new();
         let mut found = self.state.matching(space, call)?;
-        while objects.len() < limit
+        while objects.len() <= limit
             && let Some(info) = found.next()
         {
             let may_see = match stranger {
@@ -118,7 +128,7 @@ impl<'c> Server<dyn Context + 'c, Stop> for Objects {
                 objects.push(info);
             }
         }
-        Ok(Found { objects })
+        Ok(part_of(objects, limit))
     }
 
     fn transfer(&mut self, cx: &mut (dyn Context + 'c), call: &Transfer) -> Result<Handle, Stop> {

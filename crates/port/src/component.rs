@@ -84,7 +84,7 @@ pub struct Caller {
     /// Who.
     pub principal: Principal,
     /// For a process: what its admission told. `None` for the host and the kernel.
-    pub admission: Option<Admission>,
+    pub admission: Option<Arc<Admission>>,
 }
 
 impl Caller {

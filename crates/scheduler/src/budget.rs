@@ -20,7 +20,7 @@ use serde::Serialize;
 
 use crate::{
     Scheduler,
-    core::{Life, Process, Table},
+    core::{Fixed, Life, MadeOf, Process, Table},
 };
 
 /// What calls are counted by.
@@ -113,12 +113,47 @@ pub(crate) fn within(
     Ok(())
 }
 
+/// What the last admission told, and of what it was made. A process makes many calls in a row.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    fixed: Arc<Fixed>,
+    made_of: Arc<MadeOf>,
+    admission: Arc<Admission>,
+}
+
+impl Admitted {
+    fn of(process: &Process) -> Self {
+        let (fixed, made_of) = (Arc::clone(&process.fixed), Arc::clone(&process.made_of));
+        let admission = Arc::new(Admission {
+            root: process.standing.root,
+            ancestors: Arc::clone(&fixed.ancestors),
+            image: Arc::clone(&made_of.image),
+            cwd: fixed.cwd.clone(),
+            workspace: made_of.workspace.clone(),
+            quantum: process.turn.quantum,
+            tool_groups: Arc::clone(&fixed.tool_groups),
+            interrupted: process.interrupts > 0,
+        });
+        Self { fixed, made_of, admission }
+    }
+
+    /// The same, if it is what this process is told now. What it was made of is held on to, so
+    /// that what stands in the same place is the same, and of the same process.
+    fn again(&self, process: &Process) -> Option<Arc<Admission>> {
+        let same = Arc::ptr_eq(&self.fixed, &process.fixed)
+            && Arc::ptr_eq(&self.made_of, &process.made_of)
+            && self.admission.quantum == process.turn.quantum
+            && self.admission.interrupted == (process.interrupts > 0);
+        same.then(|| Arc::clone(&self.admission))
+    }
+}
+
 impl Scheduler {
     pub(crate) fn admit_call(
         &mut self,
         cx: &mut dyn Context,
         call: &Admit,
-    ) -> Result<Admission, Stop> {
+    ) -> Result<Arc<Admission>, Stop> {
         let Admit { pid, run, charge } = *call;
         let process = self.state.live(pid).ok_or(Fault::NoProcess)?;
         let is_new = run != 0;
@@ -133,15 +168,9 @@ impl Scheduler {
         if is_counted {
             allows(&self.state, pid, charge)?;
         }
-        let admission = Admission {
-            root: process.standing.root,
-            ancestors: Arc::clone(&fixed.ancestors),
-            image: Arc::clone(&process.made_of.image),
-            cwd: fixed.cwd.clone(),
-            workspace: process.made_of.workspace.clone(),
-            quantum: process.turn.quantum,
-            tool_groups: Arc::clone(&fixed.tool_groups),
-            interrupted: process.interrupts > 0,
+        let admission = match self.admitted.as_ref().and_then(|last| last.again(process)) {
+            Some(admission) => admission,
+            None => Arc::clone(&self.admitted.insert(Admitted::of(process)).admission),
         };
         if is_counted {
             let op = cx.op();

@@ -1,16 +1,16 @@
 //! Checkpoints of processes: what is kept, and how it comes back or is copied.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use libos_abi::{
-    CheckpointId, Millis, ObjectId, Resource, Right,
+    CheckpointId, Millis, ObjectId,
     checkpoint::{Copied, Forked, Made, Revived, Rewound, Subtree},
     event::ProcessEvent,
     process::{Budget, CopySaved, Ending, FailureKind, PlannerSpec, ProcessState, Save, Schedule},
 };
 use libos_port::{Context, Stop};
 
-use crate::{Scheduler, budget::within, core::Process, creation::issue};
+use crate::{Scheduler, budget::within, core::Process};
 
 /// What was left of a process's limits; of time, all.
 fn left(process: &Process) -> Budget {
@@ -35,7 +35,7 @@ fn schedule(process: &Process, now_ms: u64) -> Schedule {
 }
 
 fn planner(process: &Process) -> PlannerSpec {
-    PlannerSpec { kind: process.made_of.planner.as_ref().into(), program: process.program.text() }
+    PlannerSpec { kind: Arc::clone(&process.made_of.planner), program: process.program.clone() }
 }
 
 impl Scheduler {
@@ -117,12 +117,12 @@ impl Scheduler {
             let event = ProcessEvent::Spawned {
                 pid: to,
                 parent,
-                image: then.made_of.image.as_ref().into(),
-                goal: then.fixed.goal.text(),
+                image: Arc::clone(&then.made_of.image),
+                goal: then.fixed.goal.clone(),
                 planner: planner(&then),
-                workspace: then.made_of.workspace.as_deref().map(str::to_owned),
+                workspace: then.made_of.workspace.clone(),
                 cwd: then.fixed.cwd.clone(),
-                budget,
+                budget: Box::new(budget),
                 schedule: schedule(&then, cx.now_ms()),
                 mode: then.fixed.mode,
                 owner: owner.and_then(owned_by),
@@ -130,10 +130,6 @@ impl Scheduler {
             };
             self.change(cx, to, event);
             self.state.change(cx, ProcessEvent::Copied { pid: to, checkpoint, from });
-            if let Some(parent) = parent {
-                issue(cx, parent, &Resource::id("process", to), &[Right::Write], 0)?;
-                issue(cx, to, &Resource::id("process", parent), &[Right::Write], 0)?;
-            }
             copies.insert(from, to);
             processes.push(Copied { from, to, parent });
         }

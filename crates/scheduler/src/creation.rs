@@ -3,6 +3,8 @@
 //! A child is bounded before it is given anything; its authority is cut from its parent's by
 //! `capability`, its memory copied by `object`. Nothing here decides what it may do.
 
+use std::sync::{Arc, LazyLock};
+
 use libos_abi::{
     Effect, Error, Fault, FsPath, GrantSpec, Json, Manifest, ObjectId, Origin, Pattern, Pid,
     Resource, Right, Rights, Text, capability,
@@ -24,7 +26,7 @@ use crate::{
 /// A child about to be made.
 struct Child {
     goal: Text,
-    image: String,
+    image: Arc<str>,
     planner: PlannerSpec,
     cwd: FsPath,
     budget: Budget,
@@ -35,8 +37,11 @@ struct Child {
     owner: Option<ObjectId>,
 }
 
+/// The kind of a process that nobody plans for.
+static NO_PLANNER: LazyLock<Arc<str>> = LazyLock::new(|| "none".into());
+
 /// Shows an image, on behalf of whoever makes a process of it.
-fn image_named(cx: &mut dyn Context, name: &str) -> Result<image::Image, Error> {
+fn image_named(cx: &mut dyn Context, name: &str) -> Result<Arc<image::Image>, Error> {
     cx.ask(image::Inspect { image: name.into() }).map_err(|error| match error {
         Error::Image(failure) if failure.kind == image::FailureKind::NotFound => {
             let detail = format!("no image named `{name}` is registered");
@@ -47,11 +52,11 @@ fn image_named(cx: &mut dyn Context, name: &str) -> Result<image::Image, Error> 
 }
 
 /// The planner that was given, or the image's, or none.
-fn planner_of(given: Option<&PlannerSpec>, image: image::Image) -> PlannerSpec {
+fn planner_of(given: Option<&PlannerSpec>, image: &image::Image) -> PlannerSpec {
     given
+        .or(image.planner.as_ref())
         .cloned()
-        .or(image.planner)
-        .unwrap_or_else(|| PlannerSpec { kind: "none".into(), program: Text::default() })
+        .unwrap_or_else(|| PlannerSpec { kind: NO_PLANNER.clone(), program: Text::default() })
 }
 
 /// Gives `to` rights over one resource, on the kernel's word.
@@ -146,7 +151,8 @@ impl Scheduler {
         allows(&self.state, parent, Usage { children: 1, ..Usage::default() })
     }
 
-    /// Makes a child and gives it what is handed on, and messages with its parent.
+    /// Makes a child and gives it what is handed on. That it and its parent may message each other
+    /// follows from its being the child.
     fn make_child(
         &mut self,
         cx: &mut dyn Context,
@@ -164,9 +170,9 @@ impl Scheduler {
             image: child.image,
             goal: child.goal,
             planner: child.planner,
-            workspace: process.made_of.workspace.as_deref().map(str::to_owned),
+            workspace: process.made_of.workspace.clone(),
             cwd: child.cwd,
-            budget: child.budget,
+            budget: Box::new(child.budget),
             schedule: child.schedule.unwrap_or_default(),
             mode: child.mode,
             owner: child.owner,
@@ -178,8 +184,6 @@ impl Scheduler {
         if let Some(ForkMode::Copy | ForkMode::Speculative) = child.mode {
             cx.ask(object::ForkSpace { from: parent, to: pid })?;
         }
-        issue(cx, parent, &Resource::id("process", pid), &[Right::Write], 0)?;
-        issue(cx, pid, &Resource::id("process", parent), &[Right::Write], 0)?;
         Ok(Made { pid, capabilities: made.capabilities })
     }
 
@@ -194,12 +198,12 @@ impl Scheduler {
         let event = ProcessEvent::Spawned {
             pid,
             parent: None,
-            image: call.image.clone(),
+            image: call.image.as_str().into(),
             goal: call.goal.clone(),
             planner: call.planner.clone(),
-            workspace: call.workspace.clone(),
+            workspace: call.workspace.as_deref().map(Arc::from),
             cwd: "workspace".into(),
-            budget: call.budget.clone(),
+            budget: Box::new(call.budget.clone()),
             schedule: call.schedule.unwrap_or_default(),
             mode: None,
             owner: None,
@@ -220,14 +224,14 @@ impl Scheduler {
     pub(crate) fn spawn_child(&mut self, cx: &mut dyn Context, call: &Spawn) -> Result<Made, Stop> {
         let parent = self.own(cx)?;
         let name = match &call.image {
-            Some(image) => image.clone(),
+            Some(image) => image.as_str().into(),
             None => self.image_of(parent)?,
         };
         let image = image_named(cx, &name)?;
         let child = Child {
             goal: call.goal.clone(),
             image: name,
-            planner: planner_of(call.planner.as_ref(), image),
+            planner: planner_of(call.planner.as_ref(), &image),
             cwd: call.cwd.path(),
             budget: call.budget.clone().unwrap_or_default(),
             schedule: call.schedule,
@@ -258,12 +262,12 @@ impl Scheduler {
         }
         let process = self.state.live(parent).ok_or(Fault::NoProcess)?;
         let planner = call.planner.clone().unwrap_or_else(|| PlannerSpec {
-            kind: process.made_of.planner.as_ref().into(),
-            program: process.program.text(),
+            kind: Arc::clone(&process.made_of.planner),
+            program: process.program.clone(),
         });
         let child = Child {
             goal: call.goal.clone(),
-            image: process.made_of.image.as_ref().into(),
+            image: Arc::clone(&process.made_of.image),
             planner,
             cwd: call.cwd.path(),
             budget: call.budget.clone().unwrap_or_default(),
@@ -289,7 +293,7 @@ impl Scheduler {
         no_more_than(LIMITS.tasks_of_object_max, owned, "live background tasks of one object")?;
         let child = Child {
             goal: Text::from(format!("run {}", call.tool)),
-            image: process.made_of.image.as_ref().into(),
+            image: Arc::clone(&process.made_of.image),
             planner,
             cwd: process.fixed.cwd.clone(),
             budget: call.budget.clone().unwrap_or_default(),
@@ -320,7 +324,7 @@ impl Scheduler {
         if matches!(process.turn.life, Life::Paused { .. }) && cx.caller().pid().is_some() {
             return Err(Fault::StaleRun.into());
         }
-        let goal = call.goal.clone().unwrap_or_else(|| process.fixed.goal.text());
+        let goal = call.goal.clone().unwrap_or_else(|| process.fixed.goal.clone());
         let image = image_named(cx, &call.image)?;
         let keep = call.keep.clone().unwrap_or_default();
         let memory = call.keep_objects.unwrap_or(true);
@@ -333,14 +337,14 @@ impl Scheduler {
         if !memory {
             cx.ask(object::DropSpace { space: pid })?;
         }
-        let planner = planner_of(call.planner.as_ref(), image);
-        let event = ProcessEvent::Execed { pid, image: call.image.clone(), goal, planner };
+        let planner = planner_of(call.planner.as_ref(), &image);
+        let event = ProcessEvent::Execed { pid, image: call.image.as_str().into(), goal, planner };
         self.change(cx, pid, event);
         self.reply(pid)
     }
 
-    fn image_of(&self, pid: Pid) -> Result<String, Fault> {
+    fn image_of(&self, pid: Pid) -> Result<Arc<str>, Fault> {
         let process = self.state.live(pid).ok_or(Fault::NoProcess)?;
-        Ok(process.made_of.image.as_ref().into())
+        Ok(Arc::clone(&process.made_of.image))
     }
 }

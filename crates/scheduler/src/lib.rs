@@ -31,7 +31,10 @@ mod process;
 use libos_abi::{DenyReason, Digest, Event, Fault, Pid, Reply, Syscall, event::ProcessEvent};
 use libos_port::{BadSnapshot, Component, Context, Manifest, Reversible, Stop};
 
-use crate::core::{Life, Standing, Table};
+use crate::{
+    budget::Admitted,
+    core::{Life, Standing, Table},
+};
 pub use crate::{
     limits::{LIMITS, Limits},
     policy::{EarliestDeadline, Facts, Policy, RoundRobin, WeightedFair},
@@ -45,6 +48,7 @@ pub struct Scheduler {
     taken: Vec<Pid>,
     /// Whether the queue was built anew since then.
     rebuilt: bool,
+    admitted: Option<Admitted>,
 }
 
 impl std::fmt::Debug for Scheduler {
@@ -63,7 +67,13 @@ impl Scheduler {
     /// An empty process table, scheduled by `policy`.
     #[must_use]
     pub fn new(policy: Box<dyn Policy>) -> Self {
-        Self { state: Reversible::default(), queue: policy, taken: Vec::new(), rebuilt: false }
+        Self {
+            state: Reversible::default(),
+            queue: policy,
+            taken: Vec::new(),
+            rebuilt: false,
+            admitted: None,
+        }
     }
 
     /// Applies an event about `pid` and keeps the queue's promise: a runnable process has a hint.

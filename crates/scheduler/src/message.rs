@@ -7,6 +7,8 @@
 //! for the last messages only (`Limits::received_messages_max`), so that an answer names a message
 //! that was really there.
 
+use std::sync::Arc;
+
 use libos_abi::{
     Fault, MessageId, Pid, Text,
     event::ProcessEvent,
@@ -60,7 +62,7 @@ fn cut(mut text: String, bytes_max: u64) -> String {
 impl Scheduler {
     fn post(&mut self, cx: &mut dyn Context, message: Message) -> Sent {
         let id = message.id;
-        self.state.change(cx, ProcessEvent::Sent(message));
+        self.state.change(cx, ProcessEvent::Sent(Arc::new(message)));
         Sent { id }
     }
 

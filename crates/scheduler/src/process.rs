@@ -1,5 +1,7 @@
 //! Serves `process`: everything is refused before the first event.
 
+use std::sync::Arc;
+
 use libos_abi::{
     Error, Fault, ObjectId, Pid, Resource, Right,
     checkpoint::{self, Forked, ProcessChanges, Rewound, Subtree},
@@ -338,7 +340,7 @@ impl<'a> Server<dyn Context + 'a, Stop> for Scheduler {
         Ok(ToolGroups { groups: active(self).iter().map(|group| group.as_ref().into()).collect() })
     }
 
-    fn admit(&mut self, cx: &mut (dyn Context + 'a), call: &Admit) -> Result<Admission, Stop> {
+    fn admit(&mut self, cx: &mut (dyn Context + 'a), call: &Admit) -> Result<Arc<Admission>, Stop> {
         self.admit_call(cx, call)
     }
 
@@ -373,10 +375,10 @@ impl<'a> Server<dyn Context + 'a, Stop> for Scheduler {
             run: process.turn.run + 1,
             quantum: process.turn.quantum,
             planner: PlannerSpec {
-                kind: process.made_of.planner.as_ref().into(),
-                program: process.program.text(),
+                kind: Arc::clone(&process.made_of.planner),
+                program: process.program.clone(),
             },
-            state: process.turn.kept.text(),
+            state: process.turn.kept.clone(),
         };
         let run = order.run;
         self.change(cx, pid, ProcessEvent::Started { pid, run });

@@ -9,10 +9,13 @@ use crate::table::{Ended, json};
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct ListCapabilities {}
+pub(crate) struct ListCapabilities {
+    /// Behind this one, to go on.
+    after: Option<CapId>,
+}
 
-pub(crate) async fn list_capabilities(port: &dyn Port, _: ListCapabilities) -> Ended {
-    let call = capability::List { pid: None, all: None };
+pub(crate) async fn list_capabilities(port: &dyn Port, args: ListCapabilities) -> Ended {
+    let call = capability::List { pid: None, all: None, after: args.after, limit: None };
     json(port.call(call).await?)
 }
 

@@ -83,10 +83,13 @@ pub(crate) async fn update_object(port: &dyn Port, args: UpdateObject) -> Ended 
 pub(crate) struct ListObjects {
     /// Only those of this type.
     r#type: Option<String>,
+    /// Behind this one, to go on.
+    after: Option<ObjectId>,
 }
 
 pub(crate) async fn list_objects(port: &dyn Port, args: ListObjects) -> Ended {
-    json(port.call(object::List { r#type: args.r#type }).await?)
+    let ListObjects { r#type, after } = args;
+    json(port.call(object::List { r#type, after, limit: None }).await?)
 }
 
 /// Makes an unnamed object of a payload.

@@ -250,10 +250,10 @@ fn object_tools_pass_on() {
     passes_on("release_object", id.clone(), "object.release", id, handle);
     passes_on(
         "list_objects",
-        json!({"type": "t"}),
+        json!({"type": "t", "after": "obj-1.1"}),
         "object.list",
-        json!({"type": "t"}),
-        json!({"objects": []}),
+        json!({"type": "t", "after": "obj-1.1"}),
+        json!({"objects": [], "more_after": null}),
     );
 }
 
@@ -261,7 +261,13 @@ fn object_tools_pass_on() {
 fn tools_that_find_and_connect_objects_pass_on() {
     let query = json!({"space": "p2", "type": "t", "tag": "w", "name_prefix": "n",
         "parent": "obj-1.7", "since_ms": 5, "after": "obj-2.1", "limit": 10});
-    passes_on("query_objects", query.clone(), "object.query", query, json!({"objects": []}));
+    passes_on(
+        "query_objects",
+        query.clone(),
+        "object.query",
+        query,
+        json!({"objects": [], "more_after": null}),
+    );
     let link = json!({"from": "obj-1.1", "relation": "cites", "to": "obj-1.2"});
     let links = json!({"links": [link]});
     passes_on("link_objects", link.clone(), "object.link", link.clone(), links.clone());
@@ -496,10 +502,10 @@ fn tools_over_tools_of_ones_own_pass_on() {
 fn authority_tools_pass_on() {
     passes_on(
         "list_capabilities",
-        json!({}),
+        json!({"after": "cap-3"}),
         "capability.list",
-        json!({}),
-        json!({"capabilities": []}),
+        json!({"after": "cap-3"}),
+        json!({"capabilities": [], "more_after": null}),
     );
     passes_on(
         "explain_capability",

@@ -13,6 +13,8 @@ record! {
     pub struct Capabilities {
         /// In the order of their ids.
         pub capabilities: Vec<CapabilityInfo>,
+        /// The last of them, where there are more behind it.
+        pub more_after: Option<CapId>,
     }
 
     /// A capability that was made.
@@ -92,12 +94,16 @@ service! {
         4 "outside_manifest" OutsideManifest;
     }
 
-    /// Lists the caller's capabilities (of the host: a process's, or all).
+    /// Lists the caller's capabilities (of the host: a process's, or all), a part at a time.
     1 list List {
         /// The process, for the host.
         pid: Option<Pid>,
         /// Those out of force too.
         all: Option<bool>,
+        /// Behind this one, to go on.
+        after: Option<CapId>,
+        /// How many at most; 256 if absent and at the most, and fewer where they are large.
+        limit: Option<u32>,
     } -> Capabilities
     { demand: [own]; effect: State; fails: []; }
 
@@ -105,11 +111,11 @@ service! {
     2 inspect Inspect {
         /// The capability.
         capability: CapId,
-    } -> CapabilityInfo
+    } -> CapabilityInfo as Box
     { demand: [own]; effect: State; fails: [NotFound]; }
 
     /// Hands part of the caller's authority to a child. Only ever narrower.
-    3 delegate Delegate {
+    3 delegate Delegate as Box {
         /// The child.
         to: Pid,
         /// What.
@@ -128,7 +134,7 @@ service! {
     { demand: [own]; effect: State; fails: [NotFound]; }
 
     /// Grants a process authority, on the host's word.
-    5 grant Grant {
+    5 grant Grant as Box {
         /// The process.
         to: Pid,
         /// What.
@@ -160,7 +166,7 @@ service! {
     { demand: [kernel]; effect: State; fails: [BadGrant OutsideManifest]; }
 
     /// Makes a capability on the kernel's word.
-    33 issue Issue {
+    33 issue Issue as Box {
         /// The subject.
         to: Pid,
         /// What.
@@ -199,7 +205,7 @@ service! {
 
     /// Bounds a process that was just made: by its own manifest, and by those that bind its
     /// parent.
-    37 bound Bound {
+    37 bound Bound as Box {
         /// The process.
         pid: Pid,
         /// Its parent.

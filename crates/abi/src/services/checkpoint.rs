@@ -360,7 +360,7 @@ service! {
         version: Option<String>,
         /// Whether it may replace one of the same name.
         replace: Option<bool>,
-    } -> Image
+    } -> Image as Arc
     { demand: [Write on checkpoint by |c| vec![
         Resource::checkpoint(c.checkpoint), Resource::named("image", &c.image)]];
       effect: State; fails: [NotFound BadImage]; }

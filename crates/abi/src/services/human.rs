@@ -304,7 +304,7 @@ service! {
     { demand: [Write on human by |c| named(c.human.as_deref())]; effect: State; fails: []; }
 
     /// Asks a human for a standing permission and waits for the answer.
-    3 request_permission RequestPermission {
+    3 request_permission RequestPermission as Box {
         /// For these resources.
         on: Pattern,
         /// These rights.
@@ -330,11 +330,11 @@ service! {
         request: RequestId,
         /// The answer.
         decision: Decision,
-    } -> Request
+    } -> Request as Box
     { demand: [host]; effect: State; fails: [NotFound AlreadyDecided WrongAnswer]; }
 
     /// Opens a request for the approval of a call.
-    32 open Open {
+    32 open Open as Box {
         /// The operation that waits.
         op: OpId,
         /// Who asks.
@@ -345,7 +345,7 @@ service! {
     { demand: [kernel]; effect: State; fails: []; }
 
     /// Opens a request to raise a limit that a call would pass.
-    34 open_extension OpenExtension {
+    34 open_extension OpenExtension as Box {
         /// The operation that waits.
         op: OpId,
         /// Who asks.

@@ -88,17 +88,17 @@ service! {
     2 inspect Inspect {
         /// Its name.
         image: String,
-    } -> Image
+    } -> Image as Arc
     { demand: [Read on image by |c| Resource::named("image", &c.image)]; effect: State;
       fails: [NotFound]; }
 
     /// Registers an image.
-    3 register Register {
+    3 register Register as Box {
         /// The image.
         image: Image,
         /// Whether it may replace one of the same name.
         replace: Option<bool>,
-    } -> Image
+    } -> Image as Arc
     { demand: [Write on image by |c| Resource::named("image", &c.image.name)]; effect: State;
       fails: [Exists BadImage BuiltIn]; }
 
@@ -106,7 +106,7 @@ service! {
     4 unregister Unregister {
         /// Its name.
         image: String,
-    } -> Image
+    } -> Image as Arc
     { demand: [Delete on image by |c| Resource::named("image", &c.image)]; effect: State;
       fails: [NotFound BuiltIn]; }
 }

@@ -82,7 +82,7 @@ service! {
     }
 
     /// Sends a message.
-    1 send Send {
+    1 send Send as Box {
         /// To whom.
         to: Pid,
         /// Its text.
@@ -104,7 +104,7 @@ service! {
       fails: [ReceiverEnded MailboxFull NotReceived]; }
 
     /// Takes messages out of the caller's mailbox, waiting until there is one.
-    2 receive Receive {
+    2 receive Receive as Box {
         /// Only those of this sender.
         from: Option<Pid>,
         /// Only those with this subject.

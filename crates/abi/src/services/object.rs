@@ -77,6 +77,8 @@ record! {
     pub struct Objects {
         /// In the order of their ids.
         pub objects: Vec<ObjectInfo>,
+        /// The last of them, where there are more behind it.
+        pub more_after: Option<ObjectId>,
     }
 
     /// An object that was removed.
@@ -248,7 +250,7 @@ service! {
     }
 
     /// Makes an object, private to the caller, who holds every right over its own memory.
-    1 create Create {
+    1 create Create as Box {
         /// A word for what it is.
         r#type: String,
         /// Its content.
@@ -288,10 +290,14 @@ service! {
     { demand: [Write on object by |c| Resource::object(c.id)]; effect: State;
       fails: [NotFound VersionConflict TooLarge Immutable Released]; }
 
-    /// Lists the objects the caller owns (of the host: every object).
+    /// Lists the objects the caller owns (of the host: every object), a part at a time.
     4 list List {
         /// Only those of this type.
         r#type: Option<String>,
+        /// Behind this one, to go on.
+        after: Option<ObjectId>,
+        /// How many at most; 256 if absent and at the most.
+        limit: Option<u32>,
     } -> Objects
     { demand: [own]; effect: State; fails: []; }
 
@@ -356,7 +362,7 @@ service! {
     { demand: [Read on object by |c| Resource::object(c.id)]; effect: State; fails: [NotFound]; }
 
     /// Finds objects in the memory of one process. Everything given must fit.
-    11 query Query {
+    11 query Query as Box {
         /// Whose memory; the caller's if absent.
         space: Option<Pid>,
         /// Of this type.

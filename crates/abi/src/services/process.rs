@@ -18,7 +18,7 @@ record! {
     /// Who plans for a process: a kind the host has composed in, and its program.
     pub struct PlannerSpec {
         /// The planner: `script`, `workflow`, ...
-        pub kind: String,
+        pub kind: Arc<str>,
         /// What it runs, in the planner's own form.
         pub program: Text,
     }
@@ -516,7 +516,7 @@ service! {
     }
 
     /// Makes the root process of a task.
-    1 launch Launch {
+    1 launch Launch as Box {
         /// The image it is made from.
         image: String,
         /// What it is to achieve.
@@ -538,7 +538,7 @@ service! {
 
     /// Makes a child. Its authority is cut from the caller's and can only be narrower; denials and
     /// questions that bind the caller bind the child too. Parent and child may message each other.
-    2 spawn Spawn {
+    2 spawn Spawn as Box {
         /// What it is to achieve.
         goal: Text,
         /// The image it is made from; the caller's if absent.
@@ -610,7 +610,7 @@ service! {
     7 inspect Inspect {
         /// The process.
         pid: Pid,
-    } -> ProcessInfo
+    } -> ProcessInfo as Box
     { demand: [own]; effect: State; fails: [NotAChild NotFound]; }
 
     /// Tells the working directory.
@@ -633,7 +633,7 @@ service! {
 
     /// Makes a child that shares the caller's memory, image and folder as `mode` says, and gets
     /// only the authority that is listed. Costs the same whatever the caller holds in memory.
-    11 fork Fork {
+    11 fork Fork as Box {
         /// What it is to achieve.
         goal: Text,
         /// How it stands to the caller's memory.
@@ -660,7 +660,7 @@ service! {
 
     /// Goes on as another image. Authority only shrinks: what is not kept is given up for good,
     /// denials and questions stay. The quantum ends; the new planner begins with nothing kept.
-    12 exec Exec {
+    12 exec Exec as Box {
         /// The image.
         image: String,
         /// What it is to achieve; the goal it has if absent.
@@ -679,7 +679,7 @@ service! {
 
     /// Starts one call of a tool in the background, as a child that an object owns: it ends when
     /// the object is removed. `process.wait` tells its result, `process.signal` cancels it.
-    13 start_task StartTask {
+    13 start_task StartTask as Box {
         /// The object that owns it.
         owner: ObjectId,
         /// The tool.
@@ -736,7 +736,7 @@ service! {
         run: u64,
         /// What the call may use.
         charge: Usage,
-    } -> Admission
+    } -> Admission as Arc
     { demand: [kernel]; effect: State; fails: []; }
 
     /// Records that a process waits.

@@ -424,7 +424,7 @@ service! {
 
     /// Proposes a tool that the caller wrote. It takes the place of one of the same name that is
     /// not registered.
-    4 propose Propose {
+    4 propose Propose as Box {
         /// The tool.
         tool: Definition,
     } -> ToolStatus
@@ -460,7 +460,7 @@ service! {
         name: String,
         /// Whose tool; only the host names a process.
         pid: Option<Pid>,
-    } -> ToolDetails
+    } -> ToolDetails as Box
     { demand: [own]; effect: State; fails: [NotFound]; }
 
     /// Lists the generated tools of the caller; for the host, those of one process or of all.
@@ -481,11 +481,11 @@ service! {
         image: String,
         /// The version that the image is to have.
         version: String,
-    } -> Image
+    } -> Image as Arc
     { demand: [human]; effect: State; fails: [NotFound Exists BadTool NotValidated Nested]; }
 
     /// Keeps what the sandbox found out about a tool, if the tool is still the same.
-    32 conclude Conclude {
+    32 conclude Conclude as Box {
         /// Whose tool.
         pid: Pid,
         /// What was found out.

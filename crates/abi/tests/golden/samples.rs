@@ -32,8 +32,7 @@ macro_rules! calls {
             let args = json!($args);
             let name = <$service::$Call as Request>::INFO.name;
             let call = Syscall::from_json(name, args.clone()).unwrap();
-            let reply: <$service::$Call as Request>::Reply =
-                serde_json::from_value(json!($reply)).unwrap();
+            let reply = serde_json::from_value(json!($reply)).unwrap();
             let reply = Reply::from($service::Reply::$Call(reply));
             Sample { name, args, call, reply }
         }),*]
@@ -195,7 +194,8 @@ pub(crate) fn calls() -> Vec<Sample> {
             -> { "id": "obj-2.7", "type": "note", "version": 2, "payload": [1, "x"],
                 "appended": [{ "n": 2 }] };
         object::Update { "id": "obj-2.7", "payload": "x", "expected_version": 1 } -> handle;
-        object::List { "type": "note" } -> { "objects": [object] };
+        object::List { "type": "note", "after": "obj-2.6", "limit": 10 }
+            -> { "objects": [object], "more_after": "obj-2.7" };
         object::Delete { "id": "obj-2.7" } -> { "id": "obj-2.7" };
         object::Stat { "id": "obj-2.7" } -> object;
         object::Append { "id": "obj-2.7", "entry": { "n": 2 }, "expected_version": 1 } -> handle;
@@ -205,7 +205,7 @@ pub(crate) fn calls() -> Vec<Sample> {
         object::ListLinks { "id": "obj-2.7" } -> links;
         object::Query { "space": "p2", "type": "note", "tag": "draft", "name_prefix": "a",
             "parent": "obj-1.1", "since_ms": 5, "after": "obj-2.6", "limit": 10 }
-            -> { "objects": [object] };
+            -> { "objects": [object], "more_after": null };
         object::Transfer { "id": "obj-2.7", "to": "p1" } -> handle;
         object::Release { "id": "obj-2.7" } -> handle;
         object::MakeView { "items": [{ "id": "obj-2.7", "pinned": true }], "from": "view-1" }
@@ -235,7 +235,8 @@ pub(crate) fn calls() -> Vec<Sample> {
         namespace::List { "namespace": "work" } -> namespace;
         namespace::Lookup { "namespace": "work", "name": "a" } -> { "name": "a", "id": "obj-2.7" };
 
-        capability::List { "pid": "p2", "all": true } -> { "capabilities": [capability] };
+        capability::List { "pid": "p2", "all": true, "after": "cap-2", "limit": 10 }
+            -> { "capabilities": [capability], "more_after": "cap-3" };
         capability::Inspect { "capability": "cap-3" } -> capability;
         capability::Delegate { "to": "p2", "grant": grant } -> { "capability": "cap-3" };
         capability::Revoke { "capability": "cap-3", "reason": "done" }
@@ -500,7 +501,7 @@ event_names! {
 }
 
 fn blob() -> Text {
-    Text::Blob { digest: Digest::of(b"large"), bytes: 5000 }
+    Text::blob(Digest::of(b"large"), 5000)
 }
 
 pub(crate) fn events() -> Vec<Event> {
@@ -612,7 +613,7 @@ pub(crate) fn events() -> Vec<Event> {
             planner: PlannerSpec { kind: "none".into(), program: blob() },
             workspace: Some("/w".into()),
             cwd: cwd.clone(),
-            budget: process::Budget { wall: Some(Millis(5)), ..Default::default() },
+            budget: process::Budget { wall: Some(Millis(5)), ..Default::default() }.into(),
             schedule: Schedule { weight: Some(50), deadline: None },
             mode: Some(ForkMode::Copy),
             owner: Some(ObjectId::new(1, 4)),
@@ -639,9 +640,9 @@ pub(crate) fn events() -> Vec<Event> {
         ProcessEvent::Activated { pid, group: "files".into() }.into(),
         ProcessEvent::Cancelled { pid }.into(),
         ProcessEvent::Moved { pid, cwd }.into(),
-        ProcessEvent::Sent(sent).into(),
+        ProcessEvent::Sent(sent.into()).into(),
         ProcessEvent::Received { pid, ids: vec![MessageId(5)] }.into(),
-        CapabilityEvent::Granted(granted).into(),
+        CapabilityEvent::Granted(granted.into()).into(),
         CapabilityEvent::Revoked {
             capability: CapId(3),
             subject: pid,
@@ -693,7 +694,7 @@ pub(crate) fn events() -> Vec<Event> {
         }
         .into(),
         ObjectEvent::SpaceDropped { space: Pid(3) }.into(),
-        HumanEvent::Opened(list.unwrap()).into(),
+        HumanEvent::Opened(list.unwrap().into()).into(),
         HumanEvent::Decided { request: RequestId(4), decided }.into(),
         HumanEvent::Joined { request: RequestId(4), asker: asker.clone() }.into(),
         HumanEvent::Left { request: RequestId(4), asker }.into(),

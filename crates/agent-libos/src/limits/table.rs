@@ -166,6 +166,14 @@ pub(super) fn table() -> Vec<Limit> {
         },
         Limit {
             part: "capability",
+            name: "list_max",
+            value: libos_capability::limits::LIST_MAX as u64,
+            unit: "processes",
+            reason:
+                "Capabilities in one reply of `capability.list`, as processes in one of `process.list`.",
+        },
+        Limit {
+            part: "capability",
             name: "delegation_depth_max",
             value: libos_capability::limits::DELEGATION_DEPTH_MAX as u64,
             unit: "levels",
@@ -555,6 +563,14 @@ pub(super) fn table() -> Vec<Limit> {
             unit: "links",
             reason:
                 "The links that begin or end at one object: they are listed whole, and removed or carried along in one transaction when the object goes.",
+        },
+        Limit {
+            part: "objects",
+            name: "list_max",
+            value: libos_objects::Limits::default().list_max as u64,
+            unit: "processes",
+            reason:
+                "The objects that a list gives at most: as many of the largest fit one reply.",
         },
         Limit {
             part: "objects",

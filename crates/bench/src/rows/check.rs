@@ -111,7 +111,7 @@ impl Engine {
             origin: Origin::Host,
             binding: None,
         };
-        self.parts.apply(&Event::Capability(CapabilityEvent::Granted(new)));
+        self.parts.apply(&Event::Capability(CapabilityEvent::Granted(Box::new(new))));
     }
 
     fn row(

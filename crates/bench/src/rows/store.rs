@@ -136,10 +136,20 @@ fn recovery(scale: &Scale, store: &Path, bare: &Path) -> anyhow::Result<Vec<Row>
     let (hashed, checked) = by_turns(rounds, || timed(|| scanned(bare, hash)), verified);
     let target = Target::at_most(3e9);
     let (file, state) = snapshot_of(store)?;
-    let read = || timed(|| Ok(drop(black_box(blake3_of(&file)?))));
+    let read = || {
+        timed(|| {
+            black_box(blake3_of(&file)?);
+            Ok(())
+        })
+    };
     let taken_over = || timed(|| from_snapshot(store).map(drop));
     let (bytes, loaded) = by_turns(scale.rounds(15), read, taken_over);
-    let copy = || timed(|| Ok(drop(black_box(state.bytes.to_vec()))));
+    let copy = || {
+        timed(|| {
+            black_box(state.bytes.to_vec());
+            Ok(())
+        })
+    };
     let stage = from_snapshot(store)?;
     let save = || timed(|| taken(&stage, state.head).map(drop));
     let (copied, saved) = by_turns(scale.rounds(15), copy, save);

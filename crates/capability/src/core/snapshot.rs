@@ -10,6 +10,7 @@ use super::{State, Tables};
 use crate::{
     bounds::Bounds,
     cap::{Cap, SavedCap},
+    kin::Family,
     saved::Saved,
 };
 
@@ -28,15 +29,14 @@ impl State {
 
 impl Tables {
     fn save(&self, out: &mut Vec<u8>) {
-        let Self { caps, last, held, parents, subjects, saved, .. } = self;
+        let Self { caps, last, held, family, subjects, saved, .. } = self;
         let Self { by_parent: _, answers: _, saved_until: _, .. } = self;
         let Self { terms: _, patterns: _, undo: _, .. } = self;
         save_version(VERSION, out);
         wire::encode_into(last, out);
         wire::encode_each(held.iter(), out);
-        let parents: BTreeMap<_, _> = parents.iter().collect();
-        wire::encode_each(parents, out);
-        let caps = caps.sorted();
+        family.save(out);
+        let caps: Vec<&Cap> = caps.after(CapId(0)).collect();
         wire::encode_into(&(caps.len() as u64), out);
         caps.iter().for_each(|cap| cap.save(out));
         let bounded = subjects.iter().filter_map(|(pid, it)| Some((*pid, it.bounds.as_ref()?)));
@@ -51,7 +51,7 @@ impl Tables {
             tables.held.insert(op, charges.into());
             Ok::<(), BadSnapshot>(())
         })?;
-        tables.parents = bytes.all()?;
+        tables.family = Family::load(&mut bytes)?;
         for _ in 0..bytes.read::<u64>()? {
             let saved = SavedCap::read(&mut bytes)?;
             let on = tables.patterns.pattern(&saved.grant.on);

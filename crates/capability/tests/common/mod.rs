@@ -161,7 +161,17 @@ impl World {
 
     /// Every capability, in force or not.
     pub(crate) fn listed(&mut self) -> Vec<CapabilityInfo> {
-        self.call(host(), List { pid: None, all: Some(true) }).unwrap().capabilities
+        let mut found = Vec::new();
+        let mut after = None;
+        loop {
+            let list = List { pid: None, all: Some(true), after, limit: None };
+            let page = self.call(host(), list).unwrap();
+            found.extend(page.capabilities);
+            match page.more_after {
+                Some(last) => after = Some(last),
+                None => return found,
+            }
+        }
     }
 
     pub(crate) fn end(&mut self, subject: u64) {

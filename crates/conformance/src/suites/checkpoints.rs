@@ -294,13 +294,14 @@ fn an_image_of_a_checkpoint_requires_what_was_held_and_grants_nothing(k: &mut Re
         let Syscall::Image(image::Call::Register(call)) = call else { panic!("{call:?}") };
         let answer: Result<Reply, Error> = match call.image.name.as_str() {
             "taken" => Err(image::FailureKind::Exists.because("there is one")),
-            _ => Ok(image::Reply::Register(call.image.clone()).into()),
+            _ => Ok(image::Reply::Register(call.image.clone().into()).into()),
         };
         answer
     });
     let image = k.ok(host(), commit("mine"));
     assert_eq!((&*image.name, &*image.version), ("mine", "1"));
-    assert_eq!(image.planner.map(|it| it.program), Some("then".into()), "as it was then");
+    let program = image.planner.as_ref().map(|it| it.program.clone());
+    assert_eq!(program, Some("then".into()), "as it was then");
     let required: Vec<&str> = image.required_capabilities.iter().map(|it| it.on.as_str()).collect();
     assert_eq!(required, ["fs:workspace/*"], "what is of this store is of no use elsewhere");
     assert_eq!(k.world.issued(), [], "it grants nothing");

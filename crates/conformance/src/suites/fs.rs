@@ -187,7 +187,7 @@ fn what_is_refused_on_its_text_begins_nothing(e: &mut Effects) {
     assert_eq!(e.not_started(write("f", &"x".repeat(1_048_577))), "too_large");
     assert_eq!(e.not_started(Delete { path: root(), missing_ok: None }), "bad_target");
     // A payload that is not here is no text to write.
-    let text = Text::Blob { digest: Digest::of(b""), bytes: 9 };
+    let text = Text::blob(Digest::of(b""), 9);
     assert_eq!(e.not_started(Write { text, ..write("f", "") }), "provider_failed");
     // A mount that is not there.
     let path = || FsPath::from("elsewhere/x");

@@ -126,7 +126,7 @@ fn permit(policy: Policy) -> Decision {
 
 fn blob(bytes: u64) -> Text {
     let digest = Digest::of(b"elsewhere");
-    Text::Blob { digest, bytes }
+    Text::blob(digest, bytes)
 }
 
 /// A call that must wait for a human, and the request it waits for.

@@ -81,7 +81,7 @@ fn grant() -> GrantSpec {
 
 fn blob(bytes: u64) -> Text {
     let digest = Digest::of(b"elsewhere");
-    Text::Blob { digest, bytes }
+    Text::blob(digest, bytes)
 }
 
 fn names(k: &mut Registry) -> Vec<String> {
@@ -95,7 +95,7 @@ fn the_built_in_images_are_there_without_events(k: &mut Registry) {
     assert!(!listed.is_empty());
     assert!(listed.is_sorted_by(|one, next| one.name < next.name), "by name, each once");
     for image in listed {
-        assert_eq!(k.ok(process(1), inspect(&image.name)), image);
+        assert_eq!(*k.ok(process(1), inspect(&image.name)), image);
         // What is built in keeps to the rules for all.
         k.ok(process(1), register(Image { name: format!("my-{}", image.name), ..image }));
     }
@@ -109,8 +109,8 @@ fn a_registered_image_is_listed_and_inspected(k: &mut Registry) {
         planner: Some(PlannerSpec { kind: "llm".into(), program: "p".into() }),
         ..image("mine")
     };
-    assert_eq!(k.ok(process(1), register(mine.clone())), mine);
-    assert_eq!(k.ok(process(2), inspect("mine")), mine);
+    assert_eq!(*k.ok(process(1), register(mine.clone())), mine);
+    assert_eq!(*k.ok(process(2), inspect("mine")), mine);
     let mut after = names(k);
     assert!(after.is_sorted());
     after.retain(|name| !before.contains(name));

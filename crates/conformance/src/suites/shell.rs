@@ -115,7 +115,7 @@ fn refusals_come_before_anything_begins(e: &mut Effects) {
         assert_eq!(e.not_started(there(cwd)), "bad_folder", "{cwd}");
     }
     assert_eq!(e.ok(there("workspace")).exit_code, Some(0));
-    let blob = Text::Blob { digest: Digest::of(b""), bytes: 1 };
+    let blob = Text::blob(Digest::of(b""), 1);
     assert_eq!(e.not_started(Run { stdin: Some(blob), ..run(&["cat"]) }), "provider_failed");
 }
 

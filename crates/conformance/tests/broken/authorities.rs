@@ -123,7 +123,7 @@ fn amplifying() -> Altered<Capabilities> {
         let Syscall::Capability(capability::Call::Delegate(delegate)) = call else {
             return part.call(cx, call);
         };
-        let capability::Delegate { to, grant } = delegate.clone();
+        let capability::Delegate { to, grant } = (**delegate).clone();
         let grant = GrantSpec { delegable: 9, ..grant };
         let issue = capability::Issue { to, grant, origin: Origin::Kernel, binding: None };
         match part.call(cx, &issue.into())? {

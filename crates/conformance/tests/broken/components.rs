@@ -243,7 +243,7 @@ fn a_part_that_loses_what_messages_say_is_named() {
     let make = || {
         Altered::call(Scheduler::default(), |part, cx, call| match call {
             Syscall::Message(message::Call::Send(send)) => {
-                let empty = message::Send { body: Text::default(), ..send.clone() };
+                let empty = message::Send { body: Text::default(), ..(**send).clone() };
                 part.call(cx, &empty.into())
             }
             call => part.call(cx, call),

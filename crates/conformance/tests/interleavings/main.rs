@@ -248,7 +248,7 @@ fn open_request(machine: &mut Machine) -> Option<RequestId> {
 }
 
 fn approval(machine: &mut Machine) -> Option<libos_abi::CapId> {
-    let list = capability::List { pid: Some(P1), all: None };
+    let list = capability::List { pid: Some(P1), all: None, after: None, limit: None };
     let held = machine.host(list).unwrap().capabilities;
     held.iter().find(|cap| cap.binding.is_some()).map(|cap| cap.id)
 }

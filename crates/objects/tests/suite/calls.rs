@@ -248,7 +248,7 @@ fn a_removed_object_is_gone_its_name_is_free_and_its_id_is_never_given_again() {
         }
     }
     assert_eq!(k.refused(process(1), lookup("ns", "n")).0, "not_found");
-    assert!(k.ok(host(), List { r#type: None }).objects.is_empty());
+    assert!(k.ok(host(), List { r#type: None, after: None, limit: None }).objects.is_empty());
     assert_eq!(k.ok(process(1), named("ns", "n")).id, id(1, 2));
 }
 

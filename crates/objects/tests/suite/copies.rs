@@ -110,7 +110,7 @@ fn a_memory_that_is_dropped_is_gone_with_its_names_links_and_views() {
     assert_eq!(k.ok(process(1), lookup("ns", "n")).id, id(1, 3));
     assert_eq!(k.ok(process(7), ListLinks { id: id(7, 1) }).links.len(), 1);
     assert!(k.ok(host(), ListViews {}).views.is_empty());
-    assert!(k.ok(process(2), List { r#type: None }).objects.is_empty());
+    assert!(k.ok(process(2), List { r#type: None, after: None, limit: None }).objects.is_empty());
     // A process that goes on without what it had gets new numbers, and authority over them.
     assert_eq!(k.ok(process(2), create("new", &json!(0))).id, id(2, 5));
     assert_eq!(k.world.sent.len(), 1);

@@ -240,7 +240,7 @@ impl Pair {
 
     /// That everything that can be seen is the same.
     fn compare(&mut self) {
-        let infos = self.k.look(host(), List { r#type: None }).objects;
+        let infos = self.k.look(host(), List { r#type: None, after: None, limit: None }).objects;
         let ids: Vec<ObjectId> = infos.iter().map(|info| info.id).collect();
         assert_eq!(ids, self.model.ids());
         let mut names = BTreeMap::new();
@@ -377,7 +377,7 @@ proptest! {
         }
         let parent = pair.process(who);
         let seen = |pair: &mut Pair| {
-            let infos = pair.k.look(host(), List { r#type: None }).objects;
+            let infos = pair.k.look(host(), List { r#type: None, after: None, limit: None }).objects;
             let links = infos.iter().map(|info| pair.k.look(host(), ListLinks { id: info.id }));
             let links: Vec<_> = links.collect();
             (infos, links)

@@ -43,7 +43,7 @@ pub(crate) fn made_from(parents: &[ObjectId]) -> Create {
 /// A payload that is not at hand.
 pub(crate) fn blob(bytes: u64) -> Json {
     let digest = Digest::of(b"elsewhere");
-    Json(Text::Blob { digest, bytes })
+    Json(Text::blob(digest, bytes))
 }
 
 pub(crate) fn update(id: ObjectId, payload: &serde_json::Value) -> Update {

@@ -32,7 +32,7 @@ fn forked() -> Memory {
 
 /// What a process sees of its memory.
 fn memory(k: &mut Memory, pid: u64) -> String {
-    let objects = k.ok(process(pid), List { r#type: None }).objects;
+    let objects = k.ok(process(pid), List { r#type: None, after: None, limit: None }).objects;
     let all: Vec<_> = (objects.into_iter())
         .map(|info| {
             let links = k.ok(process(pid), ListLinks { id: info.id }).links;
@@ -51,7 +51,8 @@ fn merging_an_unchanged_copy_changes_nothing() {
     let nothing = Merged { adopted: Vec::new(), updated: Vec::new(), kept: Vec::new() };
     assert_eq!(merged, nothing);
     assert_eq!(memory(&mut k, 1), before);
-    assert!(k.ok(process(2), List { r#type: None }).objects.is_empty(), "it is gone");
+    let all = List { r#type: None, after: None, limit: None };
+    assert!(k.ok(process(2), all).objects.is_empty(), "it is gone");
     // Also when the parent went on meanwhile.
     k.ok(host(), fork(1, 3));
     k.ok(process(1), update(id(1, 1), &json!("later")));

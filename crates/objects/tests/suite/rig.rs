@@ -58,7 +58,11 @@ impl<'a> Call<'a> {
             tool_groups: [].into(),
             interrupted: false,
         });
-        Self { world, caller: Caller { principal, admission }, op: OpId(op) }
+        Self {
+            world,
+            caller: Caller { principal, admission: admission.map(Into::into) },
+            op: OpId(op),
+        }
     }
 }
 

@@ -27,7 +27,7 @@ fn a_process_lists_its_own_objects_and_the_host_all() {
     ];
     for (who, r#type, ids) in table {
         let r#type = r#type.map(String::from);
-        let listed = k.ok(who.clone(), List { r#type }).objects;
+        let listed = k.ok(who.clone(), List { r#type, after: None, limit: None }).objects;
         let listed: Vec<ObjectId> = listed.iter().map(|info| info.id).collect();
         assert_eq!(listed, ids, "{who}");
     }

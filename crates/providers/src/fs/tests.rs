@@ -131,7 +131,7 @@ async fn every_failure_has_its_code() {
         assert_eq!(code!(files, dir, Write { path: root(), ..write("", "") }), "-not_a_file");
         assert_eq!(code!(files, dir, write_new("file", "")), "exists");
         assert_eq!(code!(files, dir, write("f", &"x".repeat(1_048_577))), "-too_large");
-        let text = Text::Blob { digest: Digest::of(b""), bytes: 9 };
+        let text = Text::blob(Digest::of(b""), 9);
         assert_eq!(code!(files, dir, Write { text, ..write("f", "") }), "-provider_failed");
         assert_eq!(code!(files, dir, list("file")), "not_a_folder");
         assert_eq!(code!(files, dir, list("none")), "not_found");

@@ -123,7 +123,7 @@ async fn run(order: Order, config: Arc<ShellConfig>, spawner: Spawner) -> Result
     let stdin = match &call.stdin {
         None => None,
         Some(Text::Inline(text)) => Some(Arc::clone(text)),
-        Some(Text::Blob { .. }) => return Err(Stop::Refused(provider_failed(op, "blob.missing"))),
+        Some(Text::Blob(_)) => return Err(Stop::Refused(provider_failed(op, "blob.missing"))),
     };
     let limit = call.timeout_ms.map_or(TIMEOUT_DEFAULT, |millis| Duration::from_millis(millis.0));
     let limit = limit.min(TIMEOUT_MAX);

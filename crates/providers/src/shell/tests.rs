@@ -185,7 +185,7 @@ async fn refusals_come_before_anything_begins() {
     host::write(dir.path().join("file"), "").unwrap();
     host::create_dir(dir.path().join("real")).unwrap();
     symlink("real", dir.path().join("link")).unwrap();
-    let blob = Text::Blob { digest: libos_abi::Digest::of(b""), bytes: 1 };
+    let blob = Text::blob(libos_abi::Digest::of(b""), 1);
     let long = "x".repeat(200_000);
     for (run, expected) in [
         (run(&[]), "-bad_arguments"),

@@ -7,7 +7,7 @@ use libos_abi::{CheckpointId, ObjectId, OpId, Pid, message::Message, process::Us
 use super::{
     Table,
     mail::{Received, Slot},
-    row::{Fixed, Process, Turn},
+    row::{Family, Fixed, NonZeroPid, Process, Turn},
     saved::Saved,
 };
 
@@ -18,7 +18,9 @@ pub(crate) enum Step {
     Made,
     Process(Pid, Process),
     Turn(Pid, Turn),
-    Usage(Pid, Option<Arc<Usage>>),
+    Usage(Pid, Option<Usage>),
+    Family(Pid, Option<Family>),
+    Sibling(Pid, Option<NonZeroPid>),
     LastMessage(u64),
     Mail(Slot, Option<Arc<Message>>),
     Received(Pid, Option<Received>),
@@ -74,9 +76,25 @@ impl Table {
         let ancestors = Arc::clone(&process.fixed.ancestors);
         for pid in std::iter::once(&pid).chain(&*ancestors) {
             if let Some(process) = self.processes.get_mut(*pid) {
-                self.log.note(|| Step::Usage(*pid, process.usage.clone()));
-                process.usage = Some(Arc::new(charge(process.usage())));
+                self.log.note(|| Step::Usage(*pid, process.usage.as_deref().copied()));
+                let usage = charge(process.usage());
+                **process.usage.get_or_insert_default() = usage;
             }
+        }
+    }
+
+    /// Changes what a process knows of its children.
+    pub(super) fn edit_family(&mut self, pid: Pid, change: impl FnOnce(&mut Option<Box<Family>>)) {
+        if let Some(process) = self.processes.get_mut(pid) {
+            self.log.note(|| Step::Family(pid, process.family.as_deref().cloned()));
+            change(&mut process.family);
+        }
+    }
+
+    pub(super) fn set_sibling(&mut self, pid: Pid, sibling: Pid) {
+        if let Some(process) = self.processes.get_mut(pid) {
+            let before = std::mem::replace(&mut process.sibling, NonZeroPid::new(sibling.0));
+            self.log.note(|| Step::Sibling(pid, before));
         }
     }
 
@@ -158,7 +176,17 @@ impl Table {
             }
             Step::Usage(pid, before) => {
                 if let Some(process) = self.processes.get_mut(pid) {
-                    process.usage = before;
+                    process.usage = before.map(Box::new);
+                }
+            }
+            Step::Family(pid, before) => {
+                if let Some(process) = self.processes.get_mut(pid) {
+                    process.family = before.map(Box::new);
+                }
+            }
+            Step::Sibling(pid, before) => {
+                if let Some(process) = self.processes.get_mut(pid) {
+                    process.sibling = before;
                 }
             }
             Step::LastMessage(before) => self.last_message = before,

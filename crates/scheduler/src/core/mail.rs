@@ -37,12 +37,12 @@ impl Table {
         is_here || self.received.get(&pid).is_some_and(|last| last.contains(&(id, from)))
     }
 
-    pub(super) fn sent(&mut self, message: &Message) {
+    pub(super) fn sent(&mut self, message: &Arc<Message>) {
         self.log.note(|| Step::LastMessage(self.last_message));
         self.last_message = self.last_message.max(message.id.0);
         let at = slot(message.to, message.kind, message.id);
         if self.live(message.to).is_some() && !self.mail.contains_key(&at) {
-            self.put_mail(at, Some(Arc::new(message.clone())));
+            self.put_mail(at, Some(Arc::clone(message)));
             self.edit(message.to, |process| {
                 process.unread += 1;
                 process.interrupts += u32::from(message.kind == MessageKind::Interrupt);

@@ -11,7 +11,7 @@ use super::{
     Life, Table,
     change::Step,
     mail::{KINDS, slot},
-    row::{Family, Fixed, MadeOf, NonZeroPid, Packed, Process, Standing, Turn},
+    row::{Family, Fixed, MadeOf, Process, Standing, Turn},
 };
 use crate::budget::Bounds;
 
@@ -84,13 +84,13 @@ impl Table {
         let elder = above.and_then(|above| self.get(above.family.as_ref()?.last));
         let relatives = || above.into_iter().chain(elder);
         let cwd = kept_once(new.cwd.clone(), relatives().map(|relative| &relative.fixed.cwd));
-        let program = Packed::from(&new.planner.program);
+        let program = new.planner.program.clone();
         let program = kept_once(program, relatives().map(|relative| &relative.program));
         let fixed = above.map(|above| &above.fixed);
         let groups = fixed.filter(|_| new.mode.is_some()).map(|fixed| &fixed.tool_groups);
         let is_limited = *new.budget != Budget::default();
         let fixed = Fixed {
-            goal: new.goal.into(),
+            goal: new.goal.clone(),
             cwd,
             tool_groups: groups.cloned().unwrap_or_default(),
             budget: is_limited.then(|| Box::new(new.budget.clone())),
@@ -106,7 +106,7 @@ impl Table {
         let made_of = self.made_of(new.image, &new.planner.kind, new.workspace, like);
         self.log.note(|| Step::Made);
         self.processes.push(Process {
-            turn: Turn { life: Life::Runnable, run: 0, quantum: 0, kept: Packed::default() },
+            turn: Turn { life: Life::Runnable, run: 0, quantum: 0, kept: Text::default() },
             standing,
             made_of,
             program,
@@ -137,14 +137,17 @@ impl Table {
 
     /// Enters a new child with its parent.
     pub(super) fn adopt(&mut self, parent: Pid, child: Pid, line: Arc<[Pid]>) {
-        let family = self.get(parent).and_then(|parent| parent.family.clone());
-        if let Some(family) = &family {
-            self.edit(family.last, |last| last.sibling = NonZeroPid::new(child.0));
+        let family = self.get(parent).and_then(|parent| parent.family.as_ref());
+        if let Some(last) = family.map(|family| family.last) {
+            self.set_sibling(last, child);
         }
-        let first = family.as_ref().map_or(child, |family| family.first);
-        let live = family.map_or(0, |family| family.live) + 1;
-        let family = Family { line, first, last: child, live };
-        self.edit(parent, |parent| parent.family = Some(Arc::new(family)));
+        self.edit_family(parent, |family| match family {
+            Some(family) => {
+                family.last = child;
+                family.live += 1;
+            }
+            None => *family = Some(Box::new(Family { line, first: child, last: child, live: 1 })),
+        });
     }
 
     pub(super) fn ended(&mut self, pid: Pid, ending: &Ending) {
@@ -169,8 +172,8 @@ impl Table {
         }
         self.edit(pid, |process| {
             process.turn.life = Life::Ended(Arc::new(ending.clone()));
-            process.turn.kept = Packed::default();
-            process.program = Packed::default();
+            process.turn.kept = Text::default();
+            process.program = Text::default();
             process.unread = 0;
             process.interrupts = 0;
         });
@@ -180,9 +183,8 @@ impl Table {
     /// Counts one live child less.
     pub(super) fn part_with(&mut self, parent: Option<Pid>) {
         if let Some(parent) = parent {
-            self.edit(parent, |parent| {
-                if let Some(family) = &mut parent.family {
-                    let family = Arc::make_mut(family);
+            self.edit_family(parent, |family| {
+                if let Some(family) = family {
                     family.live = family.live.saturating_sub(1);
                 }
             });
@@ -198,12 +200,12 @@ impl Table {
         self.edit(pid, |process| {
             process.turn.life = process.turn.life.readied();
             process.turn.quantum += 1;
-            process.turn.kept = Packed::default();
+            process.turn.kept = Text::default();
             process.made_of = made_of;
-            process.program = (&planner.program).into();
+            process.program = planner.program.clone();
             let fixed = Arc::make_mut(&mut process.fixed);
             fixed.tool_groups = Arc::default();
-            fixed.goal = goal.into();
+            fixed.goal = goal.clone();
         });
     }
 

@@ -35,12 +35,11 @@ use self::{
     mail::{Received, Slot},
     making::Spawned,
     pages::Pages,
-    row::MadeOf,
     saved::Saved,
 };
 pub(crate) use self::{
     life::Life,
-    row::{Process, Standing},
+    row::{Fixed, MadeOf, Process, Standing},
 };
 
 /// Every process and every mailbox.
@@ -155,7 +154,7 @@ impl Table {
             parent: process.parent(),
             root: process.standing.root,
             image: made_of.image.as_ref().into(),
-            goal: fixed.goal.text(),
+            goal: fixed.goal.clone(),
             state: process.turn.life.state(),
             wait: match &process.turn.life {
                 Life::Waiting(wait) => Some(wait.clone()),
@@ -233,7 +232,7 @@ impl Undo for Table {
                     turn.life = Life::Runnable;
                 }
                 turn.quantum += 1;
-                turn.kept = state.into();
+                turn.kept = state.clone();
             }),
             ProcessEvent::Blocked { pid, wait } => self.edit_turn(*pid, |turn| {
                 if matches!(turn.life, Life::Running | Life::Waiting(_)) {

@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use libos_abi::{
-    Digest, FsPath, ObjectId, Pid, Text,
+    FsPath, ObjectId, Pid, Text,
     process::{Budget, BudgetKind, ForkMode, Schedule, Usage},
 };
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use super::Life;
 use crate::{LIMITS, budget::Bounds};
@@ -19,12 +19,12 @@ pub(crate) struct Process {
     pub(crate) standing: Standing,
     pub(crate) made_of: Arc<MadeOf>,
     /// What its planner runs. Dropped when the process ends.
-    pub(crate) program: Packed,
+    pub(crate) program: Text,
     pub(crate) fixed: Arc<Fixed>,
     /// What it and all below it have used; absent is nothing.
-    pub(crate) usage: Option<Arc<Usage>>,
+    pub(crate) usage: Option<Box<Usage>>,
     /// Absent until it has a child.
-    pub(crate) family: Option<Arc<Family>>,
+    pub(crate) family: Option<Box<Family>>,
     /// The next younger child of its parent.
     pub(crate) sibling: Option<NonZeroPid>,
     /// Messages it has not taken, interrupts included.
@@ -40,7 +40,7 @@ pub(crate) struct Turn {
     pub(crate) run: u64,
     pub(crate) quantum: u64,
     /// What its planner keeps; nothing before the first commit and after the end.
-    pub(crate) kept: Packed,
+    pub(crate) kept: Text,
 }
 
 /// How it stands to others that want to run.
@@ -60,7 +60,7 @@ pub(crate) struct Standing {
 pub(crate) struct Fixed {
     /// Everyone above it, nearest first; children of one parent share it.
     pub(crate) ancestors: Arc<[Pid]>,
-    pub(crate) goal: Packed,
+    pub(crate) goal: Text,
     pub(crate) cwd: FsPath,
     /// In the order of their activation.
     pub(crate) tool_groups: Arc<[Arc<str>]>,
@@ -153,68 +153,14 @@ impl Standing {
     }
 }
 
-/// A text in two words; empty is absent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Packed {
-    Inline(Arc<str>),
-    Blob(Arc<(Digest, u64)>),
-}
-
-impl Default for Packed {
-    fn default() -> Self {
-        Self::Inline(Arc::default())
-    }
-}
-
-impl From<&Text> for Packed {
-    fn from(text: &Text) -> Self {
-        match text {
-            Text::Inline(text) if text.is_empty() => Self::default(),
-            Text::Inline(text) => Self::Inline(Arc::clone(text)),
-            Text::Blob { digest, bytes } => Self::Blob(Arc::new((*digest, *bytes))),
-        }
-    }
-}
-
-impl Packed {
-    /// Where it lies: what is shared lies in one place.
-    pub(super) fn place(&self) -> *const u8 {
-        match self {
-            Self::Inline(text) => text.as_ptr(),
-            Self::Blob(blob) => Arc::as_ptr(blob).cast(),
-        }
-    }
-
-    pub(crate) fn text(&self) -> Text {
-        match self {
-            Self::Inline(text) => Text::Inline(Arc::clone(text)),
-            Self::Blob(blob) => Text::Blob { digest: blob.0, bytes: blob.1 },
-        }
-    }
-}
-
-impl Serialize for Packed {
-    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        self.text().serialize(s)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_row_is_small() {
-        assert_eq!(size_of::<Packed>(), 16);
+        assert_eq!(size_of::<Text>(), 16);
         assert!(size_of::<Process>() <= 160, "{}", size_of::<Process>());
         assert!(size_of::<Fixed>() <= 96, "{}", size_of::<Fixed>());
-    }
-
-    #[test]
-    fn a_packed_text_is_the_text() {
-        let blob = Text::Blob { digest: Digest::of(b"x"), bytes: 9_000 };
-        for text in [Text::default(), Text::from("goal"), blob] {
-            assert_eq!(Packed::from(&text).text(), text);
-        }
     }
 }

@@ -188,9 +188,9 @@ impl Table {
             self.put_task(owner, root, pid, false);
         }
         if let Some(parent) = parent {
-            self.edit(parent, |parent| {
-                if let Some(family) = &mut parent.family {
-                    Arc::make_mut(family).live += 1;
+            self.edit_family(parent, |family| {
+                if let Some(family) = family {
+                    family.live += 1;
                 }
             });
         }

@@ -15,7 +15,7 @@ use rustc_hash::FxHashMap;
 use super::{
     Life, Table,
     mail::slot,
-    row::{Family, Fixed, MadeOf, NonZeroPid, Packed, Process, Standing, Turn},
+    row::{Family, Fixed, MadeOf, NonZeroPid, Process, Standing, Turn},
     saved::{Kept, Saved},
 };
 use crate::budget::Bounds;
@@ -45,8 +45,16 @@ impl<K: std::hash::Hash + Eq, V> Numbers<K, V> {
 /// What many rows have in common, as it is read.
 struct Common {
     made_of: Vec<Arc<MadeOf>>,
-    programs: Vec<Packed>,
+    programs: Vec<Text>,
     cwds: Vec<FsPath>,
+}
+
+/// Where a text lies: what is shared lies in one place.
+fn place(text: &Text) -> *const u8 {
+    match text {
+        Text::Inline(text) => text.as_ptr(),
+        Text::Blob(blob) => Arc::as_ptr(blob).cast(),
+    }
 }
 
 fn pick<T: Clone>(items: &[T], number: u64) -> Result<T, BadSnapshot> {
@@ -75,7 +83,7 @@ impl Table {
         let kept = || self.saved.values().flat_map(|saved| saved.processes.values());
         let rows = || self.all().map(|(_, row)| row).chain(kept().map(|kept| &kept.process));
         let made_of = Numbers::of(rows().map(|row| (&*row.made_of, &*row.made_of)));
-        let programs = Numbers::of(rows().map(|row| (row.program.place(), row.program.text())));
+        let programs = Numbers::of(rows().map(|row| (place(&row.program), row.program.clone())));
         let cwds = Numbers::of(rows().map(|row| (&row.fixed.cwd, &row.fixed.cwd)));
         let names = |it: &MadeOf| (it.image.clone(), it.planner.clone(), it.workspace.clone());
         wire::encode_each(made_of.all.iter().map(|it| names(it)), out);
@@ -84,7 +92,7 @@ impl Table {
         let row = |row: &Process, out: &mut Vec<u8>| {
             let common = (
                 made_of.of[&*row.made_of],
-                programs.of[&row.program.place()],
+                programs.of[&place(&row.program)],
                 cwds.of[&row.fixed.cwd],
             );
             wire::encode_into(&common, out);
@@ -136,9 +144,7 @@ impl Table {
             made_of.push(self.made_of(&image, &planner, workspace.as_deref(), None));
             Ok::<(), BadSnapshot>(())
         })?;
-        let programs: Vec<Text> = bytes.all()?;
-        let programs = programs.iter().map(Packed::from).collect();
-        let common = Common { made_of, programs, cwds: bytes.all()? };
+        let common = Common { made_of, programs: bytes.all()?, cwds: bytes.all()? };
         for _ in 0..bytes.read::<usize>()? {
             self.load_row(&common, bytes)?;
         }
@@ -181,7 +187,7 @@ impl Table {
         let mut process = self.process(pid, common, bytes)?;
         let (family, sibling, mail): Relatives = bytes.read()?;
         process.family = family.map(|(first, last, live)| {
-            Arc::new(Family { line: self.line(pid), first, last, live })
+            Box::new(Family { line: self.line(pid), first, last, live })
         });
         process.sibling = sibling.and_then(NonZeroPid::new);
         let received: Option<Vec<(MessageId, Pid)>> = bytes.read()?;
@@ -217,7 +223,7 @@ impl Table {
         let line: Arc<[Pid]> = parent.map(|parent| self.line(parent)).unwrap_or_default();
         let fixed = Fixed {
             ancestors: line,
-            goal: (&goal).into(),
+            goal,
             cwd,
             tool_groups: groups.iter().map(|group| self.name(group)).collect(),
             budget,
@@ -232,7 +238,7 @@ impl Table {
             made_of,
             program,
             fixed: Arc::new(fixed),
-            usage: usage.map(Arc::new),
+            usage: usage.map(Box::new),
             family: None,
             sibling: None,
             unread,
@@ -249,7 +255,7 @@ impl Process {
         let Fixed { mode, owner, started_at_ms, .. } = &**fixed;
         wire::encode_into(&(self.parent(), standing.weight, standing.deadline_ms()), out);
         turn.save(out);
-        wire::encode_into(&(goal.text(), &tool_groups[..], budget), out);
+        wire::encode_into(&(goal, &tool_groups[..], budget), out);
         wire::encode_into(&(mode, owner.as_deref(), started_at_ms), out);
         wire::encode_into(&(usage.as_deref(), unread, interrupts), out);
     }
@@ -266,7 +272,7 @@ impl Turn {
             Life::Paused { by_host: true, wait } => (4, wait.as_ref(), None),
             Life::Ended(ending) => (5, None, Some(ending)),
         };
-        wire::encode_into(&(state, wait, ending, run, quantum, kept.text()), out);
+        wire::encode_into(&(state, wait, ending, run, quantum, kept), out);
     }
 
     fn load(bytes: &mut Reader<'_>) -> Result<Self, BadSnapshot> {
@@ -281,6 +287,6 @@ impl Turn {
             (5, None, Some(ending)) => Life::Ended(Arc::new(ending)),
             _ => return Err(WireError::new("a state of a process that is none").into()),
         };
-        Ok(Self { life, run, quantum, kept: (&kept).into() })
+        Ok(Self { life, run, quantum, kept })
     }
 }

@@ -149,7 +149,7 @@ fn no_event_changes_a_process_that_has_ended() {
             planner: crate::rig::planner_of("other"),
             workspace: None,
             cwd: "workspace".into(),
-            budget: Budget::default(),
+            budget: Box::default(),
             schedule: process::Schedule::default(),
             mode: None,
             owner: None,

@@ -68,7 +68,7 @@ impl Context for Kernel {
             Syscall::Image(image::Call::Inspect(call)) => self
                 .images
                 .get(&call.image)
-                .map(|image| image::Reply::Inspect(image.clone()).into())
+                .map(|image| image::Reply::Inspect(image.clone().into()).into())
                 .ok_or_else(|| image::FailureKind::NotFound.because("no image")),
             Syscall::Capability(call) => self.capability(call).map(Into::into),
             Syscall::Object(call) => self.object(call).map(Into::into),
@@ -304,7 +304,7 @@ impl Rig {
         pid: Pid,
         run: u64,
         charge: Usage,
-    ) -> Result<process::Admission, Stop> {
+    ) -> Result<std::sync::Arc<process::Admission>, Stop> {
         self.kernel.op += 1;
         self.call(HOST, process::Admit { pid, run, charge })
     }

@@ -127,7 +127,7 @@ fn named(namespace: &str, name: &str) -> object::Create {
 /// A payload that is stored elsewhere.
 fn blob(bytes: u64) -> Json {
     let digest = Digest::of(b"elsewhere");
-    Json(Text::Blob { digest, bytes })
+    Json(Text::blob(digest, bytes))
 }
 
 fn space(name: &str) -> namespace::Create {
@@ -255,7 +255,9 @@ fn a_removed_object_is_gone_its_name_is_free_and_its_id_is_never_given_again(k: 
         assert_eq!(k.refused(process(1), call).0, "not_found");
     }
     assert_eq!(k.refused(process(1), lookup("ns", "n")).0, "not_found");
-    assert!(k.ok(host(), object::List { r#type: None }).objects.is_empty());
+    assert!(
+        k.ok(host(), object::List { r#type: None, after: None, limit: None }).objects.is_empty()
+    );
     assert_ne!(k.ok(process(1), named("ns", "n")).id, id);
 }
 
@@ -280,7 +282,7 @@ fn a_process_lists_its_own_objects_and_the_host_all(k: &mut Memory) {
     for (who, r#type, ids) in table {
         let shown = format!("{who:?} lists {type:?}");
         let r#type = r#type.map(String::from);
-        let listed = k.ok(who, object::List { r#type }).objects;
+        let listed = k.ok(who, object::List { r#type, after: None, limit: None }).objects;
         let listed: Vec<_> = listed.iter().map(|info| info.id).collect();
         assert_eq!(listed, ids, "{shown}");
     }

@@ -25,6 +25,11 @@ use super::{
 #[derive(Clone, Default, Serialize)]
 pub(super) struct Grants {
     pub(super) all: Vec<Cap>,
+    /// What parents and children hold because they are, in the order of ids, also of those that
+    /// are gone, and what of it was taken back.
+    pub(super) kin: Vec<Cap>,
+    pub(super) cut: Vec<CapId>,
+    pub(super) gone: Vec<Pid>,
     /// The last id that was given.
     pub(super) last: u64,
     /// What operations under way have set aside.
@@ -57,6 +62,10 @@ pub(super) struct Cap {
 }
 
 impl Cap {
+    fn new(made: NewCapability) -> Self {
+        Self { made, revoked: false, ended: false, spent: Vec::new() }
+    }
+
     /// Whether every use, or every call, is taken for good.
     pub(super) fn is_exhausted(&self) -> bool {
         let (grant, (uses, calls)) = (&self.made.grant, totals(&self.spent));
@@ -76,8 +85,7 @@ impl Fold for Grants {
         match event {
             CapabilityEvent::Granted(made) => {
                 self.last = made.id.0;
-                let made = made.clone();
-                self.all.push(Cap { made, revoked: false, ended: false, spent: Vec::new() });
+                self.all.push(Cap::new((**made).clone()));
             }
             CapabilityEvent::Revoked { capability, .. } => self.take_back(&[*capability]),
             CapabilityEvent::Kept { dropped, .. } => self.take_back(dropped),
@@ -91,6 +99,7 @@ impl Fold for Grants {
             }
             CapabilityEvent::SubjectEnded { subject } => {
                 self.family.retain(|(child, _)| child != subject);
+                self.gone.push(*subject);
                 self.bounds.retain(|(pid, _)| pid != subject);
                 let theirs = self.all.iter_mut().filter(|cap| cap.made.subject == *subject);
                 theirs.for_each(|cap| cap.ended = true);
@@ -98,6 +107,7 @@ impl Fold for Grants {
             CapabilityEvent::ChildKnown { parent, child } => {
                 self.family.retain(|(known, _)| known != child);
                 self.family.push((*child, *parent));
+                self.know_kin(*child, Some(*parent));
                 let above: Vec<Manifest> = self.bounding(*parent).cloned().collect();
                 self.bounds.extend(above.into_iter().map(|manifest| (*child, manifest)));
             }
@@ -129,6 +139,7 @@ impl Fold for Grants {
                     let theirs = self.all.iter_mut().filter(|cap| cap.made.subject == *pid);
                     theirs.for_each(|cap| cap.ended = false);
                     self.family.extend(parent.map(|parent| (*pid, parent)));
+                    self.know_kin(*pid, *parent);
                     self.bounds.extend(bounds.iter().filter(|(of, _)| of == pid).cloned());
                 }
                 self.take_back(revoked);
@@ -172,12 +183,13 @@ pub(super) enum Verdict<'g> {
 impl Grants {
     /// The whole state as bytes.
     pub(super) fn save(&self, out: &mut Vec<u8>) {
-        let Self { all, last, held, family, bounds, saved } = self;
+        let Self { all, last, kin, cut, gone, held, family, bounds, saved } = self;
         save_version(1, out);
-        let all = all.iter().map(|cap| (&cap.made, cap.revoked, cap.ended, &cap.spent));
-        wire::encode_each(all, out);
-        wire::encode_into(last, out);
-        wire::encode_into(&(held, family, bounds), out);
+        for caps in [all, kin] {
+            let caps = caps.iter().map(|cap| (&cap.made, cap.revoked, cap.ended, &cap.spent));
+            wire::encode_each(caps, out);
+        }
+        wire::encode_into(&(last, cut, gone, held, family, bounds), out);
         let saved = saved.iter().map(|saved| {
             let Saved { checkpoint, last, subjects, bounds, in_force } = saved;
             (checkpoint, last, subjects, bounds, in_force)
@@ -188,24 +200,38 @@ impl Grants {
     /// The state of these bytes.
     pub(super) fn load(bytes: &[u8]) -> Result<Self, BadSnapshot> {
         let mut bytes = load_version(1, bytes)?;
-        let mut all = Vec::new();
-        bytes.each(|(made, revoked, ended, spent)| {
-            all.push(Cap { made, revoked, ended, spent });
-            Ok::<(), BadSnapshot>(())
-        })?;
-        let last = bytes.read()?;
-        let (held, family, bounds) = bytes.read()?;
+        let mut caps = [Vec::new(), Vec::new()];
+        for caps in &mut caps {
+            bytes.each(|(made, revoked, ended, spent)| {
+                caps.push(Cap { made, revoked, ended, spent });
+                Ok::<(), BadSnapshot>(())
+            })?;
+        }
+        let [all, kin] = caps;
+        let (last, cut, gone, held, family, bounds) = bytes.read()?;
         let mut saved = Vec::new();
         bytes.each(|(checkpoint, last, subjects, bounds, in_force)| {
             saved.push(Saved { checkpoint, last, subjects, bounds, in_force });
             Ok::<(), BadSnapshot>(())
         })?;
         bytes.end()?;
-        Ok(Self { all, last, held, family, bounds, saved })
+        Ok(Self { all, last, kin, cut, gone, held, family, bounds, saved })
+    }
+
+    fn know_kin(&mut self, child: Pid, parent: Option<Pid>) {
+        self.gone.retain(|pid| *pid != child);
+        self.kin.retain(|cap| cap.made.id.kin_child() != Some(child));
+        let both = parent.into_iter().flat_map(|parent| NewCapability::kin(parent, child));
+        let kin = both.map(Cap::new);
+        let kin = kin.map(|cap| Cap { revoked: self.cut.contains(&cap.made.id), ..cap });
+        self.kin.extend(kin);
+        self.kin.sort_by_key(|cap| cap.made.id);
     }
 
     fn take_back(&mut self, ids: &[CapId]) {
-        let them = self.all.iter_mut().filter(|cap| ids.contains(&cap.made.id));
+        self.cut.extend(ids.iter().filter(|id| id.kin_child().is_some()));
+        let every = self.all.iter_mut().chain(&mut self.kin);
+        let them = every.filter(|cap| ids.contains(&cap.made.id));
         them.for_each(|cap| cap.revoked = true);
     }
 
@@ -239,11 +265,17 @@ impl Grants {
     }
 
     pub(super) fn get(&self, id: CapId) -> Option<&Cap> {
-        self.all.iter().find(|cap| cap.made.id == id)
+        self.every().find(|cap| cap.made.id == id)
+    }
+
+    /// Every capability in the order of ids.
+    pub(super) fn every(&self) -> impl Iterator<Item = &Cap> {
+        let is_there = |cap: &&Cap| !self.gone.contains(&cap.made.subject);
+        self.all.iter().chain(self.kin.iter().filter(is_there))
     }
 
     pub(super) fn of(&self, subject: Pid) -> impl Iterator<Item = &Cap> {
-        self.all.iter().filter(move |cap| cap.made.subject == subject)
+        self.every().filter(move |cap| cap.made.subject == subject)
     }
 
     /// The capability, the one it was cut from, and so on: every one of them binds.

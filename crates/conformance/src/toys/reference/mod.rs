@@ -30,6 +30,9 @@ use self::{
     hand::{check, covers, ends, is_canonical},
 };
 
+/// The most capabilities in one reply.
+const LIST_MAX: usize = 256;
+
 /// The reference model.
 #[derive(Default)]
 pub struct Reference(Versioned<Grants>);
@@ -38,7 +41,7 @@ impl Reference {
     /// Records what was planned; gives the ids of the first `asked`.
     fn make(&mut self, cx: &mut dyn Context, new: Vec<NewCapability>, asked: usize) -> Vec<CapId> {
         let ids = new.iter().take(asked).map(|new| new.id).collect();
-        new.into_iter().for_each(|new| self.0.change(cx, CapabilityEvent::Granted(new)));
+        new.into_iter().for_each(|new| self.0.change(cx, CapabilityEvent::Granted(Box::new(new))));
         ids
     }
 
@@ -87,7 +90,7 @@ impl Grants {
     /// These capabilities, and everything cut from them.
     fn with_below(&self, ids: &[CapId]) -> Revoked {
         let below = |cap: &&Cap| self.chain(cap).any(|above| ids.contains(&above.made.id));
-        Revoked { capabilities: self.all.iter().filter(below).map(|cap| cap.made.id).collect() }
+        Revoked { capabilities: self.every().filter(below).map(|cap| cap.made.id).collect() }
     }
 
     fn info(&self, cap: &Cap, now_ms: u64) -> CapabilityInfo {
@@ -136,10 +139,16 @@ impl<'c> Server<dyn Context + 'c, Stop> for Reference {
     ) -> Result<capability::Capabilities, Stop> {
         let subject = Self::subject(cx, call.pid)?;
         let theirs = |cap: &&Cap| subject.is_none_or(|pid| cap.made.subject == pid);
-        let seen = self.0.all.iter().filter(theirs).map(|cap| self.0.info(cap, cx.now_ms()));
+        let seen = self.0.every().filter(theirs).map(|cap| self.0.info(cap, cx.now_ms()));
         let all = call.all.unwrap_or(false);
-        let capabilities = seen.filter(|cap| all || cap.status == Status::Active).collect();
-        Ok(capability::Capabilities { capabilities })
+        let behind = |cap: &CapabilityInfo| call.after.is_none_or(|after| cap.id > after);
+        let mut capabilities: Vec<CapabilityInfo> =
+            seen.filter(|cap| behind(cap) && (all || cap.status == Status::Active)).collect();
+        let limit = call.limit.map_or(LIST_MAX, |limit| LIST_MAX.min(limit as usize));
+        let has_more = capabilities.len() > limit;
+        capabilities.truncate(limit);
+        let more_after = capabilities.last().map(|cap| cap.id).filter(|_| has_more);
+        Ok(capability::Capabilities { capabilities, more_after })
     }
 
     fn inspect(
