@@ -98,6 +98,8 @@ const TOUR: &[Stop] = &[
     ("audit keygen", &["key"], 0),
     ("store stat", &[], 0),
     ("store compact", &["--older-than", "0s"], 0),
+    ("replay", &["--verify"], 0),
+    ("policy test", &["--rules", "rules.toml"], 0),
     ("simulate-crash", &["task.toml", "--at", "1"], 0),
     ("tool run", &["one.toml"], 0),
     ("doctor", &[], 0),
@@ -132,6 +134,7 @@ fn tour_lab() -> Lab {
     );
     lab.put("in.txt", "in");
     fs::write(lab.path("child.jsonl"), "{\"call\":\"process.cwd\"}\n").unwrap();
+    fs::write(lab.path("rules.toml"), allow("write", "fs:workspace/*")).unwrap();
     let tool = "name = \"one\"\nlanguage = \"javascript\"\ninput = true\n\
                 source = \"export default () => 1;\"\n";
     fs::write(lab.path("one.toml"), tool).unwrap();

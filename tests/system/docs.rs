@@ -56,6 +56,8 @@ const RUN_BY_CI: &[(&str, &str)] = &[
 /// Commands that run the tests themselves, or what stands before them.
 const RUNS_THE_TESTS: &[&str] = &[
     "cargo build",
+    "cargo install cargo-mutants",
+    "cargo mutants",
     "cargo nextest run --package",
     "cargo test --package",
     "cargo xtask check",

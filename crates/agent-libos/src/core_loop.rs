@@ -20,7 +20,9 @@ use libos_journal::{Batch, Blobs, Head, Journal, JournalError, Sync};
 use libos_port::{EffectOutcome, Reconciled};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{Clock, Limits, audit, boundary::Boundaries, hydrate, runner::Runner};
+use crate::{
+    Clock, Limits, audit, boundary::Boundaries, hydrate, recovery::Keeper, runner::Runner,
+};
 
 /// What reaches the core's thread.
 pub(crate) enum Message {
@@ -28,9 +30,18 @@ pub(crate) enum Message {
     Finished { op: OpId, outcome: EffectOutcome },
     Reconciled { op: OpId, result: Reconciled },
     Watch(mpsc::UnboundedSender<News>),
-    Digest(oneshot::Sender<Digest>),
+    State(oneshot::Sender<State>),
     RunProcesses,
     Shutdown,
+}
+
+/// Which state a kernel is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct State {
+    /// The records that led to it; all of them are on disk.
+    pub records: u64,
+    /// Its digest.
+    pub digest: Digest,
 }
 
 /// What a watcher hears, each once it is on disk.
@@ -91,8 +102,9 @@ pub(crate) struct Core {
     tickets: HashMap<Ticket, oneshot::Sender<Outcome>>,
     last_ticket: u64,
     watchers: Vec<mpsc::UnboundedSender<News>>,
-    /// Who wants a digest of the state as it is in the journal next.
-    digests: Vec<oneshot::Sender<Digest>>,
+    /// Who wants to know the state as it is in the journal next.
+    states: Vec<oneshot::Sender<State>>,
+    keeper: Keeper,
     /// News whose records are not on disk yet.
     held: Vec<News>,
     /// Since when records wait to be written, in milliseconds since the epoch.
@@ -120,6 +132,7 @@ impl Core {
         limits: Limits,
         boundaries: Boundaries,
     ) -> Self {
+        let keeper = Keeper::new(journal.snapshots(), &limits);
         Self {
             kernel,
             journal,
@@ -130,7 +143,8 @@ impl Core {
             tickets: HashMap::new(),
             last_ticket: 0,
             watchers: Vec::new(),
-            digests: Vec::new(),
+            states: Vec::new(),
+            keeper,
             held: Vec::new(),
             lazy_since_ms: None,
             refusal: None,
@@ -147,6 +161,11 @@ impl Core {
     pub(crate) fn watch(&mut self, watchers: Vec<mpsc::UnboundedSender<News>>) {
         self.watchers.extend(watchers);
         self.kernel.set_watched(!self.watchers.is_empty());
+    }
+
+    /// Says how many records the snapshot is of that the kernel came from.
+    pub(crate) fn recovered_from(&mut self, records: u64) {
+        self.keeper.has(records);
     }
 
     /// Runs until it is told to stop or the store fails.
@@ -174,7 +193,10 @@ impl Core {
         loop {
             self.fill(&mut out);
             self.let_out(&mut out)?;
-            self.tell_digest();
+            self.tell_state()?;
+            if self.keeper.is_due(self.journal.head().size) {
+                self.keep_snapshot()?;
+            }
             let first = match self.receive()? {
                 Some(message) => message,
                 None => {
@@ -193,7 +215,9 @@ impl Core {
                 if matches!(message, Message::Shutdown) {
                     self.stopping = true;
                     self.let_out(&mut out)?;
-                    return self.flush();
+                    let head = self.flush()?;
+                    self.keeper.finish(&self.kernel, head);
+                    return Ok(head);
                 }
                 self.take(message, &mut out);
             }
@@ -239,16 +263,22 @@ impl Core {
             }
         }
         self.tell_idle();
-        let received = match self.kernel.next_deadline_ms() {
+        let now_ms = self.clock.now_ms();
+        let timer = self.kernel.next_deadline_ms().map(|at| at.saturating_sub(now_ms));
+        let is_worth_it = self.keeper.is_worth_it(self.journal.head().size);
+        let idle = is_worth_it.then_some(self.limits.snapshot_idle_ms);
+        let received = match timer.into_iter().chain(idle).min() {
             None => self.messages.take(),
-            Some(deadline) => {
-                let wait = deadline.saturating_sub(self.clock.now_ms());
-                self.messages.take_within(Duration::from_millis(wait))
-            }
+            Some(wait) => self.messages.take_within(Duration::from_millis(wait)),
         };
         match received {
             Ok(message) => Ok(Some(message)),
-            Err(Empty::Nothing) => Ok(None),
+            Err(Empty::Nothing) => {
+                if is_worth_it && timer.is_none_or(|timer| timer >= self.limits.snapshot_idle_ms) {
+                    self.keep_snapshot()?;
+                }
+                Ok(None)
+            }
             Err(Empty::Closed) => Ok(Some(Message::Shutdown)),
         }
     }
@@ -270,8 +300,8 @@ impl Core {
                 self.idle_told = false;
                 return;
             }
-            Message::Digest(reply) => {
-                self.digests.push(reply);
+            Message::State(reply) => {
+                self.states.push(reply);
                 return;
             }
             Message::RunProcesses if self.run_processes => return,
@@ -292,17 +322,25 @@ impl Core {
         self.boundaries.pass("start.recovered");
     }
 
-    /// Tells the digest while the journal holds exactly what the kernel has seen.
-    fn tell_digest(&mut self) {
-        if self.digests.is_empty() {
-            return;
+    /// Tells the state while the journal holds exactly what the kernel has seen.
+    fn tell_state(&mut self) -> Result<(), JournalError> {
+        if self.states.is_empty() {
+            return Ok(());
         }
-        let digest = self.kernel.digest();
-        for reply in self.digests.drain(..) {
-            if reply.send(digest).is_err() {
-                tracing::debug!("whoever asked for the digest has gone away");
+        let state = State { records: self.flush()?.size, digest: self.kernel.digest() };
+        for reply in self.states.drain(..) {
+            if reply.send(state).is_err() {
+                tracing::debug!("whoever asked for the state has gone away");
             }
         }
+        Ok(())
+    }
+
+    /// Keeps the state as it is in the journal.
+    fn keep_snapshot(&mut self) -> Result<(), JournalError> {
+        let head = self.flush()?;
+        self.keeper.take(&self.kernel, head);
+        Ok(())
     }
 
     fn fill(&mut self, out: &mut Outputs) {

@@ -32,6 +32,9 @@ mod core_loop;
 mod generated;
 mod hydrate;
 pub mod limits;
+pub mod policy;
+mod recovery;
+pub mod replay;
 pub mod retention;
 pub mod rewind;
 mod runner;
@@ -41,7 +44,7 @@ pub mod tool_file;
 pub use builder::{
     Builder, Clock, HostPort, Limits, Runtime, StartError, SystemClock, replay_digest,
 };
-pub use core_loop::{News, Watch};
+pub use core_loop::{News, State, Watch};
 pub use libos_abi as abi;
 pub use libos_broker as broker;
 pub use libos_capability as capability;

@@ -79,6 +79,7 @@ const UNITS: &[(&str, &str)] = &[
     ("generated", "tools"),
     ("depth", "levels"),
     ("weight", "shares"),
+    ("share", "parts"),
     ("tasks", "tasks"),
     ("roots", "objects"),
     ("pending", "requests"),

@@ -7,7 +7,7 @@ use std::{fmt, sync::Arc};
 use libos_abi::{
     Digest, Error, Event, FsPath, Need, OpId, Outcome, Pid, Reply, Syscall, tool::Program,
 };
-use libos_port::{Caller, Decision, EffectOutcome, Order, Port, Reconciled, Stop};
+use libos_port::{BadSnapshot, Caller, Decision, EffectOutcome, Order, Port, Reconciled, Stop};
 
 /// The kind of part a far end serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +70,12 @@ pub(crate) enum ToPart {
     Begin,
     Rollback,
     Digest,
+    Save,
+    /// A piece of a state to take over; it is taken over with the last.
+    Load {
+        piece: Vec<u8>,
+        is_last: bool,
+    },
 }
 
 /// From a component.
@@ -81,6 +87,14 @@ pub(crate) enum FromPart {
     Done(Result<Reply, Stop>),
     Decided(Decision),
     Digest(Digest),
+    /// A piece of the state.
+    State {
+        piece: Vec<u8>,
+        is_last: bool,
+    },
+    Loaded,
+    /// The state was not given, or not taken over.
+    Refused(BadSnapshot),
 }
 
 /// An order without its port: calls on its behalf come back over the binding.

@@ -93,7 +93,7 @@ struct Prepared {
 }
 
 /// What authorization came to.
-enum Authorized {
+pub(crate) enum Authorized {
     Yes { by: Few<CapId>, charges: Vec<capability::Charge> },
     Ask { by: Few<CapId>, needs: Few<Need> },
     No(Denial),
@@ -444,7 +444,7 @@ impl Kernel {
         self.ops.get(id).is_some_and(|op| op.caller.pid().is_some() && op.step.index == 0)
     }
 
-    fn authorize(&self, tx: &Tx, id: OpId) -> Authorized {
+    pub(crate) fn authorize(&self, tx: &Tx, id: OpId) -> Authorized {
         let allowed = || Authorized::Yes { by: Few::new(), charges: Vec::new() };
         let refused = |reason| Authorized::No(Denial { need: None, reason });
         let Some(op) = self.ops.get(id) else { return refused(DenyReason::NotForProcesses) };
@@ -612,7 +612,7 @@ fn prepare(submission: Submission, scratch: &mut Vec<u8>) -> Result<Prepared, Fa
     Ok(Prepared { ticket, from, call, fingerprint, blobs })
 }
 
-fn canonicalize(call: &mut Syscall, caller: &Caller) -> Result<(), Fault> {
+pub(crate) fn canonicalize(call: &mut Syscall, caller: &Caller) -> Result<(), Fault> {
     let mut result = Ok(());
     call.paths(&mut |path| {
         let cwd = caller.admission.as_ref().map_or("workspace", |admission| &admission.cwd.0);

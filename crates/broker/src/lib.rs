@@ -17,10 +17,12 @@ mod effects;
 mod fingerprint;
 mod generated;
 mod kernel;
+mod look;
 mod ops;
 mod output;
 mod parts;
 mod receipts;
+mod snapshot;
 mod tx;
 mod waits;
 

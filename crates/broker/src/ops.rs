@@ -11,6 +11,7 @@
 //! are used again: in steady state nothing is allocated.
 
 mod saved;
+mod snapshot;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -663,7 +664,8 @@ impl Ops {
             wire::encode_into(&(pid, memo.steps_before), &mut bytes);
             for entry in &memo.entries {
                 wire::encode_into(&(entry.step, entry.op, entry.fingerprint), &mut bytes);
-                wire::encode_into(&entry.outcome.is_some(), &mut bytes);
+                let call = (entry.call.service_number, entry.call.number);
+                wire::encode_into(&(call, entry.outcome.is_some()), &mut bytes);
                 if let Some((at, length)) = entry.outcome {
                     bytes.extend_from_slice(&memo.outcomes[at as usize..(at + length) as usize]);
                 }

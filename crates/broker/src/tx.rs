@@ -64,6 +64,13 @@ pub(crate) struct Buffers {
     blocked: Vec<OpId>,
 }
 
+impl Tx {
+    /// Whether nothing happened so far that anyone could want to know of later.
+    pub(crate) fn is_look(&self) -> bool {
+        self.is_look
+    }
+}
+
 impl Kernel {
     pub(crate) fn begin(&mut self, caller: Caller, op: OpId, started_ms: u64) -> Tx {
         self.parts.begin();

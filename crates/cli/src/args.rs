@@ -5,6 +5,7 @@
 
 pub(crate) mod checkpoint;
 pub(crate) mod host;
+pub(crate) mod past;
 pub(crate) mod process;
 pub(crate) mod tool;
 
@@ -17,6 +18,7 @@ use clap_complete::Shell;
 use self::{
     checkpoint::CheckpointCommand,
     host::{ConfigCommand, ImageCommand},
+    past::{At, PolicyCommand, ReplayArgs},
     process::{EventsArgs, ExecArgs, ExitArgs, ForkArgs, LogsArgs, MsgArgs, SignalArgs, TopArgs},
     tool::ToolCommand,
 };
@@ -91,13 +93,16 @@ pub(crate) enum Command {
     /// Go on with everything that has not ended: after a stop, a crash or an answer.
     Resume(ResumeArgs),
     /// Show the processes as a tree.
-    Ps,
+    Ps(At),
     /// Watch the living processes: states, waits, what they spend of their budgets.
     Top(TopArgs),
     /// Show one process: its state, its capabilities, what it waits for.
+    #[command(visible_alias = "show")]
     Inspect {
         /// The process, as in p1.
         pid: Pid,
+        #[command(flatten)]
+        at: At,
     },
     /// Tell what a process did, from the journal.
     Logs(LogsArgs),
@@ -189,6 +194,11 @@ pub(crate) enum Command {
     /// Show what the store takes, and remove payloads of finished work.
     #[command(subcommand)]
     Store(StoreCommand),
+    /// Fold the journal again: the state at any record, and whether snapshots agree with it.
+    Replay(ReplayArgs),
+    /// Try other grants on what was done.
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// Kill a task at the boundaries that it passes, go on, and tell what came of it.
     SimulateCrash(SimulateArgs),
     /// Watch agents at work: one repairs a test, another writes tools of its own.
@@ -302,6 +312,8 @@ pub(crate) enum CapCommand {
         /// Those out of force too.
         #[arg(long)]
         all: bool,
+        #[command(flatten)]
+        at: At,
     },
     /// Grant a process a right, on your word.
     Grant(GrantArgs),
@@ -373,11 +385,15 @@ pub(crate) enum ObjectCommand {
         /// Only those of this type.
         #[arg(long = "type")]
         kind: Option<String>,
+        #[command(flatten)]
+        at: At,
     },
     /// Show an object with its payload.
     Show {
         /// The object, as in obj-1.1.
         object: ObjectId,
+        #[command(flatten)]
+        at: At,
     },
 }
 

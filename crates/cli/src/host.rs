@@ -47,6 +47,11 @@ pub(crate) struct Access {
 }
 
 impl Access {
+    /// One that looks through a port of its own.
+    pub(crate) fn of(port: Arc<dyn Port>) -> Self {
+        Self { port, runtime: None }
+    }
+
     /// Whether a runtime holds the store, so that what is said takes effect now.
     pub(crate) fn is_live(&self) -> bool {
         self.runtime.is_none()

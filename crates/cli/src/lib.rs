@@ -44,6 +44,7 @@ mod init;
 mod keys;
 mod logs;
 mod object;
+mod past;
 mod process;
 mod progress;
 mod prompt;
@@ -135,9 +136,9 @@ async fn run(host: &host::Host, command: Command) -> Result<Exit, Failure> {
         Command::Init(args) => init::init(host, &args),
         Command::Run(args) => run::run(host, &args).await,
         Command::Resume(args) => run::resume(host, &args.answers).await,
-        Command::Ps => process::ps(host).await,
+        Command::Ps(at) => process::ps(host, at).await,
         Command::Top(args) => top::top(host, &args).await,
-        Command::Inspect { pid } => process::inspect(host, pid).await,
+        Command::Inspect { pid, at } => process::inspect(host, pid, at).await,
         Command::Logs(args) => logs::logs(host, &args).await,
         Command::Events(args) => events::events(host, &args).await,
         Command::Why { effect } => why::why(host, effect),
@@ -159,6 +160,8 @@ async fn run(host: &host::Host, command: Command) -> Result<Exit, Failure> {
         Command::Tool(command) => tool::run(host, command).await,
         Command::Audit(command) => audit::run(host, command),
         Command::Store(command) => store::run(host, command).await,
+        Command::Replay(args) => past::replay(host, &args).await,
+        Command::Policy(command) => past::policy(host, &command),
         Command::SimulateCrash(args) => simulate::simulate(host, &args).await,
         Command::Demo(args) => demo::demo(host, &args).await,
     }

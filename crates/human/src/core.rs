@@ -3,6 +3,8 @@
 //! [`Desk`] folds human events. The functions beside it hold the refusals and say what a decision
 //! makes. They change nothing.
 
+mod snapshot;
+
 use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};

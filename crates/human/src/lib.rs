@@ -33,7 +33,7 @@ use libos_abi::{
     message,
     process::{Wait, WaitOn},
 };
-use libos_port::{Component, Context, Manifest, Stop, Versioned};
+use libos_port::{BadSnapshot, Component, Context, Manifest, Stop, Versioned};
 
 use crate::core::{Account, By, Desk};
 
@@ -320,5 +320,15 @@ impl Component for Humans {
 
     fn digest(&self) -> Digest {
         self.state.digest()
+    }
+
+    fn save(&self, out: &mut Vec<u8>) -> Result<(), BadSnapshot> {
+        self.state.save(out);
+        Ok(())
+    }
+
+    fn load(&mut self, bytes: &[u8]) -> Result<(), BadSnapshot> {
+        self.state = Versioned::of(Desk::load(bytes)?);
+        Ok(())
     }
 }

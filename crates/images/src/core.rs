@@ -3,6 +3,8 @@
 //! [`Registry`] folds image events; the built-in images are no part of it. [`check`] says what an
 //! image must be like.
 
+mod snapshot;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,

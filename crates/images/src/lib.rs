@@ -37,9 +37,14 @@ use libos_abi::{
     },
     wire,
 };
-use libos_port::{Component, Context, Manifest, Stop, Versioned};
+use libos_port::{
+    BadSnapshot, Component, Context, Manifest, Stop, Versioned, load_version, save_version,
+};
 
 use crate::{core::Registry, toolbox::Toolbox};
+
+/// Raised whenever images or generated tools are written in another way.
+const VERSION: u32 = 1;
 
 /// The component behind `image` and `tool`.
 #[derive(Debug, Default)]
@@ -375,5 +380,20 @@ impl Component for Images {
 
     fn digest(&self) -> Digest {
         Digest::of(&wire::encode(&(self.state.digest(), self.toolbox.digest())))
+    }
+
+    fn save(&self, out: &mut Vec<u8>) -> Result<(), BadSnapshot> {
+        save_version(VERSION, out);
+        self.state.save(out);
+        self.toolbox.save(out);
+        Ok(())
+    }
+
+    fn load(&mut self, bytes: &[u8]) -> Result<(), BadSnapshot> {
+        let mut bytes = load_version(VERSION, bytes)?;
+        let (state, toolbox) = (Registry::load(&mut bytes)?, Toolbox::load(&mut bytes)?);
+        bytes.end()?;
+        (self.state, self.toolbox) = (Versioned::of(state), Versioned::of(toolbox));
+        Ok(())
     }
 }

@@ -3,6 +3,8 @@
 //! [`Toolbox`] folds tool events. A tool is private to the process that proposed it and known
 //! there by its name. Nothing in a definition grants anything.
 
+mod snapshot;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use imbl::OrdMap;

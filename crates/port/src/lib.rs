@@ -7,6 +7,7 @@
 
 mod component;
 mod provider;
+mod snapshot;
 mod undo;
 mod user;
 
@@ -14,6 +15,7 @@ pub use component::{
     Authority, Caller, Component, Context, Decision, Fold, Manifest, Query, Stop, Versioned,
 };
 pub use provider::{EffectOutcome, Order, Provider, Reconciled};
+pub use snapshot::{BadSnapshot, load_version, save_version};
 pub use undo::{Reversible, Undo, UndoLog};
 pub use user::{Planner, Port, QuantumEnd, Receipt, Turn};
 

@@ -109,6 +109,38 @@ pub(super) fn table() -> Vec<Limit> {
                 "How long a store that refuses is left alone before it is tried again, in milliseconds: soon enough to go on as soon as there is space, seldom enough to cost nothing.",
         },
         Limit {
+            part: "agent-libos",
+            name: "snapshot_records",
+            value: crate::Limits::default().snapshot_records,
+            unit: "records",
+            reason:
+                "Records after which the state is kept as a snapshot while there is work: a start folds so many and a few more, in a fifth of a second.",
+        },
+        Limit {
+            part: "agent-libos",
+            name: "snapshot_idle_records",
+            value: crate::Limits::default().snapshot_idle_records,
+            unit: "records",
+            reason:
+                "Records that make a snapshot worth taking at the end and once nothing happens: fewer are folded before a snapshot is read.",
+        },
+        Limit {
+            part: "agent-libos",
+            name: "snapshot_idle_ms",
+            value: crate::Limits::default().snapshot_idle_ms,
+            unit: "milliseconds",
+            reason:
+                "How long nothing happens before a snapshot is taken, in milliseconds: whoever comes next is not made to wait for it.",
+        },
+        Limit {
+            part: "agent-libos",
+            name: "snapshot_share",
+            value: crate::Limits::default().snapshot_share as u64,
+            unit: "parts",
+            reason:
+                "While a snapshot is taken everything waits, at most one part in so many of the time.",
+        },
+        Limit {
             part: "broker",
             name: "call_bytes_max",
             value: libos_broker::CALL_BYTES_MAX as u64,

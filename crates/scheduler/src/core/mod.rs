@@ -13,6 +13,7 @@ mod making;
 mod pages;
 mod row;
 mod saved;
+mod snapshot;
 
 use std::{
     cmp::Reverse,
