@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use libos_abi::{EffectClass, OpId, Pid, wire};
+use libos_abi::{Digest, EffectClass, OpId, Pid, wire};
 use libos_port::Receipt;
 use rustc_hash::FxHashMap;
 
@@ -62,6 +62,21 @@ impl Receipts {
         }
     }
 
+    /// All of them in order: whose, the operation, its call by numbers, what it ended in, and the
+    /// digest.
+    pub(crate) fn rows(&self) -> Vec<(Pid, OpId, (u16, u16), &'static str, Digest)> {
+        let mut rows = Vec::new();
+        for (pid, all) in &self.0 {
+            for Receipt { op, call, outcome, digest } in all {
+                let info = libos_abi::find(call).expect("it is the name of a call");
+                rows.push((*pid, *op, (info.service_number, info.number), *outcome, *digest));
+            }
+        }
+        // Of one process the order of operations need not be that of their ends.
+        rows.sort_by_key(|(pid, ..)| *pid);
+        rows
+    }
+
     /// Adds all of it to what a digest is made of.
     pub(crate) fn encode(&self, bytes: &mut Vec<u8>) {
         let mut pids: Vec<Pid> = self.0.keys().copied().collect();
@@ -91,7 +106,7 @@ pub(crate) fn receipt(id: OpId, op: &Op, outcome: &'static str) -> Option<(Pid, 
 #[cfg(test)]
 mod tests {
     use libos_abi::{
-        Digest, Event, Principal, Syscall, Text,
+        Event, Principal, Syscall, Text,
         event::{OpEvent, ProcessEvent, Step},
         fs,
     };
@@ -128,6 +143,10 @@ mod tests {
         assert_eq!(ops.receipts(PID).len(), RECEIPTS_MAX);
         assert_eq!(ops.receipts(PID).last().map(|last| last.op), Some(OpId(500)));
         assert_eq!(bytes[10], bytes[49], "the state does not grow with history");
+        let mut snapshot = Vec::new();
+        ops.write(&mut snapshot);
+        let read = Ops::read(&snapshot).expect("it was written so");
+        assert_eq!((read.digest(), read.receipts(PID)), (ops.digest(), ops.receipts(PID)));
     }
 
     #[test]

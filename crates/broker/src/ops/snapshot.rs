@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use libos_abi::{
-    CallInfo, CheckpointId, Few, OpId, Pid, Principal, RequestId, SERVICES, Syscall,
+    CallInfo, CheckpointId, Digest, Fault, Few, OpId, Pid, Principal, RequestId, SERVICES, Syscall,
     event::Step,
     human::Decision,
     process::{BudgetKind, Wait},
     tool::Program,
     wire::{self, Reader, WireError},
 };
-use libos_port::{BadSnapshot, load_version, save_version};
+use libos_port::{BadSnapshot, Receipt, load_version, save_version};
 use smallvec::SmallVec;
 
 use super::{
@@ -19,7 +19,7 @@ use super::{
 };
 
 /// Raised whenever operations are written in another way.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 type SavedOver = (Pid, BudgetKind, u64);
 /// The number of a state, what it waits for, and of a question the limit and the answer.
@@ -66,7 +66,7 @@ impl OpState {
 
 impl Ops {
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
-        let Self { last, open, memos, requests, held, subscriptions, saved, .. } = self;
+        let Self { last, open, memos, requests, held, subscriptions, saved, receipts, .. } = self;
         let Self { undo: _, spare_ops: _, spare_memos: _, .. } = self;
         save_version(VERSION, out);
         wire::encode_into(&(last, subscriptions), out);
@@ -96,6 +96,7 @@ impl Ops {
                 save_steps(*steps_before, entries, outcomes, out);
             }
         }
+        wire::encode_each(receipts.rows().into_iter(), out);
     }
 
     pub(crate) fn read(bytes: &[u8]) -> Result<Self, BadSnapshot> {
@@ -130,9 +131,26 @@ impl Ops {
             }
             ops.saved.insert(checkpoint, Arc::new(quanta));
         }
+        bytes.each(|(pid, op, call, outcome, digest): SavedReceipt| {
+            let call = info(call).ok_or_else(|| WireError::new("a call that is none"))?.name;
+            let outcome = word(&outcome).ok_or_else(|| WireError::new("an end that is none"))?;
+            // What is added to a state that is made is never taken back.
+            drop(ops.receipts.add(pid, Receipt { op, call, outcome, digest }));
+            Ok::<(), BadSnapshot>(())
+        })?;
         bytes.end()?;
         Ok(ops)
     }
+}
+
+/// A receipt: whose, its operation, its call by numbers, what it ended in, and its digest.
+type SavedReceipt = (Pid, OpId, (u16, u16), String, Digest);
+
+/// What an operation can end in, in a word.
+fn word(text: &str) -> Option<&'static str> {
+    let faults = Fault::TABLE.iter().map(|(_, code, _)| *code);
+    let failures = SERVICES.iter().flat_map(|service| service.failures).map(|it| it.code);
+    ["ok"].into_iter().chain(faults).chain(failures).find(|code| *code == text)
 }
 
 /// A request to a human.
