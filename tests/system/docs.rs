@@ -37,6 +37,7 @@ const SETUP: &[(&str, &str, &str)] = &[
 const RUN_ELSEWHERE: &[(&str, &str)] = &[
     ("cargo run --bin libos -- demo", "the_demo_makes_its_project_and_runs_it"),
     ("cargo xtask bench", "durable"),
+    ("cargo xtask crash", "a_change_of_state_survives_a_kill_at_every_boundary"),
     ("cargo xtask fuzz", "sources_break_nothing"),
     ("cargo xtask graph", "the_repository_s_own_checks_pass"),
     ("cargo xtask laws", "the_engine_and_the_reference_model_see_the_same"),

@@ -285,8 +285,8 @@ pub(crate) const CRATES: &[CrateRule] = &[
     ])),
 
     place("libos-cli", Face, Only(&[
-        "anyhow", "clap", "clap_complete", "indicatif", "jiff", "ratatui", "serde", "serde_json",
-        "similar", "tokio", "toml", "tracing", "tracing-subscriber",
+        "anyhow", "clap", "clap_complete", "indicatif", "jiff", "ratatui", "rustix", "serde",
+        "serde_json", "similar", "tokio", "toml", "tracing", "tracing-subscriber",
     ])),
     place("libos-console", Face, Only(&[
         "anyhow", "axum", "clap", "jiff", "serde", "serde_json", "tokio", "toml", "tracing",

@@ -9,12 +9,15 @@ use std::{
 use libos_abi::{Digest, Fault, Outcome, Seq, Syscall, wire};
 use libos_bindings::inbox::{Sender, inbox};
 use libos_broker::{ComposeError, Kernel, Parts, Submitter};
-use libos_journal::{Blobs, Head, Journal, JournalError, MemoryJournal, SqliteJournal};
+use libos_journal::{
+    Blobs, Head, Journal, JournalError, Limits as JournalLimits, MemoryJournal, SqliteJournal,
+};
 use libos_port::{Authority, BoxFuture, Component, Planner, Port, Provider};
 use libos_providers::{FsProvider, ShellConfig, ShellProvider};
 use tokio::sync::oneshot;
 
 use crate::{
+    boundary::{Boundaries, OnBoundary},
     core_loop::{Core, Message, State, Watch},
     generated::Tools,
     hydrate, recovery,
@@ -136,6 +139,7 @@ pub struct Builder {
     limits: Limits,
     run_processes: bool,
     kept_out: Vec<PathBuf>,
+    boundaries: Boundaries,
     tool_cache: Option<PathBuf>,
 }
 
@@ -166,6 +170,7 @@ impl Builder {
             limits: Limits::default(),
             run_processes: true,
             kept_out: Vec::new(),
+            boundaries: Boundaries::default(),
             tool_cache: None,
         }
     }
@@ -250,6 +255,14 @@ impl Builder {
         self.authority
     }
 
+    /// Has somebody told of each of the [`BOUNDARIES`](crate::boundary::BOUNDARIES), and of each
+    /// step of a store in a folder, on the thread that passes it.
+    #[must_use]
+    pub fn on_boundary(mut self, observer: OnBoundary) -> Self {
+        self.boundaries = Boundaries::watched(Some(observer));
+        self
+    }
+
     /// Keeps the compiled code of generated tools in this folder, which must be the user's own; if
     /// none is given, in `agent-libos/tools` where the user keeps caches.
     #[must_use]
@@ -291,10 +304,16 @@ impl Builder {
         watchers: Vec<tokio::sync::mpsc::UnboundedSender<crate::News>>,
     ) -> Result<Runtime, StartError> {
         let mut files = self.kept_out.into_iter().fold(FsProvider::new(), FsProvider::keep_out_of);
+        let boundaries = self.boundaries;
+        boundaries.pass("start.open");
         let journal: Box<dyn Journal> = match self.store {
             Store::Memory => Box::new(MemoryJournal::new()),
             Store::Folder(folder) => {
-                let journal = SqliteJournal::open(&folder)?;
+                let journal = SqliteJournal::open_watched(
+                    &folder,
+                    JournalLimits::default(),
+                    boundaries.observer(),
+                )?;
                 // A workspace may hold the store; its processes do not see it.
                 files = files.keep_out_of(folder);
                 Box::new(journal)
@@ -317,11 +336,17 @@ impl Builder {
         provided.push("audit");
         let parts = Parts::new(self.authority, self.components)?;
         let mut kernel = Kernel::new(parts, provided);
-        let from = recovery::recover(journal.as_ref(), &mut kernel, journal.head().size)?;
+        boundaries.pass("start.fold");
+        let mut each = |_| boundaries.pass("start.folded");
+        let from =
+            recovery::recover(journal.as_ref(), &mut kernel, journal.head().size, &mut each)?;
         let blobs = journal.blobs();
         let (inbox, messages) = inbox();
-        let runner = Runner::new(inbox.clone(), Arc::clone(&blobs), providers, self.planners);
-        let mut core = Core::new(kernel, journal, messages, runner, self.clock, self.limits);
+        let planners = self.planners;
+        let runner =
+            Runner::new(inbox.clone(), Arc::clone(&blobs), providers, planners, boundaries.clone());
+        let mut core =
+            Core::new(kernel, journal, messages, runner, self.clock, self.limits, boundaries);
         core.watch(watchers);
         core.recovered_from(from);
         let run_processes = self.run_processes;

@@ -20,7 +20,9 @@ use libos_journal::{Batch, Blobs, Head, Journal, JournalError, Sync};
 use libos_port::{EffectOutcome, Reconciled};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{Clock, Limits, audit, hydrate, recovery::Keeper, runner::Runner};
+use crate::{
+    Clock, Limits, audit, boundary::Boundaries, hydrate, recovery::Keeper, runner::Runner,
+};
 
 /// What reaches the core's thread.
 pub(crate) enum Message {
@@ -117,6 +119,7 @@ pub(crate) struct Core {
     /// How many callers were answered after the last durable write.
     answered: usize,
     run_processes: bool,
+    boundaries: Boundaries,
 }
 
 impl Core {
@@ -127,6 +130,7 @@ impl Core {
         runner: Runner,
         clock: Arc<dyn Clock>,
         limits: Limits,
+        boundaries: Boundaries,
     ) -> Self {
         let keeper = Keeper::new(journal.snapshots(), &limits);
         Self {
@@ -149,6 +153,7 @@ impl Core {
             idle_told: false,
             answered: 0,
             run_processes: false,
+            boundaries,
         }
     }
 
@@ -183,7 +188,7 @@ impl Core {
     fn serve(&mut self) -> Result<Head, JournalError> {
         let mut out = Outputs::default();
         if self.run_processes {
-            self.kernel.recover(self.clock.now_ms(), &mut out);
+            self.recover(&mut out);
         }
         loop {
             self.fill(&mut out);
@@ -302,12 +307,19 @@ impl Core {
             Message::RunProcesses if self.run_processes => return,
             Message::RunProcesses => {
                 self.run_processes = true;
-                self.kernel.recover(now_ms, out);
+                self.recover(out);
                 return;
             }
             Message::Shutdown => return,
         };
         self.kernel.step(now_ms, input, out);
+        self.boundaries.pass("kernel.stepped");
+    }
+
+    fn recover(&mut self, out: &mut Outputs) {
+        self.boundaries.pass("start.recover");
+        self.kernel.recover(self.clock.now_ms(), out);
+        self.boundaries.pass("start.recovered");
     }
 
     /// Tells the state while the journal holds exactly what the kernel has seen.
@@ -351,7 +363,13 @@ impl Core {
             if !records.is_empty() || !blobs.is_empty() {
                 let records = records.iter().map(<[u8]>::to_vec).collect();
                 let batch = Batch { records, blobs: std::mem::take(blobs) };
+                let (before, after) = match sync {
+                    Sync::Lazy => ("append.lazy", "append.lazy.done"),
+                    Sync::Durable => ("append.durable", "append.durable.done"),
+                };
+                self.boundaries.pass(before);
                 self.write(|journal| journal.append(&batch, sync))?;
+                self.boundaries.pass(after);
                 let since = self.lazy_since_ms.unwrap_or_else(|| self.clock.now_ms());
                 self.lazy_since_ms = (sync == Sync::Lazy).then_some(since);
             }
@@ -378,25 +396,42 @@ impl Core {
         match output {
             Output::Reply(ticket, outcome) => {
                 if let Some(reply) = self.tickets.remove(&ticket) {
+                    self.boundaries.pass("reply");
                     // A caller that has gone away gets the recorded outcome when it comes back.
                     drop(reply.send(outcome));
+                    self.boundaries.pass("reply.done");
                 }
             }
             Output::Forget(ticket) => drop(self.tickets.remove(&ticket)),
             Output::Effect(order) if order.call.info().service == "audit" => {
+                self.boundaries.pass("effect.perform");
                 let outcome = audit::perform(self.journal.as_mut(), order.op, &order.call);
+                self.boundaries.pass("effect.performed");
                 self.runner.finished(order.op, outcome);
             }
-            Output::Effect(order) => self.runner.perform(*order),
-            Output::Start(start) => self.runner.start(*start),
-            Output::Stop(pid) => self.runner.stop(pid),
+            Output::Effect(order) => {
+                self.boundaries.pass("effect");
+                self.runner.perform(*order);
+                self.boundaries.pass("effect.done");
+            }
+            Output::Start(start) => {
+                self.boundaries.pass("run");
+                self.runner.start(*start);
+                self.boundaries.pass("run.done");
+            }
+            Output::Stop(pid) => {
+                self.boundaries.pass("stop");
+                self.runner.stop(pid);
+            }
             Output::Cancel(op) => self.runner.cancel(op),
             Output::Notice(notice) => self.held.push(News::Notice(notice)),
         }
     }
 
     fn flush(&mut self) -> Result<Head, JournalError> {
+        self.boundaries.pass("flush");
         let head = self.write(|journal| journal.flush())?;
+        self.boundaries.pass("flush.done");
         self.lazy_since_ms = None;
         self.tell_held();
         Ok(head)
@@ -453,9 +488,14 @@ impl Core {
     }
 
     fn tell_held(&mut self) {
+        if self.held.is_empty() {
+            return;
+        }
+        self.boundaries.pass("news");
         for news in std::mem::take(&mut self.held) {
             self.tell(news);
         }
+        self.boundaries.pass("news.done");
     }
 
     fn tell_idle(&mut self) {

@@ -24,6 +24,7 @@
 
 pub mod approvals;
 pub mod audit;
+pub mod boundary;
 mod builder;
 pub mod config;
 pub mod control;

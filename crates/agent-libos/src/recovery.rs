@@ -18,14 +18,15 @@ use libos_journal::{Head, Journal, Snapshot, Snapshots};
 use crate::{Limits, StartError};
 
 /// Brings a kernel in which nothing has happened to the state after the first `until` records.
-/// Gives the number of records that it did not have to fold.
+/// Gives the number of records that it did not have to fold, and tells how many it has folded.
 pub(crate) fn recover(
     journal: &dyn Journal,
     kernel: &mut Kernel,
     until: u64,
+    each: &mut dyn FnMut(u64),
 ) -> Result<u64, StartError> {
     let from = load(&*journal.snapshots(), kernel, until);
-    fold(journal, kernel, from..until, &mut |_| ())?;
+    fold(journal, kernel, from..until, each)?;
     Ok(from)
 }
 

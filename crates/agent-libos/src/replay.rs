@@ -168,7 +168,7 @@ pub fn snapshots(journal: &dyn Journal) -> Vec<(Source, State)> {
 /// [`StartError`] when the journal cannot be read or holds a record of another version.
 pub fn start(compose: Compose<'_>, journal: &dyn Journal) -> Result<(Source, State), StartError> {
     let (mut kernel, records) = (compose().kernel()?, journal.head().size);
-    recovery::recover(journal, &mut kernel, records)?;
+    recovery::recover(journal, &mut kernel, records, &mut |_| ())?;
     Ok((Source::Start, State { records, digest: kernel.digest() }))
 }
 
@@ -192,7 +192,7 @@ impl Past {
     ) -> Result<Self, StartError> {
         let until = records(journal, Some(at))?;
         let mut kernel = parts.kernel()?;
-        recovery::recover(journal, &mut kernel, until)?;
+        recovery::recover(journal, &mut kernel, until, &mut |_| ())?;
         let (blobs, operator) = (journal.blobs(), operator.to_owned());
         Ok(Self { kernel: Mutex::new(kernel), blobs, operator })
     }

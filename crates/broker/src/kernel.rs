@@ -581,7 +581,8 @@ impl Kernel {
             };
             self.runs.insert(order.pid, order.run);
             let steps_before = self.ops.steps_before(order.pid);
-            tx.outputs.push(Output::Start(Box::new(Start { order, steps_before })));
+            let receipts = self.ops.receipts(order.pid);
+            tx.outputs.push(Output::Start(Box::new(Start { order, steps_before, receipts })));
             self.finish(tx, out);
         }
     }
@@ -624,7 +625,7 @@ pub(crate) fn canonicalize(call: &mut Syscall, caller: &Caller) -> Result<(), Fa
 }
 
 /// The arguments of a call for a person to read, with payloads in full where they are at hand.
-fn full_arguments(call: &Syscall, tx: &mut Tx) -> Json {
+pub(crate) fn full_arguments(call: &Syscall, tx: &mut Tx) -> Json {
     let mut full = call.clone();
     full.texts(&mut |text| {
         let bytes = tx.blobs.iter().find(|(digest, _)| *digest == text.digest());

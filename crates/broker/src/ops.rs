@@ -27,8 +27,11 @@ use libos_abi::{
     tool::Program,
     wire,
 };
+use libos_port::Receipt;
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
+
+use crate::receipts::{self, Receipts, receipt};
 
 /// How many boxes and memos are kept for use again: what one batch of messages can free.
 const SPARE_MAX: usize = 1024;
@@ -111,6 +114,11 @@ impl Op {
     }
 }
 
+/// What an operation ended in, in a word.
+pub(crate) fn code(outcome: &Outcome) -> &'static str {
+    outcome.as_ref().map_or_else(libos_abi::Error::code, |_| "ok")
+}
+
 /// Whether the call is one of a tool.
 pub(crate) fn is_tool_call(call: &Syscall) -> bool {
     matches!(call, Syscall::Tool(libos_abi::tool::Call::CallTool(_)))
@@ -186,6 +194,7 @@ enum Undo {
     Asked(RequestId, Option<Asked>),
     Held(Pid, bool),
     Subscriptions(u64),
+    Receipts(receipts::Undo),
     Saved(CheckpointId, Option<Arc<saved::Saved>>),
 }
 
@@ -200,6 +209,7 @@ pub(crate) struct Ops {
     held: BTreeSet<Pid>,
     /// How many subscriptions to events there are.
     subscriptions: u64,
+    receipts: Receipts,
     /// What quanta had done at checkpoints.
     saved: BTreeMap<CheckpointId, Arc<saved::Saved>>,
 
@@ -252,6 +262,11 @@ impl Ops {
     /// The number of the last step before the quantum of a process.
     pub(crate) fn steps_before(&self, pid: Pid) -> u32 {
         self.memos.get(&pid).map_or(0, |memo| memo.steps_before)
+    }
+
+    /// The latest effects of a process that are over, oldest first.
+    pub(crate) fn receipts(&self, pid: Pid) -> Vec<Receipt> {
+        self.receipts.of(pid)
     }
 
     /// Whether a signal holds a process.
@@ -321,6 +336,7 @@ impl Ops {
                 Undo::Held(pid, true) => drop(self.held.insert(pid)),
                 Undo::Held(pid, false) => drop(self.held.remove(&pid)),
                 Undo::Subscriptions(count) => self.subscriptions = count,
+                Undo::Receipts(undo) => self.receipts.undo(undo),
                 Undo::Saved(checkpoint, Some(saved)) => drop(self.saved.insert(checkpoint, saved)),
                 Undo::Saved(checkpoint, None) => drop(self.saved.remove(&checkpoint)),
             }
@@ -357,7 +373,7 @@ impl Ops {
     pub(crate) fn replay(&mut self, at_ms: u64, event: Event) {
         match event {
             Event::Op(OpEvent::Settled { op, outcome }) => {
-                self.settled(op, &wire::encode(&outcome));
+                self.settled(op, &wire::encode(&outcome), code(&outcome));
             }
             Event::Op(event) => self.apply_op(at_ms, event),
             event => self.apply(&event),
@@ -406,7 +422,9 @@ impl Ops {
                 self.change(op, state);
             }
             OpEvent::Decided { .. } => {}
-            OpEvent::Settled { op, outcome } => self.settled(op, &wire::encode(&outcome)),
+            OpEvent::Settled { op, outcome } => {
+                self.settled(op, &wire::encode(&outcome), code(&outcome));
+            }
             OpEvent::Loaded { op: id, program } => {
                 if let Some(op) = self.open.get_mut(&id) {
                     let before = op.program.replace(program);
@@ -456,9 +474,15 @@ impl Ops {
         memo
     }
 
-    /// Applies the end of an operation, with its outcome as it is encoded.
-    pub(crate) fn settled(&mut self, id: OpId, outcome: &[u8]) {
+    /// Applies the end of an operation, with its outcome as it is encoded and in a word.
+    pub(crate) fn settled(&mut self, id: OpId, outcome: &[u8], word: &'static str) {
         let Some(op) = self.open.remove(&id) else { return };
+        // Of a process that has ended nothing is kept, whatever was under way.
+        if let Some((pid, receipt)) = receipt(id, &op, word)
+            && self.memos.contains_key(&pid)
+        {
+            self.undo.push(Undo::Receipts(self.receipts.add(pid, receipt)));
+        }
         let mut length = None;
         if let Some(memo) = op.remembered_by().and_then(|pid| self.memos.get_mut(&pid))
             && let Some(entry) = memo.find(op.step).ok().and_then(|at| memo.entries.get_mut(at))
@@ -482,6 +506,7 @@ impl Ops {
             ProcessEvent::Ended { pid, .. } => {
                 self.hold(*pid, false);
                 self.forget(*pid, false);
+                self.undo.extend(self.receipts.drop_of(*pid).map(Undo::Receipts));
             }
             ProcessEvent::Paused { pid, .. } => self.hold(*pid, true),
             ProcessEvent::Resumed { pid } => self.hold(*pid, false),
@@ -496,7 +521,7 @@ impl Ops {
         match event {
             HumanEvent::Opened(request) => {
                 let (by_broker, over) = match request.ask {
-                    Ask::Approval(_) => (true, None),
+                    Ask::Approval(_) | Ask::Unknown { .. } => (true, None),
                     Ask::Extension { of, kind, limit, .. } => {
                         (true, Some(Over { of, kind, limit }))
                     }
@@ -609,6 +634,11 @@ impl Ops {
 
     /// A digest of the whole state.
     pub(crate) fn digest(&self) -> Digest {
+        Digest::of(&self.encoded())
+    }
+
+    /// All of the state, as far as it tells two states apart.
+    pub(crate) fn encoded(&self) -> Vec<u8> {
         let mut bytes = wire::encode(&(self.last, self.subscriptions));
         for id in self.all_open() {
             let op = &self.open[&id];
@@ -646,7 +676,8 @@ impl Ops {
             wire::encode_into(&(*request, asked.by_broker, over, &asked.askers), &mut bytes);
         }
         self.held.iter().for_each(|pid| wire::encode_into(pid, &mut bytes));
+        self.receipts.encode(&mut bytes);
         self.encode_saved(&mut bytes);
-        Digest::of(&bytes)
+        bytes
     }
 }

@@ -8,6 +8,7 @@ use libos_abi::{
     tool::Program,
     wire,
 };
+use libos_port::Receipt;
 
 /// Names a caller that waits for a reply. The edge chooses it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -161,6 +162,8 @@ pub struct Start {
     pub order: RunOrder,
     /// The number of the run's first step less one.
     pub steps_before: u32,
+    /// The latest effects of the process that are over.
+    pub receipts: Vec<Receipt>,
 }
 
 /// News for whoever watches.

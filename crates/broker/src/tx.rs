@@ -19,7 +19,7 @@ use libos_port::{Caller, Stop};
 
 use crate::{
     kernel::Kernel,
-    ops::{Op, OpState, is_tool_call},
+    ops::{Op, OpState, code, is_tool_call},
     output::{Notice, Output, Outputs},
     parts::{Frame, Parts},
 };
@@ -196,7 +196,8 @@ impl Kernel {
                 outcome: outcome.clone(),
             }));
         }
-        self.ops.settled(id, &tx.encoded[tx.encoded.len() - self.outcome_bytes..]);
+        let outcome_bytes = &tx.encoded[tx.encoded.len() - self.outcome_bytes..];
+        self.ops.settled(id, outcome_bytes, code(&outcome));
         if let Some(ticket) = self.tickets.remove(&id) {
             tx.outputs.push(Output::Reply(ticket, outcome));
         }

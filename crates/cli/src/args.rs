@@ -23,7 +23,7 @@ use self::{
     tool::ToolCommand,
 };
 
-use crate::{evidence::EvidenceCommand, store::StoreCommand};
+use crate::{evidence::EvidenceCommand, simulate::SimulateArgs, store::StoreCommand};
 
 const EXITS: &str = "\
 Exit codes:
@@ -151,6 +151,18 @@ pub(crate) enum Command {
         #[arg(long, value_name = "N")]
         by: Amount,
     },
+    /// Tell what became of an effect whose outcome nobody knows.
+    #[command(after_help = "Examples:
+  libos settle req-3 done         it was done: the process is told so
+  libos settle req-3 not-done     it was not; nothing is done again by itself
+  libos settle req-3 unknown      it cannot be found out")]
+    Settle {
+        /// The request, as in req-3.
+        request: RequestId,
+        /// What became of it.
+        #[arg(value_enum)]
+        what: KnownArg,
+    },
     /// Send a process a message.
     Msg(MsgArgs),
     /// Hold a process, let it go on, ask it to end, or end it.
@@ -187,6 +199,8 @@ pub(crate) enum Command {
     /// Try other grants on what was done.
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Kill a task at the boundaries that it passes, go on, and tell what came of it.
+    SimulateCrash(SimulateArgs),
     /// Watch agents at work: one repairs a test, another writes tools of its own.
     #[command(after_help = "Examples:
   libos demo                  a denial, an approval and a repaired test, on a small project
@@ -348,6 +362,13 @@ pub(crate) enum EffectArg {
     Allow,
     Ask,
     Deny,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum KnownArg {
+    Done,
+    NotDone,
+    Unknown,
 }
 
 fn right(text: &str) -> Result<Right, String> {

@@ -11,7 +11,7 @@ use agent_libos::{
 use similar::TextDiff;
 
 use crate::{
-    inbox::{verdict, ways},
+    inbox::{told_ways, verdict},
     show,
 };
 
@@ -43,10 +43,14 @@ pub(crate) async fn card(port: &dyn Port, request: &Request) -> String {
             put(&mut text, "limit", &format!("{limit} {} of {of} are used up", kind.unit()));
             put(&mut text, "used", &used(port, *of).await);
         }
+        Ask::Unknown { op, call, args } => {
+            put(&mut text, "call", &format!("{call} ({op})"));
+            arguments(&args.value().unwrap_or_default(), &mut text);
+            put(&mut text, "unknown", "it may have been done, and is not done again by itself");
+        }
     }
     if matches!(request.state, RequestState::Pending) {
-        let id = request.id;
-        put(&mut text, "answer", &format!("{}  |  libos deny {id}", ways(request)));
+        put(&mut text, "answer", &told_ways(request, "", "  |  "));
     } else {
         put(&mut text, "state", &verdict(request));
     }
@@ -119,6 +123,16 @@ async fn promoted(port: &dyn Port, pid: Pid, args: &serde_json::Value, text: &mu
     };
     for (name, value) in crate::tool::told(&details) {
         put(text, name, &value);
+    }
+}
+
+fn arguments(args: &serde_json::Value, text: &mut String) {
+    for (name, value) in args.as_object().into_iter().flatten() {
+        match value {
+            serde_json::Value::Null => {}
+            serde_json::Value::String(value) => put(text, name, value),
+            value => put(text, name, &value.to_string()),
+        }
     }
 }
 

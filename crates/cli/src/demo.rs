@@ -64,6 +64,7 @@ pub(crate) async fn demo(host: &Host, args: &DemoArgs) -> Result<Exit, Failure> 
         operator: host.operator.clone(),
         settings: host.settings.clone(),
         compose: host.compose,
+        observer: host.observer.clone(),
     };
     let libos = std::env::args().next().unwrap_or_else(|| "libos".into());
     if !host.json {

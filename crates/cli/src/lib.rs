@@ -31,6 +31,7 @@ mod capability;
 mod card;
 mod checkpoint;
 mod config;
+mod crash;
 mod demo;
 mod doctor;
 mod events;
@@ -48,6 +49,7 @@ mod process;
 mod progress;
 mod prompt;
 mod run;
+mod simulate;
 mod steer;
 mod store;
 mod tool;
@@ -112,7 +114,7 @@ async fn command(
     compose: Compose,
 ) -> Result<Exit, Failure> {
     match typed {
-        Typed::OnStore(command) => run(&host::Host::of(settings?, compose), command).await,
+        Typed::OnStore(command) => run(&host::Host::of(settings?, compose)?, command).await,
         Typed::Config(command) => config::run(settings, &command, json),
         Typed::Doctor => doctor::doctor(settings, json, compose).await,
         Typed::Completion { shell } => {
@@ -145,6 +147,7 @@ async fn run(host: &host::Host, command: Command) -> Result<Exit, Failure> {
         Command::Deny { request, reason } => inbox::deny(host, request, reason).await,
         Command::Answer { request, text } => inbox::answer(host, request, text).await,
         Command::Extend { request, by } => inbox::extend(host, request, by).await,
+        Command::Settle { request, what } => inbox::settle(host, request, what).await,
         Command::Msg(args) => steer::msg(host, args).await,
         Command::Signal(args) => steer::signal(host, args).await,
         Command::Fork(args) => steer::fork(host, args).await,
@@ -159,6 +162,7 @@ async fn run(host: &host::Host, command: Command) -> Result<Exit, Failure> {
         Command::Store(command) => store::run(host, command).await,
         Command::Replay(args) => past::replay(host, &args).await,
         Command::Policy(command) => past::policy(host, &command),
+        Command::SimulateCrash(args) => simulate::simulate(host, &args).await,
         Command::Demo(args) => demo::demo(host, &args).await,
     }
 }

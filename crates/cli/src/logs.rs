@@ -292,6 +292,7 @@ fn asks(request: &Request) -> &'static str {
         Ask::Question { .. } => "a question",
         Ask::Permission { .. } => "for a permission",
         Ask::Extension { .. } => "to raise a limit",
+        Ask::Unknown { .. } => "what became of an effect",
     }
 }
 

@@ -87,6 +87,7 @@ const ARGS: &[(&str, &str)] = &[
         "human.open_extension",
         r#"{"op":"op-1","pid":"p1","of":"p1","kind":"syscalls","limit":9,"call":"fs.read"}"#,
     ),
+    ("human.open_unknown", r#"{"op":"op-1","pid":"p1","call":"shell.run","args":{}}"#),
     ("human.cancel", r#"{"pid":"p1"}"#),
     ("message.send", r#"{"to":"p2","body":"x"}"#),
     ("message.interrupt", r#"{"pid":"p1"}"#),

@@ -17,7 +17,7 @@ pub use component::{
 pub use provider::{EffectOutcome, Order, Provider, Reconciled};
 pub use snapshot::{BadSnapshot, load_version, save_version};
 pub use undo::{Reversible, Undo, UndoLog};
-pub use user::{Planner, Port, QuantumEnd, Turn};
+pub use user::{Planner, Port, QuantumEnd, Receipt, Turn};
 
 use std::{future::Future, pin::Pin};
 

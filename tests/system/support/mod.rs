@@ -171,6 +171,12 @@ impl Lab {
         Live::new(child)
     }
 
+    /// The same, with these variables in its environment.
+    pub(crate) fn start_with(&self, args: &[&str], env: &[(&str, &str)]) -> Live {
+        let child = self.command(args).envs(env.iter().copied()).spawn();
+        Live::new(child.expect("the binary starts"))
+    }
+
     /// Starts the binary in a shell: `script` ends with `exec "$@"`.
     pub(crate) fn start_in(&self, script: &str, args: &[&str]) -> Live {
         let binary = self.command(args);

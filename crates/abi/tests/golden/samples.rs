@@ -277,6 +277,8 @@ pub(crate) fn calls() -> Vec<Sample> {
         human::Open { "op": "op-6", "pid": "p2", "approval": approval } -> { "request": "req-4" };
         human::OpenExtension { "op": "op-6", "pid": "p2", "of": "p1", "kind": "bytes", "limit": 10,
             "call": "fs.read" } -> { "request": "req-5" };
+        human::OpenUnknown { "op": "op-6", "pid": "p2", "call": "shell.run", "args": { "argv": ["a"] } }
+            -> { "request": "req-6" };
         human::Cancel { "pid": "p2" } -> null;
 
         message::Send { "to": "p2", "body": "hi", "subject": "s", "payload": { "n": 1 },
@@ -801,11 +803,13 @@ pub(crate) fn enums() -> Vec<(&'static str, Vec<u8>, usize, usize)> {
         human::Policy: ["always", "ask_each_time", "never"];
         human::Decision: [{ "approve": { "scope": "once" } }, { "deny": { "reason": null } },
             { "answer": { "text": "a" } }, { "permit": { "policy": "never" } },
-            { "extend": { "by": 1 } }];
+            { "extend": { "by": 1 } }, { "known": { "what": "not_done" } }];
+        human::Known: ["done", "not_done", "unknown"];
         human::Ask: [{ "approval": { "call": "fs.read", "args": {}, "digest": HASH, "needs": [],
                 "asked_by": [] } }, { "question": { "question": "a", "context": null } },
             { "permission": { "on": "fs:a", "rights": ["read"], "reason": "a" } },
-            { "extension": { "of": "p1", "kind": "cost", "limit": 1, "call": "fs.read" } }];
+            { "extension": { "of": "p1", "kind": "cost", "limit": 1, "call": "fs.read" } },
+            { "unknown": { "op": "op-1", "call": "shell.run", "args": {} } }];
         libos_abi::Effect: ["allow", "ask", "deny"];
         libos_abi::Scope: ["once", { "uses": 1 }, "process", "subtree", { "until": 1 }];
         Origin: ["host", "kernel", { "delegated": { "by": "p1" } },

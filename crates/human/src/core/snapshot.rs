@@ -16,11 +16,12 @@ fn number(account: Account) -> u8 {
         Account::Approval => 0,
         Account::Own => 1,
         Account::Extension => 2,
+        Account::Unknown => 3,
     }
 }
 
 fn account(number: u8) -> Result<Account, BadSnapshot> {
-    [Account::Approval, Account::Own, Account::Extension]
+    [Account::Approval, Account::Own, Account::Extension, Account::Unknown]
         .into_iter()
         .find(|account| self::number(*account) == number)
         .ok_or_else(|| wire::WireError::new("an account that is none").into())
