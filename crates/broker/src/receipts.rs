@@ -5,8 +5,8 @@
 
 use std::collections::VecDeque;
 
-use libos_abi::{EffectClass, OpId, Pid, wire};
-use libos_port::Receipt;
+use libos_abi::{Digest, EffectClass, Fault, OpId, Pid, SERVICES, wire};
+use libos_port::{BadSnapshot, Receipt};
 use rustc_hash::FxHashMap;
 
 use crate::ops::{Op, OpState};
@@ -62,6 +62,34 @@ impl Receipts {
         }
     }
 
+    /// The receipts as bytes.
+    pub(crate) fn save(&self, out: &mut Vec<u8>) {
+        let mut pids: Vec<Pid> = self.0.keys().copied().collect();
+        pids.sort_unstable();
+        let of = |pid: Pid| {
+            let all = self.0[&pid].iter();
+            all.map(|it| (it.op, it.call, it.outcome, it.digest)).collect::<Vec<_>>()
+        };
+        wire::encode_each(pids.into_iter().map(|pid| (pid, of(pid))), out);
+    }
+
+    /// The receipts of these bytes.
+    pub(crate) fn load(bytes: &mut wire::Reader<'_>) -> Result<Self, BadSnapshot> {
+        type Saved = (Pid, Vec<(OpId, String, String, Digest)>);
+        let mut all = Self::default();
+        bytes.each(|(pid, saved): Saved| {
+            let of = all.0.entry(pid).or_default();
+            for (op, call, outcome, digest) in saved {
+                let known = call_named(&call).zip(code_named(&outcome));
+                let (call, outcome) =
+                    known.ok_or_else(|| wire::WireError::new("a receipt of nothing"))?;
+                of.push_back(Receipt { op, call, outcome, digest });
+            }
+            Ok::<(), BadSnapshot>(())
+        })?;
+        Ok(all)
+    }
+
     /// Adds all of it to what a digest is made of.
     pub(crate) fn encode(&self, bytes: &mut Vec<u8>) {
         let mut pids: Vec<Pid> = self.0.keys().copied().collect();
@@ -86,6 +114,19 @@ pub(crate) fn receipt(id: OpId, op: &Op, outcome: &'static str) -> Option<(Pid, 
     }
     let digest = op.call.digest();
     Some((op.caller.pid()?, Receipt { op: id, call: info.name, outcome, digest }))
+}
+
+/// The name of a call, as the tables write it.
+fn call_named(name: &str) -> Option<&'static str> {
+    let mut names = SERVICES.iter().flat_map(|service| service.calls).map(|call| call.name);
+    names.find(|known| *known == name)
+}
+
+/// `ok`, or the code of a fault or a failure.
+fn code_named(code: &str) -> Option<&'static str> {
+    let faults = Fault::TABLE.iter().map(|(_, code, _)| *code);
+    let failures = SERVICES.iter().flat_map(|service| service.failures).map(|it| it.code);
+    std::iter::once("ok").chain(faults).chain(failures).find(|known| *known == code)
 }
 
 #[cfg(test)]

@@ -13,6 +13,8 @@ use libos_abi::{
 use libos_port::{BadSnapshot, load_version, save_version};
 use smallvec::SmallVec;
 
+use crate::receipts::Receipts;
+
 use super::{
     Asked, Entry, Memo, Op, OpState, Ops, Over,
     saved::{Quantum, Saved as Quanta},
@@ -66,8 +68,19 @@ impl OpState {
 
 impl Ops {
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
-        let Self { last, open, memos, requests, held, subscriptions, saved, .. } = self;
-        let Self { undo: _, spare_ops: _, spare_memos: _, .. } = self;
+        let Self {
+            last,
+            open,
+            memos,
+            requests,
+            held,
+            subscriptions,
+            saved,
+            receipts,
+            undo: _,
+            spare_ops: _,
+            spare_memos: _,
+        } = self;
         save_version(VERSION, out);
         wire::encode_into(&(last, subscriptions), out);
         let open = self.all_open().into_iter().map(|id| {
@@ -96,6 +109,7 @@ impl Ops {
                 save_steps(*steps_before, entries, outcomes, out);
             }
         }
+        receipts.save(out);
     }
 
     pub(crate) fn read(bytes: &[u8]) -> Result<Self, BadSnapshot> {
@@ -130,6 +144,7 @@ impl Ops {
             }
             ops.saved.insert(checkpoint, Arc::new(quanta));
         }
+        ops.receipts = Receipts::load(&mut bytes)?;
         bytes.end()?;
         Ok(ops)
     }

@@ -28,9 +28,20 @@ impl State {
 
 impl Tables {
     fn save(&self, out: &mut Vec<u8>) {
-        let Self { caps, last, held, parents, subjects, saved, .. } = self;
-        let Self { by_parent: _, answers: _, saved_until: _, .. } = self;
-        let Self { terms: _, patterns: _, undo: _, .. } = self;
+        let Self {
+            caps,
+            last,
+            held,
+            parents,
+            subjects,
+            saved,
+            by_parent: _,
+            answers: _,
+            saved_until: _,
+            terms: _,
+            patterns: _,
+            undo: _,
+        } = self;
         save_version(VERSION, out);
         wire::encode_into(last, out);
         wire::encode_each(held.iter(), out);
