@@ -35,8 +35,19 @@ impl Amounts {
 
 impl Cap {
     pub(crate) fn save(&self, out: &mut Vec<u8>) {
-        let Self { id, subject, on, terms, origin, parent, ends_at_ms, .. } = self;
-        let Self { extra, fate, inherits: _, plain: _, .. } = self;
+        let Self {
+            id,
+            subject,
+            on,
+            terms,
+            origin,
+            parent,
+            ends_at_ms,
+            extra,
+            fate,
+            inherits: _,
+            plain: _,
+        } = self;
         let Terms { effect, rights, uses, delegable, calls_max, when, compiled: _ } = &**terms;
         let Fate { revoked, cut_off, ended } = fate;
         wire::encode_into(&(id, subject, on, effect, rights, uses, delegable), out);

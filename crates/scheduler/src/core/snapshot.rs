@@ -64,8 +64,19 @@ fn pick<T: Clone>(items: &[T], number: u64) -> Result<T, BadSnapshot> {
 
 impl Table {
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
-        let Self { processes: _, last_message, mail, received, tasks, .. } = self;
-        let Self { root_tasks, set_aside, saved: _, names: _, made_of: _, log: _, .. } = self;
+        let Self {
+            processes: _,
+            last_message,
+            mail,
+            received,
+            tasks,
+            root_tasks,
+            set_aside,
+            saved: _,
+            names: _,
+            made_of: _,
+            log: _,
+        } = self;
         save_version(VERSION, out);
         wire::encode_into(last_message, out);
         self.save_rows(out);
@@ -249,10 +260,29 @@ impl Table {
 
 impl Process {
     fn save(&self, out: &mut Vec<u8>) {
-        let Self { turn, standing, made_of: _, program: _, fixed, usage, .. } = self;
-        let Self { family: _, sibling: _, unread, interrupts, .. } = self;
-        let Fixed { ancestors: _, goal, cwd: _, tool_groups, budget, bounds: _, .. } = &**fixed;
-        let Fixed { mode, owner, started_at_ms, .. } = &**fixed;
+        let Self {
+            turn,
+            standing,
+            made_of: _,
+            program: _,
+            fixed,
+            usage,
+            family: _,
+            sibling: _,
+            unread,
+            interrupts,
+        } = self;
+        let Fixed {
+            ancestors: _,
+            goal,
+            cwd: _,
+            tool_groups,
+            budget,
+            bounds: _,
+            mode,
+            owner,
+            started_at_ms,
+        } = &**fixed;
         wire::encode_into(&(self.parent(), standing.weight, standing.deadline_ms()), out);
         turn.save(out);
         wire::encode_into(&(goal, &tool_groups[..], budget), out);
