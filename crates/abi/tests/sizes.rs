@@ -6,7 +6,7 @@ use libos_abi::{Error, Event, Outcome, Reply, Syscall, Text};
 fn messages_are_small() {
     let sizes = [
         ("Text", size_of::<Text>(), 16),
-        ("Syscall", size_of::<Syscall>(), 96),
+        ("Syscall", size_of::<Syscall>(), 112),
         ("Error", size_of::<Error>(), 88),
         ("Reply", size_of::<Reply>(), 200),
         ("Outcome", size_of::<Outcome>(), 200),

@@ -43,7 +43,6 @@ fn a_read_of_an_object_allocates_nothing() {
 }
 
 #[test]
-#[ignore = "not met yet: one, the text of the time"]
 fn a_look_at_the_clock_allocates_nothing() {
     assert_eq!(allocations(|_| clock::GetNow {}.into()), [0; CALLS]);
 }

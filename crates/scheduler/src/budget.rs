@@ -121,30 +121,44 @@ pub(crate) struct Admitted {
     admission: Arc<Admission>,
 }
 
+/// What a process is told with each of its calls.
+fn told(process: &Process) -> Admission {
+    let (fixed, made_of) = (&process.fixed, &process.made_of);
+    Admission {
+        root: process.standing.root,
+        ancestors: Arc::clone(&fixed.ancestors),
+        image: Arc::clone(&made_of.image),
+        cwd: fixed.cwd.clone(),
+        workspace: made_of.workspace.clone(),
+        quantum: process.turn.quantum,
+        tool_groups: Arc::clone(&fixed.tool_groups),
+        interrupted: process.interrupts > 0,
+    }
+}
+
 impl Admitted {
     fn of(process: &Process) -> Self {
         let (fixed, made_of) = (Arc::clone(&process.fixed), Arc::clone(&process.made_of));
-        let admission = Arc::new(Admission {
-            root: process.standing.root,
-            ancestors: Arc::clone(&fixed.ancestors),
-            image: Arc::clone(&made_of.image),
-            cwd: fixed.cwd.clone(),
-            workspace: made_of.workspace.clone(),
-            quantum: process.turn.quantum,
-            tool_groups: Arc::clone(&fixed.tool_groups),
-            interrupted: process.interrupts > 0,
-        });
-        Self { fixed, made_of, admission }
+        Self { fixed, made_of, admission: Arc::new(told(process)) }
     }
 
-    /// The same, if it is what this process is told now. What it was made of is held on to, so
-    /// that what stands in the same place is the same, and of the same process.
-    fn again(&self, process: &Process) -> Option<Arc<Admission>> {
-        let same = Arc::ptr_eq(&self.fixed, &process.fixed)
+    /// Tells this process from now on, in the same place where nobody looks at it any more.
+    fn turn_to(&mut self, process: &Process) {
+        match Arc::get_mut(&mut self.admission) {
+            Some(place) => *place = told(process),
+            None => self.admission = Arc::new(told(process)),
+        }
+        self.fixed = Arc::clone(&process.fixed);
+        self.made_of = Arc::clone(&process.made_of);
+    }
+
+    /// Whether it is what this process is told now. What it was made of is held on to, so that
+    /// what stands in the same place is the same, and of the same process.
+    fn is_told(&self, process: &Process) -> bool {
+        Arc::ptr_eq(&self.fixed, &process.fixed)
             && Arc::ptr_eq(&self.made_of, &process.made_of)
             && self.admission.quantum == process.turn.quantum
-            && self.admission.interrupted == (process.interrupts > 0);
-        same.then(|| Arc::clone(&self.admission))
+            && self.admission.interrupted == (process.interrupts > 0)
     }
 }
 
@@ -168,10 +182,11 @@ impl Scheduler {
         if is_counted {
             allows(&self.state, pid, charge)?;
         }
-        let admission = match self.admitted.as_ref().and_then(|last| last.again(process)) {
-            Some(admission) => admission,
-            None => Arc::clone(&self.admitted.insert(Admitted::of(process)).admission),
-        };
+        let last = self.admitted.get_or_insert_with(|| Admitted::of(process));
+        if !last.is_told(process) {
+            last.turn_to(process);
+        }
+        let admission = Arc::clone(&last.admission);
         if is_counted {
             let op = cx.op();
             self.state.change(cx, ProcessEvent::Charged { pid, op, usage: charge });
