@@ -1,7 +1,7 @@
 //! Effects: orders to providers, what they report, and what a crash makes of them.
 
 use libos_abi::{EffectClass, Fault, FsPath, OpId};
-use libos_port::{EffectOutcome, Reconciled};
+use libos_port::{EffectOutcome, Reconciled, mutated};
 
 use crate::{
     kernel::Kernel,
@@ -42,7 +42,10 @@ impl Kernel {
             EffectOutcome::Unknown(_) => (Err(Fault::UnknownOutcome { op: id }.into()), false),
         };
         let Some(mut tx) = self.begin_again(id) else { return };
-        self.settle(&mut tx, id, outcome, give_back);
+        self.settle(&mut tx, id, outcome, give_back || mutated("give_back_always"));
+        if mutated("settle_twice") {
+            drop(self.record_end(&mut tx, id, Err(Fault::Cancelled.into())));
+        }
         self.finish(tx, out);
     }
 
@@ -52,8 +55,8 @@ impl Kernel {
         }
         match result {
             Reconciled::Happened(reply) => self.finished(id, EffectOutcome::Done(reply), out),
-            Reconciled::Unknown => self.finished(id, EffectOutcome::Unknown(String::new()), out),
-            Reconciled::DidNotHappen => {
+            Reconciled::Unknown if !mutated("retry_unknown") => self.finished(id, EffectOutcome::Unknown(String::new()), out),
+            Reconciled::DidNotHappen | Reconciled::Unknown => {
                 let ended = EffectOutcome::NotStarted(Fault::Cancelled.into());
                 self.order_again(id, Mode::Perform, ended, out);
             }
@@ -66,6 +69,7 @@ impl Kernel {
         let mode = match op.call.info().effect {
             EffectClass::State | EffectClass::Read | EffectClass::Idempotent => Mode::Perform,
             EffectClass::Reconcilable => Mode::Reconcile,
+            EffectClass::Irreversible if mutated("repeat_irreversible") => Mode::Perform,
             EffectClass::Irreversible => {
                 let lost = EffectOutcome::Unknown("the host ended while it was under way".into());
                 return self.finished(id, lost, out);

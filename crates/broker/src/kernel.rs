@@ -6,14 +6,14 @@ use std::{
 };
 
 use libos_abi::{
-    CapId, Demand, Denial, DenyReason, Digest, Error, Fault, Few, Json, Need, OpId, Pid, Principal,
+    CapId, Demand, Denial, DenyReason, Digest, Error, Event, Fault, Few, Json, Need, OpId, Pid, Principal,
     Record, Syscall, Text, capability,
-    event::{OpEvent, Step, Verdict},
+    event::{OpEvent, ProcessEvent, Step, Verdict},
     human, message,
     process::{self, Usage, Wait, WaitOn},
     wire,
 };
-use libos_port::{Caller, Decision, EffectOutcome, Query, Reconciled, Stop};
+use libos_port::{Caller, Decision, EffectOutcome, Query, Reconciled, Stop, mutated};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::{
@@ -81,6 +81,19 @@ pub enum Submitter {
         /// The place in the quantum.
         step: Step,
     },
+}
+
+/// How much a kernel keeps for what is under way. It does not grow with what is over.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Remembered {
+    /// Calls that are not over.
+    pub calls: usize,
+    /// Quanta with steps to remember.
+    pub quanta: usize,
+    /// Waits and timers.
+    pub waits: usize,
+    /// Callers and effects that something is expected of.
+    pub tickets: usize,
 }
 
 /// A submission made ready: payloads spilled, fingerprint taken.
@@ -156,6 +169,10 @@ impl Kernel {
     pub fn replay(&mut self, record: Record) {
         self.now_ms = self.now_ms.max(record.at_ms);
         for event in record.events {
+            let is_charge = matches!(event, Event::Process(ProcessEvent::Charged { .. }));
+            if is_charge && mutated("replay_forgets_charges") {
+                continue;
+            }
             self.parts.apply(&event);
             self.ops.replay(record.at_ms, event);
         }
@@ -188,6 +205,14 @@ impl Kernel {
             && self.in_flight.is_empty()
             && self.timers.is_empty()
             && self.woken.is_empty()
+    }
+
+    /// What is kept for calls that are not over and quanta that are not committed.
+    #[must_use]
+    pub fn remembered(&self) -> Remembered {
+        let (calls, quanta) = self.ops.counts();
+        let waits = self.waiters.len() + self.timers.len() + self.woken.len();
+        Remembered { calls, quanta, waits, tickets: self.tickets.len() + self.in_flight.len() }
     }
 
     /// How many processes run.
@@ -250,10 +275,11 @@ impl Kernel {
             Err(fault) => return out.push(Output::Reply(ticket, Err(fault.into()))),
         };
         if let Submitter::Process { pid, run, step } = prepared.from {
-            if self.runs.get(&pid) != Some(&run) {
+            if self.runs.get(&pid) != Some(&run) && !mutated("accept_stale_run") {
                 return out.push(Output::Reply(ticket, Err(Fault::StaleRun.into())));
             }
-            if step.index > 0 && self.ops.at(pid, step).is_some() {
+            let is_dropped = mutated("drop_memo");
+            if step.index > 0 && !is_dropped && self.ops.at(pid, step).is_some() {
                 return self.again(pid, step, &prepared, out);
             }
         }
@@ -425,7 +451,7 @@ impl Kernel {
                     }
                     None => {}
                 }
-                if !charges.is_empty() {
+                if !charges.is_empty() && !mutated("take_nothing") {
                     self.kernel_call(tx, capability::Reserve { op: id, charges });
                 }
                 self.serve(tx, id)

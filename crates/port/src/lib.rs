@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod component;
+mod mutation;
 mod provider;
 mod undo;
 mod user;
@@ -13,6 +14,9 @@ mod user;
 pub use component::{
     Authority, Caller, Component, Context, Decision, Fold, Manifest, Query, Stop, Versioned,
 };
+#[cfg(feature = "mutations")]
+pub use mutation::plant;
+pub use mutation::mutated;
 pub use provider::{EffectOutcome, Order, Provider, Reconciled};
 pub use undo::{Reversible, Undo, UndoLog};
 pub use user::{Planner, Port, QuantumEnd, Turn};
