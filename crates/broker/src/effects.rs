@@ -32,13 +32,15 @@ impl Kernel {
 
     pub(crate) fn finished(&mut self, id: OpId, outcome: EffectOutcome, out: &mut Outputs) {
         self.in_flight.remove(&id);
+        let is_repeated = self.repeated.remove(&id);
         if !self.is_dispatched(id) {
             return;
         }
         let (outcome, give_back) = match outcome {
             EffectOutcome::Done(reply) => (Ok(reply), false),
             EffectOutcome::Failed(error) => (Err(error), false),
-            EffectOutcome::NotStarted(error) => (Err(error), true),
+            // It did not begin this time.
+            EffectOutcome::NotStarted(error) => (Err(error), !is_repeated),
             EffectOutcome::Unknown(_) => (Err(Fault::UnknownOutcome { op: id }.into()), false),
         };
         let Some(mut tx) = self.begin_again(id) else { return };
@@ -67,7 +69,10 @@ impl Kernel {
     pub(crate) fn recover_effect(&mut self, id: OpId, out: &mut Outputs) {
         let Some(op) = self.ops.get(id) else { return };
         let mode = match op.call.info().effect {
-            EffectClass::State | EffectClass::Read | EffectClass::Idempotent => Mode::Perform,
+            EffectClass::State | EffectClass::Read | EffectClass::Idempotent => {
+                self.repeated.insert(id);
+                Mode::Perform
+            }
             EffectClass::Reconcilable => Mode::Reconcile,
             EffectClass::Irreversible if mutated("repeat_irreversible") => Mode::Perform,
             EffectClass::Irreversible => {

@@ -129,6 +129,8 @@ pub struct Kernel {
     pub(crate) runs: FxHashMap<Pid, u64>,
     pub(crate) tickets: FxHashMap<OpId, Ticket>,
     pub(crate) in_flight: FxHashSet<OpId>,
+    /// Effects that are performed again since a crash: they may have happened before it.
+    pub(crate) repeated: FxHashSet<OpId>,
     pub(crate) waiters: BTreeSet<(WaitOn, OpId)>,
     pub(crate) timers: BTreeSet<(u64, OpId)>,
     pub(crate) woken: VecDeque<OpId>,
@@ -155,6 +157,7 @@ impl Kernel {
             runs: FxHashMap::default(),
             tickets: FxHashMap::default(),
             in_flight: FxHashSet::default(),
+            repeated: FxHashSet::default(),
             waiters: BTreeSet::new(),
             timers: BTreeSet::new(),
             woken: VecDeque::new(),
@@ -343,7 +346,7 @@ impl Kernel {
         tx.blobs.extend(prepared.blobs.iter().cloned());
         let mut call = prepared.call.clone();
         let admitted = self
-            .admit(&mut tx, &prepared.from, &call)
+            .admit(&mut tx, &prepared.from, &call, refusal.as_ref())
             .and_then(|over| canonicalize(&mut call, &tx.caller).map(|()| over));
         let (over, is_decidable) = match (admitted, &refusal) {
             (Ok(over), _) => (over, true),
@@ -388,12 +391,16 @@ impl Kernel {
         tx: &mut Tx,
         from: &Submitter,
         call: &Syscall,
+        refusal: Option<&Error>,
     ) -> Result<Option<Fault>, Fault> {
         let Submitter::Process { pid, run, step } = from else { return Ok(None) };
         let pid = *pid;
+        let is_over = matches!(refusal, Some(Error::Fault(Fault::OverBudget { .. })));
         // The call that closes a quantum costs nothing: a process over its budget can still end.
+        // One that passes a limit by what it would make is charged when it may be made after all.
         let (run, charge) = match step.index {
             0 => (0, Usage::default()),
+            _ if is_over => (*run, Usage::default()),
             _ => (*run, call.charge()),
         };
         match self.ask(tx, process::Admit { pid, run, charge }) {

@@ -53,11 +53,6 @@ impl Over {
         let Self { of, kind, limit } = self;
         Fault::OverBudget { of, kind, limit }
     }
-
-    /// Whether it is a limit of children.
-    pub(crate) fn counts_children(self) -> bool {
-        self.kind == BudgetKind::Children
-    }
 }
 
 /// One open operation.

@@ -16,7 +16,7 @@ pub(crate) struct Known {
     pub(crate) messages: Vec<MessageId>,
 }
 
-const PATHS: [&str; 6] = ["workspace/a", "workspace/b/x", "b/y", "workspace/secret/k", "c", "d/e"];
+const PATHS: [&str; 6] = ["a", "b/x", "b/y", "secret/k", "c", "d/e"];
 const PROGRAMS: [&str; 3] = ["make", "rm", "curl"];
 const NAMESPACES: [&str; 2] = ["plans", "notes"];
 const IMAGES: [&str; 3] = ["base-agent", "worker", "mine"];
@@ -48,6 +48,25 @@ const GRANTS: [&str; 24] = [
     r#"{"effect":"deny","on":"shell:curl","rights":["execute"]}"#,
     r#"{"effect":"ask","on":"human:owner","rights":["write"],"delegable":1}"#,
 ];
+
+/// What processes hand on to their children, mostly within what they hold.
+const HANDED: [&str; 8] = [
+    r#"{"on":"fs:workspace/*","rights":["read","write"],"delegable":1}"#,
+    r#"{"on":"fs:workspace/*","rights":["read","write"],"delegable":1}"#,
+    r#"{"on":"fs:workspace/*","rights":["write"]}"#,
+    r#"{"on":"process:spawn","rights":["write"],"delegable":1}"#,
+    r#"{"on":"human:owner","rights":["write"]}"#,
+    r#"{"on":"shell:curl","rights":["execute"]}"#,
+    r#"{"effect":"ask","on":"shell:rm","rights":["execute"]}"#,
+    r#"{"effect":"deny","on":"fs:workspace/b/*","rights":["write"]}"#,
+];
+
+/// One or two grants to hand on.
+fn handed(random: &mut Random) -> Value {
+    let count = 1 + random.below(2);
+    let drawn = (0..count).map(|_| *random.pick(&HANDED));
+    drawn.map(|text| serde_json::from_str::<Value>(text).expect("it is JSON")).collect()
+}
 
 /// Grants of the pool, each drawn with the odds given.
 pub(crate) fn grants(random: &mut Random, of_hundred: usize) -> Value {
@@ -122,8 +141,8 @@ pub(crate) fn of_process(random: &mut Random, known: &Known, depth: u64) -> Sysc
         44..60 => mail(random, known),
         60..76 => memory(random, known),
         76..84 => human(random),
-        84..90 => authority(random, known),
-        90..93 => tool(random),
+        84..91 => authority(random, known),
+        91..94 => tool(random),
         _ => other(random, known),
     }
 }
@@ -164,7 +183,7 @@ fn family(random: &mut Random, known: &Known, depth: u64) -> Syscall {
 fn make(random: &mut Random, known: &Known, depth: u64) -> Syscall {
     let planner = planner(random, depth + 1);
     let budget = random.percent(30).then(|| budget(random));
-    let grants = random.percent(60).then(|| grants(random, 6));
+    let grants = random.percent(75).then(|| handed(random));
     match random.below(4) {
         0 => {
             let mode = *random.pick(&["worker", "copy", "speculative"]);
@@ -267,8 +286,8 @@ fn authority(random: &mut Random, known: &Known) -> Syscall {
     let id = capability(random, known);
     match random.below(6) {
         0..3 => {
-            let grant = *random.pick(&GRANTS);
-            let grant: Value = serde_json::from_str(grant).expect("it is JSON");
+            let pool: &[&str] = if random.percent(70) { &HANDED } else { &GRANTS };
+            let grant: Value = serde_json::from_str(random.pick(pool)).expect("it is JSON");
             let to = someone(random, known);
             call("capability.delegate", json!({ "to": to, "grant": grant }))
         }

@@ -315,7 +315,7 @@ impl Machine {
     fn steer(&mut self, random: &mut Random) {
         let live = self.outside.laws.live();
         let pid = random.one(&live).unwrap_or(Pid(1));
-        let caps: Vec<CapId> = self.outside.laws.caps.keys().copied().collect();
+        let caps = self.outside.laws.revocable();
         let id = random.one(&caps).unwrap_or(CapId(1));
         self.outside.host(calls::of_host(random, pid, id));
     }

@@ -80,6 +80,15 @@ impl Laws {
         self.caps.insert(id, held);
     }
 
+    /// Capabilities worth taking back: of each two chances one is that something was cut from it.
+    pub(crate) fn revocable(&self) -> Vec<CapId> {
+        let live = |id: &CapId| self.is_live(*id);
+        let above = self.caps.values().filter_map(|held| held.new.parent).filter(live);
+        let mut caps: Vec<CapId> = above.collect();
+        caps.extend(self.caps.keys().copied().filter(live).take(caps.len().max(8)));
+        caps
+    }
+
     /// The denials of a giver that bear on what it hands on.
     fn denials_of(&self, giver: Pid, new: &NewCapability) -> Vec<CapId> {
         let bears = |held: &Held| {
