@@ -73,6 +73,20 @@ declare namespace Abi {
 
   type CapId = string;
 
+  /** A capability that is not as it was. */
+  type CapabilityChange = {
+    /** The capability. */
+    capability: Abi.CapId;
+    /** What has become of it: made since, or out of force since. */
+    change: Abi.Change;
+    /** For these resources; absent where it is not known any more. */
+    on?: Abi.Pattern | null;
+    /** These rights. */
+    rights: Abi.Rights;
+    /** Whose it is. */
+    subject: Abi.Pid;
+  };
+
   /** A capability as its holder and the host see it. */
   type CapabilityInfo = {
     /** For an approval: what it is tied to. */
@@ -105,6 +119,31 @@ declare namespace Abi {
     when: Abi.Conditions;
   };
 
+  /** What has become of something since a checkpoint. */
+  type Change = "made" | "changed" | "gone";
+
+  type CheckpointId = string;
+
+  /** A checkpoint. */
+  type CheckpointInfo = {
+    /** When, in milliseconds since the epoch. */
+    at_ms: number;
+    /** Who made it; absent is the host. */
+    by?: Abi.Pid | null;
+    /** The capabilities they held that were in force. */
+    capabilities: number;
+    /** Its id. */
+    id: Abi.CheckpointId;
+    /** The objects in their memories. */
+    objects: number;
+    /** The call that made it. */
+    op: Abi.OpId;
+    /** The processes in it: those that had not ended. */
+    processes: number;
+    /** Why it was made. */
+    reason: string;
+  };
+
   /** Which objects come first when not all fit. */
   type Choice = "order" | "recency" | "evidence" | "plan_first";
 
@@ -129,8 +168,32 @@ declare namespace Abi {
   /** Conditions by argument name. */
   type Conditions = Record<string, Abi.Condition>;
 
+  /** A process that was copied for another one. */
+  type Copied = {
+    /** The one in the checkpoint. */
+    from: Abi.Pid;
+    /** The parent of the new one. */
+    parent?: Abi.Pid | null;
+    /** The new one. */
+    to: Abi.Pid;
+  };
+
   /** Why a call was denied. */
   type DenyReason = "no_grant" | { deny_rule: Abi.CapId } | { conditions: Abi.CapId } | { exhausted: Abi.CapId } | { limit: Abi.CapId } | { expired: Abi.CapId } | { revoked: Abi.CapId } | "human" | "not_for_processes" | { attenuation: string } | { not_in_tool_table: string } | { manifest: string };
+
+  /** What is not as it was. */
+  type Difference = {
+    /** Capabilities. */
+    capabilities: Array<Abi.CapabilityChange>;
+    /** Since when. */
+    checkpoint: Abi.CheckpointId;
+    /** Objects. */
+    objects: Array<Abi.ObjectChange>;
+    /** Processes. */
+    processes: Array<Abi.ProcessChange>;
+    /** How many changes are not shown. */
+    truncated: number;
+  };
 
   type Digest = string;
 
@@ -359,6 +422,20 @@ declare namespace Abi {
     right: Abi.Right;
   };
 
+  /** An object that is not as it was. */
+  type ObjectChange = {
+    /** What has become of it. */
+    change: Abi.Change;
+    /** The digest of its content, now or else then. */
+    digest: Abi.Digest;
+    /** The object. */
+    id: Abi.ObjectId;
+    /** Its version now; 0 if it is not there. */
+    now: number;
+    /** Its version then; 0 if it was not there. */
+    was: number;
+  };
+
   type ObjectId = string;
 
   /** An object without its payload. */
@@ -434,6 +511,22 @@ declare namespace Abi {
 
   /** A standing answer to a request for permission. */
   type Policy = "always" | "ask_each_time" | "never";
+
+  /** A process that is not as it was. */
+  type ProcessChange = {
+    /** What has become of it. */
+    change: Abi.Change;
+    /** Its state now. */
+    now: Abi.ProcessState;
+    /** The process. */
+    pid: Abi.Pid;
+    /** Its runs so far. */
+    runs: number;
+    /** The messages it has not taken now. */
+    unread: Array<Abi.MessageId>;
+    /** Its state then. */
+    was?: Abi.ProcessState | null;
+  };
 
   /** A process as its parent and the host see it. */
   type ProcessInfo = {
@@ -1819,6 +1912,213 @@ interface LibosEvent {
   }>;
 }
 
+/**
+ * Checkpoints: the state of a process and all below it, to look at, compare with and come back to.
+ * Making one costs the same whatever is in memory.
+ */
+interface LibosCheckpoint {
+  /**
+   * Keeps the state of a process and of all below it. Who makes it may read it. It takes `write` on
+   * `checkpoint:`. It fails with `ended`.
+   */
+  create(args?: {
+    /** The process; the caller if absent. */
+    pid?: Abi.Pid | null;
+    /** What it is for. */
+    reason?: string | null;
+  }): Promise<{
+    /** When, in milliseconds since the epoch. */
+    at_ms: number;
+    /** Who made it; absent is the host. */
+    by?: Abi.Pid | null;
+    /** The capabilities they held that were in force. */
+    capabilities: number;
+    /** Its id. */
+    id: Abi.CheckpointId;
+    /** The objects in their memories. */
+    objects: number;
+    /** The call that made it. */
+    op: Abi.OpId;
+    /** The processes in it: those that had not ended. */
+    processes: number;
+    /** Why it was made. */
+    reason: string;
+  }>;
+  /**
+   * Lists the checkpoints of a process (of the host, if it names none: all), a part at a time. It
+   * takes `read` on `checkpoint:`.
+   */
+  list(args?: {
+    /** The process; the caller if absent. */
+    pid?: Abi.Pid | null;
+    /** Behind this one, to go on. */
+    after?: Abi.CheckpointId | null;
+    /** How many at most; 100 if absent and at the most. */
+    limit?: number | null;
+  }): Promise<{
+    /** In the order of their ids. */
+    checkpoints: Array<Abi.CheckpointInfo>;
+    /** Behind which one to go on, if there are more. */
+    more_after?: Abi.CheckpointId | null;
+  }>;
+  /** Shows a checkpoint. It takes `read` on `checkpoint:`. It fails with `not_found`. */
+  inspect(args: {
+    /** The checkpoint. */
+    checkpoint: Abi.CheckpointId;
+  }): Promise<{
+    /** When, in milliseconds since the epoch. */
+    at_ms: number;
+    /** Who made it; absent is the host. */
+    by?: Abi.Pid | null;
+    /** The capabilities they held that were in force. */
+    capabilities: number;
+    /** Its id. */
+    id: Abi.CheckpointId;
+    /** The objects in their memories. */
+    objects: number;
+    /** The call that made it. */
+    op: Abi.OpId;
+    /** The processes in it: those that had not ended. */
+    processes: number;
+    /** Why it was made. */
+    reason: string;
+  }>;
+  /**
+   * Tells what is not as it was: at most 25 processes, objects and capabilities each. It takes
+   * `read` on `checkpoint:`. It fails with `not_found`.
+   */
+  diff(args: {
+    /** The checkpoint. */
+    checkpoint: Abi.CheckpointId;
+  }): Promise<{
+    /** Capabilities. */
+    capabilities: Array<Abi.CapabilityChange>;
+    /** Since when. */
+    checkpoint: Abi.CheckpointId;
+    /** Objects. */
+    objects: Array<Abi.ObjectChange>;
+    /** Processes. */
+    processes: Array<Abi.ProcessChange>;
+    /** How many changes are not shown. */
+    truncated: number;
+  }>;
+  /**
+   * Drops a checkpoint and all that is kept for it. It takes `delete` on `checkpoint:`. It fails
+   * with `not_found`.
+   */
+  drop(args: {
+    /** The checkpoint. */
+    checkpoint: Abi.CheckpointId;
+  }): Promise<{
+    /** When, in milliseconds since the epoch. */
+    at_ms: number;
+    /** Who made it; absent is the host. */
+    by?: Abi.Pid | null;
+    /** The capabilities they held that were in force. */
+    capabilities: number;
+    /** Its id. */
+    id: Abi.CheckpointId;
+    /** The objects in their memories. */
+    objects: number;
+    /** The call that made it. */
+    op: Abi.OpId;
+    /** The processes in it: those that had not ended. */
+    processes: number;
+    /** Why it was made. */
+    reason: string;
+  }>;
+  /**
+   * Makes new processes as those of a checkpoint were: with copies of their memories, and with what
+   * they held and still hold, but for what is limited to a number of uses and for approvals. Each
+   * begins the quantum that it was in from the top. It takes `execute` on `checkpoint:`. It fails
+   * with `not_found`, `ended`.
+   */
+  fork(args: {
+    /** The checkpoint. */
+    checkpoint: Abi.CheckpointId;
+    /** The parent, for the host: a task of its own if absent. Otherwise the caller is. */
+    parent?: Abi.Pid | null;
+  }): Promise<{
+    /** The first of them, which the others are below. */
+    pid: Abi.Pid;
+    /** Each with the one it is a copy of, parents before their children. */
+    processes: Array<Abi.Copied>;
+  }>;
+  /**
+   * Tells what a restore would undo, with a token that stands for exactly that. It takes `admin` on
+   * `checkpoint:`. It fails with `not_found`.
+   */
+  preview(args: {
+    /** The checkpoint. */
+    checkpoint: Abi.CheckpointId;
+  }): Promise<{
+    /** What would be undone. */
+    difference: Abi.Difference;
+    /** Stands for exactly this: a restore takes it. */
+    token: Abi.Digest;
+  }>;
+  /**
+   * Comes back to a checkpoint: processes with their mail, their limits and their memories are as
+   * they were. What was given since is taken back, what was taken back or spent stays so, and the
+   * record says all of it. What happened outside stays. It takes `admin` on `checkpoint:`. It fails
+   * with `not_found`, `stale`, `inside`.
+   */
+  restore(args: {
+    /** The checkpoint. */
+    checkpoint: Abi.CheckpointId;
+    /** What the preview gave. */
+    token: Abi.Digest;
+  }): Promise<{
+    /** The checkpoint. */
+    checkpoint: Abi.CheckpointId;
+    /** Those that were made since, which have ended now. */
+    ended: Array<Abi.Pid>;
+    /** The objects that came back to what they were. */
+    objects: number;
+    /** The processes that are as they were. */
+    processes: Array<Abi.Pid>;
+    /** Those among them that had ended. */
+    revived: Array<Abi.Pid>;
+    /** The capabilities that were given since and are taken back. */
+    revoked: Array<Abi.CapId>;
+  }>;
+  /**
+   * Registers an image of the process that a checkpoint is of: made of what it was made of, and
+   * requiring what it held. It grants nothing. It takes `write` on `checkpoint:`. It fails with
+   * `not_found`, `bad_image`.
+   */
+  commit(args: {
+    /** The checkpoint. */
+    checkpoint: Abi.CheckpointId;
+    /** The image's name. */
+    image: string;
+    /** Its version; 1 if absent. */
+    version?: string | null;
+    /** Whether it may replace one of the same name. */
+    replace?: boolean | null;
+  }): Promise<{
+    /** What it is for. */
+    description?: string;
+    /** Its name. */
+    name: string;
+    /** Who plans for its processes by default. */
+    planner?: Abi.PlannerSpec | null;
+    /** What a model is told first. */
+    prompt?: Abi.Text;
+    /** What its processes will need. Shown to people; **never granted**. */
+    required_capabilities?: Array<Abi.GrantSpec>;
+    /**
+     * Tools shown on request only, so that a model chooses among few. They can be called whether
+     * they are shown or not.
+     */
+    tool_groups?: Array<Abi.ToolGroup>;
+    /** The tools in its table. */
+    tools?: Array<string>;
+    /** Its version. */
+    version: string;
+  }>;
+}
+
 /** A call that ended in an error. Only the host makes one. */
 interface SyscallError extends Error {
   /** The code of the fault or failure, as in `denied` or `not_found`. */
@@ -1877,6 +2177,11 @@ interface Libos {
    * a restart. An event is an observation and gives no authority.
    */
   readonly event: LibosEvent;
+  /**
+   * Checkpoints: the state of a process and all below it, to look at, compare with and come back
+   * to. Making one costs the same whatever is in memory.
+   */
+  readonly checkpoint: LibosCheckpoint;
   /** Makes the call of a name, as in `fs.read`. */
   syscall(call: string, args?: object): Promise<unknown>;
   /** For `instanceof`. */

@@ -45,6 +45,8 @@ const RUN_BY_NO_TEST: &[&str] = &[
     "cargo xtask bench",
     "cargo xtask check",
     "cargo xtask ci",
+    "cargo xtask fuzz",
+    "cargo xtask guest",
     "cargo xtask test",
 ];
 

@@ -237,6 +237,7 @@ pub(crate) const CRATES: &[CrateRule] = &[
     place("libos-human", Component, Only(&[
         "imbl", "rustc-hash", "serde", "serde_json", "thiserror",
     ])),
+    place("libos-checkpoints", Component, Only(&["imbl", "serde", "thiserror"])),
     place("libos-images", Component, Only(&[
         "imbl", "jsonschema", "rustc-hash", "serde", "serde_json", "thiserror", "toml",
     ])),

@@ -9,10 +9,11 @@ use bincode::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Binding, CapId, Denial, Digest, Few, FsPath, GrantSpec, Json, Manifest, ObjectId, OpId, Origin,
-    Outcome, Pid, RequestId, Syscall, Text, ViewId,
+    Binding, CapId, CheckpointId, Denial, Digest, Few, FsPath, GrantSpec, Json, Manifest, ObjectId,
+    OpId, Origin, Outcome, Pid, RequestId, Syscall, Text, ViewId,
     services::{
         capability::Charge,
+        checkpoint::{CheckpointInfo, Revived},
         event::{Happened, Subscription},
         human::{Asker, Decided, Request},
         image::Image,
@@ -50,6 +51,8 @@ pub enum Event {
     Image(ImageEvent),
     /// Of subscriptions and what they were told.
     Subscriber(SubscriberEvent),
+    /// Of checkpoints.
+    Checkpoint(CheckpointEvent),
 }
 
 /// Who made a call. The kernel writes it; a message cannot name its own sender.
@@ -312,6 +315,34 @@ pub enum ProcessEvent {
         /// The messages.
         ids: Vec<crate::MessageId>,
     },
+    /// Processes were kept as they are for a checkpoint, with their mail and their quanta.
+    Saved {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+        /// The processes, parents before their children.
+        processes: Vec<Pid>,
+    },
+    /// What was kept for a checkpoint was dropped.
+    Forgotten {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+    },
+    /// It is as it was kept for a checkpoint, but for what it has used.
+    Rewound {
+        /// The process.
+        pid: Pid,
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+    },
+    /// A process that was just made goes on from what another had kept at a checkpoint.
+    Copied {
+        /// The process.
+        pid: Pid,
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+        /// The other.
+        from: Pid,
+    },
 }
 
 /// A capability as it is made.
@@ -388,6 +419,38 @@ pub enum CapabilityEvent {
         subject: Pid,
         /// What it gave up.
         dropped: Vec<CapId>,
+    },
+    /// What processes hold was noted for a checkpoint.
+    Saved {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+        /// The processes.
+        subjects: Vec<Pid>,
+        /// When, in milliseconds since the epoch.
+        at_ms: u64,
+    },
+    /// What was noted for a checkpoint was dropped.
+    Forgotten {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+    },
+    /// Processes came back to a checkpoint.
+    Restored {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+        /// Those that had ended and live again.
+        revived: Vec<Revived>,
+        /// What was given since and is taken back.
+        revoked: Vec<CapId>,
+    },
+    /// What bound a process at a checkpoint bounds another.
+    BoundsCopied {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+        /// The one.
+        from: Pid,
+        /// The other.
+        to: Pid,
     },
 }
 
@@ -531,6 +594,36 @@ pub enum ObjectEvent {
         /// Whose memory.
         space: Pid,
     },
+    /// Memories were kept as they are for a checkpoint.
+    SpacesSaved {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+        /// Whose memories.
+        spaces: Vec<Pid>,
+    },
+    /// What was kept for a checkpoint was dropped.
+    SpacesForgotten {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+    },
+    /// Memories are as they were kept for a checkpoint.
+    SpacesRestored {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+        /// The memories that were dropped.
+        dropped: Vec<Pid>,
+    },
+    /// A memory was copied as it was kept for a checkpoint.
+    SpaceCopied {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+        /// Whose memory.
+        from: Pid,
+        /// For whom.
+        to: Pid,
+        /// Where that was a copy itself: the copy of what it was a copy of.
+        base: Option<Pid>,
+    },
 }
 
 /// What happened to requests to humans.
@@ -632,6 +725,19 @@ pub enum SubscriberEvent {
     },
 }
 
+/// What happened to checkpoints.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CheckpointEvent {
+    /// One was made.
+    Created(CheckpointInfo),
+    /// One was dropped.
+    Dropped {
+        /// Which.
+        checkpoint: CheckpointId,
+    },
+}
+
 macro_rules! into_event {
     ($($variant:ident($type:ident)),*) => {$(
         impl From<$type> for Event {
@@ -648,5 +754,6 @@ into_event!(
     Object(ObjectEvent),
     Human(HumanEvent),
     Image(ImageEvent),
-    Subscriber(SubscriberEvent)
+    Subscriber(SubscriberEvent),
+    Checkpoint(CheckpointEvent)
 );

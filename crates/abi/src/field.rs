@@ -75,7 +75,7 @@ opaque!(
 macro_rules! ids_as_text {
     ($($id:ident)*) => {$(impl Field for crate::$id {})*};
 }
-ids_as_text!(Pid CapId ObjectId RequestId OpId MessageId Seq ViewId);
+ids_as_text!(Pid CapId CheckpointId ObjectId RequestId OpId MessageId Seq ViewId);
 
 impl Field for String {
     const TYPE: ArgType = ArgType::Text;

@@ -95,74 +95,97 @@ ids! {
     Seq, "#", "record";
 }
 
-/// An object in Object Memory: `obj-7.12` is object 12 in the space of p7.
-///
-/// A space is the memory of one process. A copy of a space keeps the numbers in it, so what p9
-/// copied of `obj-7.12` is `obj-9.12`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Encode, Decode)]
-pub struct ObjectId {
-    /// The process whose memory it is in.
-    pub space: Pid,
-    /// Its number there, from 1.
-    pub number: u64,
-}
-
-impl ObjectId {
-    /// The object of this number in the space of `p<space>`.
-    #[must_use]
-    pub const fn new(space: u64, number: u64) -> Self {
-        Self { space: Pid(space), number }
-    }
-}
-
-impl fmt::Display for ObjectId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "obj-{}.{}", self.space.0, self.number)
-    }
-}
-
-impl FromStr for ObjectId {
-    type Err = BadId;
-    fn from_str(text: &str) -> Result<Self, BadId> {
-        let number = |digits: &str| {
-            let plain = digits.bytes().all(|b| b.is_ascii_digit());
-            plain.then(|| digits.parse().ok()).flatten()
-        };
-        text.strip_prefix("obj-")
-            .and_then(|rest| rest.split_once('.'))
-            .and_then(|(space, rest)| Some(Self::new(number(space)?, number(rest)?)))
-            .ok_or_else(|| BadId { text: text.into(), kind: "object", example: "obj-1.1".into() })
-    }
-}
-
-impl Serialize for ObjectId {
-    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        if s.is_human_readable() {
-            s.collect_str(self)
-        } else {
-            (self.space, self.number).serialize(s)
+macro_rules! ids_of_a_process {
+    ($($(#[$doc:meta])* $name:ident { $(#[$of:meta])* $process:ident }
+        $prefix:literal, $kind:literal;)*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Encode, Decode)]
+        pub struct $name {
+            $(#[$of])*
+            pub $process: Pid,
+            /// Its number there, from 1.
+            pub number: u64,
         }
-    }
-}
 
-impl<'de> Deserialize<'de> for ObjectId {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        if d.is_human_readable() {
-            String::deserialize(d)?.parse().map_err(D::Error::custom)
-        } else {
-            let (space, number) = Deserialize::deserialize(d)?;
-            Ok(Self { space, number })
+        impl $name {
+            /// The one of this number that belongs to this process.
+            #[must_use]
+            pub const fn new($process: u64, number: u64) -> Self {
+                Self { $process: Pid($process), number }
+            }
         }
-    }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!($prefix, "{}.{}"), self.$process.0, self.number)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = BadId;
+            fn from_str(text: &str) -> Result<Self, BadId> {
+                let number = |digits: &str| {
+                    let plain = digits.bytes().all(|b| b.is_ascii_digit());
+                    plain.then(|| digits.parse().ok()).flatten()
+                };
+                text.strip_prefix($prefix)
+                    .and_then(|rest| rest.split_once('.'))
+                    .and_then(|(process, rest)| Some(Self::new(number(process)?, number(rest)?)))
+                    .ok_or_else(|| BadId {
+                        text: text.into(),
+                        kind: $kind,
+                        example: concat!($prefix, "1.1").into(),
+                    })
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+                if s.is_human_readable() {
+                    s.collect_str(self)
+                } else {
+                    (self.$process, self.number).serialize(s)
+                }
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+                if d.is_human_readable() {
+                    String::deserialize(d)?.parse().map_err(D::Error::custom)
+                } else {
+                    let ($process, number) = Deserialize::deserialize(d)?;
+                    Ok(Self { $process, number })
+                }
+            }
+        }
+
+        impl JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                let pattern = concat!("^", $prefix, "[0-9]+\\.[0-9]+$");
+                json_schema!({ "type": "string", "pattern": pattern })
+            }
+        }
+    )*};
 }
 
-impl JsonSchema for ObjectId {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "ObjectId".into()
-    }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "pattern": "^obj-[0-9]+\\.[0-9]+$" })
-    }
+ids_of_a_process! {
+    /// An object in Object Memory: `obj-7.12` is object 12 in the space of p7.
+    ///
+    /// A space is the memory of one process. A copy of a space keeps the numbers in it, so what p9
+    /// copied of `obj-7.12` is `obj-9.12`.
+    ObjectId {
+        /// The process whose memory it is in.
+        space
+    } "obj-", "object";
+    /// A checkpoint: `ckpt-7.2` is checkpoint 2 of p7 and all below it.
+    CheckpointId {
+        /// The process.
+        process
+    } "ckpt-", "checkpoint";
 }
 
 #[cfg(test)]

@@ -48,11 +48,11 @@ pub use grant::{
     ArgType, ArgView, Binding, Bound, CapabilityInfo, Condition, Conditions, Effect, GrantSpec,
     Manifest, Origin, Scope, Status, Value,
 };
-pub use ids::{BadId, CapId, MessageId, ObjectId, OpId, Pid, RequestId, Seq, ViewId};
+pub use ids::{BadId, CapId, CheckpointId, MessageId, ObjectId, OpId, Pid, RequestId, Seq, ViewId};
 pub use iso8601::{BadTime, Iso8601};
 pub use resource::{BadResource, Form, Pattern, RESOURCE_BYTES_MAX, Resource, Right, Rights};
 pub use services::{
-    Error, Outcome, Reply, SERVICES, Syscall, audit, capability, clock, event as events, find, fs,
-    human, image, message, namespace, object, process, shell, tool,
+    Error, Outcome, Reply, SERVICES, Syscall, audit, capability, checkpoint, clock,
+    event as events, find, fs, human, image, message, namespace, object, process, shell, tool,
 };
 pub use state::state_digest;

@@ -25,7 +25,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use smol_str::{SmolStr, SmolStrBuilder, format_smolstr};
 
-use crate::{ObjectId, Pid};
+use crate::{CheckpointId, ObjectId, Pid};
 
 /// The longest resource or pattern, in bytes: a 4,096-byte path, percent-encoded at worst.
 pub const RESOURCE_BYTES_MAX: usize = 3 * 4096 + 64;
@@ -60,6 +60,12 @@ impl Resource {
     #[must_use]
     pub fn object(id: ObjectId) -> Self {
         Self(format_smolstr!("object:{}/{}", id.space, id.number))
+    }
+
+    /// A checkpoint: `checkpoint:p7/2`, so that `checkpoint:p7/*` speaks of all of p7.
+    #[must_use]
+    pub fn checkpoint(id: CheckpointId) -> Self {
+        Self(format_smolstr!("checkpoint:{}/{}", id.process, id.number))
     }
 
     /// The memory of a process as a whole: `object:p7`.
@@ -132,6 +138,12 @@ impl Pattern {
     #[must_use]
     pub fn exact(resource: &Resource) -> Self {
         Self(resource.0.clone())
+    }
+
+    /// The pattern that covers every checkpoint of a process: `checkpoint:p7/*`.
+    #[must_use]
+    pub fn checkpoints(process: Pid) -> Self {
+        Self(format_smolstr!("checkpoint:{process}/*"))
     }
 
     /// The pattern that covers the whole memory of a process: `object:p7/*`.

@@ -11,8 +11,9 @@ mod samples;
 use std::{collections::BTreeMap, fmt::Debug, fmt::Write as _};
 
 use libos_abi::{
-    CapId, Digest, Error, Event, Fault, Json, MessageId, Millis, ObjectId, OpId, Outcome, Pattern,
-    Pid, Record, Reply, RequestId, Resource, Rights, SERVICES, Seq, Syscall, Text, ViewId, wire,
+    CapId, CheckpointId, Digest, Error, Event, Fault, Json, MessageId, Millis, ObjectId, OpId,
+    Outcome, Pattern, Pid, Record, Reply, RequestId, Resource, Rights, SERVICES, Seq, Syscall,
+    Text, ViewId, wire,
 };
 use proptest::prelude::*;
 use serde_json::json;
@@ -291,6 +292,7 @@ fn values_read_back_from_their_json() {
     check(&CapId(7), &json!("cap-7"));
     check(&ObjectId::new(7, 12), &json!("obj-7.12"));
     check(&ViewId(7), &json!("view-7"));
+    check(&CheckpointId::new(7, 2), &json!("ckpt-7.2"));
     check(&RequestId(7), &json!("req-7"));
     check(&OpId(7), &json!("op-7"));
     check(&MessageId(7), &json!("msg-7"));

@@ -309,6 +309,7 @@ pub fn describe(event: &Event) -> Value {
         Event::Human(event) => tagged("human", event),
         Event::Image(event) => tagged("image", event),
         Event::Subscriber(event) => tagged("subscriber", event),
+        Event::Checkpoint(event) => tagged("checkpoint", event),
     }
 }
 

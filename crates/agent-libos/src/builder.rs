@@ -133,6 +133,7 @@ impl Builder {
                 Box::new(libos_human::Humans::default()),
                 Box::new(libos_images::Images::default()),
                 Box::new(libos_events::Events::default()),
+                Box::new(libos_checkpoints::Checkpoints::default()),
             ],
             providers: Vec::new(),
             planners: libos_planner::standard(),

@@ -41,6 +41,7 @@ pub use core_loop::{News, Watch};
 pub use libos_abi as abi;
 pub use libos_broker as broker;
 pub use libos_capability as capability;
+pub use libos_checkpoints as checkpoints;
 pub use libos_events as events;
 pub use libos_human as human;
 pub use libos_images as images;

@@ -1,15 +1,16 @@
 //! Retention: which payloads may go, by an explicit policy.
 //!
 //! A payload may go when finished work names it and nothing else does. Finished is a task all of
-//! whose processes have ended, and what the host itself called, both before a point in time.
+//! whose processes have ended and of which no checkpoint is left, and what the host itself called,
+//! both before a point in time.
 //! Whatever else the records say keeps a payload: the state they fold to may still hold it. Only
 //! calls and outcomes are let go, never what an event of a component names.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use libos_abi::{
-    Digest, Event, OpId, Pid, Principal, Request, Seq, audit,
-    event::{OpEvent, ProcessEvent},
+    CheckpointId, Digest, Event, OpId, Pid, Principal, Request, Seq, audit,
+    event::{CheckpointEvent, OpEvent, ProcessEvent},
     wire,
 };
 use libos_journal::{Journal, SqliteJournal};
@@ -105,6 +106,8 @@ struct Use {
 #[derive(Debug, Default)]
 struct Task {
     live: BTreeSet<Pid>,
+    /// It can come back to these.
+    checkpoints: BTreeSet<CheckpointId>,
     /// When a process of it ended last, in milliseconds since the epoch.
     ended_ms: u64,
 }
@@ -141,8 +144,10 @@ impl Survey {
             for at in named {
                 self.uses[at].always = true;
             }
-            if let Event::Process(event) = event {
-                self.add_process(at_ms, event);
+            match event {
+                Event::Process(event) => self.add_process(at_ms, event),
+                Event::Checkpoint(event) => self.add_checkpoint(event),
+                _ => {}
             }
             return;
         };
@@ -184,7 +189,27 @@ impl Survey {
                     task.ended_ms = at_ms;
                 }
             }
+            ProcessEvent::Rewound { pid, .. } => {
+                let root = self.roots.get(pid).copied();
+                if let Some(task) = root.and_then(|root| self.tasks.get_mut(&root)) {
+                    task.live.insert(*pid);
+                }
+            }
             _ => {}
+        }
+    }
+
+    fn add_checkpoint(&mut self, event: &CheckpointEvent) {
+        let id = match event {
+            CheckpointEvent::Created(info) => info.id,
+            CheckpointEvent::Dropped { checkpoint } => *checkpoint,
+        };
+        let root = self.roots.get(&id.process).copied();
+        if let Some(task) = root.and_then(|root| self.tasks.get_mut(&root)) {
+            match event {
+                CheckpointEvent::Created(_) => task.checkpoints.insert(id),
+                CheckpointEvent::Dropped { .. } => task.checkpoints.remove(&id),
+            };
         }
     }
 
@@ -202,7 +227,10 @@ impl Survey {
         }
         let is_finished = |root: &Pid| {
             let task = self.tasks.get(root);
-            task.is_some_and(|task| task.live.is_empty() && task.ended_ms < before_ms)
+            task.is_some_and(|task| {
+                let is_over = task.live.is_empty() && task.checkpoints.is_empty();
+                is_over && task.ended_ms < before_ms
+            })
         };
         let may_go = |named: &Use| {
             !named.always

@@ -25,6 +25,7 @@ const SOURCES: &[(&str, &str, &str)] = &[
     ("broker/src/kernel.rs", "", "libos_broker::"),
     ("broker/src/tx.rs", "", "libos_broker::"),
     ("capability/src/limits.rs", "", "libos_capability::limits::"),
+    ("checkpoints/src/core.rs", "libos_checkpoints::Limits::default()", ""),
     ("events/src/core.rs", "libos_events::Limits::default()", "libos_events::"),
     ("human/src/core.rs", "libos_human::Limits::default()", ""),
     ("images/src/core.rs", "libos_images::Limits::default()", ""),
@@ -42,6 +43,7 @@ const SOURCES: &[(&str, &str, &str)] = &[
 const INNER: &[&str] = &[
     "ANCESTORS_MAX",
     "BUSY_FLUSH_MS_MAX",
+    "BYTES_MAX",
     "CALLS_WAITING_MAX",
     "GATHER_US_MAX",
     "KEPT_BYTES_MAX",

@@ -21,7 +21,7 @@ use std::{
 use agent_libos::{
     Builder, Clock, News, Runtime, Watch,
     abi::{
-        Digest, GrantSpec, Pid, RequestId, Seq, audit, human, object,
+        Digest, GrantSpec, Pid, RequestId, Seq, audit, checkpoint, human, object,
         process::{Budget, Launch, PlannerSpec, ProcessState},
     },
     audit::Trail,
@@ -210,6 +210,37 @@ async fn a_task_is_finished_when_its_last_process_is() {
     let decision = human::Decision::Answer { text: "yes".into() };
     stage.host().call(human::Decide { request: request.unwrap(), decision }).await.unwrap();
     stage.ended(Pid(parent.0 + 1)).await;
+    assert_eq!(stage.would_go(u64::MAX), BTreeSet::from([digest]));
+}
+
+/// A task that can come back to a checkpoint is not finished, nor is one that has.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_can_come_back_is_not_finished() {
+    let mut stage = Stage::start();
+    let (text, digest) = large("to come back to");
+    let ask = json!({ "call": "human.ask", "args": { "question": "end?" }, "expect": "ok" });
+    let pid = stage.launch(&[write("a.txt", &text), ask]).await;
+    let request = stage.asked().await;
+    let create = || checkpoint::Create { pid: Some(pid), reason: None };
+    let [first, second] =
+        [create(), create()].map(|create| async { stage.host().call(create).await.unwrap().id });
+    let (first, second) = (first.await, second.await);
+    let decision = human::Decision::Answer { text: "yes".into() };
+    stage.host().call(human::Decide { request, decision }).await.unwrap();
+    stage.ended(pid).await;
+    let drop = |checkpoint| checkpoint::DropCheckpoint { checkpoint };
+    stage.host().call(drop(first)).await.unwrap();
+    assert_eq!(stage.would_go(u64::MAX), BTreeSet::new(), "one checkpoint is left");
+    let preview = checkpoint::Preview { checkpoint: second };
+    let token = stage.host().call(preview).await.unwrap().token;
+    let restore = checkpoint::Restore { checkpoint: second, token };
+    stage.host().call(restore).await.unwrap();
+    stage.host().call(drop(second)).await.unwrap();
+    let request = stage.asked().await;
+    assert_eq!(stage.would_go(u64::MAX), BTreeSet::new(), "it lives again");
+    let decision = human::Decision::Answer { text: "yes".into() };
+    stage.host().call(human::Decide { request, decision }).await.unwrap();
+    stage.ended(pid).await;
     assert_eq!(stage.would_go(u64::MAX), BTreeSet::from([digest]));
 }
 

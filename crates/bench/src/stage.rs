@@ -51,6 +51,7 @@ impl Stage {
                 Box::new(libos_human::Humans::default()),
                 Box::new(libos_images::Images::default()),
                 Box::new(libos_events::Events::default()),
+                Box::new(libos_checkpoints::Checkpoints::default()),
             ],
         )
         .expect("the standard parts fit together");

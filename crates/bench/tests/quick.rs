@@ -73,6 +73,11 @@ fn fork() {
 }
 
 #[test]
+fn checkpoint() {
+    rows("checkpoint");
+}
+
+#[test]
 fn message() {
     assert!(counted("message")[0] > 0.0, "a message is kept somewhere");
 }

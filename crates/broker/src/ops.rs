@@ -10,10 +10,16 @@
 //! in `undo` and put back, last change first, when the transaction is given up. Boxes and lists
 //! are used again: in steady state nothing is allocated.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod saved;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use libos_abi::{
-    CallInfo, Digest, Event, Fault, Few, OpId, Outcome, Pid, Principal, RequestId, Syscall,
+    CallInfo, CheckpointId, Digest, Event, Fault, Few, OpId, Outcome, Pid, Principal, RequestId,
+    Syscall,
     event::{CapabilityEvent, HumanEvent, OpEvent, ProcessEvent, Step, SubscriberEvent},
     human::{Ask, Decision},
     process::{BudgetKind, Wait, WaitOn},
@@ -171,6 +177,7 @@ enum Undo {
     Asked(RequestId, Option<Asked>),
     Held(Pid, bool),
     Subscriptions(u64),
+    Saved(CheckpointId, Option<Arc<saved::Saved>>),
 }
 
 /// Every operation that is open or remembered.
@@ -184,6 +191,8 @@ pub(crate) struct Ops {
     held: BTreeSet<Pid>,
     /// How many subscriptions to events there are.
     subscriptions: u64,
+    /// What quanta had done at checkpoints.
+    saved: BTreeMap<CheckpointId, Arc<saved::Saved>>,
 
     // No part of the state.
     undo: Vec<Undo>,
@@ -303,6 +312,8 @@ impl Ops {
                 Undo::Held(pid, true) => drop(self.held.insert(pid)),
                 Undo::Held(pid, false) => drop(self.held.remove(&pid)),
                 Undo::Subscriptions(count) => self.subscriptions = count,
+                Undo::Saved(checkpoint, Some(saved)) => drop(self.saved.insert(checkpoint, saved)),
+                Undo::Saved(checkpoint, None) => drop(self.saved.remove(&checkpoint)),
             }
         }
     }
@@ -457,6 +468,9 @@ impl Ops {
             }
             ProcessEvent::Paused { pid, .. } => self.hold(*pid, true),
             ProcessEvent::Resumed { pid } => self.hold(*pid, false),
+            ProcessEvent::Saved { checkpoint, processes } => self.save(*checkpoint, processes),
+            ProcessEvent::Forgotten { checkpoint } => self.put_saved(*checkpoint, None),
+            ProcessEvent::Rewound { pid, checkpoint } => self.rewind(*pid, *checkpoint),
             _ => {}
         }
     }
@@ -614,6 +628,7 @@ impl Ops {
             wire::encode_into(&(*request, asked.by_broker, over, &asked.askers), &mut bytes);
         }
         self.held.iter().for_each(|pid| wire::encode_into(pid, &mut bytes));
+        self.encode_saved(&mut bytes);
         Digest::of(&bytes)
     }
 }

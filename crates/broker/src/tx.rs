@@ -282,13 +282,16 @@ impl Kernel {
 
     fn follow(&mut self, tx: &mut Tx, event: &Event) {
         match event {
-            Event::Process(ProcessEvent::Ended { pid, .. }) => {
+            Event::Process(ProcessEvent::Ended { pid, .. } | ProcessEvent::Rewound { pid, .. }) => {
                 let open: Vec<OpId> = self.ops.open_of(*pid).map(|(id, _)| id).collect();
                 self.stop_run(tx, *pid);
                 let open = self.taken(&open);
                 self.ops.apply(event);
                 self.kernel_call(tx, human::Cancel { pid: *pid });
                 self.abandon(tx, open);
+                if let Event::Process(ProcessEvent::Rewound { .. }) = event {
+                    return;
+                }
                 self.kernel_call(tx, capability::End { subject: *pid });
                 if self.ops.has_subscribers() {
                     self.kernel_call(tx, events::EndSubscriber { pid: *pid });
@@ -526,7 +529,11 @@ fn must_be_durable_event(event: &Event) -> bool {
                 | ProcessEvent::Activated { .. }
         ),
         Event::Subscriber(_) => false,
-        Event::Capability(_) | Event::Object(_) | Event::Human(_) | Event::Image(_) => true,
+        Event::Capability(_)
+        | Event::Object(_)
+        | Event::Human(_)
+        | Event::Image(_)
+        | Event::Checkpoint(_) => true,
     }
 }
 

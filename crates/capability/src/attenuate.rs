@@ -225,7 +225,7 @@ impl Handing<'_> {
             }
         });
         match best {
-            Some(cap) if self.depth(cap) < usize::from(DELEGATION_DEPTH_MAX) => Ok(cap),
+            Some(cap) if self.tables.depth(cap) < usize::from(DELEGATION_DEPTH_MAX) => Ok(cap),
             Some(_) => Err(Fault::Limit {
                 what: "levels of delegation".into(),
                 limit: DELEGATION_DEPTH_MAX.into(),
@@ -233,11 +233,6 @@ impl Handing<'_> {
             .into()),
             None => Err(self.refusal(grant)),
         }
-    }
-
-    /// How many capabilities stand above it.
-    fn depth(&self, cap: &Cap) -> usize {
-        std::iter::successors(self.tables.above(cap), |cap| self.tables.above(cap)).count()
     }
 
     /// Why a capability of the giver is no source for `grant`; `None` when it is one. An empty

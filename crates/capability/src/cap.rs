@@ -164,6 +164,14 @@ impl Cap {
         self.terms.bind()
     }
 
+    /// Whether its own terms hold for so many calls, or for so much.
+    pub(crate) fn is_finite(&self) -> bool {
+        let terms = &self.terms;
+        terms.uses.is_some()
+            || terms.calls_max.is_some()
+            || terms.when.0.values().any(|condition| condition.sum_max.is_some())
+    }
+
     /// When it ends, or the first of those above it does.
     pub(crate) fn expires_at_ms(&self) -> Option<u64> {
         (self.ends_at_ms != u64::MAX).then_some(self.ends_at_ms)

@@ -19,8 +19,9 @@ use std::{
 };
 
 use libos_abi::{
-    CapId, CapabilityInfo, Digest, Effect, Manifest, Need, OpId, Pid, Status,
+    CapId, CapabilityInfo, CheckpointId, Digest, Effect, Manifest, Need, OpId, Pid, Status,
     capability::Charge,
+    checkpoint::Revived,
     event::{CapabilityEvent, NewCapability},
 };
 use libos_port::{Context, mutated};
@@ -31,6 +32,7 @@ use crate::{
     bounds::Bounds,
     cap::{Cap, Fate, Tally, Terms, base},
     limits::CAPABILITIES_OF_ONE_SUBJECT_MAX,
+    saved::Saved,
     table::{Rows, Shared, Subject},
 };
 
@@ -85,12 +87,16 @@ pub(crate) struct Tables {
     parents: FxHashMap<Pid, Pid>,
     /// What bounds each process; the rest of it is derived.
     subjects: FxHashMap<Pid, Subject>,
+    /// What processes held at checkpoints.
+    saved: BTreeMap<CheckpointId, Arc<Saved>>,
 
     // derived
     /// Parent, then child.
     by_parent: BTreeSet<(CapId, CapId)>,
     /// The question, the call, then the approval that answers it.
     answers: BTreeSet<(CapId, Digest, CapId)>,
+    /// The last id of each process that some checkpoint holds.
+    saved_until: FxHashMap<Pid, u64>,
     terms: Shared<Arc<Terms>>,
     patterns: Shared<libos_abi::Pattern>,
     /// How to come back to the mark; `None` before the first one.
@@ -109,6 +115,7 @@ enum Undo {
     Held(OpId, Option<Arc<[Charge]>>),
     Parent(Pid, Option<Pid>),
     Bounds(Pid, Option<Arc<Bounds>>),
+    Saved(CheckpointId, Option<Arc<Saved>>),
 }
 
 impl Tables {
@@ -236,6 +243,11 @@ impl Tables {
         std::iter::successors(Some(cap), |cap| self.above(cap)).last().unwrap_or(cap)
     }
 
+    /// How many capabilities stand above it.
+    pub(crate) fn depth(&self, cap: &Cap) -> usize {
+        std::iter::successors(self.above(cap), |cap| self.above(cap)).count()
+    }
+
     /// Everything cut from `id`, at any depth, in the order of ids: parents before children.
     pub(crate) fn descendants(&self, id: CapId) -> Vec<CapId> {
         let mut found = Vec::new();
@@ -311,6 +323,18 @@ impl Tables {
             CapabilityEvent::Bounded { pid, manifest } => self.bound(*pid, manifest),
             CapabilityEvent::Kept { dropped, .. } => {
                 dropped.iter().for_each(|id| self.revoke(*id));
+            }
+            CapabilityEvent::Saved { checkpoint, subjects, at_ms } => {
+                let saved = self.holdings(subjects, *at_ms);
+                self.set_saved(*checkpoint, Some(Arc::new(saved)));
+            }
+            CapabilityEvent::Forgotten { checkpoint } => self.forget_saved(*checkpoint),
+            CapabilityEvent::Restored { checkpoint, revived, revoked } => {
+                revived.iter().for_each(|revived| self.revive(*checkpoint, *revived));
+                revoked.iter().for_each(|id| self.revoke(*id));
+            }
+            CapabilityEvent::BoundsCopied { checkpoint, from, to } => {
+                self.copy_bounds(*checkpoint, *from, *to);
             }
         }
     }
@@ -394,12 +418,56 @@ impl Tables {
         self.set_bounds(pid, Some(Arc::new(bounds)));
     }
 
+    /// Has a process that had ended hold again what it held, as far as nothing took it away.
+    fn revive(&mut self, checkpoint: CheckpointId, revived: Revived) {
+        let Revived { pid, parent } = revived;
+        let ids: Vec<CapId> = self.of(pid).into_iter().map(|cap| cap.id).collect();
+        ids.into_iter().for_each(|id| self.change_fate(id, |fate| fate.ended = false));
+        self.set_parent(pid, parent);
+        let bounds = self.saved(checkpoint).and_then(|saved| saved.subjects.get(&pid)?.clone());
+        self.set_bounds(pid, bounds);
+    }
+
+    fn copy_bounds(&mut self, checkpoint: CheckpointId, from: Pid, to: Pid) {
+        let bounds = self.saved(checkpoint).and_then(|saved| saved.subjects.get(&from)?.clone());
+        let bounds = match (bounds, self.bounds(to)) {
+            (Some(own), Some(above)) => Some(Arc::new(own.below(above))),
+            (own, above) => own.or_else(|| above.cloned()),
+        };
+        self.set_bounds(to, bounds);
+    }
+
+    /// What is noted for a checkpoint.
+    pub(crate) fn saved(&self, checkpoint: CheckpointId) -> Option<&Saved> {
+        self.saved.get(&checkpoint).map(AsRef::as_ref)
+    }
+
+    /// Whether a capability of a process that ended is kept for a checkpoint: one that it had, or
+    /// what restricts it if it comes back.
+    fn is_saved(&self, cap: &Cap) -> bool {
+        let is_held = |last: &u64| cap.id.0 <= *last || cap.terms.effect != Effect::Allow;
+        self.saved_until.get(&cap.subject).is_some_and(is_held)
+    }
+
+    fn forget_saved(&mut self, checkpoint: CheckpointId) {
+        let Some(saved) = self.saved.get(&checkpoint).cloned() else {
+            return;
+        };
+        self.set_saved(checkpoint, None);
+        for subject in saved.subjects.keys() {
+            let ids: Vec<CapId> = self.of(*subject).into_iter().map(|cap| cap.id).collect();
+            ids.into_iter().for_each(|id| self.forget_lineage(Some(id)));
+        }
+    }
+
     /// Forgets an ended capability that nothing is cut from any more, then the one it was cut
     /// from if the same holds of that, and so on.
     fn forget_lineage(&mut self, mut id: Option<CapId>) {
         while let Some(at) = id {
             match self.get(at) {
-                Some(cap) if cap.fate.ended && !self.is_parent(at) => id = self.remove(at),
+                Some(cap) if cap.fate.ended && !self.is_parent(at) && !self.is_saved(cap) => {
+                    id = self.remove(at);
+                }
                 _ => return,
             }
         }
@@ -430,6 +498,7 @@ impl Tables {
             Undo::Held(op, charges) => self.set_held(op, charges),
             Undo::Parent(pid, parent) => self.set_parent(pid, parent),
             Undo::Bounds(pid, bounds) => self.set_bounds(pid, bounds),
+            Undo::Saved(checkpoint, saved) => self.set_saved(checkpoint, saved),
         }
     }
 
@@ -499,6 +568,22 @@ impl Tables {
         self.note(|_| Undo::Held(op, before));
     }
 
+    fn set_saved(&mut self, checkpoint: CheckpointId, saved: Option<Arc<Saved>>) {
+        let now = saved.clone();
+        let before = match saved {
+            Some(saved) => self.saved.insert(checkpoint, saved),
+            None => self.saved.remove(&checkpoint),
+        };
+        for subject in [&before, &now].into_iter().flatten().flat_map(|it| it.subjects.keys()) {
+            let holds = self.saved.values().filter(|saved| saved.subjects.contains_key(subject));
+            match holds.map(|saved| saved.last).max() {
+                Some(last) => drop(self.saved_until.insert(*subject, last)),
+                None => drop(self.saved_until.remove(subject)),
+            }
+        }
+        self.note(|_| Undo::Saved(checkpoint, before));
+    }
+
     fn set_parent(&mut self, pid: Pid, parent: Option<Pid>) {
         let before = match parent {
             Some(parent) => self.parents.insert(pid, parent),
@@ -520,7 +605,8 @@ impl Serialize for Tables {
         let parents: BTreeMap<_, _> = self.parents.iter().collect();
         let bounded = self.subjects.iter().filter_map(|(pid, it)| Some((pid, it.bounds.as_ref()?)));
         let bounded: BTreeMap<_, _> = bounded.collect();
-        (self.caps.sorted(), self.last, &self.held, parents, bounded).serialize(s)
+        let held = (&self.held, &self.saved);
+        (self.caps.sorted(), self.last, held, parents, bounded).serialize(s)
     }
 }
 

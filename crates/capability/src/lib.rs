@@ -34,6 +34,7 @@ mod core;
 mod decide;
 mod explain;
 pub mod limits;
+mod saved;
 mod table;
 
 use std::{collections::BTreeSet, sync::Arc};
@@ -42,10 +43,12 @@ use libos_abi::{
     CapId, CapabilityInfo, DenyReason, Digest, Effect, Error, Event, Fault, Manifest as Document,
     Need, Origin, Pattern, Pid, Reply, Status, Syscall,
     capability::{
-        self, Bound, Call, Capabilities as Listed, Delegate, Derive, End, Explain, Explanation,
-        FailureKind, Grant, Granted, GrantedAll, Inspect, Issue, Keep, List, May, MayReply,
-        Requestable, Reserve, Revoke, Revoked, Server, Settle,
+        self, Bound, Call, Capabilities as Listed, Compare, CopyHeld, Delegate, Derive, End,
+        Explain, Explanation, FailureKind, Forget, Grant, Granted, GrantedAll, Inspect, Issue,
+        Keep, List, May, MayReply, Recall, Requestable, Reserve, Restore, Revoke, Revoked, Save,
+        Server, Settle,
     },
+    checkpoint::{CapabilityChanges, Copied, Held, Kept},
     event::{CapabilityEvent, NewCapability},
 };
 use libos_port::{Authority, Component, Context, Decision, Manifest, Query, Stop};
@@ -360,6 +363,65 @@ impl<'c> Server<dyn Context + 'c, Stop> for Capabilities {
         let need = Need { right: call.right, on: call.on.clone() };
         let allowed = explain::may(&self.state, call.pid, &need, cx.now_ms());
         Ok(MayReply { allowed })
+    }
+
+    fn save(&mut self, cx: &mut (dyn Context + 'c), call: &Save) -> Result<Kept, Stop> {
+        let Save { checkpoint, subjects } = call.clone();
+        let at_ms = cx.now_ms();
+        self.state.change(cx, CapabilityEvent::Saved { checkpoint, subjects, at_ms });
+        let count = self.state.saved(checkpoint).map_or(0, |saved| saved.in_force.len() as u64);
+        Ok(Kept { count })
+    }
+
+    fn compare(
+        &mut self,
+        cx: &mut (dyn Context + 'c),
+        call: &Compare,
+    ) -> Result<CapabilityChanges, Stop> {
+        Ok(CapabilityChanges { rows: self.state.changes_since(call.checkpoint, cx.now_ms()) })
+    }
+
+    fn forget(&mut self, cx: &mut (dyn Context + 'c), call: &Forget) -> Result<(), Stop> {
+        let checkpoint = call.checkpoint;
+        if self.state.saved(checkpoint).is_some() {
+            self.state.change(cx, CapabilityEvent::Forgotten { checkpoint });
+        }
+        Ok(())
+    }
+
+    fn restore(&mut self, cx: &mut (dyn Context + 'c), call: &Restore) -> Result<Revoked, Stop> {
+        let Restore { checkpoint, revived } = call.clone();
+        let revoked = self.state.given_since(checkpoint);
+        let capabilities = revoked.clone();
+        if self.state.saved(checkpoint).is_some() {
+            self.state.change(cx, CapabilityEvent::Restored { checkpoint, revived, revoked });
+        }
+        Ok(self.with_descendants(capabilities))
+    }
+
+    fn copy_held(&mut self, cx: &mut (dyn Context + 'c), call: &CopyHeld) -> Result<(), Stop> {
+        let checkpoint = call.checkpoint;
+        // Each is bounded before it is given anything.
+        for Copied { from, to, parent } in &call.processes {
+            let saved = self.state.saved(checkpoint);
+            let own = saved.and_then(|saved| saved.subjects.get(from)?.clone());
+            let above = parent.and_then(|parent| self.state.bounds(parent).cloned());
+            for bounds in own.iter().chain(&above) {
+                attenuate::holds_within(&self.state, *to, bounds)?;
+            }
+            if let Some(parent) = parent {
+                self.know_child(cx, *parent, *to);
+            }
+            let (from, to) = (*from, *to);
+            self.state.change(cx, CapabilityEvent::BoundsCopied { checkpoint, from, to });
+        }
+        let new = self.state.copies(checkpoint, &call.processes, cx.now_ms())?;
+        self.make(cx, Plan { new, asked: Vec::new() });
+        Ok(())
+    }
+
+    fn recall(&mut self, cx: &mut (dyn Context + 'c), call: &Recall) -> Result<Held, Stop> {
+        Ok(Held { grants: self.state.recall(call.checkpoint, cx.now_ms()) })
     }
 }
 

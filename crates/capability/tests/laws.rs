@@ -7,8 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use common::{World, call, host};
 use libos_abi::{
-    CapId, CapabilityInfo, Demand, Effect, Manifest, Need, Origin, Pid, Status, Syscall,
+    CapId, CapabilityInfo, CheckpointId, Demand, Effect, Manifest, Need, Origin, Pid, Status,
+    Syscall,
     capability::{self, May},
+    checkpoint::Revived,
 };
 use libos_conformance::history::{Done, History, Mix, Seen, Step, calls, perform};
 use libos_port::{Component, Decision};
@@ -54,11 +56,29 @@ impl Play {
 
     /// Every decision that allows, of every process on every call: who, the call, by what.
     fn allowed(&self) -> Vec<(Pid, Syscall, Vec<CapId>)> {
+        self.decided(|decision| match decision {
+            Decision::Allow { by, .. } => Some(by.to_vec()),
+            _ => None,
+        })
+    }
+
+    /// What a human would be asked about, and by which capabilities.
+    fn asked(&self) -> Vec<(Pid, Syscall, Vec<CapId>)> {
+        self.decided(|decision| match decision {
+            Decision::Ask { by } => Some(by.to_vec()),
+            _ => None,
+        })
+    }
+
+    fn decided(
+        &self,
+        pick: impl Fn(Decision) -> Option<Vec<CapId>>,
+    ) -> Vec<(Pid, Syscall, Vec<CapId>)> {
         let mut found = Vec::new();
         for (pid, above) in self.history.family() {
             for call in calls() {
-                if let Decision::Allow { by, .. } = self.world.decision(pid.0, above, &call, 0) {
-                    found.push((*pid, call, by.to_vec()));
+                if let Some(by) = pick(self.world.decision(pid.0, above, &call, 0)) {
+                    found.push((*pid, call, by));
                 }
             }
         }
@@ -89,7 +109,8 @@ proptest! {
     /// the host, a human or the kernel.
     #[test]
     fn what_is_handed_on_is_never_wider(seed: u64, steps in 1..150_usize) {
-        let mut play = Play::run(seed, Mix::ALL, steps);
+        // A copy of a process holds what its original does, whoever may hand that on.
+        let mut play = Play::run(seed, Mix { copies: false, ..Mix::ALL }, steps);
         let caps = play.caps();
         for (pid, call, by) in play.allowed() {
             let needs = needs(&call);
@@ -130,12 +151,28 @@ proptest! {
         let mut bounds: BTreeMap<Pid, Vec<Manifest>> = BTreeMap::from([(Pid(1), Vec::new())]);
         for _ in 0..steps {
             let (step, done) = play.next();
-            if let Step::Call { call: Syscall::Capability(capability::Call::Bound(call)), .. } = step
-                && matches!(done.seen, Seen::Reply(_))
-            {
-                let mut all = call.parent.map_or_else(Vec::new, |above| bounds[&above].clone());
-                all.extend(call.manifest);
-                bounds.insert(call.pid, all);
+            let Step::Call { call: Syscall::Capability(call), undone, .. } = step else { continue };
+            if undone || !matches!(done.seen, Seen::Reply(_)) {
+                continue;
+            }
+            let of = |bounds: &BTreeMap<Pid, Vec<Manifest>>, pid: Option<Pid>| {
+                pid.map_or_else(Vec::new, |pid| bounds[&pid].clone())
+            };
+            match call {
+                capability::Call::Bound(call) => {
+                    let mut all = of(&bounds, call.parent);
+                    all.extend(call.manifest);
+                    bounds.insert(call.pid, all);
+                }
+                capability::Call::CopyHeld(call) => {
+                    for copied in call.processes {
+                        let all = [Some(copied.from), copied.parent]
+                            .map(|pid| of(&bounds, pid))
+                            .concat();
+                        bounds.insert(copied.to, all);
+                    }
+                }
+                _ => {}
             }
         }
         let caps = play.caps();
@@ -293,21 +330,32 @@ proptest! {
         }
     }
 
-    /// What a process does not keep is gone for good: it may do nothing after that it might not
-    /// before, and what it holds in force is what it kept, what the kernel gave and what restricts.
+    /// What a process does not keep is gone for good: nobody may do anything after that he might
+    /// not before, but for what only a question held back that was cut from what is gone; and what
+    /// the process holds in force is what it kept, what the kernel gave and what restricts.
     #[test]
     fn going_on_as_another_image_only_shrinks(seed: u64, steps in 1..150_usize) {
         let mut play = Play::run(seed, Mix::ALL, steps);
         let pid = play.history.family()[0].0;
-        let before = play.allowed();
+        let (before, asked) = (play.allowed(), play.asked());
         let caps = play.caps();
         let own = caps.values().filter(|cap| cap.subject == pid && cap.status == Status::Active);
         let own: Vec<_> = own.collect();
         let keep: Vec<u64> = own.iter().map(|cap| cap.id.0).step_by(2).collect();
         let gone = play.world.keep(pid.0, &keep, true).unwrap();
         let allowed = play.allowed();
-        for (pid, call, _) in &allowed {
-            prop_assert!(before.iter().any(|(it, was, _)| it == pid && was == call));
+        let after = play.caps();
+        for (by_whom, call, _) in &allowed {
+            let is_same = |(it, was, _): &&(Pid, Syscall, Vec<CapId>)| it == by_whom && was == call;
+            let was_held_back = |by: &[CapId]| {
+                let ended = |id| after[id].status == Status::Revoked && caps[id].parent.is_some();
+                *by_whom != pid && by.iter().all(ended)
+            };
+            let question = asked.iter().find(is_same);
+            prop_assert!(
+                before.iter().any(|it| is_same(&it))
+                    || question.is_some_and(|(_, _, by)| was_held_back(by))
+            );
         }
         for cap in own {
             let stays = keep.contains(&cap.id.0)
@@ -315,7 +363,6 @@ proptest! {
                 || cap.origin == Origin::Kernel;
             prop_assert_eq!(gone.contains(&cap.id), !stays);
         }
-        let after = play.caps();
         for cap in caps.values().filter(|cap| cap.parent.is_some_and(|it| gone.contains(&it))) {
             prop_assert!(gone.contains(&cap.id) || after[&cap.id].status == Status::Revoked);
         }
@@ -325,6 +372,52 @@ proptest! {
             let still = |id: &CapId| caps.get(id).is_none_or(|it| it.status == Status::Revoked);
             prop_assert!(gone.iter().all(still));
         }
+    }
+
+    /// Laws 3, 5 and 6 over a restore: who lives may do nothing after it that it might not before,
+    /// by nothing that it was given since; what was taken back stays so, in one that had ended too,
+    /// and what is spent stays spent.
+    #[test]
+    fn coming_back_to_a_checkpoint_gives_nothing(
+        seed: u64,
+        steps in 1..120_usize,
+        more in 0..80_usize,
+    ) {
+        let mut play = Play::run(seed, Mix::ALL, steps);
+        let subjects: Vec<Pid> = play.history.family().iter().map(|(pid, _)| *pid).collect();
+        let checkpoint = CheckpointId::new(1, 1_000);
+        let last = play.caps().keys().next_back().copied().unwrap_or_default();
+        let save = capability::Save { checkpoint, subjects: subjects.clone() };
+        play.world.call(host(), save).unwrap();
+        for _ in 0..more {
+            play.next();
+        }
+        let (before, caps) = (play.allowed(), play.caps());
+        let live: BTreeSet<Pid> = play.history.family().iter().map(|(pid, _)| *pid).collect();
+        let ended: Vec<Pid> = subjects.iter().copied().filter(|pid| !live.contains(pid)).collect();
+        let revived = ended.iter().map(|pid| Revived { pid: *pid, parent: None }).collect();
+        play.world.call(host(), capability::Restore { checkpoint, revived }).unwrap();
+
+        let after = play.caps();
+        let given_then = |id: &CapId| *id <= last || after[id].effect != Effect::Allow;
+        for (pid, call, by) in play.allowed() {
+            prop_assert!(before.iter().any(|(it, was, _)| *it == pid && *was == call));
+            prop_assert!(!subjects.contains(&pid) || by.iter().all(given_then));
+        }
+        for pid in ended {
+            for call in calls() {
+                if let Decision::Allow { by, .. } = play.world.decision(pid.0, &[], &call, 0) {
+                    prop_assert!(by.iter().all(given_then));
+                    prop_assert!(by.iter().all(|id| caps[id].status != Status::Revoked));
+                }
+            }
+        }
+        for cap in caps.values() {
+            let Some(now) = after.get(&cap.id) else { continue };
+            prop_assert!(cap.status != Status::Revoked || now.status == Status::Revoked);
+            prop_assert!(now.uses_left <= cap.uses_left && now.calls_left <= cap.calls_left);
+        }
+        prop_assert_eq!(play.world.live_digest(), play.world.folded_digest());
     }
 
     /// What is seen from outside of a call is never more than what a call would be allowed.

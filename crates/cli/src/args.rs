@@ -1,8 +1,9 @@
 //! The command line as it is typed.
 //!
 //! Types and help texts, nothing else. What is typed about processes is in [`process`], what about
-//! this host in [`host`].
+//! checkpoints in [`checkpoint`], what about this host in [`host`].
 
+pub(crate) mod checkpoint;
 pub(crate) mod host;
 pub(crate) mod process;
 
@@ -13,6 +14,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use self::{
+    checkpoint::CheckpointCommand,
     host::{ConfigCommand, ImageCommand},
     process::{EventsArgs, ExecArgs, ExitArgs, ForkArgs, LogsArgs, MsgArgs, SignalArgs, TopArgs},
 };
@@ -158,6 +160,9 @@ pub(crate) enum Command {
     /// Look at objects.
     #[command(subcommand)]
     Object(ObjectCommand),
+    /// Keep the state of a process and all below it, compare with it, come back to it.
+    #[command(subcommand)]
+    Checkpoint(CheckpointCommand),
     /// Look at images, register and remove them.
     #[command(subcommand)]
     Image(ImageCommand),

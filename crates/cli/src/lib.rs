@@ -29,6 +29,7 @@ mod args;
 mod audit;
 mod capability;
 mod card;
+mod checkpoint;
 mod config;
 mod demo;
 mod doctor;
@@ -149,6 +150,7 @@ async fn run(host: &host::Host, command: Command) -> Result<Exit, Failure> {
         Command::Exit(args) => steer::exit(host, args).await,
         Command::Cap(command) => capability::run(host, command).await,
         Command::Object(command) => object::run(host, command).await,
+        Command::Checkpoint(command) => checkpoint::run(host, command).await,
         Command::Image(command) => image::run(host, command).await,
         Command::Audit(command) => audit::run(host, command),
         Command::Store(command) => store::run(host, command).await,

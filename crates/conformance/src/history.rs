@@ -10,13 +10,14 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use libos_abi::{
-    Binding, Bound, CapId, Condition, Conditions, Demand, Effect, Event, Fault, Few, GrantSpec,
-    Manifest, Millis, OpId, Origin, Pattern, Pid, Principal, Reply, RequestId, Right, Rights,
-    Syscall, Value,
+    Binding, Bound, CapId, CheckpointId, Condition, Conditions, Demand, Effect, Event, Fault, Few,
+    GrantSpec, Manifest, Millis, OpId, Origin, Pattern, Pid, Principal, Reply, RequestId, Right,
+    Rights, Syscall, Value,
     capability::{
-        self, Charge, Delegate, Derive, End, Explain, Grant, Inspect, Issue, Keep, List, May,
-        Requestable, Reserve, Revoke, Settle,
+        self, Charge, Compare, CopyHeld, Delegate, Derive, End, Explain, Forget, Grant, Inspect,
+        Issue, Keep, List, May, Recall, Requestable, Reserve, Restore, Revoke, Save, Settle,
     },
+    checkpoint::{Copied, Revived},
     clock, fs, object,
 };
 use libos_port::{Authority, Caller, Context, Decision, Query, Stop};
@@ -79,13 +80,19 @@ pub struct Mix {
     pub approvals: bool,
     /// Whether processes end.
     pub ends: bool,
+    /// Whether there are checkpoints, and processes come back to them.
+    pub checkpoints: bool,
+    /// Whether processes are copied from checkpoints.
+    pub copies: bool,
 }
 
 impl Mix {
     /// Every step.
-    pub const ALL: Self = Self { host: true, approvals: true, ends: true };
+    pub const ALL: Self =
+        Self { host: true, approvals: true, ends: true, checkpoints: true, copies: true };
     /// What processes do by themselves.
-    pub const PROCESSES: Self = Self { host: false, approvals: false, ends: false };
+    pub const PROCESSES: Self =
+        Self { host: false, approvals: false, ends: false, checkpoints: false, copies: false };
 }
 
 /// The random numbers of a history: SplitMix64.
@@ -118,6 +125,9 @@ impl Random {
 /// A question that was seen: who asks, the call, the operation, the capabilities that ask.
 type Asked = (Pid, Syscall, OpId, Few<CapId>);
 
+/// A process with its ancestors, nearest first.
+type Relative = (Pid, Vec<Pid>);
+
 /// A history. The same seed, mix and answers give the same steps.
 #[derive(Debug, Clone)]
 pub struct History {
@@ -128,8 +138,11 @@ pub struct History {
     last: u64,
     op: u64,
     /// Every process that lives, with its ancestors, nearest first.
-    family: Vec<(Pid, Vec<Pid>)>,
+    family: Vec<Relative>,
     pid: u64,
+    /// The checkpoints there are, with the processes of each as they were.
+    saved: Vec<(CheckpointId, Vec<Relative>)>,
+    checkpoint: u64,
     calls: Arc<[Syscall]>,
     allowed: Vec<(OpId, Vec<Charge>)>,
     asked: Vec<Asked>,
@@ -195,6 +208,8 @@ impl History {
             op: 0,
             family: vec![(Pid(1), Vec::new())],
             pid: 1,
+            saved: Vec::new(),
+            checkpoint: 0,
             calls: calls().into(),
             allowed: Vec::new(),
             asked: Vec::new(),
@@ -249,6 +264,9 @@ impl History {
                 self.now_ms += ms;
                 Some(Step::Wait(ms))
             }
+            91..93 if self.mix.checkpoints => self.save(),
+            93..95 if self.mix.checkpoints => self.restore(),
+            95 if self.mix.copies => self.copy(),
             91..100 => Some(self.look()),
             _ => None,
         }
@@ -493,6 +511,63 @@ impl History {
         Some(self.kernel(Settle { op, give_back }))
     }
 
+    /// A process with all below it, parents first.
+    fn subtree(&self, root: Pid) -> Vec<Relative> {
+        let is_in = |(pid, above): &&Relative| *pid == root || above.contains(&root);
+        let mut subtree: Vec<Relative> = self.family.iter().filter(is_in).cloned().collect();
+        subtree.sort_unstable();
+        subtree
+    }
+
+    fn save(&mut self) -> Option<Step> {
+        if self.saved.len() >= 3 || self.random.one_in(6) {
+            let at = self.random.below(self.saved.len());
+            let (checkpoint, _) = self.saved.get(at)?.clone();
+            return Some(match self.random.below(3) {
+                0 => self.kernel(Forget { checkpoint }),
+                1 => self.kernel(Recall { checkpoint }),
+                _ => self.kernel(Compare { checkpoint }),
+            });
+        }
+        let process = self.anyone();
+        self.checkpoint += 1;
+        let checkpoint = CheckpointId { process, number: self.checkpoint };
+        let subjects = self.subtree(process).into_iter().map(|(pid, _)| pid).collect();
+        Some(self.kernel(Save { checkpoint, subjects }))
+    }
+
+    /// Those of a checkpoint that have ended live again.
+    fn restore(&mut self) -> Option<Step> {
+        let at = self.random.below(self.saved.len());
+        let (checkpoint, then) = self.saved.get(at)?.clone();
+        let is_live = |pid: &Pid| self.family.iter().any(|(live, _)| live == pid);
+        let gone = then.iter().filter(|(pid, _)| !is_live(pid));
+        let revived = gone.map(|(pid, above)| {
+            let was_there = |parent: &&Pid| then.iter().any(|(pid, _)| pid == *parent);
+            let parent = above.first().filter(|it| is_live(it) || was_there(it)).copied();
+            Revived { pid: *pid, parent }
+        });
+        let revived = revived.collect();
+        Some(self.kernel(Restore { checkpoint, revived }))
+    }
+
+    fn copy(&mut self) -> Option<Step> {
+        let at = self.random.below(self.saved.len());
+        let (checkpoint, then) = self.saved.get(at)?.clone();
+        if self.family.len() + then.len() > FAMILY_MAX {
+            return None;
+        }
+        let outside = self.random.one_in(2).then(|| self.anyone());
+        let mut processes: Vec<Copied> = Vec::new();
+        for (from, above) in then {
+            let there = above.iter().find_map(|pid| processes.iter().find(|it| it.from == *pid));
+            let parent = there.map(|it| it.to).or(outside);
+            self.pid += 1;
+            processes.push(Copied { from, to: Pid(self.pid), parent });
+        }
+        Some(self.kernel(CopyHeld { checkpoint, processes }))
+    }
+
     fn look(&mut self) -> Step {
         let pid = self.anyone();
         let own = Principal::Process(pid);
@@ -550,16 +625,34 @@ impl History {
         }
     }
 
+    fn born(&mut self, pid: Pid, parent: Option<Pid>) {
+        let above = parent.into_iter().flat_map(|parent| {
+            let known = self.family.iter().find(|(pid, _)| *pid == parent);
+            let above = known.map(|(_, above)| above.clone()).unwrap_or_default();
+            std::iter::once(parent).chain(above)
+        });
+        let above = above.collect();
+        self.family.push((pid, above));
+    }
+
     fn learn_call(&mut self, call: &capability::Call) {
         match call {
-            capability::Call::Bound(bound) => {
-                let above = bound.parent.into_iter().flat_map(|parent| {
-                    let known = self.family.iter().find(|(pid, _)| *pid == parent);
-                    let above = known.map(|(_, above)| above.clone()).unwrap_or_default();
-                    std::iter::once(parent).chain(above)
-                });
-                let above = above.collect();
-                self.family.push((bound.pid, above));
+            capability::Call::Bound(bound) => self.born(bound.pid, bound.parent),
+            capability::Call::Save(save) => {
+                let then = self.subtree(save.checkpoint.process);
+                self.saved.push((save.checkpoint, then));
+            }
+            capability::Call::Forget(forget) => {
+                self.saved.retain(|(checkpoint, _)| *checkpoint != forget.checkpoint);
+            }
+            capability::Call::Restore(restore) => {
+                let saved = self.saved.iter().find(|(it, _)| *it == restore.checkpoint);
+                let then = saved.map(|(_, then)| then.clone()).unwrap_or_default();
+                let revived = |pid: &Pid| restore.revived.iter().any(|it| it.pid == *pid);
+                self.family.extend(then.into_iter().filter(|(pid, _)| revived(pid)));
+            }
+            capability::Call::CopyHeld(copies) => {
+                copies.processes.iter().for_each(|it| self.born(it.to, it.parent));
             }
             capability::Call::End(end) => self.family.retain(|(pid, _)| *pid != end.subject),
             capability::Call::Reserve(reserve) => self.open.push(reserve.op),

@@ -51,7 +51,7 @@ pub use invariants::statement;
 pub use kernel::{By, Kernel, code, host, process};
 pub use store::Store;
 pub use suites::{
-    capability, clock, fs, human, images, journal, objects, policy, scheduler, shell,
+    capability, checkpoints, clock, fs, human, images, journal, objects, policy, scheduler, shell,
 };
 pub use world::World;
 
@@ -85,6 +85,7 @@ macro_rules! suite {
     (@ objects $($rest:tt)*) => { $crate::objects_cases! { bound_tests [$($rest)*] } };
     (@ events $($rest:tt)*) => { $crate::events_cases! { bound_tests [$($rest)*] } };
     (@ human $($rest:tt)*) => { $crate::human_cases! { bound_tests [$($rest)*] } };
+    (@ checkpoints $($rest:tt)*) => { $crate::checkpoints_cases! { bound_tests [$($rest)*] } };
     (@ images $($rest:tt)*) => { $crate::images_cases! { bound_tests [$($rest)*] } };
     (@ fs $($rest:tt)*) => { $crate::fs_cases! { bound_tests [$($rest)*] } };
     (@ shell $($rest:tt)*) => { $crate::shell_cases! { bound_tests [$($rest)*] } };

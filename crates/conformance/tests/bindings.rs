@@ -9,6 +9,7 @@ use libos_abi::{
     process::{Launch, ProcessState},
 };
 use libos_capability::Capabilities;
+use libos_checkpoints::Checkpoints;
 use libos_conformance::{Bind, Binding, text};
 use libos_events::Events;
 use libos_human::Humans;
@@ -32,12 +33,13 @@ impl Clock for Noon {
 /// The standard parts, each behind `binding`.
 fn bound(binding: Binding) -> Builder {
     let authority: Box<dyn Authority> = Box::new(Capabilities::new());
-    let components: [Box<dyn Component>; 5] = [
+    let components: [Box<dyn Component>; 6] = [
         Box::new(Scheduler::default()),
         Box::new(Objects::default()),
         Box::new(Humans::default()),
         Box::new(Images::default()),
         Box::new(Events::default()),
+        Box::new(Checkpoints::default()),
     ];
     let providers: [Arc<dyn Provider>; 2] =
         [Arc::new(FsProvider::new()), Arc::new(ShellProvider::new(ShellConfig::from_host()))];

@@ -7,7 +7,7 @@ use std::{ops::Deref, sync::Arc};
 
 use imbl::OrdMap;
 use libos_abi::{
-    Digest, Error, Json, ObjectId, Pid,
+    CheckpointId, Digest, Error, Json, ObjectId, Pid,
     event::ObjectEvent,
     object::{FailureKind, Handle, Link, ObjectInfo, View},
 };
@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use crate::{
     names::Names,
+    saved::Saved,
     space::{Kept, Links, Space},
     view::Views,
 };
@@ -49,6 +50,8 @@ pub(crate) struct Memory {
     /// The links from one space into another. A copy of a space has none of them.
     far: Links<ObjectId>,
     pub(crate) views: Views,
+    /// What is kept for checkpoints.
+    pub(crate) saved: OrdMap<CheckpointId, Saved>,
 }
 
 impl Memory {
@@ -99,6 +102,14 @@ impl Memory {
                 self.merge(*from, *into, *on_conflict, *at_ms);
             }
             ObjectEvent::SpaceDropped { space } => self.drop_space(*space),
+            ObjectEvent::SpacesSaved { checkpoint, spaces } => self.save(*checkpoint, spaces),
+            ObjectEvent::SpacesForgotten { checkpoint } => drop(self.saved.remove(checkpoint)),
+            ObjectEvent::SpacesRestored { checkpoint, dropped } => {
+                self.restore(*checkpoint, dropped);
+            }
+            ObjectEvent::SpaceCopied { checkpoint, from, to, base } => {
+                self.copy_saved(*checkpoint, *from, *to, *base);
+            }
         }
     }
 }
@@ -255,7 +266,27 @@ impl Memory {
         self.space_mut(kept.info.id.space).put(kept);
     }
 
-    fn edit(&mut self, id: ObjectId, change: impl FnOnce(&mut Kept)) {
+    /// Puts a memory in the place of another, or takes it out. Numbers go on behind the last that
+    /// was ever given.
+    pub(crate) fn put_space(&mut self, pid: Pid, space: Option<Arc<Space>>) {
+        let last = self.last(pid);
+        match space {
+            Some(mut space) => {
+                if space.last < last {
+                    Arc::make_mut(&mut space).last = last;
+                }
+                self.gone.remove(&pid);
+                self.spaces.insert(pid, space);
+            }
+            None => {
+                if self.spaces.remove(&pid).is_some() {
+                    self.gone.insert(pid, last);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn edit(&mut self, id: ObjectId, change: impl FnOnce(&mut Kept)) {
         if let Some(space) = self.spaces.get_mut(&id.space) {
             Arc::make_mut(space).edit(id.number, change);
         }
@@ -325,9 +356,10 @@ impl Memory {
         Some(space)
     }
 
-    fn drop_space(&mut self, pid: Pid) {
+    pub(crate) fn drop_space(&mut self, pid: Pid) {
         if let Some(space) = self.take_space(pid) {
-            space.made_here().for_each(|kept| self.names.unbind(&kept.info));
+            let named = space.made_here().filter(|kept| kept.name_in(pid).is_some());
+            named.for_each(|kept| self.names.unbind(&kept.info));
         }
     }
 }

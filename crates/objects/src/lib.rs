@@ -34,6 +34,7 @@ mod merge;
 mod names;
 mod plan;
 mod query;
+mod saved;
 mod serve;
 mod space;
 mod view;
@@ -85,9 +86,14 @@ impl Objects {
     ) -> Result<(), Stop> {
         let had = self.state.has_space(pid);
         self.state.change(cx, event);
-        if had || !self.state.has_space(pid) {
-            return Ok(());
+        match !had && self.state.has_space(pid) {
+            true => self.let_own(cx, pid),
+            false => Ok(()),
         }
+    }
+
+    /// Gives a process every right over its memory.
+    fn let_own(&self, cx: &mut dyn Context, pid: Pid) -> Result<(), Stop> {
         let grant = GrantSpec::allow(Pattern::space(pid), OWNER_RIGHTS.into_iter().collect());
         cx.ask(capability::Issue {
             to: pid,

@@ -236,7 +236,7 @@ impl Memory {
         }
     }
 
-    fn connect_existing(&mut self, from: ObjectId, relation: Arc<str>, to: ObjectId) {
+    pub(crate) fn connect_existing(&mut self, from: ObjectId, relation: Arc<str>, to: ObjectId) {
         if from != to && self.has(from) && self.has(to) {
             self.connect(from, &relation, to);
         }

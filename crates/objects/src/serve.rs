@@ -2,13 +2,15 @@
 
 use libos_abi::{
     Fault, Need, Pid, Resource, Right,
+    checkpoint::{Copied, Kept, ObjectChanges},
     event::ObjectEvent,
     namespace::{self, Entry, Namespace},
     object::{
-        Append, Create, Delete, DropSpace, DropView, FailureKind, ForkSpace, Handle, Link, Links,
-        List, ListLinks, ListViews, MakeLink, MakeView, Materialize, Materialized, MergeSpace,
-        Object, ObjectInfo, Objects as Found, Query, Read, Release, Removed, Server, ShowView,
-        Stat, Transfer, Unlink, Update, View, Views,
+        Append, CompareSpaces, CopySpaces, Create, Delete, DropSpace, DropView, FailureKind,
+        ForgetSpaces, ForkSpace, Handle, Link, Links, List, ListLinks, ListViews, MakeLink,
+        MakeView, Materialize, Materialized, MergeSpace, Object, ObjectInfo, Objects as Found,
+        Query, Read, Release, Removed, RestoreSpaces, SaveSpaces, Server, ShowView, Stat, Transfer,
+        Unlink, Update, View, Views,
     },
     process::{Discarded, Merged},
 };
@@ -226,6 +228,72 @@ impl<'c> Server<dyn Context + 'c, Stop> for Objects {
             self.state.change(cx, ObjectEvent::SpaceDropped { space });
         }
         Ok(Discarded { objects })
+    }
+
+    fn save_spaces(
+        &mut self,
+        cx: &mut (dyn Context + 'c),
+        call: &SaveSpaces,
+    ) -> Result<Kept, Stop> {
+        let SaveSpaces { checkpoint, mut spaces, ended } = call.clone();
+        spaces.extend(ended.into_iter().filter(|pid| self.state.keeps_anything(*pid)));
+        let count = self.state.count(&spaces);
+        self.state.change(cx, ObjectEvent::SpacesSaved { checkpoint, spaces });
+        Ok(Kept { count })
+    }
+
+    fn compare_spaces(
+        &mut self,
+        _: &mut (dyn Context + 'c),
+        call: &CompareSpaces,
+    ) -> Result<ObjectChanges, Stop> {
+        Ok(ObjectChanges { rows: self.state.changes_since(call.checkpoint, &call.spaces) })
+    }
+
+    fn forget_spaces(
+        &mut self,
+        cx: &mut (dyn Context + 'c),
+        call: &ForgetSpaces,
+    ) -> Result<(), Stop> {
+        let checkpoint = call.checkpoint;
+        if self.state.saved.contains_key(&checkpoint) {
+            self.state.change(cx, ObjectEvent::SpacesForgotten { checkpoint });
+        }
+        Ok(())
+    }
+
+    fn restore_spaces(
+        &mut self,
+        cx: &mut (dyn Context + 'c),
+        call: &RestoreSpaces,
+    ) -> Result<Kept, Stop> {
+        let RestoreSpaces { checkpoint, dropped } = call.clone();
+        let Some(saved) = self.state.saved.get(&checkpoint).cloned() else {
+            return Ok(Kept { count: 0 });
+        };
+        let count = self.state.changes_since(checkpoint, &dropped).len() as u64;
+        let lost = |pid: &&Pid| !self.state.has_space(**pid);
+        let lost: Vec<Pid> = saved.keys().filter(lost).copied().collect();
+        self.state.change(cx, ObjectEvent::SpacesRestored { checkpoint, dropped });
+        for pid in lost {
+            let need = Need { right: Right::Read, on: Resource::space(pid) };
+            if self.state.has_space(pid) && !may(cx, pid, &need)? {
+                self.let_own(cx, pid)?;
+            }
+        }
+        Ok(Kept { count })
+    }
+
+    fn copy_spaces(&mut self, cx: &mut (dyn Context + 'c), call: &CopySpaces) -> Result<(), Stop> {
+        let checkpoint = call.checkpoint;
+        for Copied { from, to, .. } in &call.processes {
+            let of = self.state.base_of_saved(checkpoint, *from);
+            let copy = call.processes.iter().find(|copied| Some(copied.from) == of);
+            let base = copy.map(|copied| copied.to);
+            let event = ObjectEvent::SpaceCopied { checkpoint, from: *from, to: *to, base };
+            self.change_in(cx, *to, event)?;
+        }
+        Ok(())
     }
 }
 

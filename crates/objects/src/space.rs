@@ -58,9 +58,11 @@ impl Kept {
         info
     }
 
-    /// Whether it is the same version as another one of the same number in a copy.
+    /// Whether it is the same version as another one of the same number in a copy, with the same
+    /// content: a memory that came back to a checkpoint gives a version a second time.
     fn is_version_of(&self, other: &Self) -> bool {
-        (self.info.version, self.info.released) == (other.info.version, other.info.released)
+        let version = |kept: &Self| (kept.info.version, kept.info.released, kept.info.digest);
+        version(self) == version(other)
     }
 }
 

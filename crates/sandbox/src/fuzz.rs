@@ -230,7 +230,10 @@ impl Port for Answers {
         Box::pin(async move {
             match call {
                 Syscall::Clock(clock::Call::GetNow(_)) => {
-                    let now = clock::Now { unix_ms: u64::MAX, iso8601: "\u{2028}\"\\".into() };
+                    let now = clock::Now {
+                        unix_ms: u64::MAX,
+                        iso8601: "\u{2028}\"\\".parse().expect("it is short"),
+                    };
                     Ok(clock::Reply::GetNow(now).into())
                 }
                 call => Err(Fault::Unsupported { call: call.info().name.into() }.into()),

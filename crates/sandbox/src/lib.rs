@@ -8,14 +8,14 @@
 //!
 //! ```
 //! # use std::sync::Arc;
-//! # use libos_abi::{Outcome, Reply, Syscall, clock};
+//! # use libos_abi::{Iso8601, Outcome, Reply, Syscall, clock};
 //! # use libos_port::{BoxFuture, Port};
 //! use libos_sandbox::{Language, Limits, Needs, Run, RunLimits, Sandbox, WhenFull};
 //!
 //! # struct Noon;
 //! # impl Port for Noon {
 //! #     fn submit(&self, _: Syscall) -> BoxFuture<'_, Outcome> {
-//! #         let iso8601 = "1970-01-01T12:00:00.000Z".into();
+//! #         let iso8601 = Iso8601::of(43_200_000);
 //! #         let now = clock::Now { unix_ms: 43_200_000, iso8601 };
 //! #         Box::pin(async { Ok(clock::Reply::GetNow(now).into()) })
 //! #     }

@@ -138,7 +138,7 @@ fn program(call: &StartTask) -> Result<PlannerSpec, Fault> {
 impl Scheduler {
     /// Refuses a child that a limit or a budget of the parent, or of anyone above, has no room
     /// for.
-    fn room_for_child(&self, parent: Pid) -> Result<(), Fault> {
+    pub(crate) fn room_for_child(&self, parent: Pid) -> Result<(), Fault> {
         let process = self.state.live(parent).ok_or(Fault::NoProcess)?;
         let live = process.children_live() as usize + 1;
         no_more_than(LIMITS.children_live_max, live, "live children of a process")?;

@@ -19,6 +19,7 @@
 #![forbid(unsafe_code)]
 
 mod budget;
+mod checkpoint;
 mod clock;
 mod core;
 mod creation;

@@ -2,14 +2,16 @@
 
 use libos_abi::{
     Error, Fault, ObjectId, Pid, Resource, Right,
+    checkpoint::{self, Forked, ProcessChanges, Rewound, Subtree},
     event::ProcessEvent,
     image, object,
     process::{
-        ActivateTools, Admission, Admit, Block, Chdir, ChildEnding, Commit, Cwd, Discard,
-        Discarded, EndTasks, Ending, Exec, Exit, Extend, FailureKind, Fork, GetCwd, Inspect,
-        Launch, List, ListTasks, Made, Merge, Merged, Next, PlannerSpec, ProcessInfo, ProcessState,
-        Processes, Ready, Recover, RunOrder, SendSignal, Server, Settle, Signal, Spawn, StartTask,
-        StateReply, ToolGroups, Wait, WaitChild, WaitOn,
+        ActivateTools, Admission, Admit, Block, Chdir, ChildEnding, Commit, Compare, CopySaved,
+        Cwd, Discard, Discarded, EndTasks, Ending, Exec, Exit, Extend, FailureKind, Forget, Fork,
+        GetCwd, Inspect, Launch, List, ListTasks, Made, Merge, Merged, Next, PlannerSpec,
+        ProcessInfo, ProcessState, Processes, Ready, Recall, Recover, Restore, RunOrder, Save,
+        SendSignal, Server, Settle, Signal, Spawn, StartTask, StateReply, ToolGroups, Wait,
+        WaitChild, WaitOn,
     },
 };
 use libos_port::{Context, Stop, mutated};
@@ -58,7 +60,7 @@ impl Scheduler {
         Processes { processes: pids.filter_map(info).collect(), more_after: None }
     }
 
-    fn end(&mut self, cx: &mut dyn Context, pid: Pid, ending: Ending) {
+    pub(crate) fn end(&mut self, cx: &mut dyn Context, pid: Pid, ending: Ending) {
         let parent = self.state.get(pid).and_then(Process::parent);
         self.change(cx, pid, ProcessEvent::Ended { pid, parent, ending });
     }
@@ -408,5 +410,45 @@ impl<'a> Server<dyn Context + 'a, Stop> for Scheduler {
             self.terminate(cx, pid, Some(&reason));
         }
         Ok(())
+    }
+
+    fn save(&mut self, cx: &mut (dyn Context + 'a), call: &Save) -> Result<Subtree, Stop> {
+        self.save_subtree(cx, call)
+    }
+
+    fn compare(
+        &mut self,
+        _: &mut (dyn Context + 'a),
+        call: &Compare,
+    ) -> Result<ProcessChanges, Stop> {
+        Ok(ProcessChanges { rows: self.state.changes_since(call.checkpoint) })
+    }
+
+    fn forget(&mut self, cx: &mut (dyn Context + 'a), call: &Forget) -> Result<(), Stop> {
+        let checkpoint = call.checkpoint;
+        if self.state.has_saved(checkpoint) {
+            self.state.change(cx, ProcessEvent::Forgotten { checkpoint });
+        }
+        Ok(())
+    }
+
+    fn restore(&mut self, cx: &mut (dyn Context + 'a), call: &Restore) -> Result<Rewound, Stop> {
+        Ok(self.restore_subtree(cx, call.checkpoint))
+    }
+
+    fn copy_saved(
+        &mut self,
+        cx: &mut (dyn Context + 'a),
+        call: &CopySaved,
+    ) -> Result<Forked, Stop> {
+        self.copy_subtree(cx, call)
+    }
+
+    fn recall(
+        &mut self,
+        _: &mut (dyn Context + 'a),
+        call: &Recall,
+    ) -> Result<checkpoint::Made, Stop> {
+        self.recall_root(call.checkpoint)
     }
 }

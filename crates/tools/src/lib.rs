@@ -21,6 +21,7 @@
 #![forbid(unsafe_code)]
 
 mod authority;
+mod checkpoints;
 mod error;
 mod files;
 mod groups;

@@ -13,8 +13,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
 use crate::{
-    Limits, authority, error::ToolError, files, groups, host, humans, memory, merge, messages,
-    objects, processes, survey, views,
+    Limits, authority, checkpoints, error::ToolError, files, groups, host, humans, memory, merge,
+    messages, objects, processes, survey, views,
 };
 
 /// What a tool ends in.
@@ -126,6 +126,13 @@ tools! {
         "Lists the background tasks that an object owns.";
     exec_image(processes::ExecImage) = processes::exec_image,
         "Goes on as another image; what is not kept of the authority is given up for good.";
+    // Checkpoints.
+    create_checkpoint(checkpoints::CreateCheckpoint) = checkpoints::create_checkpoint,
+        "Keeps the state of this process and of all below it.";
+    list_checkpoints(checkpoints::ListCheckpoints) = checkpoints::list_checkpoints,
+        "Lists the checkpoints of this process.";
+    fork_checkpoint(checkpoints::ForkCheckpoint) = checkpoints::fork_checkpoint,
+        "Makes children as the processes of a checkpoint were.";
     // Messages and events.
     send_message(messages::SendMessage) = messages::send_message,
         "Sends a message to a process.";

@@ -102,6 +102,7 @@ fn reply(call: &Syscall, value: Value) -> Outcome {
             ActivateTools;
         Message message: Send Receive Peek;
         Event events: Subscribe WaitEvents;
+        Checkpoint checkpoint: Create List Fork;
         Tool tool: ListGroups;
         Capability capability: List Explain Delegate Revoke;
     })
@@ -396,6 +397,21 @@ fn process_tools_pass_on() {
         owner,
         json!({"processes": [], "more_after": null}),
     );
+}
+
+#[test]
+fn checkpoint_tools_pass_on() {
+    let reason = json!({"reason": "before"});
+    let checkpoint = json!({"id": "ckpt-1.1", "reason": "before", "by": "p1", "op": "op-3",
+        "at_ms": 5, "processes": 1, "objects": 2, "capabilities": 3});
+    passes_on("create_checkpoint", reason.clone(), "checkpoint.create", reason, checkpoint.clone());
+    let after = json!({"after": "ckpt-1.1"});
+    let list = json!({"checkpoints": [checkpoint], "more_after": null});
+    passes_on("list_checkpoints", after.clone(), "checkpoint.list", after, list);
+    let which = json!({"checkpoint": "ckpt-1.1"});
+    let forked = json!({"pid": "p2",
+        "processes": [{"from": "p1", "to": "p2", "parent": "p1"}]});
+    passes_on("fork_checkpoint", which.clone(), "checkpoint.fork", which, forked);
 }
 
 #[test]
@@ -875,7 +891,7 @@ fn another_call_than_a_tools_is_not_served() {
 
 #[test]
 fn every_tool_is_described() {
-    assert_eq!(names().count(), 50);
+    assert_eq!(names().count(), 53);
     for name in names() {
         let info = describe(name).unwrap();
         assert_eq!(info.name, name);

@@ -1,8 +1,11 @@
 //! Capabilities: look, hand on, take back, explain.
 
 use crate::{
-    Binding, CapId, CapabilityInfo, DenyReason, Effect, GrantSpec, Manifest, Need, OpId, Origin,
-    Pattern, Pid, Resource, Right, Rights, call::service, field::opaque,
+    Binding, CapId, CapabilityInfo, CheckpointId, DenyReason, Effect, GrantSpec, Manifest, Need,
+    OpId, Origin, Pattern, Pid, Resource, Right, Rights,
+    call::service,
+    checkpoint::{CapabilityChanges, Copied, Held, Kept, Revived},
+    field::opaque,
 };
 
 record! {
@@ -239,5 +242,56 @@ service! {
         /// The resource.
         on: Resource,
     } -> MayReply
+    { demand: [kernel]; effect: State; fails: []; }
+
+    /// Notes what processes hold for a checkpoint. What they hold is kept from then on, even if
+    /// they end. Tells how many capabilities are in force.
+    41 save Save {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+        /// The processes.
+        subjects: Vec<Pid>,
+    } -> Kept
+    { demand: [kernel]; effect: State; fails: []; }
+
+    /// Tells what processes of a checkpoint hold that they did not, and the other way round.
+    42 compare Compare {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+    } -> CapabilityChanges
+    { demand: [kernel]; effect: State; fails: []; }
+
+    /// Drops what was noted for a checkpoint.
+    43 forget Forget {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+    } -> ()
+    { demand: [kernel]; effect: State; fails: []; }
+
+    /// Takes back what processes of a checkpoint were given since. What they held then they hold
+    /// as far as nothing took it away; denials stay, and questions as far as they restrict.
+    44 restore Restore {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+        /// Those that had ended and live again.
+        revived: Vec<Revived>,
+    } -> Revoked
+    { demand: [kernel]; effect: State; fails: []; }
+
+    /// Gives copies of processes what those held at a checkpoint and hold still, but for what is
+    /// finite and for approvals; what bounds and restricts them binds the copies.
+    45 copy_held CopyHeld {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+        /// The copies, parents before their children.
+        processes: Vec<Copied>,
+    } -> ()
+    { demand: [kernel]; effect: State; fails: [OutsideManifest]; }
+
+    /// Tells what the process of a checkpoint held and holds still.
+    46 recall Recall {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+    } -> Held
     { demand: [kernel]; effect: State; fails: []; }
 }

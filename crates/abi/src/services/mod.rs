@@ -16,6 +16,7 @@ macro_rules! record {
 
 pub mod audit;
 pub mod capability;
+pub mod checkpoint;
 pub mod clock;
 pub mod event;
 pub mod fs;
@@ -55,6 +56,8 @@ crate::call::syscalls! {
     Audit audit;
     /// Events a process can wait for.
     Event event;
+    /// The state of a process and all below it, to come back to.
+    Checkpoint checkpoint;
 }
 
 impl std::error::Error for Error {}

@@ -7,8 +7,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Digest, Json, ObjectId, Pid, Resource, ViewId,
+    CheckpointId, Digest, Json, ObjectId, Pid, Resource, ViewId,
     call::service,
+    checkpoint::{Copied, Kept, ObjectChanges},
     field::opaque,
     process::{Discarded, Merged, OnConflict},
 };
@@ -458,5 +459,52 @@ service! {
         /// The child.
         space: Pid,
     } -> Discarded
+    { demand: [kernel]; effect: State; fails: []; }
+
+    /// Keeps memories as they are for a checkpoint: costs the same for any size. Tells how many
+    /// objects are in them.
+    35 save_spaces SaveSpaces {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+        /// Whose memories.
+        spaces: Vec<Pid>,
+        /// Processes that have ended: their memories as far as there are any.
+        ended: Vec<Pid>,
+    } -> Kept
+    { demand: [kernel]; effect: State; fails: []; }
+
+    /// Tells which objects are not as they were kept: costs what has changed. Everything is new in
+    /// a memory of which nothing was kept.
+    36 compare_spaces CompareSpaces {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+        /// The memories of these besides those kept.
+        spaces: Vec<Pid>,
+    } -> ObjectChanges
+    { demand: [kernel]; effect: State; fails: []; }
+
+    /// Drops what was kept for a checkpoint.
+    37 forget_spaces ForgetSpaces {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+    } -> ()
+    { demand: [kernel]; effect: State; fails: []; }
+
+    /// Has memories be as they were kept. Tells how many objects that changed: costs what has.
+    38 restore_spaces RestoreSpaces {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+        /// The memories to drop: those of processes made since.
+        dropped: Vec<Pid>,
+    } -> Kept
+    { demand: [kernel]; effect: State; fails: []; }
+
+    /// Copies memories as they were kept for new processes: costs the same for any size.
+    39 copy_spaces CopySpaces {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+        /// For whom.
+        processes: Vec<Copied>,
+    } -> ()
     { demand: [kernel]; effect: State; fails: []; }
 }

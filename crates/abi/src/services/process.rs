@@ -7,8 +7,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CapId, Folder, FsPath, GrantSpec, Json, Manifest, Millis, ObjectId, OpId, Pid, RequestId,
-    Resource, Text, call::service, field::opaque,
+    CapId, CheckpointId, Folder, FsPath, GrantSpec, Json, Manifest, Millis, ObjectId, OpId, Pid,
+    RequestId, Resource, Text,
+    call::service,
+    checkpoint::{Forked as Copies, Made as Recalled, ProcessChanges, Rewound, Subtree},
+    field::opaque,
 };
 
 record! {
@@ -786,4 +789,48 @@ service! {
         owner: ObjectId,
     } -> ()
     { demand: [kernel]; effect: State; fails: []; }
+
+    /// Keeps a process and all below it for a checkpoint, with their mail.
+    40 save Save {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+    } -> Subtree
+    { demand: [kernel]; effect: State; fails: [NotFound]; }
+
+    /// Tells which processes are not as they were kept.
+    41 compare Compare {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+    } -> ProcessChanges
+    { demand: [kernel]; effect: State; fails: []; }
+
+    /// Drops what was kept for a checkpoint.
+    42 forget Forget {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+    } -> ()
+    { demand: [kernel]; effect: State; fails: []; }
+
+    /// Has the processes of a checkpoint be as they were kept; those made since end.
+    43 restore Restore {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+    } -> Rewound
+    { demand: [kernel]; effect: State; fails: []; }
+
+    /// Makes new processes as they were kept.
+    44 copy_saved CopySaved {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+        /// The parent of the first.
+        parent: Option<Pid>,
+    } -> Copies
+    { demand: [kernel]; effect: State; fails: [NotFound]; }
+
+    /// Tells what the process of a checkpoint was made of.
+    45 recall Recall {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+    } -> Recalled
+    { demand: [kernel]; effect: State; fails: [NotFound]; }
 }

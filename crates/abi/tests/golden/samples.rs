@@ -1,13 +1,13 @@
 //! One sample of every call, reply, fault, failure and event.
 
 use libos_abi::{
-    Binding, Bound, CapId, Denial, DenyReason, Digest, Error, Event, Fault, FsPath, GrantSpec,
-    Json, Manifest, MessageId, Millis, Need, ObjectId, OpId, Origin, Pid, Principal, Record, Reply,
-    Request, RequestId, Resource, Right, Rights, SERVICES, Syscall, Text, ViewId, audit,
-    capability, clock,
+    Binding, Bound, CapId, CheckpointId, Denial, DenyReason, Digest, Error, Event, Fault, FsPath,
+    GrantSpec, Json, Manifest, MessageId, Millis, Need, ObjectId, OpId, Origin, Pid, Principal,
+    Record, Reply, Request, RequestId, Resource, Right, Rights, SERVICES, Syscall, Text, ViewId,
+    audit, capability, checkpoint, clock,
     event::{
-        CapabilityEvent, HumanEvent, ImageEvent, NewCapability, ObjectEvent, OpEvent, ProcessEvent,
-        Step, SubscriberEvent, Verdict,
+        CapabilityEvent, CheckpointEvent, HumanEvent, ImageEvent, NewCapability, ObjectEvent,
+        OpEvent, ProcessEvent, Step, SubscriberEvent, Verdict,
     },
     events, fs, human, image, message, namespace, object,
     process::{
@@ -108,6 +108,18 @@ pub(crate) fn calls() -> Vec<Sample> {
         "tool_groups": [{ "name": "files", "description": "more", "tools": ["write_file"] }],
     });
     let namespace = json!({ "namespace": "work", "entries": [{ "name": "a", "id": "obj-2.7" }] });
+    let checkpoint = json!({ "id": "ckpt-2.1", "reason": "before", "by": "p1", "op": "op-6",
+        "at_ms": 5, "processes": 2, "objects": 9, "capabilities": 4 });
+    let process_change = json!({ "pid": "p2", "change": "changed", "was": "running",
+        "now": "exited", "runs": 3, "unread": ["msg-5"] });
+    let object_change = json!({ "id": "obj-2.7", "change": "gone", "was": 2, "now": 0,
+        "digest": HASH });
+    let capability_change = json!({ "capability": "cap-9", "subject": "p2", "change": "made",
+        "on": "fs:workspace/*", "rights": ["read"] });
+    let difference = json!({ "checkpoint": "ckpt-2.1", "processes": [process_change],
+        "objects": [object_change], "capabilities": [capability_change], "truncated": 3 });
+    let forked = json!({ "pid": "p7",
+        "processes": [{ "from": "p2", "to": "p7", "parent": "p1" }] });
     calls! {
         process::Launch { "image": "minimal", "goal": "look", "workspace": "/w", "planner": planner,
             "grants": [grant], "budget": { "syscalls": 9, "tool_calls": 8, "wall": 5, "children": 1, "bytes": 7,
@@ -153,6 +165,13 @@ pub(crate) fn calls() -> Vec<Sample> {
         process::Settle { "op": "op-6", "used": usage } -> null;
         process::Extend { "pid": "p2", "kind": "tool_calls", "by": 10 } -> null;
         process::EndTasks { "owner": "obj-2.7" } -> null;
+        process::Save { "checkpoint": "ckpt-2.1" } -> { "live": ["p2", "p3"], "ended": ["p4"] };
+        process::Compare { "checkpoint": "ckpt-2.1" } -> { "rows": [process_change] };
+        process::Forget { "checkpoint": "ckpt-2.1" } -> null;
+        process::Restore { "checkpoint": "ckpt-2.1" } -> { "processes": ["p2", "p3"],
+            "revived": [{ "pid": "p3", "parent": "p2" }], "made": ["p5"] };
+        process::CopySaved { "checkpoint": "ckpt-2.1", "parent": "p1" } -> forked;
+        process::Recall { "checkpoint": "ckpt-2.1" } -> { "image": "minimal", "planner": planner };
 
         object::Create { "type": "note", "payload": { "b": [1], "a": null }, "name": "a",
             "namespace": "work", "parents": ["obj-1.1"], "tags": ["draft"], "immutable": true }
@@ -188,6 +207,14 @@ pub(crate) fn calls() -> Vec<Sample> {
         object::MergeSpace { "from": "p3", "into": "p2", "on_conflict": "parent" }
             -> { "adopted": [], "updated": [], "kept": [] };
         object::DropSpace { "space": "p3" } -> { "objects": 2 };
+        object::SaveSpaces { "checkpoint": "ckpt-2.1", "spaces": ["p2", "p3"],
+            "ended": ["p4"] } -> { "count": 9 };
+        object::CompareSpaces { "checkpoint": "ckpt-2.1", "spaces": ["p5"] }
+            -> { "rows": [object_change] };
+        object::ForgetSpaces { "checkpoint": "ckpt-2.1" } -> null;
+        object::RestoreSpaces { "checkpoint": "ckpt-2.1", "dropped": ["p5"] } -> { "count": 3 };
+        object::CopySpaces { "checkpoint": "ckpt-2.1",
+            "processes": [{ "from": "p2", "to": "p7", "parent": "p1" }] } -> null;
 
         namespace::Create { "namespace": "work" } -> namespace;
         namespace::List { "namespace": "work" } -> namespace;
@@ -215,6 +242,14 @@ pub(crate) fn calls() -> Vec<Sample> {
         capability::Keep { "subject": "p2", "keep": ["cap-3"], "memory": true }
             -> { "capabilities": ["cap-4"] };
         capability::May { "pid": "p2", "right": "read", "on": "object:p1/7" } -> { "allowed": true };
+        capability::Save { "checkpoint": "ckpt-2.1", "subjects": ["p2", "p3"] } -> { "count": 4 };
+        capability::Compare { "checkpoint": "ckpt-2.1" } -> { "rows": [capability_change] };
+        capability::Forget { "checkpoint": "ckpt-2.1" } -> null;
+        capability::Restore { "checkpoint": "ckpt-2.1",
+            "revived": [{ "pid": "p3", "parent": "p2" }] } -> { "capabilities": ["cap-9"] };
+        capability::CopyHeld { "checkpoint": "ckpt-2.1",
+            "processes": [{ "from": "p2", "to": "p7", "parent": null }] } -> null;
+        capability::Recall { "checkpoint": "ckpt-2.1" } -> { "grants": [grant] };
 
         human::AskQuestion { "question": "why?", "context": "because", "human": "ann" }
             -> { "answer": "so" };
@@ -279,6 +314,22 @@ pub(crate) fn calls() -> Vec<Sample> {
         events::Publish { "of": "p2", "what": { "object_changed": { "id": "obj-2.7", "version": 2 } } }
             -> null;
         events::EndSubscriber { "pid": "p2" } -> null;
+
+        checkpoint::Create { "pid": "p2", "reason": "before" } -> checkpoint;
+        checkpoint::List { "pid": "p2", "after": "ckpt-2.1", "limit": 5 }
+            -> { "checkpoints": [checkpoint], "more_after": "ckpt-2.2" };
+        checkpoint::Inspect { "checkpoint": "ckpt-2.1" } -> checkpoint;
+        checkpoint::Diff { "checkpoint": "ckpt-2.1" }
+            -> difference;
+        checkpoint::DropCheckpoint { "checkpoint": "ckpt-2.1" } -> checkpoint;
+        checkpoint::Fork { "checkpoint": "ckpt-2.1", "parent": "p1" } -> forked;
+        checkpoint::Preview { "checkpoint": "ckpt-2.1" }
+            -> { "token": HASH, "difference": difference };
+        checkpoint::Restore { "checkpoint": "ckpt-2.1", "token": HASH }
+            -> { "checkpoint": "ckpt-2.1", "processes": ["p2", "p3"], "revived": ["p3"],
+                "ended": ["p5"], "objects": 3, "revoked": ["cap-9"] };
+        checkpoint::Commit { "checkpoint": "ckpt-2.1", "image": "surveyor", "version": "2",
+            "replace": true } -> image;
     }
 }
 
@@ -384,6 +435,20 @@ event_names! {
     Event::Subscriber(SubscriberEvent::Told { .. }) => "subscriber.told";
     Event::Subscriber(SubscriberEvent::Taken { .. }) => "subscriber.taken";
     Event::Subscriber(SubscriberEvent::Ended { .. }) => "subscriber.ended";
+    Event::Process(ProcessEvent::Saved { .. }) => "process.saved";
+    Event::Process(ProcessEvent::Forgotten { .. }) => "process.forgotten";
+    Event::Capability(CapabilityEvent::Saved { .. }) => "capability.saved";
+    Event::Capability(CapabilityEvent::Forgotten { .. }) => "capability.forgotten";
+    Event::Object(ObjectEvent::SpacesSaved { .. }) => "object.spaces_saved";
+    Event::Object(ObjectEvent::SpacesForgotten { .. }) => "object.spaces_forgotten";
+    Event::Process(ProcessEvent::Rewound { .. }) => "process.rewound";
+    Event::Process(ProcessEvent::Copied { .. }) => "process.copied";
+    Event::Capability(CapabilityEvent::Restored { .. }) => "capability.restored";
+    Event::Capability(CapabilityEvent::BoundsCopied { .. }) => "capability.bounds_copied";
+    Event::Object(ObjectEvent::SpacesRestored { .. }) => "object.spaces_restored";
+    Event::Object(ObjectEvent::SpaceCopied { .. }) => "object.space_copied";
+    Event::Checkpoint(CheckpointEvent::Created(_)) => "checkpoint.created";
+    Event::Checkpoint(CheckpointEvent::Dropped { .. }) => "checkpoint.dropped";
 }
 
 fn blob() -> Text {
@@ -404,6 +469,12 @@ pub(crate) fn events() -> Vec<Event> {
         Reply::Image(image::Reply::Register(image)) => Some(image.clone()),
         _ => None,
     });
+    let created = parts.iter().find_map(|reply| match reply {
+        Reply::Checkpoint(checkpoint::Reply::Create(created)) => Some(created.clone()),
+        _ => None,
+    });
+    let checkpoint = CheckpointId::new(2, 1);
+    let revived = checkpoint::Revived { pid: Pid(3), parent: Some(pid) };
     let granted = NewCapability {
         id: CapId(3),
         subject: pid,
@@ -585,6 +656,21 @@ pub(crate) fn events() -> Vec<Event> {
         .into(),
         SubscriberEvent::Taken { pid, cursor: 9 }.into(),
         SubscriberEvent::Ended { pid, subscriptions: 2 }.into(),
+        ProcessEvent::Saved { checkpoint, processes: vec![pid, Pid(3)] }.into(),
+        ProcessEvent::Forgotten { checkpoint }.into(),
+        CapabilityEvent::Saved { checkpoint, subjects: vec![pid, Pid(3)], at_ms }.into(),
+        CapabilityEvent::Forgotten { checkpoint }.into(),
+        ObjectEvent::SpacesSaved { checkpoint, spaces: vec![pid, Pid(3)] }.into(),
+        ObjectEvent::SpacesForgotten { checkpoint }.into(),
+        ProcessEvent::Rewound { pid, checkpoint }.into(),
+        ProcessEvent::Copied { pid: Pid(7), checkpoint, from: pid }.into(),
+        CapabilityEvent::Restored { checkpoint, revived: vec![revived], revoked: vec![CapId(9)] }
+            .into(),
+        CapabilityEvent::BoundsCopied { checkpoint, from: pid, to: Pid(7) }.into(),
+        ObjectEvent::SpacesRestored { checkpoint, dropped: vec![Pid(5)] }.into(),
+        ObjectEvent::SpaceCopied { checkpoint, from: pid, to: Pid(7), base: Some(Pid(6)) }.into(),
+        CheckpointEvent::Created(created.unwrap()).into(),
+        CheckpointEvent::Dropped { checkpoint }.into(),
     ]
 }
 
@@ -633,6 +719,7 @@ pub(crate) fn enums() -> Vec<(&'static str, Vec<u8>, usize, usize)> {
             { "capability_granted": { "capability": "cap-1" } },
             { "capability_revoked": { "capability": "cap-1" } },
             { "request_answered": { "request": "req-1" } }];
+        checkpoint::Change: ["made", "changed", "gone"];
         fs::FileKind: ["file", "dir", "symlink", "other"];
         human::RequestState: ["pending", { "decided": { "decision": { "deny": { "reason": null } },
             "by": "a", "at_ms": 1, "capability": null } }, "cancelled"];

@@ -189,6 +189,38 @@ pub(super) fn table() -> Vec<Limit> {
                 "Entries of one part of a manifest. A document a human could still review has tens, and every grant to a process below is held against each.",
         },
         Limit {
+            part: "checkpoints",
+            name: "of_process_max",
+            value: libos_checkpoints::Limits::default().of_process_max,
+            unit: "process",
+            reason:
+                "The checkpoints of one process: each keeps alive what it shares.",
+        },
+        Limit {
+            part: "checkpoints",
+            name: "reason_bytes_max",
+            value: libos_checkpoints::Limits::default().reason_bytes_max,
+            unit: "bytes",
+            reason:
+                "The bytes of a reason: a line of text.",
+        },
+        Limit {
+            part: "checkpoints",
+            name: "list_max",
+            value: libos_checkpoints::Limits::default().list_max as u64,
+            unit: "processes",
+            reason:
+                "The checkpoints in one list.",
+        },
+        Limit {
+            part: "checkpoints",
+            name: "diff_rows_max",
+            value: libos_checkpoints::Limits::default().diff_rows_max as u64,
+            unit: "rows",
+            reason:
+                "The rows of each table of a comparison: what a person looks through.",
+        },
+        Limit {
             part: "events",
             name: "queue_max",
             value: libos_events::QUEUE_MAX as u64,

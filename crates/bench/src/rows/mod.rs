@@ -1,6 +1,7 @@
 //! What is measured.
 
 mod check;
+mod checkpoint;
 mod durable;
 mod fork;
 mod message;
@@ -75,6 +76,12 @@ pub const BENCHES: &[Bench] = &[
         run: fork::run,
     },
     Bench {
+        name: "checkpoint",
+        rows: &["checkpoint"],
+        about: "a checkpoint of a process with 100 and 100k objects, and a fork from it",
+        run: checkpoint::run,
+    },
+    Bench {
         name: "message",
         rows: &["message"],
         about: "a message to another process and its answer, both parked in between",
@@ -109,7 +116,7 @@ mod tests {
         let found = |name| {
             BENCHES.iter().filter(|bench| bench.has(name)).map(|b| b.name).collect::<Vec<_>>()
         };
-        assert_eq!(found("check"), ["check"]);
+        assert_eq!(found("check"), ["check", "checkpoint"]);
         assert_eq!(found("check.exact"), ["check"]);
         assert_eq!(found("process"), ["process"]);
         assert_eq!(found("spawn.1k"), ["process"]);

@@ -1,5 +1,5 @@
-//! Tools that agents wrote: a call in a fresh instance, its system calls, its memory; and Deno doing
-//! the same.
+//! Tools that agents wrote: a call in a fresh instance, its system calls, its memory; and Deno
+//! doing the same.
 //!
 //! Deno is taken from the path, or from `target/deno/bin`, where
 //! `python3 -m pip install --target target/deno deno` puts it.
@@ -52,7 +52,10 @@ const WAITS: &str =
 const DENO: &str = r#"
 interface Args { a: number; b: number }
 const encoder = new TextEncoder(), decoder = new TextDecoder(), buffer = new Uint8Array(65536);
-const read = async () => JSON.parse(decoder.decode(buffer.subarray(0, (await Deno.stdin.read(buffer))!)));
+const read = async () => {
+  const bytes = await Deno.stdin.read(buffer);
+  return JSON.parse(decoder.decode(buffer.subarray(0, bytes!)));
+};
 const write = (value: unknown) => Deno.stdout.write(encoder.encode(JSON.stringify(value) + "\n"));
 const args: Args = await read();
 await write({ op: "clock.now", args: {} });
@@ -72,7 +75,7 @@ impl Port for Answers {
         Box::pin(async move {
             match call {
                 Syscall::Clock(clock::Call::GetNow(_)) => {
-                    let iso8601 = "2026-11-22T21:08:28.000Z".into();
+                    let iso8601 = libos_abi::Iso8601::of(1);
                     Ok(clock::Reply::GetNow(clock::Now { unix_ms: 1, iso8601 }).into())
                 }
                 Syscall::Clock(clock::Call::Sleep(_)) => std::future::pending().await,
@@ -182,21 +185,21 @@ impl Bench {
         };
         let compiling = Figure::of((0..rounds).map(|_| compile()).collect());
         let what = "TypeScript tool with a system call, fresh instance";
-        let row = |ours| Row::new("sandbox.script", what, Unit::Nanoseconds, ours);
+        let alone = "TypeScript tool with a system call; no deno here to compare with";
+        let row = |what, ours| Row::new("sandbox.script", what, Unit::Nanoseconds, ours);
         let target = Target::at_most(150_000.0);
         let with_call = match deno(folder)? {
             Some(deno) => {
                 let ours = || self.sample(&one, times);
                 let (theirs, ours) =
                     by_turns(rounds, || deno.sample().expect("deno does the same"), ours);
-                row(ours)
+                row(what, ours)
                     .floor("deno run, over a pipe", theirs)
                     .target(Target { times_floor: Some(TIMES_DENO), ..target })
             }
             None => {
-                eprintln!("deno is not there: the comparison with it is left out");
                 let samples = (0..rounds).map(|_| self.sample(&one, times)).collect();
-                row(Figure::of(samples)).target(target)
+                row(alone, Figure::of(samples)).target(target)
             }
         };
         let nothing = "the same without a system call";

@@ -156,7 +156,11 @@ impl Context for Cx {
         match (&self.answer, call) {
             (Some(answer), _) => answer.clone(),
             (None, Syscall::Clock(clock::Call::GetNow(_))) => {
-                Ok(clock::Reply::GetNow(clock::Now { unix_ms: 2, iso8601: String::new() }).into())
+                Ok(clock::Reply::GetNow(clock::Now {
+                    unix_ms: 2,
+                    iso8601: libos_abi::Iso8601::of(0),
+                })
+                .into())
             }
             (None, call) => Err(Fault::Unsupported { call: call.info().name.into() }.into()),
         }

@@ -92,7 +92,7 @@ struct Time;
 impl Port for Time {
     fn submit(&self, call: Syscall) -> BoxFuture<'_, Outcome> {
         assert_eq!(call.info().name, "clock.now");
-        let now = clock::Now { unix_ms: 1, iso8601: String::new() };
+        let now = clock::Now { unix_ms: 1, iso8601: libos_abi::Iso8601::of(0) };
         Box::pin(async move { Ok(clock::Reply::GetNow(now).into()) })
     }
 }

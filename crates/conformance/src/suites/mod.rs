@@ -6,6 +6,7 @@
 //! counts nothing that an implementation may count otherwise, and compares no text of an error.
 
 pub mod capability;
+pub mod checkpoints;
 pub mod clock;
 pub mod events;
 pub mod fs;
@@ -42,6 +43,7 @@ pub fn all() -> Vec<Listed> {
         events::CONTRACT.listed(),
         human::CONTRACT.listed(),
         images::CONTRACT.listed(),
+        checkpoints::CONTRACT.listed(),
         journal::CONTRACT.listed(),
         fs::CONTRACT.listed(),
         shell::CONTRACT.listed(),

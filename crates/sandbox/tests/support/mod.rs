@@ -74,7 +74,7 @@ impl Files {
                 Ok(fs::Reply::Write(fs::Written { path, bytes, created, digest }).into())
             }
             Syscall::Clock(clock::Call::GetNow(_)) => {
-                let now = clock::Now { unix_ms: 1000, iso8601: "1970-01-01T00:00:01.000Z".into() };
+                let now = clock::Now { unix_ms: 1000, iso8601: libos_abi::Iso8601::of(1000) };
                 Ok(clock::Reply::GetNow(now).into())
             }
             Syscall::Clock(clock::Call::Sleep(clock::Sleep { ms })) => {

@@ -2,12 +2,13 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use libos_abi::{ObjectId, OpId, Pid, message::Message, process::Usage};
+use libos_abi::{CheckpointId, ObjectId, OpId, Pid, message::Message, process::Usage};
 
 use super::{
     Table,
     mail::{Received, Slot},
     row::{Fixed, Process, Turn},
+    saved::Saved,
 };
 
 /// What takes one change of the table back: what was there before it.
@@ -24,10 +25,11 @@ pub(crate) enum Step {
     /// Of this owner, below this root, this one: whether it was entered, as ended or not.
     Task(ObjectId, Pid, Pid, Option<bool>),
     SetAside(OpId, Option<(Pid, Usage)>),
+    Saved(CheckpointId, Option<Arc<Saved>>),
 }
 
 /// Puts something into a map, or takes it out; gives what was there.
-fn put<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, value: Option<V>) -> Option<V> {
+pub(super) fn put<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, value: Option<V>) -> Option<V> {
     match value {
         Some(value) => map.insert(key, value),
         None => map.remove(&key),
@@ -163,6 +165,7 @@ impl Table {
             Step::Mail(at, before) => drop(put(&mut self.mail, at, before)),
             Step::Received(pid, before) => drop(put(&mut self.received, pid, before)),
             Step::SetAside(op, before) => drop(put(&mut self.set_aside, op, before)),
+            Step::Saved(checkpoint, before) => drop(put(&mut self.saved, checkpoint, before)),
             Step::Task(owner, root, pid, before) => self.enter_task(owner, root, pid, before),
         }
     }

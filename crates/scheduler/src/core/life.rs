@@ -7,7 +7,7 @@ use serde::Serialize;
 
 /// Where a process is in its life. A waiting process has a wait and no other has, a held one
 /// remembers the wait it will go back to, an ended one has its ending.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) enum Life {
     Runnable,
     Running,

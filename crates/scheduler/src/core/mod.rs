@@ -12,6 +12,7 @@ mod mail;
 mod making;
 mod pages;
 mod row;
+mod saved;
 
 use std::{
     cmp::Reverse,
@@ -20,7 +21,7 @@ use std::{
 };
 
 use libos_abi::{
-    MessageId, ObjectId, OpId, Pid,
+    CheckpointId, MessageId, ObjectId, OpId, Pid,
     event::ProcessEvent,
     message::Message,
     process::{ProcessInfo, ProcessState, Usage},
@@ -34,6 +35,7 @@ use self::{
     making::Spawned,
     pages::Pages,
     row::MadeOf,
+    saved::Saved,
 };
 pub(crate) use self::{
     life::Life,
@@ -53,6 +55,8 @@ pub(crate) struct Table {
     root_tasks: BTreeSet<(Pid, Pid)>,
     /// What is set aside for operations under way: whose they are, and how much.
     set_aside: BTreeMap<OpId, (Pid, Usage)>,
+    /// What is kept for checkpoints.
+    saved: BTreeMap<CheckpointId, Arc<Saved>>,
     /// Each name once, and what processes are made of, shared by those that bear it. No part of
     /// the state's meaning.
     #[serde(skip)]
@@ -261,6 +265,12 @@ impl Undo for Table {
             }
             ProcessEvent::Sent(message) => self.sent(message),
             ProcessEvent::Received { pid, ids } => self.received(*pid, ids),
+            ProcessEvent::Saved { checkpoint, processes } => self.save(*checkpoint, processes),
+            ProcessEvent::Forgotten { checkpoint } => self.put_saved(*checkpoint, None),
+            ProcessEvent::Rewound { pid, checkpoint } => self.rewound(*pid, *checkpoint),
+            ProcessEvent::Copied { pid, checkpoint, from } => {
+                self.copied(*pid, *checkpoint, *from);
+            }
         }
     }
 }

@@ -34,7 +34,7 @@ pub(crate) struct Process {
 }
 
 /// What changes with every turn of a process.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Turn {
     pub(crate) life: Life,
     pub(crate) run: u64,
@@ -56,7 +56,7 @@ pub(crate) struct Standing {
 }
 
 /// What hardly ever changes in a process's life.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Fixed {
     /// Everyone above it, nearest first; children of one parent share it.
     pub(crate) ancestors: Arc<[Pid]>,

@@ -46,6 +46,15 @@ macro_rules! capability_cases {
                 holds "I-03" shows "";
             case a_payload_that_is_not_here_helps_no_one
                 holds "I-38" shows "fs.write denied";
+            case what_was_given_since_a_checkpoint_goes_and_what_went_stays_gone
+                holds "I-05, I-115"
+                shows "capability.save ok, capability.compare ok, capability.restore ok,
+                       capability.forget ok";
+            case a_process_that_comes_back_holds_what_nothing_took
+                holds "I-05, I-115" shows "capability.restore ok";
+            case copies_of_processes_get_nothing_finite_and_every_restriction
+                holds "I-05, I-116" shows "capability.copy_held ok, capability.copy_held outside_manifest,
+                       capability.recall ok";
             case several_needs_are_weighed_together
                 holds "I-03" shows "";
             case malformed_grants_are_refused
@@ -120,12 +129,18 @@ macro_rules! capability_cases {
 }
 
 mod bounds;
+mod saved;
 
 use bounds::{
     a_manifest_binds_a_process_and_all_below_it,
     a_manifest_that_is_malformed_or_comes_too_late_is_refused,
     from_outside_of_a_call_only_what_is_certain_counts, what_a_manifest_does_not_foresee_is_denied,
     what_is_not_kept_is_given_up_for_good, what_may_be_asked_for_is_what_could_be_granted,
+};
+use saved::{
+    a_process_that_comes_back_holds_what_nothing_took,
+    copies_of_processes_get_nothing_finite_and_every_restriction,
+    what_was_given_since_a_checkpoint_goes_and_what_went_stays_gone,
 };
 
 capability_cases! { contract [Kernel<dyn Authority>: "capability"] }

@@ -65,6 +65,12 @@ object.transfer receiver_ended, object.transfer denied";
                 holds "I-08" shows "object.merge_space ok, object.merge_space version_conflict";
             case a_memory_is_dropped_as_a_whole
                 holds "I-27" shows "object.drop_space ok";
+            case a_memory_comes_back_to_what_was_kept_of_it
+                holds "I-113, I-114"
+                shows "object.save_spaces ok, object.compare_spaces ok, object.restore_spaces ok,
+object.forget_spaces ok";
+            case a_memory_that_was_kept_is_copied_for_another
+                holds "I-113, I-116" shows "object.copy_spaces ok";
             case a_view_is_the_maker_s_own
                 holds "I-13"
                 shows "object.make_view ok, object.make_view no_view, object.make_view too_large,
@@ -82,9 +88,13 @@ object.materialize pinned_over_budget";
     };
 }
 
+mod saved;
 mod spaces;
 mod views;
 
+use saved::{
+    a_memory_comes_back_to_what_was_kept_of_it, a_memory_that_was_kept_is_copied_for_another,
+};
 use spaces::{
     a_copied_memory_is_of_its_own, a_memory_is_dropped_as_a_whole,
     a_memory_is_merged_by_what_changed, an_object_is_handed_over_under_a_new_id,

@@ -97,6 +97,14 @@ process.end_tasks ok";
                 holds "I-22" shows "message.interrupt ok, message.peek ok, message.receive wait";
             case an_answer_names_a_message_that_was_really_there
                 holds "I-22" shows "message.send ok, message.send not_received";
+            case processes_come_back_to_what_was_kept_of_them
+                holds "I-113, I-114, I-115"
+                shows "process.save ok, process.save not_found, process.compare ok,
+process.restore ok, process.forget ok";
+            case processes_that_were_kept_are_made_a_second_time
+                holds "I-116"
+                shows "process.copy_saved ok, process.copy_saved not_found, process.recall ok,
+process.recall not_found";
             case messages_survive_a_crash
                 holds "I-22, I-34" shows "message.receive ok";
             case what_it_does_not_serve_is_unsupported
@@ -107,6 +115,7 @@ process.end_tasks ok";
 
 mod forks;
 mod interrupts;
+mod saved;
 
 use forks::{
     a_background_task_is_owned_by_an_object, a_fork_shares_memory_as_its_mode_says,
@@ -117,6 +126,9 @@ use forks::{
 use interrupts::{
     a_cancelled_process_is_interrupted_and_lives, an_answer_names_a_message_that_was_really_there,
     an_interrupt_stands_beside_the_letters,
+};
+use saved::{
+    processes_come_back_to_what_was_kept_of_them, processes_that_were_kept_are_made_a_second_time,
 };
 
 scheduler_cases! { contract [Kernel<dyn Component>: "process" "message"] }

@@ -6,8 +6,10 @@
 //! ids.
 
 use libos_abi::{
-    CapId, Denial, DenyReason, Effect, Few, Manifest, Need, OpId, Pid, Syscall,
+    CapId, CheckpointId, Denial, DenyReason, Effect, Few, Manifest, Need, OpId, Pid, Status,
+    Syscall,
     capability::{Charge, Sum},
+    checkpoint::Revived,
     event::{CapabilityEvent, NewCapability},
 };
 use libos_port::{Decision, Fold, Query};
@@ -30,6 +32,18 @@ pub(super) struct Grants {
     pub(super) family: Vec<(Pid, Pid)>,
     /// What bounds each process: its own manifests, and those of everyone above it.
     pub(super) bounds: Vec<(Pid, Manifest)>,
+    pub(super) saved: Vec<Saved>,
+}
+
+/// What was held at a checkpoint.
+#[derive(Clone, Serialize)]
+pub(super) struct Saved {
+    pub(super) checkpoint: CheckpointId,
+    /// The last id that was given before it.
+    pub(super) last: u64,
+    pub(super) subjects: Vec<Pid>,
+    pub(super) bounds: Vec<(Pid, Manifest)>,
+    pub(super) in_force: Vec<CapId>,
 }
 
 #[derive(Clone, Serialize)]
@@ -89,6 +103,41 @@ impl Fold for Grants {
             CapabilityEvent::Bounded { pid, manifest } => {
                 self.bounds.push((*pid, manifest.clone()));
             }
+            CapabilityEvent::Saved { checkpoint, subjects, at_ms } => {
+                let is_active = |cap: &&Cap| {
+                    let is_here = subjects.contains(&cap.made.subject);
+                    is_here && self.info(cap, *at_ms).status == Status::Active
+                };
+                let in_force = self.all.iter().filter(is_active).map(|cap| cap.made.id).collect();
+                let bounds = self.bounds.iter().filter(|(pid, _)| subjects.contains(pid));
+                self.saved.push(Saved {
+                    checkpoint: *checkpoint,
+                    last: self.last,
+                    subjects: subjects.clone(),
+                    bounds: bounds.cloned().collect(),
+                    in_force,
+                });
+            }
+            CapabilityEvent::Forgotten { checkpoint } => {
+                self.saved.retain(|saved| saved.checkpoint != *checkpoint);
+            }
+            CapabilityEvent::Restored { checkpoint, revived, revoked } => {
+                let saved = self.saved.iter().find(|saved| saved.checkpoint == *checkpoint);
+                let bounds = saved.map(|saved| saved.bounds.clone()).unwrap_or_default();
+                for Revived { pid, parent } in revived {
+                    let theirs = self.all.iter_mut().filter(|cap| cap.made.subject == *pid);
+                    theirs.for_each(|cap| cap.ended = false);
+                    self.family.extend(parent.map(|parent| (*pid, parent)));
+                    self.bounds.extend(bounds.iter().filter(|(of, _)| of == pid).cloned());
+                }
+                self.take_back(revoked);
+            }
+            CapabilityEvent::BoundsCopied { checkpoint, from, to } => {
+                let saved = self.saved.iter().find(|saved| saved.checkpoint == *checkpoint);
+                let bounds = saved.into_iter().flat_map(|saved| &saved.bounds);
+                let bounds = bounds.filter(|(of, _)| of == from);
+                self.bounds.extend(bounds.map(|(_, manifest)| (*to, manifest.clone())));
+            }
         }
         self.forget();
     }
@@ -133,7 +182,7 @@ impl Grants {
             let is_over = |cap: &&Cap| {
                 let is_held = self.taken(cap).len() > cap.spent.len();
                 let is_used_up = cap.made.binding.is_some() && cap.is_exhausted() && !is_held;
-                is_used_up || (cap.ended && !is_parent(cap.made.id))
+                is_used_up || (cap.ended && !is_parent(cap.made.id) && !self.is_saved(cap))
             };
             let over: Vec<CapId> = self.all.iter().filter(is_over).map(|cap| cap.made.id).collect();
             if over.is_empty() {
@@ -141,6 +190,17 @@ impl Grants {
             }
             self.all.retain(|cap| !over.contains(&cap.made.id));
         }
+    }
+
+    /// Whether a checkpoint wants a capability of a process that has ended.
+    fn is_saved(&self, cap: &Cap) -> bool {
+        let made = &cap.made;
+        let wants = |saved: &Saved| {
+            let was_there = made.id.0 <= saved.last;
+            saved.subjects.contains(&made.subject)
+                && (was_there || made.grant.effect != Effect::Allow)
+        };
+        self.saved.iter().any(wants)
     }
 
     pub(super) fn get(&self, id: CapId) -> Option<&Cap> {

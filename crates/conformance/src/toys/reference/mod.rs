@@ -5,6 +5,7 @@
 mod condition;
 mod decide;
 mod hand;
+mod saved;
 
 use std::cmp::Reverse;
 
@@ -12,10 +13,11 @@ use libos_abi::{
     Binding, CapId, CapabilityInfo, DenyReason, Digest, Effect, Event, Fault, GrantSpec,
     Manifest as Document, Need, Origin, Pattern, Pid, Reply, Status, Syscall,
     capability::{
-        self, Bound, Delegate, Derive, End, Explain, Explanation, FailureKind, Grant, Granted,
-        GrantedAll, Inspect, Issue, Keep, List, May, MayReply, Requestable, Reserve, Revoke,
-        Revoked, Server, Settle,
+        self, Bound, Compare, CopyHeld, Delegate, Derive, End, Explain, Explanation, FailureKind,
+        Forget, Grant, Granted, GrantedAll, Inspect, Issue, Keep, List, May, MayReply, Recall,
+        Requestable, Reserve, Restore, Revoke, Revoked, Save, Server, Settle,
     },
+    checkpoint::{CapabilityChanges, Copied, Held, Kept},
     event::{CapabilityEvent, NewCapability},
 };
 use libos_port::{Authority, Component, Context, Decision, Manifest, Query, Stop, Versioned};
@@ -311,6 +313,62 @@ impl<'c> Server<dyn Context + 'c, Stop> for Reference {
         let at = At { now_ms: cx.now_ms(), call: Call::Unknown };
         let verdict = self.0.verdict(call.pid, &need, at);
         Ok(MayReply { allowed: matches!(verdict, Verdict::Allow(_)) })
+    }
+
+    fn save(&mut self, cx: &mut (dyn Context + 'c), call: &Save) -> Result<Kept, Stop> {
+        let Save { checkpoint, subjects } = call.clone();
+        let at_ms = cx.now_ms();
+        self.0.change(cx, CapabilityEvent::Saved { checkpoint, subjects, at_ms });
+        let count = self.0.saved(checkpoint).map_or(0, |saved| saved.in_force.len() as u64);
+        Ok(Kept { count })
+    }
+
+    fn compare(
+        &mut self,
+        cx: &mut (dyn Context + 'c),
+        call: &Compare,
+    ) -> Result<CapabilityChanges, Stop> {
+        Ok(CapabilityChanges { rows: self.0.changes_since(call.checkpoint, cx.now_ms()) })
+    }
+
+    fn forget(&mut self, cx: &mut (dyn Context + 'c), call: &Forget) -> Result<(), Stop> {
+        let checkpoint = call.checkpoint;
+        if self.0.saved(checkpoint).is_some() {
+            self.0.change(cx, CapabilityEvent::Forgotten { checkpoint });
+        }
+        Ok(())
+    }
+
+    fn restore(&mut self, cx: &mut (dyn Context + 'c), call: &Restore) -> Result<Revoked, Stop> {
+        let Restore { checkpoint, revived } = call.clone();
+        let revoked = self.0.given_since(checkpoint);
+        let capabilities = revoked.clone();
+        if self.0.saved(checkpoint).is_some() {
+            self.0.change(cx, CapabilityEvent::Restored { checkpoint, revived, revoked });
+        }
+        Ok(self.0.with_below(&capabilities))
+    }
+
+    fn copy_held(&mut self, cx: &mut (dyn Context + 'c), call: &CopyHeld) -> Result<(), Stop> {
+        let checkpoint = call.checkpoint;
+        for Copied { from, to, parent } in &call.processes {
+            let saved = self.0.saved(checkpoint).into_iter().flat_map(|saved| &saved.bounds);
+            let own = saved.filter(|(pid, _)| pid == from).map(|(_, manifest)| manifest);
+            let above = parent.iter().flat_map(|parent| self.0.bounding(*parent));
+            self.0.within(*to, own.chain(above).cloned())?;
+            if let Some(parent) = parent {
+                self.know(cx, *parent, *to);
+            }
+            let (from, to) = (*from, *to);
+            self.0.change(cx, CapabilityEvent::BoundsCopied { checkpoint, from, to });
+        }
+        let new = self.0.copies(checkpoint, &call.processes, cx.now_ms())?;
+        self.make(cx, new, 0);
+        Ok(())
+    }
+
+    fn recall(&mut self, cx: &mut (dyn Context + 'c), call: &Recall) -> Result<Held, Stop> {
+        Ok(Held { grants: self.0.recall(call.checkpoint, cx.now_ms()) })
     }
 }
 

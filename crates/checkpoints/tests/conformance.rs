@@ -1,0 +1,3 @@
+//! Checkpoints keep their contract, under every binding.
+
+libos_conformance::suite!(checkpoints, libos_checkpoints::Checkpoints::default);
