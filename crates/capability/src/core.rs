@@ -332,6 +332,10 @@ impl Tables {
             CapabilityEvent::Restored { checkpoint, revived, revoked } => {
                 revived.iter().for_each(|revived| self.revive(*checkpoint, *revived));
                 revoked.iter().for_each(|id| self.revoke(*id));
+                if mutated("restore_revives") {
+                    let ids: Vec<CapId> = self.all().iter().map(|cap| cap.id).collect();
+                    ids.iter().for_each(|id| self.change_fate(*id, |fate| *fate = Fate::default()));
+                }
             }
             CapabilityEvent::BoundsCopied { checkpoint, from, to } => {
                 self.copy_bounds(*checkpoint, *from, *to);

@@ -22,7 +22,8 @@ const NAMESPACES: [&str; 2] = ["plans", "notes"];
 const IMAGES: [&str; 3] = ["base-agent", "worker", "mine"];
 
 /// What tasks are granted: of each line as much as is drawn.
-const GRANTS: [&str; 24] = [
+const GRANTS: [&str; 25] = [
+    r#"{"on":"checkpoint:*","rights":["read","write","delete","execute"],"delegable":1}"#,
     r#"{"on":"fs:workspace/*","rights":["read","write","delete"],"delegable":3}"#,
     r#"{"on":"fs:workspace/*","rights":["read","write"],"delegable":2,"calls_max":9}"#,
     r#"{"effect":"ask","on":"fs:workspace/b/*","rights":["write"],"delegable":2}"#,
@@ -318,6 +319,7 @@ fn other(random: &mut Random, known: &Known) -> Syscall {
         }
         8 => call("event.read", json!({})),
         9 => call("image.list", json!({})),
+        10 if random.percent(50) => call("checkpoint.create", json!({})),
         10 => call("audit.list", json!({ "limit": 3 })),
         _ => {
             let keep = random.one(&known.capabilities).map(|id| vec![id]);
@@ -415,7 +417,7 @@ mod tests {
     use super::*;
 
     /// Calls that reach the core from elsewhere, or never as a call of somebody.
-    const ELSEWHERE: [&str; 3] = ["process.launch", "human.decide", "process.exit"];
+    const ELSEWHERE: [&str; 2] = ["process.launch", "human.list"];
 
     #[test]
     fn every_call_of_a_process_or_the_host_is_made_at_times() {
@@ -437,6 +439,7 @@ mod tests {
         let names = calls.filter(|call| call.number < 32).map(|call| call.name);
         let never: Vec<&str> =
             names.filter(|name| !made.contains(name) && !ELSEWHERE.contains(name)).collect();
-        assert!(never.len() < 20, "{never:?}");
+        let most = never.len() * 4 < SERVICES.iter().map(|service| service.calls.len()).sum();
+        assert!(most, "{never:?}");
     }
 }

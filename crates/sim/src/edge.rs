@@ -6,7 +6,9 @@ use std::{
     sync::Arc,
 };
 
-use libos_abi::{Digest, Error, Fault, OpId, Outcome, Pid, Syscall, event::Step, wire};
+use libos_abi::{
+    Digest, Error, Fault, OpId, Outcome, Pid, Reply, Syscall, checkpoint, event::Step, wire,
+};
 use libos_broker::{Edge, EffectOrder, Line, Notice, Output, Records, Start, Ticket};
 use libos_journal::Batch;
 use libos_port::{EffectOutcome, Reconciled};
@@ -208,6 +210,10 @@ impl Outside {
                 {
                     self.laws.broken("record before reply", format!("{name}: {reply:?}"));
                 }
+                if let Ok(Reply::Checkpoint(checkpoint::Reply::Preview(seen))) = &outcome {
+                    let (checkpoint, token) = (seen.difference.checkpoint, seen.token);
+                    self.host(checkpoint::Restore { checkpoint, token }.into());
+                }
                 self.shown = Some(outcome);
             }
             From::Process { pid, run, step } => {
@@ -364,8 +370,8 @@ impl Outside {
 }
 
 /// Whether a reply to the host tells of a change.
-fn changes(reply: &libos_abi::Reply) -> bool {
-    use libos_abi::{Reply, capability, human, message, process};
+fn changes(reply: &Reply) -> bool {
+    use libos_abi::{capability, human, message, process};
     matches!(
         reply,
         Reply::Process(
@@ -373,6 +379,11 @@ fn changes(reply: &libos_abi::Reply) -> bool {
         ) | Reply::Capability(capability::Reply::Grant(_))
             | Reply::Human(human::Reply::Decide(_))
             | Reply::Message(message::Reply::Send(_))
+            | Reply::Checkpoint(
+                checkpoint::Reply::Create(_)
+                    | checkpoint::Reply::Restore(_)
+                    | checkpoint::Reply::Fork(_)
+            )
             | Reply::Fs(_)
             | Reply::Shell(_)
     )

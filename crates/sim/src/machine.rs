@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, panic::AssertUnwindSafe};
 
-use libos_abi::{CapId, Digest, Pid, Reply, human::Ask, process, wire};
+use libos_abi::{CapId, Digest, Pid, Reply, checkpoint, human::Ask, process, wire};
 use libos_broker::{Input, Kernel, Outputs, Parts, Submission, Submitter, flush, let_out};
 use serde_json::json;
 
@@ -94,6 +94,7 @@ fn kernel() -> Kernel {
             Box::new(libos_human::Humans::default()),
             Box::new(libos_images::Images::default()),
             Box::new(libos_events::Events::default()),
+            Box::new(libos_checkpoints::Checkpoints::default()),
         ],
     );
     let parts = parts.unwrap_or_else(|error| unreachable!("the standard parts fit: {error}"));
@@ -190,6 +191,7 @@ impl Machine {
             Kind::Launch => self.outside.host(calls::launch(&mut random)),
             Kind::Answer => self.answer(&mut random),
             Kind::Steer => self.steer(&mut random),
+            Kind::Checkpoint => self.checkpoint(&mut random),
             Kind::Forge => self.forge(&mut random),
             Kind::Tick => self.outside.now_ms += random.below(2_500) as u64,
             Kind::Flush => {
@@ -320,6 +322,26 @@ impl Machine {
         self.outside.host(calls::of_host(random, pid, id));
     }
 
+    /// The host keeps what there is, or comes back to it: then it looks first, and what it saw is
+    /// what it undoes.
+    fn checkpoint(&mut self, random: &mut Random) {
+        let kept = self.outside.laws.checkpoints();
+        let live = self.outside.laws.live();
+        let (checkpoint, drawn) = (random.one(&kept), random.below(20));
+        let call = match (checkpoint, drawn) {
+            (Some(checkpoint), 0..9) => checkpoint::Preview { checkpoint }.into(),
+            (Some(checkpoint), 9) => checkpoint::DropCheckpoint { checkpoint }.into(),
+            (Some(checkpoint), 10..13) if live.len() < 8 => {
+                checkpoint::Fork { checkpoint, parent: None }.into()
+            }
+            _ => {
+                let Some(pid) = random.one(&live) else { return };
+                checkpoint::Create { pid: Some(pid), reason: None }.into()
+            }
+        };
+        self.outside.host(call);
+    }
+
     /// A submission that no run of an honest port makes: of an old run, of a run that never was,
     /// a step again with another call.
     fn forge(&mut self, random: &mut Random) {
@@ -379,7 +401,7 @@ impl Machine {
     /// The machine stops and begins again, as often as it takes.
     fn restart(&mut self, random: &mut Random) {
         self.note(|| "    the machine stops and begins again".into());
-        for _ in 0..8 {
+        for attempt in 1..=8 {
             self.crashes += 1;
             self.out = Outputs::default();
             if let Err(error) = self.outside.crash(random) {
@@ -397,7 +419,7 @@ impl Machine {
                 self.outside.laws.broken("replay gives the same state", what);
             }
             self.outside.now_ms = self.outside.now_ms.max(self.outside.laws.now_ms);
-            if random.percent(25) {
+            if attempt < 8 && random.percent(25) {
                 self.outside.stops_in = Some(random.below(4));
             }
             self.kernel.recover(self.outside.now_ms, &mut self.out);

@@ -40,10 +40,13 @@ pub const ALL: &[Mutation] = &[
     bug("approval_fits_any_call", "an approval fits any call"),
     bug("forget_denials", "denials are not handed on"),
     bug("revoke_only_the_top", "what was cut from a grant outlives it"),
+    bug("ignore_manifests", "a manifest does not bound calls"),
     bug("charge_nothing", "calls are not charged"),
     bug("charge_twice", "calls are charged twice"),
     bug("ignore_budgets_above", "budgets do not bind those below"),
     bug("lose_message", "messages are lost"),
     bug("deliver_twice", "messages are delivered again"),
     bug("replay_forgets_charges", "replay leaves charges out"),
+    bug("restore_revives", "a restore gives back what was revoked"),
+    bug("restore_forgets_steps", "a restore forgets finished steps"),
 ];

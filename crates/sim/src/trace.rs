@@ -20,6 +20,8 @@ pub(crate) enum Kind {
     Answer,
     /// The host signals a process, grants, revokes, extends, acts itself.
     Steer,
+    /// The host makes a checkpoint, or comes back to one.
+    Checkpoint,
     /// Someone sends what no honest part would.
     Forge,
     /// Time passes.
@@ -39,12 +41,13 @@ pub(crate) enum Kind {
 }
 
 /// How often each happens, of a thousand.
-const WEIGHTS: [(Kind, usize); 13] = [
+const WEIGHTS: [(Kind, usize); 14] = [
     (Kind::Deliver, 480),
     (Kind::Effect, 150),
     (Kind::Launch, 30),
     (Kind::Answer, 80),
     (Kind::Steer, 60),
+    (Kind::Checkpoint, 24),
     (Kind::Forge, 40),
     (Kind::Tick, 50),
     (Kind::Flush, 20),

@@ -28,6 +28,7 @@ fn kernel() -> Kernel {
             Box::new(libos_human::Humans::default()),
             Box::new(libos_images::Images::default()),
             Box::new(libos_events::Events::default()),
+            Box::new(libos_checkpoints::Checkpoints::default()),
         ],
     );
     Kernel::new(parts.expect("the standard parts fit"), ["fs", "shell"])

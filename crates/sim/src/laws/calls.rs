@@ -85,6 +85,7 @@ impl Laws {
         let early = early.into_iter().filter(|(op, _)| *op == id).map(|(_, usage)| usage);
         let called = Called { charged: early.collect(), ..called };
         self.ops.insert(id, called);
+        self.open.insert(id);
     }
 
     fn decided(&mut self, at: u64, id: OpId, verdict: &Verdict) {
@@ -123,6 +124,8 @@ impl Laws {
         };
         let fresh = called.settled.is_none();
         called.settled.get_or_insert((at, outcome.clone()));
+        self.open.remove(&id);
+        let Some(called) = self.ops.get_mut(&id) else { return };
         called.wait = None;
         self.must("one outcome", fresh, || format!("#{at}: {id} ends a second time"));
         self.touched.push(id);

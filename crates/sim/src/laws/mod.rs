@@ -10,7 +10,7 @@ mod waits;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use libos_abi::{CapId, Event, OpId, Pid, Record, RequestId, event::Step};
+use libos_abi::{CapId, CheckpointId, Event, OpId, Pid, Record, RequestId, event::Step};
 
 pub(crate) use calls::Called;
 use people::Asked;
@@ -35,6 +35,8 @@ pub(crate) struct Laws {
     pub(crate) now_ms: u64,
     last_op: u64,
     pub(crate) ops: BTreeMap<OpId, Called>,
+    /// Those that are not over.
+    open: BTreeSet<OpId>,
     /// The steps of each process's quantum.
     steps: BTreeMap<Pid, BTreeMap<Step, OpId>>,
     /// The call that the host made under a name.
@@ -56,6 +58,8 @@ pub(crate) struct Laws {
     /// What each subscriber was told and has not taken.
     told: BTreeMap<Pid, u64>,
     objects: BTreeSet<libos_abi::ObjectId>,
+    /// What processes were at checkpoints.
+    saved: BTreeMap<CheckpointId, BTreeMap<Pid, tasks::Saved>>,
     /// The operations of the record being read.
     touched: Vec<OpId>,
     /// Charges that came before the admission of their operation.
@@ -107,9 +111,7 @@ impl Laws {
             Event::Human(event) => self.human(event),
             Event::Object(event) => self.object(event),
             Event::Subscriber(event) => self.subscriber(event),
-            Event::Image(_) => {}
-            #[allow(unreachable_patterns, reason = "events of services that are added later")]
-            _ => {}
+            Event::Image(_) | Event::Checkpoint(_) => {}
         }
     }
 

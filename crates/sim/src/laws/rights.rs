@@ -49,7 +49,16 @@ impl Laws {
             CapabilityEvent::Bounded { pid, manifest } => {
                 self.bounds.insert(*pid, manifest.clone());
             }
-            CapabilityEvent::ChildKnown { .. } => {}
+            CapabilityEvent::ChildKnown { .. }
+            | CapabilityEvent::Saved { .. }
+            | CapabilityEvent::Forgotten { .. }
+            | CapabilityEvent::BoundsCopied { .. } => {}
+            CapabilityEvent::Restored { revived, revoked, .. } => {
+                revoked.iter().for_each(|id| self.revoked(*id));
+                let again = |pid| revived.iter().any(|revived| revived.pid == pid);
+                let own = self.caps.values_mut().filter(|held| again(held.new.subject));
+                own.for_each(|held| held.ended = false);
+            }
         }
     }
 
@@ -166,6 +175,17 @@ impl Laws {
         })
     }
 
+    /// Whether every manifest of a process and of those above it foresees a call.
+    fn is_foreseen(&self, pid: Pid, call: &Syscall) -> bool {
+        let info = call.info();
+        let is = |entry: &String| {
+            entry == info.name || entry.strip_suffix(".*") == Some(info.service)
+        };
+        let above = self.tasks.get(&pid).map(|task| task.above.clone()).unwrap_or_default();
+        let bounds = above.iter().chain([&pid]).filter_map(|pid| self.bounds.get(pid));
+        bounds.filter_map(|manifest| manifest.calls.as_ref()).all(|calls| calls.iter().any(is))
+    }
+
     /// That a call was rightly allowed what it needs.
     pub(super) fn allowed(
         &mut self,
@@ -177,6 +197,8 @@ impl Laws {
     ) {
         let name = call.info().name;
         let told = |what: String| format!("#{at}: {name} of {pid}, {op}, on {}: {what}", need.on);
+        let foreseen = self.is_foreseen(pid, call);
+        self.must("a manifest bounds", foreseen, || told("no manifest foresees it".into()));
         for id in by {
             let Some(held) = self.caps.get(id) else {
                 return self.broken("allowed by what is held", told(format!("{id} is nowhere")));

@@ -1,8 +1,10 @@
 //! Processes, their budgets and their mail.
 
+use std::collections::BTreeMap;
+
 use libos_abi::{
-    MessageId, OpId, Outcome, Pid,
-    event::ProcessEvent,
+    CheckpointId, MessageId, OpId, Outcome, Pid,
+    event::{ProcessEvent, Step},
     message::{Message, MessageKind},
     process::{Budget, BudgetKind, Usage},
 };
@@ -38,6 +40,16 @@ pub(crate) struct Task {
     pub(crate) above: Vec<Pid>,
     pub(crate) budget: Budget,
     pub(crate) usage: Usage,
+}
+
+/// A process at a checkpoint.
+#[derive(Debug)]
+pub(super) struct Saved {
+    paused: bool,
+    budget: Budget,
+    mail: Vec<Message>,
+    /// The steps of its quantum that were over.
+    steps: BTreeMap<Step, OpId>,
 }
 
 const KINDS: [BudgetKind; 6] = [
@@ -99,6 +111,9 @@ impl Laws {
                     task.budget.raise(*kind, *by);
                 }
             }
+            ProcessEvent::Saved { checkpoint, processes } => self.save(*checkpoint, processes),
+            ProcessEvent::Forgotten { checkpoint } => drop(self.saved.remove(checkpoint)),
+            ProcessEvent::Rewound { pid, checkpoint } => self.rewind(*pid, *checkpoint),
             ProcessEvent::Sent(message) => self.sent(message),
             ProcessEvent::Received { pid, ids } => self.received(*pid, ids),
             _ => {}
@@ -135,6 +150,47 @@ impl Laws {
         let was = task.life;
         task.life = to(was);
         self.must("who ended does nothing", was != Life::Ended, || format!("{pid} has ended"));
+    }
+
+    // ---- checkpoints -------------------------------------------------------------------------
+
+    fn save(&mut self, checkpoint: CheckpointId, processes: &[Pid]) {
+        let mut saved = BTreeMap::new();
+        for pid in processes {
+            let Some(task) = self.tasks.get(pid) else { continue };
+            let over = |step: &Step, op: &OpId| {
+                let settled = self.ops.get(op).is_some_and(|called| called.settled.is_some());
+                step.parent.is_none() && settled
+            };
+            let steps = self.steps.get(pid).into_iter().flatten();
+            let steps = steps.filter(|(step, op)| over(step, op));
+            let kept = Saved {
+                paused: matches!(task.life, Life::Paused { .. }),
+                budget: task.budget.clone(),
+                mail: self.unread(*pid).to_vec(),
+                steps: steps.map(|(step, op)| (*step, *op)).collect(),
+            };
+            saved.insert(*pid, kept);
+        }
+        self.saved.insert(checkpoint, saved);
+    }
+
+    /// What comes back is what was kept; what was used stays used.
+    fn rewind(&mut self, pid: Pid, checkpoint: CheckpointId) {
+        let saved = self.saved.get(&checkpoint).and_then(|saved| saved.get(&pid));
+        let (Some(saved), Some(task)) = (saved, self.tasks.get_mut(&pid)) else {
+            return self.broken("what was kept comes back", format!("{pid} of {checkpoint}"));
+        };
+        let paused = saved.paused || matches!(task.life, Life::Paused { .. });
+        task.life = if paused { Life::Paused { waits: false } } else { Life::Runnable };
+        task.budget = saved.budget.clone();
+        self.mail.insert(pid, saved.mail.clone());
+        self.steps.insert(pid, saved.steps.clone());
+    }
+
+    /// The checkpoints there are.
+    pub(crate) fn checkpoints(&self) -> Vec<CheckpointId> {
+        self.saved.keys().copied().collect()
     }
 
     // ---- budgets -----------------------------------------------------------------------------

@@ -26,7 +26,8 @@ impl Laws {
     /// That no call waits for what has happened, as of now.
     pub(crate) fn nobody_waits_in_vain(&mut self, now_ms: u64) {
         let mut vain: Vec<(OpId, Pid, Wait)> = Vec::new();
-        for (id, called) in &self.ops {
+        for id in &self.open {
+            let Some(called) = self.ops.get(id) else { continue };
             let (Some(wait), Some(pid)) = (&called.wait, called.caller.pid()) else { continue };
             let is_held = matches!(
                 self.tasks.get(&pid).map(|task| task.life),
@@ -55,8 +56,8 @@ impl Laws {
 
     /// Whether a call of a process waits.
     pub(crate) fn waits(&self, pid: Pid) -> bool {
-        let own = self.ops.values().filter(|called| called.caller.pid() == Some(pid));
-        own.filter(|called| called.settled.is_none()).any(|called| called.wait.is_some())
+        let open = self.open.iter().filter_map(|id| self.ops.get(id));
+        open.filter(|called| called.caller.pid() == Some(pid)).any(|called| called.wait.is_some())
     }
 
     /// The processes in a state.
