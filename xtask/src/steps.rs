@@ -84,7 +84,10 @@ pub(crate) fn check(root: &Path) -> Result<()> {
 /// Everything a change must pass.
 pub(crate) fn ci(root: &Path) -> Result<()> {
     let tests = if has_nextest() { NEXTEST_CI } else { CARGO_TEST };
-    run(root, &[FORMAT, CLIPPY, LAYERS, GRAPH, ABI, LICENCES, GUEST, DOCS, DOC_TESTS, LOOM, SIM, tests])
+    run(
+        root,
+        &[FORMAT, CLIPPY, LAYERS, GRAPH, ABI, LICENCES, GUEST, DOCS, DOC_TESTS, LOOM, SIM, tests],
+    )
 }
 
 /// All tests of the workspace.

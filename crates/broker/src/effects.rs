@@ -57,7 +57,9 @@ impl Kernel {
         }
         match result {
             Reconciled::Happened(reply) => self.finished(id, EffectOutcome::Done(reply), out),
-            Reconciled::Unknown if !mutated("retry_unknown") => self.finished(id, EffectOutcome::Unknown(String::new()), out),
+            Reconciled::Unknown if !mutated("retry_unknown") => {
+                self.finished(id, EffectOutcome::Unknown(String::new()), out)
+            }
             Reconciled::DidNotHappen | Reconciled::Unknown => {
                 let ended = EffectOutcome::NotStarted(Fault::Cancelled.into());
                 self.order_again(id, Mode::Perform, ended, out);

@@ -6,8 +6,8 @@ use std::{
 };
 
 use libos_abi::{
-    CapId, Demand, Denial, DenyReason, Digest, Error, Event, Fault, Few, Json, Need, OpId, Pid, Principal,
-    Record, Syscall, Text, capability,
+    CapId, Demand, Denial, DenyReason, Digest, Error, Event, Fault, Few, Json, Need, OpId, Pid,
+    Principal, Record, Syscall, Text, capability,
     event::{OpEvent, ProcessEvent, Step, Verdict},
     human, message,
     process::{self, Usage, Wait, WaitOn},

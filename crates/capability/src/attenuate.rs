@@ -293,7 +293,11 @@ impl Handing<'_> {
             let rights = cap.terms.rights.intersect(grant.rights);
             // One that has run out still restricts: it denies.
             let is_forgotten = cap.terms.effect == Effect::Deny && mutated("forget_denials");
-            if is_forgotten || rights.is_empty() || Some(cap.id) == source || !cap.in_force(self.now_ms) {
+            if is_forgotten
+                || rights.is_empty()
+                || Some(cap.id) == source
+                || !cap.in_force(self.now_ms)
+            {
                 continue;
             }
             let Some(on) = meet(&cap.on, &grant.on) else {

@@ -14,9 +14,9 @@ mod user;
 pub use component::{
     Authority, Caller, Component, Context, Decision, Fold, Manifest, Query, Stop, Versioned,
 };
+pub use mutation::mutated;
 #[cfg(feature = "mutations")]
 pub use mutation::plant;
-pub use mutation::mutated;
 pub use provider::{EffectOutcome, Order, Provider, Reconciled};
 pub use undo::{Reversible, Undo, UndoLog};
 pub use user::{Planner, Port, QuantumEnd, Turn};

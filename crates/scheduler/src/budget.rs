@@ -125,7 +125,10 @@ impl Scheduler {
         let Admit { pid, run, charge } = *call;
         let process = self.state.live(pid).ok_or(Fault::NoProcess)?;
         let is_new = run != 0;
-        if is_new && !mutated("accept_stale_run") && (process.turn.run != run || !matches!(process.turn.life, Life::Running)) {
+        if is_new
+            && !mutated("accept_stale_run")
+            && (process.turn.run != run || !matches!(process.turn.life, Life::Running))
+        {
             return Err(Fault::StaleRun.into());
         }
         let fixed = &process.fixed;

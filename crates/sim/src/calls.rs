@@ -255,7 +255,9 @@ fn memory(random: &mut Random, known: &Known) -> Syscall {
             let to = object(random, known);
             call("object.link", json!({ "from": id, "relation": "of", "to": to }))
         }
-        11 => call(*random.pick(&["object.read", "object.stat", "object.links"]), json!({"id": id})),
+        11 => {
+            call(*random.pick(&["object.read", "object.stat", "object.links"]), json!({"id": id}))
+        }
         12 => call("object.query", json!({ "type": "note" })),
         13 => call("object.make_view", json!({ "items": [{ "id": id }] })),
         14 => call("object.materialize", json!({ "view": "view-1" })),
@@ -288,7 +290,7 @@ fn authority(random: &mut Random, known: &Known) -> Syscall {
     match random.below(6) {
         0..3 => {
             let pool: &[&str] = if random.percent(70) { &HANDED } else { &GRANTS };
-            let grant: Value = serde_json::from_str(random.pick(pool)).expect("it is JSON");
+            let grant: Value = serde_json::from_str(*random.pick(pool)).expect("it is JSON");
             let to = someone(random, known);
             call("capability.delegate", json!({ "to": to, "grant": grant }))
         }
@@ -350,15 +352,23 @@ pub(crate) fn forged(random: &mut Random, known: &Known) -> Syscall {
             let decision = json!({ "approve": { "scope": "process" } });
             call("human.decide", json!({ "request": "req-1", "decision": decision }))
         }
-        5 => call("object.merge_space", json!({ "from": pid, "into": "p1", "on_conflict": "child" })),
+        5 => {
+            call("object.merge_space", json!({ "from": pid, "into": "p1", "on_conflict": "child" }))
+        }
         6 => call("process.exit", json!({ "pid": pid })),
         7 => call("fs.read", json!({ "path": "../../etc/passwd" })),
         8 => call("capability.inspect", json!({ "capability": id })),
         9 => call("process.settle", json!({ "op": "op-2" })),
         10 => call("shell.run", json!({ "argv": ["x".repeat(300 << 10)] })),
         11 => call("message.interrupt", json!({ "pid": pid })),
-        12 => call("event.publish", json!({ "of": pid, "what": { "child_ended": { "pid": pid } } })),
-        _ => call("process.commit", json!({ "state": "forged" })),
+        12 => {
+            call("event.publish", json!({ "of": pid, "what": { "child_ended": { "pid": pid } } }))
+        }
+        _ => {
+            let known = Known { quantum: known.quantum + 1, ..known.clone() };
+            let state = serde_json::to_string(&known).unwrap_or_default();
+            call("process.commit", json!({ "state": state }))
+        }
     }
 }
 

@@ -356,7 +356,7 @@ impl Machine {
                 let run = match random.below(3) {
                     0 => run.saturating_sub(1),
                     1 => run.saturating_sub(1 + random.below(4) as u64),
-                    _ => run + 1,
+                    _ => run + 1_000,
                 };
                 let index = 1 + random.below(6) as u32;
                 let step = libos_abi::event::Step { parent: None, index };
@@ -369,6 +369,10 @@ impl Machine {
     /// Looks at the state from outside, and compares with the account of the records.
     fn probe(&mut self, random: &mut Random) {
         // What is left from before leaves first, so that the look sees what the account knows.
+        self.step(Input::Tick);
+        if self.let_out().is_err() || self.outside.stopped {
+            return;
+        }
         self.outside.shown = None;
         let kept = std::mem::take(&mut self.outside.inbox);
         self.outside.host(calls::call("process.list", json!({})));
@@ -405,7 +409,10 @@ impl Machine {
             self.crashes += 1;
             self.out = Outputs::default();
             if let Err(error) = self.outside.crash(random) {
-                return self.outside.laws.broken("the journal is what was written", error.to_string());
+                return self
+                    .outside
+                    .laws
+                    .broken("the journal is what was written", error.to_string());
             }
             let Some(kernel) = self.folded(self.outside.disk.size()) else { return };
             self.kernel = kernel;
@@ -541,9 +548,12 @@ impl Machine {
             let what = format!("{running:?} run, and nothing is on its way to them");
             self.outside.laws.broken("no lost wake-up", what);
         }
-        let open = self.outside.laws.ops.iter().find(|(_, called)| {
-            called.settled.is_none() && called.dispatched.is_some()
-        });
+        let open = self
+            .outside
+            .laws
+            .ops
+            .iter()
+            .find(|(_, called)| called.settled.is_none() && called.dispatched.is_some());
         if let (true, Some((id, called))) = (self.outside.is_still(), open)
             && called.call.info().name != "tool.call"
         {

@@ -65,7 +65,12 @@ fn tried(args: &Args) -> Result<()> {
                 }
             };
             let found = sweep(args.seed..end, &steps, || plant(planted), told);
-            println!("{} seeds, {:.0} s: {:?}", found.seeds, begun.elapsed().as_secs_f64(), found.tally);
+            println!(
+                "{} seeds, {:.0} s: {:?}",
+                found.seeds,
+                begun.elapsed().as_secs_f64(),
+                found.tally
+            );
             found.failure.map_or((args.seed, None), |(seed, failure)| (seed, Some(failure)))
         }
     };
@@ -129,9 +134,7 @@ fn mutations(args: &Args) -> Result<()> {
         let range = args.seed..args.seed.saturating_add(seeds);
         let found = sweep(range, &steps, || plant(Some(mutation.name)), |_| {});
         let (after, law) = match &found.failure {
-            Some((seed, failure)) => {
-                ((seed - args.seed + 1).to_string(), failure.violation.law)
-            }
+            Some((seed, failure)) => ((seed - args.seed + 1).to_string(), failure.violation.law),
             None => {
                 missed.push(mutation.name);
                 ("-".into(), "NOT FOUND")

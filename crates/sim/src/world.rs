@@ -86,8 +86,9 @@ fn reply(call: &Syscall) -> Option<Reply> {
         Syscall::Audit(audit::Call::List(_)) => {
             audit::Reply::List(audit::Entries { entries: Vec::new(), next: None }).into()
         }
-        Syscall::Tool(_) => tool::Reply::CallTool(tool::ToolResult { result: Default::default() })
-            .into(),
+        Syscall::Tool(_) => {
+            tool::Reply::CallTool(tool::ToolResult { result: Default::default() }).into()
+        }
         _ => return None,
     })
 }

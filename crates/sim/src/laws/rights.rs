@@ -85,7 +85,8 @@ impl Laws {
         if let (Origin::Human { request }, Some(_)) = (&new.origin, &new.binding) {
             self.approved.push((*request, id));
         }
-        let held = Held { new: new.clone(), revoked: false, ended: false, uses: 0, calls: 0, denials };
+        let held =
+            Held { new: new.clone(), revoked: false, ended: false, uses: 0, calls: 0, denials };
         self.caps.insert(id, held);
     }
 
@@ -178,9 +179,8 @@ impl Laws {
     /// Whether every manifest of a process and of those above it foresees a call.
     fn is_foreseen(&self, pid: Pid, call: &Syscall) -> bool {
         let info = call.info();
-        let is = |entry: &String| {
-            entry == info.name || entry.strip_suffix(".*") == Some(info.service)
-        };
+        let is =
+            |entry: &String| entry == info.name || entry.strip_suffix(".*") == Some(info.service);
         let above = self.tasks.get(&pid).map(|task| task.above.clone()).unwrap_or_default();
         let bounds = above.iter().chain([&pid]).filter_map(|pid| self.bounds.get(pid));
         bounds.filter_map(|manifest| manifest.calls.as_ref()).all(|calls| calls.iter().any(is))
