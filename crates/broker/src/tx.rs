@@ -160,6 +160,8 @@ impl Kernel {
             reply.texts(&mut |text| blobs.extend(text.spill()));
         }
         if let Some(op) = self.ops.get(id) {
+            // Whoever ends it, it is its own process that was charged.
+            let counts = op.caller.pid().is_some();
             let (reserved, charged) = (op.reserved, op.call.charge().estimated());
             let used = match give_back {
                 true => Usage::default(),
@@ -169,7 +171,7 @@ impl Kernel {
             if reserved {
                 self.kernel_call(tx, capability::Settle { op: id, give_back });
             }
-            if !charged.is_nothing() && tx.caller.pid().is_some() {
+            if !charged.is_nothing() && counts {
                 self.kernel_call(tx, process::Settle { op: id, used: Some(used) });
             }
         }

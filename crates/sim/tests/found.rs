@@ -167,3 +167,18 @@ fn a_call_that_waited_for_a_larger_limit_is_charged_once() {
         assert_eq!((usage.syscalls, usage.children), (1, 1), "{budget}");
     }
 }
+
+/// What is set aside for a call that waits comes back when the host cancels it.
+#[test]
+fn a_call_that_the_host_cancels_keeps_nothing_of_the_budget() {
+    let grants = json!([
+        { "effect": "ask", "on": "fs:workspace/*", "rights": ["write"] },
+        { "on": "fs:workspace/*", "rights": ["write"] },
+    ]);
+    let mut core = Core::new(grants, json!({ "bytes": 1_000 }));
+    let write = call("fs.write", json!({ "path": "a", "text": "four" }));
+    assert_eq!(core.process(1, 1, write), None, "it waits for the human");
+    assert_eq!(core.usage().bytes, 4);
+    core.host("process.signal", json!({ "pid": "p1", "signal": "cancel" })).expect("it is sent");
+    assert_eq!(core.usage().bytes, 0);
+}
