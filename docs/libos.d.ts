@@ -178,8 +178,30 @@ declare namespace Abi {
     to: Abi.Pid;
   };
 
+  /** A tool as an agent writes it. */
+  type Definition = {
+    /** What it does. */
+    description?: string;
+    /** The JSON schema of its arguments. */
+    input: Abi.Json;
+    /** The language of its source. */
+    language: Abi.Language;
+    /** Tighter limits than those of the sandbox. */
+    limits?: Abi.ToolLimits | null;
+    /** Its name, a word of a-z, 0-9 and `_`. */
+    name: string;
+    /** The calls it may make, each as far as its process may. Any other is denied. */
+    needs?: Array<Abi.ToolNeed>;
+    /** The JSON schema of its result. */
+    output?: Abi.Json | null;
+    /** Its source. Binary forms of `wat` and `component` are written `base64:` and their bytes. */
+    source: Abi.Text;
+    /** Its tests. */
+    tests?: Array<Abi.ToolTest>;
+  };
+
   /** Why a call was denied. */
-  type DenyReason = "no_grant" | { deny_rule: Abi.CapId } | { conditions: Abi.CapId } | { exhausted: Abi.CapId } | { limit: Abi.CapId } | { expired: Abi.CapId } | { revoked: Abi.CapId } | "human" | "not_for_processes" | { attenuation: string } | { not_in_tool_table: string } | { manifest: string };
+  type DenyReason = "no_grant" | { deny_rule: Abi.CapId } | { conditions: Abi.CapId } | { exhausted: Abi.CapId } | { limit: Abi.CapId } | { expired: Abi.CapId } | { revoked: Abi.CapId } | "human" | "not_for_processes" | { attenuation: string } | { not_in_tool_table: string } | { manifest: string } | { not_declared: string };
 
   /** What is not as it was. */
   type Difference = {
@@ -340,6 +362,9 @@ declare namespace Abi {
   type Inclusion = "pinned" | "chosen" | "over_budget" | "denied" | "released";
 
   type Json = any;
+
+  /** The language of a tool's source. */
+  type Language = "javascript" | "typescript" | "wat" | "component";
 
   /** A link between objects. */
   type Link = {
@@ -605,8 +630,31 @@ declare namespace Abi {
     weight?: number | null;
   };
 
+  /** A call that a test expects, and its answer: a reply or an error. */
+  type ScriptedCall = {
+    /** Its arguments. */
+    args: Abi.Json;
+    /** The call, as in `fs.read`. */
+    call: string;
+    /** Its error. */
+    error?: Abi.ScriptedError | null;
+    /** Its reply. */
+    reply?: Abi.Json | null;
+  };
+
+  /** An error that a test answers a call with. */
+  type ScriptedError = {
+    /** The code: `denied`, or one of the failures of the call's service. */
+    code: string;
+    /** The message. */
+    message?: string;
+  };
+
   /** A signal. */
   type Signal = "pause" | "resume" | "terminate" | "cancel";
+
+  /** How far a generated tool has come. */
+  type Stage = "proposed" | "rejected" | "validated" | "registered";
 
   /** Whether a capability can still be used. */
   type Status = "active" | "revoked" | "expired" | "exhausted" | "ended";
@@ -619,6 +667,16 @@ declare namespace Abi {
     object?: Abi.ObjectId | null;
   };
 
+  /** How one test of a tool ended. */
+  type TestResult = {
+    /** What it did instead. */
+    message?: string | null;
+    /** The test. */
+    name: string;
+    /** Whether the tool did what the test expects. */
+    passed: boolean;
+  };
+
   type Text = string;
 
   /** Tools that a process is shown once it activates the group. */
@@ -629,6 +687,87 @@ declare namespace Abi {
     name: string;
     /** The tools in it. */
     tools: Array<string>;
+  };
+
+  /**
+   * What one run of a generated tool may take. Each part tightens the limit of the sandbox, and
+   * widens none.
+   */
+  type ToolLimits = {
+    /** How long it may compute; waiting for a call does not count. */
+    compute?: Abi.Millis | null;
+    /** Instructions, roughly. */
+    fuel?: number | null;
+    /** Memory, in bytes. */
+    memory_bytes?: number | null;
+    /** What it gives back, in bytes. */
+    output_bytes?: number | null;
+    /** System calls. */
+    syscalls?: number | null;
+  };
+
+  /** A call that a generated tool declares to make. */
+  type ToolNeed = {
+    /** The call, as in `fs.read`. */
+    call: string;
+    /** The resources that it may be about; absent is any that the process may. */
+    on?: Array<Abi.Pattern> | null;
+  };
+
+  /** Why a source or a schema makes no tool. */
+  type ToolProblem = {
+    /** A code, as in `syntax`. */
+    code: string;
+    /** The column, in characters, from 1. */
+    column?: number | null;
+    /** The line of the source, from 1. */
+    line?: number | null;
+    /** What is wrong. */
+    message: string;
+  };
+
+  /** What the sandbox found out about a tool. */
+  type ToolReport = {
+    /** The digest of what was looked at. */
+    digest: Abi.Digest;
+    /** The tool. */
+    name: string;
+    /** Whether it compiles, its schemas hold and every test passed. */
+    passed: boolean;
+    /** Why it makes no tool. */
+    problem?: Abi.ToolProblem | null;
+    /** Its tests, in order. */
+    tests: Array<Abi.TestResult>;
+  };
+
+  /** A generated tool in a list. */
+  type ToolStatus = {
+    /** What it does. */
+    description: string;
+    /** The digest of everything it was proposed with. */
+    digest: Abi.Digest;
+    /** The language of its source. */
+    language: Abi.Language;
+    /** Its name. */
+    name: string;
+    /** The process that it is private to. */
+    of: Abi.Pid;
+    /** How far it has come. */
+    stage: Abi.Stage;
+  };
+
+  /** A test of a generated tool. It makes no call of the host: each is answered from here. */
+  type ToolTest = {
+    /** The arguments of the tool. */
+    args: Abi.Json;
+    /** The calls that the tool must make, in this order and no other. */
+    calls?: Array<Abi.ScriptedCall>;
+    /** The code of the error that it must end in instead. */
+    error?: string | null;
+    /** Its name. */
+    name: string;
+    /** The result that it must give. */
+    result?: Abi.Json | null;
   };
 
   /** What a process and all below it have used, what is set aside for calls under way included. */
@@ -1642,8 +1781,8 @@ interface LibosTool {
     tools: Array<string>;
   }>;
   /**
-   * Calls a tool of the caller's image: of its table or of any group. It fails with
-   * `bad_arguments`, `tool_failed`, `unknown_tool`.
+   * Calls a tool of the caller's image, of its table or of any group, or one that the caller
+   * registered. It fails with `bad_arguments`, `tool_failed`, `unknown_tool`, `nested`.
    */
   call(args: {
     /** Its name. */
@@ -1659,6 +1798,147 @@ interface LibosTool {
     /** In the order of the image. */
     groups: Array<Abi.Group>;
   }>;
+  /**
+   * Proposes a tool that the caller wrote. It takes the place of one of the same name that is not
+   * registered. It fails with `exists`, `bad_tool`, `nested`.
+   */
+  propose(args: {
+    /** The tool. */
+    tool: Abi.Definition;
+  }): Promise<{
+    /** What it does. */
+    description: string;
+    /** The digest of everything it was proposed with. */
+    digest: Abi.Digest;
+    /** The language of its source. */
+    language: Abi.Language;
+    /** Its name. */
+    name: string;
+    /** The process that it is private to. */
+    of: Abi.Pid;
+    /** How far it has come. */
+    stage: Abi.Stage;
+  }>;
+  /**
+   * Compiles a tool, checks its schemas and runs its tests in the sandbox. What it comes to is kept
+   * with the tool. It fails with `not_found`, `nested`.
+   */
+  validate(args: {
+    /** Its name. */
+    name: string;
+    /** Whose tool; only the host names a process. */
+    pid?: Abi.Pid | null;
+  }): Promise<{
+    /** The digest of what was looked at. */
+    digest: Abi.Digest;
+    /** The tool. */
+    name: string;
+    /** Whether it compiles, its schemas hold and every test passed. */
+    passed: boolean;
+    /** Why it makes no tool. */
+    problem?: Abi.ToolProblem | null;
+    /** Its tests, in order. */
+    tests: Array<Abi.TestResult>;
+  }>;
+  /**
+   * Registers a tool that was validated: from now on the caller can call it. It fails with
+   * `not_found`, `exists`, `not_validated`, `nested`.
+   */
+  register(args: {
+    /** Its name. */
+    name: string;
+  }): Promise<{
+    /** What it does. */
+    description: string;
+    /** The digest of everything it was proposed with. */
+    digest: Abi.Digest;
+    /** The language of its source. */
+    language: Abi.Language;
+    /** Its name. */
+    name: string;
+    /** The process that it is private to. */
+    of: Abi.Pid;
+    /** How far it has come. */
+    stage: Abi.Stage;
+  }>;
+  /** Removes a tool, registered or not. It fails with `not_found`, `nested`. */
+  unregister(args: {
+    /** Its name. */
+    name: string;
+  }): Promise<{
+    /** What it does. */
+    description: string;
+    /** The digest of everything it was proposed with. */
+    digest: Abi.Digest;
+    /** The language of its source. */
+    language: Abi.Language;
+    /** Its name. */
+    name: string;
+    /** The process that it is private to. */
+    of: Abi.Pid;
+    /** How far it has come. */
+    stage: Abi.Stage;
+  }>;
+  /**
+   * Shows a generated tool with its source, its needs and what its validation came to. It fails
+   * with `not_found`.
+   */
+  inspect(args: {
+    /** Its name. */
+    name: string;
+    /** Whose tool; only the host names a process. */
+    pid?: Abi.Pid | null;
+  }): Promise<{
+    /** What its validation came to. */
+    report?: Abi.ToolReport | null;
+    /** How far it has come. */
+    status: Abi.ToolStatus;
+    /** As it was proposed. */
+    tool: Abi.Definition;
+  }>;
+  /** Lists the generated tools of the caller; for the host, those of one process or of all. */
+  generated(args?: {
+    /** Whose tools; only the host names a process. */
+    pid?: Abi.Pid | null;
+  }): Promise<{
+    /** By process, then by name. */
+    tools: Array<Abi.ToolStatus>;
+  }>;
+  /**
+   * Puts a validated tool into an image: a new version of one that is registered, or else a copy of
+   * the caller's image under that name. A human is asked, whatever was granted. It fails with
+   * `not_found`, `exists`, `bad_tool`, `not_validated`, `nested`.
+   */
+  promote(args: {
+    /** Its name. */
+    name: string;
+    /** The digest that `tool.inspect` tells: what is put there is exactly this. */
+    digest: Abi.Digest;
+    /** The image. */
+    image: string;
+    /** The version that the image is to have. */
+    version: string;
+  }): Promise<{
+    /** What it is for. */
+    description?: string;
+    /** Its name. */
+    name: string;
+    /** Who plans for its processes by default. */
+    planner?: Abi.PlannerSpec | null;
+    /** What a model is told first. */
+    prompt?: Abi.Text;
+    /** What its processes will need. Shown to people; **never granted**. */
+    required_capabilities?: Array<Abi.GrantSpec>;
+    /**
+     * Tools shown on request only, so that a model chooses among few. They can be called whether
+     * they are shown or not.
+     */
+    tool_groups?: Array<Abi.ToolGroup>;
+    /** The tools in its table. */
+    tools?: Array<string>;
+    /** Its version. */
+    version: string;
+  }>;
 }
 
 /**
@@ -1669,7 +1949,7 @@ interface LibosTool {
 interface LibosFs {
   /**
    * Reads a file as UTF-8 text. It takes `read` on `fs:`. It fails with `not_found`, `not_a_file`,
-   * `not_text`, `too_large`, `not_permitted`, `bad_target`.
+   * `not_text`, `not_permitted`, `bad_target`.
    */
   read(args: {
     /** The file. */

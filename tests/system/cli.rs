@@ -59,6 +59,7 @@ const TOUR: &[Stop] = &[
     ("resume", &[], 3),
     ("extend", &["req-4", "--by", "50"], 0),
     ("resume", &[], 3),
+    ("settle", &["req-4", "done"], 2),
     ("msg", &["p1", "hello"], 0),
     ("events", &["p1", "--all"], 0),
     ("fork", &["p1", "--goal", "a copy", "--plan", "child.jsonl"], 0),
@@ -80,6 +81,9 @@ const TOUR: &[Stop] = &[
     ("image register", &["reviewer"], 0),
     ("image ls", &[], 0),
     ("image show", &["reviewer"], 0),
+    ("tool ls", &[], 0),
+    ("tool show", &["p1/one"], 0),
+    ("tool test", &["p1/one"], 0),
     ("exec", &["p1", "reviewer", "--plan", "child.jsonl"], 0),
     ("image unregister", &["reviewer"], 0),
     ("exit", &["p1", "--message", "enough"], 0),
@@ -94,6 +98,10 @@ const TOUR: &[Stop] = &[
     ("audit keygen", &["key"], 0),
     ("store stat", &[], 0),
     ("store compact", &["--older-than", "0s"], 0),
+    ("replay", &["--verify"], 0),
+    ("policy test", &["--rules", "rules.toml"], 0),
+    ("simulate-crash", &["task.toml", "--at", "1"], 0),
+    ("tool run", &["one.toml"], 0),
     ("doctor", &[], 0),
     ("demo", &["--dir", "demo"], 0),
 ];
@@ -103,7 +111,7 @@ fn tour_lab() -> Lab {
     let head = [
         ask("write", "fs:workspace/*"),
         allow("write", "human:owner"),
-        "[budget]\nsyscalls = 5\n".to_owned(),
+        "[budget]\nsyscalls = 6\n".to_owned(),
     ]
     .concat();
     let lab = Lab::with(
@@ -111,6 +119,13 @@ fn tour_lab() -> Lab {
         &[
             call("event.subscribe", json!({ "kinds": ["message_came"] })),
             save("object.create", json!({ "type": "note", "payload": "a" }), "note"),
+            call(
+                "tool.propose",
+                json!({ "tool": {
+                    "name": "one", "language": "javascript", "input": true,
+                    "source": "export default () => 1;",
+                } }),
+            ),
             call("human.ask", json!({ "question": "shall it go on?" })),
             call("fs.write", json!({ "path": "a.txt", "text": "a" })),
             call("fs.write", json!({ "path": "b.txt", "text": "b" })),
@@ -119,6 +134,10 @@ fn tour_lab() -> Lab {
     );
     lab.put("in.txt", "in");
     fs::write(lab.path("child.jsonl"), "{\"call\":\"process.cwd\"}\n").unwrap();
+    fs::write(lab.path("rules.toml"), allow("write", "fs:workspace/*")).unwrap();
+    let tool = "name = \"one\"\nlanguage = \"javascript\"\ninput = true\n\
+                source = \"export default () => 1;\"\n";
+    fs::write(lab.path("one.toml"), tool).unwrap();
     fs::create_dir(lab.path("made")).unwrap();
     fs::create_dir(lab.path("reviewer")).unwrap();
     let image = "name = \"reviewer\"\nversion = \"1\"\nprompt_file = \"prompt.md\"\n\
@@ -258,6 +277,8 @@ fn every_command_explains_itself_with_examples_where_it_takes_more_than_a_name()
         "run",
         "approve",
         "extend",
+        "settle",
+        "simulate-crash",
         "msg",
         "signal",
         "fork",

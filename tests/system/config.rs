@@ -9,7 +9,7 @@
 
 mod support;
 
-use std::{fs, process::Command};
+use std::fs;
 
 use serde_json::{Value, json};
 use support::*;
@@ -26,7 +26,7 @@ fn project_file(lab: &Lab, text: &str) {
 
 /// The binary without flags, in this environment.
 fn run(lab: &Lab, environment: &[(&str, &str)], args: &[&str]) -> Ran {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_libos"));
+    let mut command = binary::libos();
     command.current_dir(lab.dir.path()).args(args);
     lab.isolate(&mut command);
     let out = command.envs(environment.iter().copied()).output().expect("the binary starts");

@@ -22,7 +22,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use common::repository;
+use common::{binary, repository};
 use tempfile::TempDir;
 
 /// Files that a page speaks of and does not show.
@@ -32,21 +32,36 @@ const SETUP: &[(&str, &str, &str)] = &[
     ("docs/tasks.md", "numbers/b.txt", "2\n"),
 ];
 
-/// Commands that a page shows and that are run elsewhere: the command, and the test that runs it.
+/// Commands that a page shows and that are run elsewhere: the command, and the test that runs it, or
+/// a short form of what it runs.
 const RUN_ELSEWHERE: &[(&str, &str)] = &[
     ("cargo run --bin libos -- demo", "the_demo_makes_its_project_and_runs_it"),
+    ("cargo xtask bench", "durable"),
+    ("cargo xtask crash", "a_change_of_state_survives_a_kill_at_every_boundary"),
+    ("cargo xtask fuzz", "sources_break_nothing"),
     ("cargo xtask graph", "the_repository_s_own_checks_pass"),
+    ("cargo xtask laws", "the_engine_and_the_reference_model_see_the_same"),
 ];
 
-/// Commands that no test can run: they run the tests themselves, or take a quiet machine. `.ci/run`
-/// runs `cargo xtask ci`, which does what the others before it do.
-const RUN_BY_NO_TEST: &[&str] = &[
+/// Commands that are steps of `cargo xtask ci`, which `.ci/run` runs: the command, and how the step
+/// stands in `xtask/src/steps.rs`.
+const RUN_BY_CI: &[(&str, &str)] = &[
+    ("cargo build --manifest-path examples", r#""build", "--manifest-path""#),
+    ("cargo test --locked --workspace --test", "SYSTEM_TESTS"),
+    ("cargo xtask conformance", r#""xtask", "conformance""#),
+    ("cargo xtask guest", r#""xtask", "guest""#),
+    ("cp Cargo.lock examples/swap-scheduler/", r#""Cargo.lock", "examples/swap-scheduler/""#),
+];
+
+/// Commands that run the tests themselves, or what stands before them.
+const RUNS_THE_TESTS: &[&str] = &[
     "cargo build",
-    "cargo xtask bench",
+    "cargo install cargo-mutants",
+    "cargo mutants",
+    "cargo nextest run --package",
+    "cargo test --package",
     "cargo xtask check",
     "cargo xtask ci",
-    "cargo xtask fuzz",
-    "cargo xtask guest",
     "cargo xtask test",
 ];
 
@@ -124,8 +139,14 @@ fn pages() -> BTreeMap<String, String> {
 
 /// The command of a line of a block, without what is said about it.
 fn command(line: &str) -> Option<String> {
-    let line = line.strip_prefix("$ ").unwrap_or(line);
-    let is_command = ["libos ", "cargo "].iter().any(|name| line.starts_with(name));
+    let mut line = line.strip_prefix("$ ").unwrap_or(line);
+    // What is set in front of it for this one command.
+    while let Some((word, rest)) = line.split_once(' ')
+        && word.find('=').is_some_and(|at| word[..at].chars().all(|c| matches!(c, 'A'..='Z' | '_')))
+    {
+        line = rest;
+    }
+    let is_command = ["libos ", "cargo ", "cp "].iter().any(|name| line.starts_with(name));
     let said = line.find("  ").into_iter().chain(line.find(" #")).min();
     is_command.then(|| line[..said.unwrap_or(line.len())].trim_end().to_owned())
 }
@@ -155,7 +176,7 @@ impl Desk {
         fs::create_dir(temp.path().join("home")).unwrap();
         fs::create_dir(temp.path().join("here")).unwrap();
         let libos = temp.path().join("bin/libos");
-        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_libos"), libos).unwrap();
+        std::os::unix::fs::symlink(binary::path(), libos).unwrap();
         let desk = Self { temp };
         for (of, name, text) in SETUP {
             if *of == page {
@@ -183,6 +204,7 @@ impl Desk {
         shell.args(["-c", line]).current_dir(self.here());
         shell.env("PATH", format!("{}:{path}", self.temp.path().join("bin").display()));
         shell.env("HOME", self.temp.path().join("home")).env_remove("XDG_CONFIG_HOME");
+        shell.env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"));
         // Tools that are installed for whoever runs the tests stay where they are.
         for (name, folder) in [("CARGO_HOME", ".cargo"), ("RUSTUP_HOME", ".rustup")] {
             if let (None, Ok(home)) = (std::env::var_os(name), std::env::var("HOME")) {
@@ -297,6 +319,22 @@ fn what_the_pages_show_of_a_run_is_what_is_printed() {
 }
 
 #[test]
+fn what_a_page_shows_of_an_example_stands_there() {
+    let mut count = 0;
+    for (name, page) in pages() {
+        for block in blocks(&page) {
+            let Some(file) = block.file.filter(|file| file.starts_with("examples/")) else {
+                continue;
+            };
+            let there = fs::read_to_string(repository().join(&file)).unwrap();
+            assert!(block.text == there, "{name} shows another {file}");
+            count += 1;
+        }
+    }
+    assert!(count >= 3, "the pages were not read");
+}
+
+#[test]
 fn every_command_that_a_page_shows_is_run_by_a_test() {
     let sources = sources();
     let mut unknown = BTreeSet::new();
@@ -305,14 +343,14 @@ fn every_command_that_a_page_shows_is_run_by_a_test() {
     for (name, page) in pages() {
         for (line, is_transcript) in shown(&page) {
             count += 1;
-            let run = RUN_ELSEWHERE.iter().find(|(command, _)| line.starts_with(command));
-            let tests = RUN_BY_NO_TEST.iter().find(|command| line.starts_with(**command));
-            match (run, tests) {
-                (Some((command, _)), _) | (None, Some(command)) => {
+            let named = RUN_ELSEWHERE.iter().chain(RUN_BY_CI).map(|(command, _)| command);
+            let known = named.chain(RUNS_THE_TESTS).find(|command| line.starts_with(**command));
+            match known {
+                Some(command) => {
                     elsewhere.insert(*command);
                 }
-                (None, None) if is_transcript => {}
-                (None, None) => {
+                None if is_transcript => {}
+                None => {
                     unknown.insert(format!("{name}: {line}"));
                 }
             }
@@ -323,11 +361,8 @@ fn every_command_that_a_page_shows_is_run_by_a_test() {
         unknown.is_empty(),
         "shown, and run by no test (begin its line with `$ `, or name the test): {unknown:#?}"
     );
-    let listed: BTreeSet<&str> = RUN_ELSEWHERE
-        .iter()
-        .map(|(command, _)| *command)
-        .chain(RUN_BY_NO_TEST.iter().copied())
-        .collect();
+    let named = RUN_ELSEWHERE.iter().chain(RUN_BY_CI).map(|(command, _)| *command);
+    let listed: BTreeSet<&str> = named.chain(RUNS_THE_TESTS.iter().copied()).collect();
     let gone: Vec<_> = listed.difference(&elsewhere).collect();
     assert!(gone.is_empty(), "listed here, and shown by no page: {gone:?}");
     for (command, test) in RUN_ELSEWHERE {
@@ -336,6 +371,10 @@ fn every_command_that_a_page_shows_is_run_by_a_test() {
     }
     let ci = fs::read_to_string(repository().join(".ci/run")).unwrap();
     assert!(ci.contains("cargo xtask ci"));
+    let steps = fs::read_to_string(repository().join("xtask/src/steps.rs")).unwrap();
+    for (command, step) in RUN_BY_CI {
+        assert!(steps.contains(step), "`{command}` is said to be a step of CI and is none");
+    }
 }
 
 /// The text of every source file.
@@ -389,7 +428,7 @@ fn every_command_that_a_text_names_exists() {
             if let Some(words) = line.strip_prefix("libos ") {
                 let words = commands(words);
                 if checked.insert(words.clone()) {
-                    let mut libos = Command::new(env!("CARGO_BIN_EXE_libos"));
+                    let mut libos = binary::libos();
                     let out = libos.args(&words).arg("--help").output().unwrap();
                     assert!(
                         out.status.success(),

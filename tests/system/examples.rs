@@ -9,12 +9,12 @@
 
 mod common;
 
-use std::{collections::BTreeSet, fs, path::Path, process::Command};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::common::{Libos, copy, output, repository};
+use crate::common::{Libos, binary, copy, output, repository};
 
 const SOURCE: &str = "project/src/lib.rs";
 
@@ -186,7 +186,7 @@ fn the_demo_makes_its_project_and_runs_it() {
     let temp = TempDir::new().unwrap();
     let folder = temp.path().join("made/for-it");
     let dir = folder.to_str().unwrap();
-    let mut demo = Command::new(env!("CARGO_BIN_EXE_libos"));
+    let mut demo = binary::libos();
     let out = output(demo.args(["demo", "--dir", dir]));
     assert_eq!(out.code, 0, "{}\n{}", out.stdout, out.stderr);
     for said in
@@ -200,7 +200,7 @@ fn the_demo_makes_its_project_and_runs_it() {
     check_fix_the_test(&folder, &libos, &before);
 
     // Nothing is overwritten.
-    let again = output(Command::new(env!("CARGO_BIN_EXE_libos")).args(["demo", "--dir", dir]));
+    let again = output(binary::libos().args(["demo", "--dir", dir]));
     assert_eq!(again.code, 2);
     assert!(again.stderr.contains("--dir"), "{}", again.stderr);
 

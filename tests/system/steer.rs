@@ -65,6 +65,7 @@ fn signals_hold_release_cancel_and_end() {
         "",
         &[
             expect("message.receive", json!({}), "cancelled"),
+            expect("message.receive", json!({}), "interrupted"),
             call("message.receive", json!({ "subject": "never" })),
         ],
     );

@@ -29,7 +29,7 @@ pub(crate) fn run(root: &Path, manifest: &Path, about: Option<&str>) -> Result<(
     let suites = suites.iter().flat_map(|names| names.lines());
     let filters = suites.flat_map(|suite| BINDINGS.map(|it| format!("{suite}::{it}::")));
     let mut cargo = Command::new(cargo_path())
-        .args(["test", "--locked", "--workspace", "--test", "conformance", "--no-fail-fast"])
+        .args(["test", "--workspace", "--test", "conformance", "--no-fail-fast"])
         .arg("--manifest-path")
         .arg(manifest)
         .arg("--")

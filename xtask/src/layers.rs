@@ -216,6 +216,15 @@ mod tests {
     }
 
     #[test]
+    fn an_example_of_one_layer_needs_no_other_than_those_below() {
+        check(&["example-object-store -> libos-objects", "example-journal -> libos-journal"], &[]);
+        for other in ["libos-broker", "libos-providers", "agent-libos"] {
+            let edge = format!("example-object-store -> {other}");
+            check(&[&edge], &[(&edge, "an example of one layer")]);
+        }
+    }
+
+    #[test]
     fn an_external_crate_outside_the_list_is_named() {
         check(&["libos-broker: regex"], &[("libos-broker -> regex", "from outside")]);
         check(&["libos-port: rand serde"], &[("libos-port -> rand", "serde, thiserror, tracing")]);

@@ -14,6 +14,7 @@
 mod abi;
 mod bench;
 mod conformance;
+mod crash;
 mod fuzz;
 mod generated;
 mod graph;
@@ -85,6 +86,15 @@ enum Task {
         /// How many operations
         #[arg(long, default_value_t = 1_000_000)]
         ops: u64,
+    },
+    /// Kill the binary at every boundary of every call, and hold the end against the truth
+    Crash {
+        /// Each boundary once instead of each time it is passed
+        #[arg(long)]
+        quick: bool,
+        /// Only this call, as in fs.write
+        #[arg(long, value_name = "NAME")]
+        call: Option<String>,
     },
     /// Put hostile inputs to the sandbox of tools
     Fuzz {
@@ -163,6 +173,7 @@ fn run(task: Task) -> Result<()> {
         Task::Guest { check: true } => guest::check(&root),
         Task::Guest { check: false } => guest::write(&root),
         Task::Laws { ops } => laws::run(&root, ops),
+        Task::Crash { quick, call } => crash::run(&root, quick, call.as_deref()),
         Task::Fuzz { target, seconds, seed } => fuzz::run(&root, target.as_deref(), seconds, seed),
         Task::Bench { args } => bench::run(&root, &args),
         Task::Sim { args } => sim::run(&root, &args),

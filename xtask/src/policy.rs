@@ -34,6 +34,8 @@ pub(crate) enum Layer {
     Composition,
     /// A binary in front of the composition.
     Face,
+    /// A program that uses one layer alone.
+    Example,
     /// Simulation and whole-system tests.
     Test,
     /// The tool of the repository itself.
@@ -41,8 +43,8 @@ pub(crate) enum Layer {
 }
 
 use Layer::{
-    Binding, Broker, Component, Composition, Endpoint, Face, Language, Provider, Storage, Suite,
-    Test, Tool, UserLand,
+    Binding, Broker, Component, Composition, Endpoint, Example, Face, Language, Provider, Storage,
+    Suite, Test, Tool, UserLand,
 };
 
 /// What holds for every crate of one layer.
@@ -156,6 +158,14 @@ pub(crate) const LAYERS: &[LayerRule] = &[
         remedy: "use what agent-libos exports, or export it there",
     },
     LayerRule {
+        layer: Example,
+        may_use: &[Language, Endpoint, Component, Storage],
+        tests_may_use: &[],
+        forbids_unsafe: false,
+        rule: "an example of one layer needs no broker, no provider and no composition",
+        remedy: "answer what the part asks in the example itself",
+    },
+    LayerRule {
         layer: Test,
         may_use: &[
             Language,
@@ -254,8 +264,8 @@ pub(crate) const CRATES: &[CrateRule] = &[
         "thiserror", "tokio", "tracing",
     ])),
     place("libos-sandbox", Provider, Only(&[
-        "oxc", "rustix", "serde", "serde_json", "tempfile", "thiserror", "tokio", "tracing",
-        "wasmtime", "wasmtime-wizer",
+        "jsonschema", "oxc", "rustix", "serde", "serde_json", "tempfile", "thiserror", "tokio",
+        "tracing", "wasmtime", "wasmtime-wizer",
     ])),
     place("libos-llm", Provider, Only(&[
         "reqwest", "serde", "serde_json", "thiserror", "tokio", "tracing",
@@ -275,13 +285,17 @@ pub(crate) const CRATES: &[CrateRule] = &[
     ])),
 
     place("libos-cli", Face, Only(&[
-        "anyhow", "clap", "clap_complete", "indicatif", "jiff", "ratatui", "serde", "serde_json",
-        "similar", "tokio", "toml", "tracing", "tracing-subscriber",
+        "anyhow", "clap", "clap_complete", "indicatif", "jiff", "ratatui", "rustix", "serde",
+        "serde_json", "similar", "tokio", "toml", "tracing", "tracing-subscriber",
     ])),
     place("libos-console", Face, Only(&[
         "anyhow", "axum", "clap", "jiff", "serde", "serde_json", "tokio", "toml", "tracing",
         "tracing-subscriber",
     ])),
+
+    place("example-capability-engine", Example, Any),
+    place("example-journal", Example, Any),
+    place("example-object-store", Example, Any),
 
     place("libos-bench", Test, Any),
     place("libos-conformance", Suite, Any),
@@ -396,10 +410,10 @@ mod tests {
     }
 
     #[test]
-    fn only_the_composition_root_and_tests_see_a_component() {
+    fn only_the_composition_root_examples_and_tests_see_a_component() {
         let seers = LAYERS.iter().filter(|rule| rule.may_use.contains(&Component));
         let seers: Vec<Layer> = seers.map(|rule| rule.layer).collect();
-        assert_eq!(seers, [Composition, Test]);
+        assert_eq!(seers, [Composition, Example, Test]);
         let seers = LAYERS.iter().filter(|rule| rule.tests_may_use.contains(&Component));
         let seers: Vec<Layer> = seers.map(|rule| rule.layer).collect();
         assert_eq!(seers, [Suite]);

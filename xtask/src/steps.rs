@@ -12,25 +12,27 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::{abi, graph, guest, layers, licences};
+use crate::{abi, conformance, graph, guest, layers, licences};
 
 /// One step, known by the command that runs it alone.
 #[derive(Clone, Copy, Debug)]
 struct Step {
     /// The environment it adds.
     env: &'static [(&'static str, &'static str)],
-    /// The arguments of cargo; for a check of our own `["xtask", ...]`.
+    /// The program: cargo but for a few.
+    program: &'static str,
+    /// Its arguments; for a check of our own `["xtask", ...]`.
     args: &'static [&'static str],
     /// The check of our own, run in this process, where it is one.
     own: Option<fn(&Path) -> Result<()>>,
 }
 
 const fn cargo(args: &'static [&'static str]) -> Step {
-    Step { env: &[], args, own: None }
+    Step { env: &[], program: "cargo", args, own: None }
 }
 
 const fn own(args: &'static [&'static str], check: fn(&Path) -> Result<()>) -> Step {
-    Step { env: &[], args, own: Some(check) }
+    Step { env: &[], program: "cargo", args, own: Some(check) }
 }
 
 const FORMAT: Step = cargo(&["fmt", "--all", "--check"]);
@@ -76,6 +78,24 @@ const NEXTEST_CI: Step = cargo(&["nextest", "run", "--locked", "--workspace", "-
 /// What nextest runs, for a machine without it: everything but the doc tests.
 const CARGO_TEST: Step = cargo(&["test", "--locked", "--workspace", "--tests"]);
 
+/// The steps of docs/swapping.md, as it shows them: a part from outside of the workspace keeps its
+/// contract, and a system composed with it passes the system tests.
+const SWAPPED: [Step; 4] = [
+    Step { program: "cp", ..cargo(&["Cargo.lock", "examples/swap-scheduler/"]) },
+    own(&["xtask", "conformance", "--manifest-path", SWAPPED_MANIFEST], |root| {
+        conformance::run(root, &root.join(SWAPPED_MANIFEST), None)
+    }),
+    cargo(&["build", "--manifest-path", SWAPPED_MANIFEST]),
+    Step { env: &[("LIBOS_BIN", "target/debug/libos-in-bursts")], ..cargo(SYSTEM_TESTS) },
+];
+/// Those that start processes, stop them and drive them. They are built as for the whole workspace.
+#[rustfmt::skip]
+const SYSTEM_TESTS: &[&str] = &[
+    "test", "--locked", "--workspace",
+    "--test", "kernel", "--test", "human", "--test", "steer", "--test", "crash",
+];
+const SWAPPED_MANIFEST: &str = "examples/swap-scheduler/Cargo.toml";
+
 /// What is worth running before every commit: no tests, no documentation.
 pub(crate) fn check(root: &Path) -> Result<()> {
     run(root, &[FORMAT, LAYERS, GRAPH, ABI, LICENCES, CLIPPY])
@@ -84,10 +104,8 @@ pub(crate) fn check(root: &Path) -> Result<()> {
 /// Everything a change must pass.
 pub(crate) fn ci(root: &Path) -> Result<()> {
     let tests = if has_nextest() { NEXTEST_CI } else { CARGO_TEST };
-    run(
-        root,
-        &[FORMAT, CLIPPY, LAYERS, GRAPH, ABI, LICENCES, GUEST, DOCS, DOC_TESTS, LOOM, SIM, tests],
-    )
+    let checks = [FORMAT, CLIPPY, LAYERS, GRAPH, ABI, LICENCES, GUEST, DOCS, DOC_TESTS, LOOM, SIM];
+    run(root, &[&checks[..], &SWAPPED, &[tests]].concat())
 }
 
 /// All tests of the workspace.
@@ -124,20 +142,22 @@ impl Step {
     fn command_line(&self) -> String {
         let env = self.env.iter().map(|(key, value)| format!("{key}={} ", quoted(value)));
         let args = self.args.iter().map(|arg| format!(" {}", quoted(arg)));
-        format!("{}cargo{}", env.collect::<String>(), args.collect::<String>())
+        format!("{}{}{}", env.collect::<String>(), self.program, args.collect::<String>())
     }
 
     fn run(&self, root: &Path) -> Result<()> {
         if let Some(check) = self.own {
             return check(root);
         }
-        let status = Command::new(cargo_path())
+        let program = self.program;
+        let path = if program == "cargo" { cargo_path() } else { program.into() };
+        let status = Command::new(path)
             .args(self.args)
             .envs(self.env.iter().copied())
             .current_dir(root)
             .status()
-            .context("start cargo")?;
-        ensure!(status.success(), "cargo ended with {status}");
+            .with_context(|| format!("start {program}"))?;
+        ensure!(status.success(), "{program} ended with {status}");
         Ok(())
     }
 }
@@ -184,6 +204,17 @@ mod tests {
         let expected = "RUSTDOCFLAGS=\"-D warnings\" cargo doc --locked --workspace --no-deps";
         assert_eq!(shown, expected);
         assert_eq!(GRAPH.command_line(), "cargo xtask graph --check");
+    }
+
+    #[test]
+    fn the_page_on_swapping_shows_the_steps_that_are_run() {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/swapping.md");
+        let page = std::fs::read_to_string(page).expect("the page is there");
+        let is_command = |line: &&str| {
+            ["cargo ", "cp ", "LIBOS_BIN="].iter().any(|begin| line.starts_with(begin))
+        };
+        let shown: Vec<&str> = page.lines().filter(is_command).collect();
+        assert_eq!(shown, SWAPPED.map(|step| step.command_line()));
     }
 
     #[test]

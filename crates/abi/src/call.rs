@@ -17,6 +17,8 @@ pub enum Demand {
     Host,
     /// That the caller is a kernel component.
     Kernel,
+    /// That a human approves this very call; the host's operator is one.
+    Human,
     /// These rights, all of them.
     Rights(Few<Need>),
 }
@@ -115,7 +117,7 @@ pub struct CallInfo {
     pub number: u16,
     /// What it does.
     pub doc: &'static str,
-    /// The right and the kind of resource it demands, or `own`, `host`, `kernel`.
+    /// The right and the kind of resource it demands, or `own`, `host`, `kernel`, `human`.
     pub demand: DemandInfo,
     /// Its effect class.
     pub effect: EffectClass,
@@ -140,6 +142,8 @@ pub enum DemandInfo {
     Host,
     /// See [`Demand::Kernel`].
     Kernel,
+    /// See [`Demand::Human`].
+    Human,
     /// A right over a resource of this kind.
     Right(Right, &'static str),
 }
@@ -194,6 +198,14 @@ pub enum BadCall {
         /// What does not fit.
         what: String,
     },
+    /// What should be a reply to the call is none.
+    #[error("that is no reply to {name}: {what}")]
+    BadReply {
+        /// The call.
+        name: &'static str,
+        /// What does not fit.
+        what: String,
+    },
 }
 
 impl From<BadCall> for Fault {
@@ -215,6 +227,10 @@ macro_rules! demand {
         let _ = $call;
         $crate::Demand::Kernel
     }};
+    (human, $call:expr) => {{
+        let _ = $call;
+        $crate::Demand::Human
+    }};
     ($right:ident on $kind:ident by $of:expr, $call:expr) => {{
         fn of<T, R: $crate::call::IntoDemand>(call: &T, f: fn(&T) -> R) -> R {
             f(call)
@@ -233,6 +249,9 @@ macro_rules! demand_info {
     };
     (kernel) => {
         $crate::DemandInfo::Kernel
+    };
+    (human) => {
+        $crate::DemandInfo::Human
     };
     ($right:ident on $kind:ident by $of:expr) => {
         $crate::DemandInfo::Right($crate::Right::$right, stringify!($kind))
@@ -338,6 +357,12 @@ macro_rules! service {
             }
             pub(crate) fn number(&self) -> u16 {
                 match self.kind { $(FailureKind::$error => $enumber,)* }
+            }
+            /// The failure of a code.
+            pub(crate) fn coded(code: &str, detail: &str) -> Option<Self> {
+                let known: &[(&str, FailureKind)] = &[$(($ecode, FailureKind::$error)),*];
+                let (_, kind) = known.iter().find(|(known, _)| *known == code)?;
+                Some(Self { kind: *kind, detail: detail.to_owned() })
             }
             #[allow(unreachable_code, unused_variables, reason = "a service may have no failure")]
             pub(crate) fn numbered(number: u16, detail: String) -> Option<Self> {
@@ -452,6 +477,24 @@ macro_rules! service {
             }
             pub(crate) fn json(&self) -> serde_json::Result<serde_json::Value> {
                 match self { $(Self::$Call(reply) => serde_json::to_value(reply),)* }
+            }
+            pub(crate) fn from_json(
+                method: &str,
+                reply: serde_json::Value,
+            ) -> Result<Self, $crate::BadCall> {
+                match method {
+                    $(stringify!($method) => {
+                        serde_json::from_value(reply).map(Self::$Call).map_err(|error| {
+                            $crate::BadCall::BadReply {
+                                name: <$Call as $crate::Request>::INFO.name,
+                                what: error.to_string(),
+                            }
+                        })
+                    })*
+                    _ => Err($crate::BadCall::UnknownName(
+                        format!(concat!(stringify!($service), ".{}"), method),
+                    )),
+                }
             }
             pub(crate) fn encode_reply<E: bincode::enc::Encoder>(
                 &self,
@@ -582,6 +625,23 @@ macro_rules! syscalls {
                 match self { $(Self::$Service(reply) => reply.texts(visit),)* }
             }
 
+            /// The reply to the call named `service.method`, from its JSON.
+            ///
+            /// # Errors
+            /// [`BadCall`](crate::BadCall) for an unknown name, or JSON that is no such reply.
+            pub fn from_json(
+                name: &str,
+                reply: serde_json::Value,
+            ) -> Result<Self, $crate::BadCall> {
+                let unknown = || $crate::BadCall::UnknownName(name.to_owned());
+                let (service, method) = name.split_once('.').ok_or_else(unknown)?;
+                match service {
+                    $(stringify!($service) =>
+                        $service::Reply::from_json(method, reply).map(Self::$Service),)*
+                    _ => Err(unknown()),
+                }
+            }
+
             /// It as JSON.
             ///
             /// # Errors
@@ -643,6 +703,18 @@ macro_rules! syscalls {
         }
 
         impl Error {
+            /// The error of a code that a call of the service may end in, as a test of a tool
+            /// scripts it.
+            #[must_use]
+            pub fn scripted(service: &str, code: &str, what: &str) -> Option<Self> {
+                let failure = match service {
+                    $(stringify!($service) =>
+                        $service::Failure::coded(code, what).map(Self::$Service),)*
+                    _ => None,
+                };
+                failure.or_else(|| $crate::Fault::scripted(code, what).map(Self::Fault))
+            }
+
             /// Its code in snake case.
             #[must_use]
             pub fn code(&self) -> &'static str {

@@ -53,6 +53,8 @@ pub enum DenyReason {
     NotInToolTable(String),
     /// The manifest of the task, or of a process above, does not foresee the call.
     Manifest(String),
+    /// The generated tool that made the call does not declare it.
+    NotDeclared(String),
 }
 
 /// A denial: what was needed, what decided, what would have to be granted.
@@ -87,6 +89,7 @@ impl std::fmt::Display for Denial {
             DenyReason::NotForProcesses => f.write_str("this call is not for processes"),
             DenyReason::Attenuation(what) => write!(f, "more than its giver holds: {what}"),
             DenyReason::Manifest(what) => write!(f, "the manifest does not foresee {what}"),
+            DenyReason::NotDeclared(tool) => write!(f, "the tool `{tool}` does not declare it"),
             DenyReason::NotInToolTable(name) => {
                 write!(f, "`{name}` is not in the process's tool table; see tool.list")
             }
@@ -247,6 +250,21 @@ impl Fault {
     #[must_use]
     pub fn denied(need: Option<Need>, reason: DenyReason) -> Self {
         Self::Denied { denial: Denial { need, reason } }
+    }
+
+    /// The fault of a code, as a test of a tool scripts it: one that says nothing of its own.
+    #[must_use]
+    pub fn scripted(code: &str, what: &str) -> Option<Self> {
+        Some(match code {
+            "denied" => Self::denied(None, DenyReason::NoGrant),
+            "bad_message" => Self::bad(what),
+            "cancelled" => Self::Cancelled,
+            "limit" => Self::Limit { what: what.into(), limit: 0 },
+            "outside_mount" => Self::OutsideMount { path: what.into() },
+            "unknown_outcome" => Self::UnknownOutcome { op: OpId(0) },
+            "unsupported" => Self::Unsupported { call: what.into() },
+            _ => return None,
+        })
     }
 
     /// A malformed call.

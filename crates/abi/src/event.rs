@@ -22,6 +22,7 @@ use crate::{
         process::{
             Budget, BudgetKind, Ending, ForkMode, OnConflict, PlannerSpec, Schedule, Usage, Wait,
         },
+        tool::{Definition, Program, ToolReport},
     },
 };
 
@@ -53,6 +54,8 @@ pub enum Event {
     Subscriber(SubscriberEvent),
     /// Of checkpoints.
     Checkpoint(CheckpointEvent),
+    /// Of generated tools.
+    Tool(ToolEvent),
 }
 
 /// Who made a call. The kernel writes it; a message cannot name its own sender.
@@ -63,15 +66,31 @@ pub enum Principal {
     Host(Arc<str>),
     /// A process.
     Process(Pid),
+    /// A generated tool in a process: what it may do is what both may.
+    Tool {
+        /// The process.
+        pid: Pid,
+        /// The tool.
+        tool: Arc<str>,
+    },
 }
 
 impl Principal {
-    /// The process, if it is one.
+    /// The process, if it is one or a tool in one.
     #[must_use]
     pub fn pid(&self) -> Option<Pid> {
         match self {
             Self::Host(_) => None,
-            Self::Process(pid) => Some(*pid),
+            Self::Process(pid) | Self::Tool { pid, .. } => Some(*pid),
+        }
+    }
+
+    /// The generated tool, if it is one.
+    #[must_use]
+    pub fn tool(&self) -> Option<&str> {
+        match self {
+            Self::Host(_) | Self::Process(_) => None,
+            Self::Tool { tool, .. } => Some(tool),
         }
     }
 }
@@ -81,6 +100,7 @@ impl std::fmt::Display for Principal {
         match self {
             Self::Host(name) => write!(f, "host:{name}"),
             Self::Process(pid) => pid.fmt(f),
+            Self::Tool { pid, tool } => write!(f, "{pid}/{tool}"),
         }
     }
 }
@@ -156,6 +176,14 @@ pub enum OpEvent {
         /// What it ended in; large payloads by digest.
         outcome: Outcome,
     },
+    /// It is about this generated tool, which the sandbox gets with it. The calls under a call of
+    /// the tool are the tool's.
+    Loaded {
+        /// The operation.
+        op: OpId,
+        /// The tool.
+        program: Arc<Program>,
+    },
 }
 
 impl OpEvent {
@@ -167,7 +195,8 @@ impl OpEvent {
             | Self::Decided { op, .. }
             | Self::Dispatched { op }
             | Self::Blocked { op, .. }
-            | Self::Settled { op, .. } => *op,
+            | Self::Settled { op, .. }
+            | Self::Loaded { op, .. } => *op,
         }
     }
 }
@@ -680,6 +709,18 @@ pub enum ImageEvent {
         /// Its name.
         image: String,
     },
+    /// A generated tool was put into one, which was made or replaced with it.
+    Promoted {
+        /// The image as it is now.
+        image: Image,
+        /// The image whose generated tools it has besides: itself as it was, or the one it is a
+        /// copy of.
+        from: String,
+        /// The digest of all of the tool.
+        digest: Digest,
+        /// The tool.
+        tool: Arc<Definition>,
+    },
 }
 
 /// What happened to subscriptions.
@@ -738,6 +779,80 @@ pub enum CheckpointEvent {
     },
 }
 
+/// What happened to generated tools.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ToolEvent {
+    /// One was proposed, in place of one of the same name that is not registered.
+    Proposed {
+        /// Whose it is.
+        pid: Pid,
+        /// The digest of all of it.
+        digest: Digest,
+        /// The tool.
+        tool: Arc<Definition>,
+    },
+    /// The sandbox looked at one.
+    Validated {
+        /// Whose it is.
+        pid: Pid,
+        /// What it found out.
+        report: Arc<ToolReport>,
+    },
+    /// One can be called from now on.
+    Registered {
+        /// Whose it is.
+        pid: Pid,
+        /// Its name.
+        name: String,
+    },
+    /// One was removed.
+    Unregistered {
+        /// Whose it was.
+        pid: Pid,
+        /// Its name.
+        name: String,
+    },
+    /// The registered ones of a process were copied for another.
+    Carried {
+        /// Whose they are.
+        from: Pid,
+        /// For whom.
+        to: Pid,
+    },
+    /// All of a process were dropped.
+    Ended {
+        /// The process.
+        pid: Pid,
+    },
+    /// Those of processes were kept for a checkpoint.
+    Saved {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+        /// Whose they are.
+        processes: Vec<Pid>,
+    },
+    /// What was kept for a checkpoint was dropped.
+    Forgotten {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+    },
+    /// They are as they were kept.
+    Restored {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+    },
+    /// Those kept of a process were copied for another.
+    Copied {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+        /// Whose they are.
+        from: Pid,
+        /// For whom.
+        to: Pid,
+    },
+}
+
 macro_rules! into_event {
     ($($variant:ident($type:ident)),*) => {$(
         impl From<$type> for Event {
@@ -755,5 +870,6 @@ into_event!(
     Human(HumanEvent),
     Image(ImageEvent),
     Subscriber(SubscriberEvent),
-    Checkpoint(CheckpointEvent)
+    Checkpoint(CheckpointEvent),
+    Tool(ToolEvent)
 );

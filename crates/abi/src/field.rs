@@ -69,6 +69,10 @@ opaque!(
     crate::Need,
     crate::Binding,
     crate::Origin,
+    crate::tool::Language,
+    crate::tool::Stage,
+    crate::tool::ToolLimits,
+    crate::tool::ToolNeed,
     Resource,
 );
 

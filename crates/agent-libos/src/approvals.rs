@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use libos_abi::{
-    Millis, Pattern, Pid, Rights, Scope,
+    Millis, Need, Pattern, Pid, Rights, Scope,
     human::{Ask, Decided, Decision, Policy, Request, RequestState},
     process::BudgetKind,
 };
@@ -197,7 +197,9 @@ fn fits(rule: &Rule, regex: Option<&Regex>, ask: &Ask, record: &[Request]) -> bo
     let rights = rule.rights.unwrap_or(all);
     match (ask, &rule.on, regex) {
         (Ask::Approval(approval), Some(on), _) if rule.answer != Some(Word::Permit) => {
-            approval.needs.iter().all(|need| on.matches(&need.on) && rights.contains(need.right))
+            // A call that always takes a human's word names no need, and no file gives that word.
+            let is_covered = |need: &Need| on.matches(&need.on) && rights.contains(need.right);
+            !approval.needs.is_empty() && approval.needs.iter().all(is_covered)
         }
         (Ask::Permission { on: asked, rights: wanted, .. }, Some(on), _)
             if rule.answer != Some(Word::Approve) =>

@@ -194,7 +194,7 @@ impl Trail {
                     operation.dispatched = Some(seq);
                 }
             }
-            OpEvent::Blocked { .. } => {}
+            OpEvent::Blocked { .. } | OpEvent::Loaded { .. } => {}
             OpEvent::Settled { op, outcome } => {
                 if let Some(operation) = self.operations.get_mut(op) {
                     operation.settled = Some(seq);
@@ -310,6 +310,7 @@ pub fn describe(event: &Event) -> Value {
         Event::Image(event) => tagged("image", event),
         Event::Subscriber(event) => tagged("subscriber", event),
         Event::Checkpoint(event) => tagged("checkpoint", event),
+        Event::Tool(event) => tagged("tool", event),
     }
 }
 
@@ -324,6 +325,10 @@ fn describe_op(event: &OpEvent) -> Value {
         }
         OpEvent::Dispatched { op } => json!({ "type": "op.dispatched", "op": op }),
         OpEvent::Blocked { op, wait } => json!({ "type": "op.blocked", "op": op, "wait": wait }),
+        OpEvent::Loaded { op, program } => json!({
+            "type": "op.loaded", "op": op, "of": program.of, "tool": program.tool.name,
+            "digest": program.digest, "needs": program.tool.needs,
+        }),
         OpEvent::Settled { op, outcome: Ok(reply) } => json!({
             "type": "op.settled", "op": op, "outcome": "ok",
             "reply": reply.json().unwrap_or_default(),
@@ -400,9 +405,10 @@ fn entries(journal: &dyn Journal, list: &audit::List) -> Result<audit::Entries, 
     scan(journal, start, |seq, record| {
         let mut any = false;
         for event in &record.events {
-            if let Event::Op(OpEvent::Admitted { op, caller: Principal::Process(pid), .. }) = event
+            if let Event::Op(OpEvent::Admitted { op, caller, .. }) = event
+                && let Some(pid) = caller.pid()
             {
-                callers.insert(*op, *pid);
+                callers.insert(*op, pid);
             }
             let about = list.pid.is_none_or(|pid| is_about(event, pid, &callers));
             if seq.0 < from || !about {

@@ -9,14 +9,18 @@ use std::{
 use libos_abi::{Digest, Fault, Outcome, Seq, Syscall, wire};
 use libos_bindings::inbox::{Sender, inbox};
 use libos_broker::{ComposeError, Kernel, Parts, Submitter};
-use libos_journal::{Blobs, Head, Journal, JournalError, MemoryJournal, SqliteJournal};
+use libos_journal::{
+    Blobs, Head, Journal, JournalError, Limits as JournalLimits, MemoryJournal, SqliteJournal,
+};
 use libos_port::{Authority, BoxFuture, Component, Planner, Port, Provider};
 use libos_providers::{FsProvider, ShellConfig, ShellProvider};
 use tokio::sync::oneshot;
 
 use crate::{
-    core_loop::{Core, Message, Watch},
-    hydrate,
+    boundary::{Boundaries, OnBoundary},
+    core_loop::{Core, Message, State, Watch},
+    generated::Tools,
+    hydrate, recovery,
     runner::Runner,
 };
 
@@ -55,6 +59,17 @@ pub struct Limits {
     /// How long a store that refuses is left alone before it is tried again, in milliseconds: soon
     /// enough to go on as soon as there is space, seldom enough to cost nothing.
     pub store_retry_ms: u64,
+    /// Records after which the state is kept as a snapshot while there is work: a start folds so
+    /// many and a few more, in a fifth of a second.
+    pub snapshot_records: u64,
+    /// Records that make a snapshot worth taking at the end and once nothing happens: fewer are
+    /// folded before a snapshot is read.
+    pub snapshot_idle_records: u64,
+    /// How long nothing happens before a snapshot is taken, in milliseconds: whoever comes next
+    /// is not made to wait for it.
+    pub snapshot_idle_ms: u64,
+    /// While a snapshot is taken everything waits, at most one part in so many of the time.
+    pub snapshot_share: u32,
 }
 
 impl Default for Limits {
@@ -66,6 +81,10 @@ impl Default for Limits {
             lazy_flush_ms: 10,
             busy_flush_ms: 100,
             store_retry_ms: 200,
+            snapshot_records: 65_536,
+            snapshot_idle_records: 4_096,
+            snapshot_idle_ms: 1_000,
+            snapshot_share: 100,
         }
     }
 }
@@ -86,6 +105,14 @@ pub enum StartError {
         seq: Seq,
         /// What is wrong with it.
         source: wire::WireError,
+    },
+    /// There is no such record yet.
+    #[error("there is no record {seq}; the journal has {records}")]
+    NoRecord {
+        /// The record asked for.
+        seq: Seq,
+        /// How many there are.
+        records: u64,
     },
     /// The parts do not fit together.
     #[error(transparent)]
@@ -112,6 +139,8 @@ pub struct Builder {
     limits: Limits,
     run_processes: bool,
     kept_out: Vec<PathBuf>,
+    boundaries: Boundaries,
+    tool_cache: Option<PathBuf>,
 }
 
 impl Default for Builder {
@@ -141,6 +170,8 @@ impl Builder {
             limits: Limits::default(),
             run_processes: true,
             kept_out: Vec::new(),
+            boundaries: Boundaries::default(),
+            tool_cache: None,
         }
     }
 
@@ -214,6 +245,32 @@ impl Builder {
         self
     }
 
+    /// The parts as a kernel in which nothing has happened. What providers serve is no state.
+    pub(crate) fn kernel(self) -> Result<Kernel, StartError> {
+        Ok(Kernel::new(Parts::new(self.authority, self.components)?, []))
+    }
+
+    /// The component that decides, in which nothing has happened.
+    pub(crate) fn into_authority(self) -> Box<dyn Authority> {
+        self.authority
+    }
+
+    /// Has somebody told of each of the [`BOUNDARIES`](crate::boundary::BOUNDARIES), and of each
+    /// step of a store in a folder, on the thread that passes it.
+    #[must_use]
+    pub fn on_boundary(mut self, observer: OnBoundary) -> Self {
+        self.boundaries = Boundaries::watched(Some(observer));
+        self
+    }
+
+    /// Keeps the compiled code of generated tools in this folder, which must be the user's own; if
+    /// none is given, in `agent-libos/tools` where the user keeps caches.
+    #[must_use]
+    pub fn tool_cache(mut self, folder: impl AsRef<Path>) -> Self {
+        self.tool_cache = Some(folder.as_ref().to_owned());
+        self
+    }
+
     /// Opens the store for calls of the host only: no process runs and nothing that a crash left
     /// open is taken up, until [`Runtime::run_processes`].
     #[must_use]
@@ -247,10 +304,16 @@ impl Builder {
         watchers: Vec<tokio::sync::mpsc::UnboundedSender<crate::News>>,
     ) -> Result<Runtime, StartError> {
         let mut files = self.kept_out.into_iter().fold(FsProvider::new(), FsProvider::keep_out_of);
+        let boundaries = self.boundaries;
+        boundaries.pass("start.open");
         let journal: Box<dyn Journal> = match self.store {
             Store::Memory => Box::new(MemoryJournal::new()),
             Store::Folder(folder) => {
-                let journal = SqliteJournal::open(&folder)?;
+                let journal = SqliteJournal::open_watched(
+                    &folder,
+                    JournalLimits::default(),
+                    boundaries.observer(),
+                )?;
                 // A workspace may hold the store; its processes do not see it.
                 files = files.keep_out_of(folder);
                 Box::new(journal)
@@ -261,7 +324,7 @@ impl Builder {
         for standard in [
             Arc::new(files) as Arc<dyn Provider>,
             Arc::new(ShellProvider::new(ShellConfig::from_host())),
-            Arc::new(libos_tools::ToolProvider),
+            Arc::new(Tools::new(self.tool_cache)),
         ] {
             let is_served = |service| providers.iter().any(|p| p.serves().contains(service));
             if !standard.serves().iter().any(is_served) {
@@ -273,12 +336,19 @@ impl Builder {
         provided.push("audit");
         let parts = Parts::new(self.authority, self.components)?;
         let mut kernel = Kernel::new(parts, provided);
-        fold(journal.as_ref(), &mut kernel)?;
+        boundaries.pass("start.fold");
+        let mut each = |_| boundaries.pass("start.folded");
+        let from =
+            recovery::recover(journal.as_ref(), &mut kernel, journal.head().size, &mut each)?;
         let blobs = journal.blobs();
         let (inbox, messages) = inbox();
-        let runner = Runner::new(inbox.clone(), Arc::clone(&blobs), providers, self.planners);
-        let mut core = Core::new(kernel, journal, messages, runner, self.clock, self.limits);
+        let planners = self.planners;
+        let runner =
+            Runner::new(inbox.clone(), Arc::clone(&blobs), providers, planners, boundaries.clone());
+        let mut core =
+            Core::new(kernel, journal, messages, runner, self.clock, self.limits, boundaries);
         core.watch(watchers);
+        core.recovered_from(from);
         let run_processes = self.run_processes;
         let thread = std::thread::Builder::new()
             .name("libos-core".into())
@@ -288,32 +358,14 @@ impl Builder {
     }
 }
 
-/// Folds the whole journal into the kernel.
-fn fold(journal: &dyn Journal, kernel: &mut Kernel) -> Result<(), StartError> {
-    let mut undecoded = None;
-    journal.scan(Seq(0), &mut |seq, body| match wire::decode_record(body) {
-        Ok(record) => {
-            kernel.replay(record);
-            true
-        }
-        Err(source) => {
-            undecoded = Some(StartError::Record { seq, source });
-            false
-        }
-    })?;
-    undecoded.map_or(Ok(()), Err)
-}
-
-/// The digest of the kernel state that a journal folds to, with the standard parts. It changes
-/// nothing and runs nothing.
+/// The digest of the kernel state that a journal folds to, from its first record on and with the
+/// standard parts. It changes nothing and runs nothing.
 ///
 /// # Errors
 /// [`StartError`] when the journal cannot be read or holds a record of another version.
 pub fn replay_digest(journal: &dyn Journal) -> Result<Digest, StartError> {
-    let Builder { authority, components, .. } = Builder::new();
-    // What providers serve is no state.
-    let mut kernel = Kernel::new(Parts::new(authority, components)?, []);
-    fold(journal, &mut kernel)?;
+    let mut kernel = Builder::new().kernel()?;
+    recovery::fold(journal, &mut kernel, 0..journal.head().size, &mut |_| ())?;
     Ok(kernel.digest())
 }
 
@@ -365,9 +417,7 @@ impl Runtime {
     /// # Errors
     /// [`Fault::StoreUnavailable`] when the core has stopped.
     pub async fn digest(&self) -> Result<Digest, Fault> {
-        let (reply, digest) = oneshot::channel();
-        self.inbox.send(Message::Digest(reply)).map_err(|_| gone())?;
-        digest.await.map_err(|_| gone())
+        Ok(state(&self.inbox).await?.digest)
     }
 
     /// Stops the core: runs and effects under way are dropped, everything recorded is on disk.
@@ -416,11 +466,27 @@ impl HostPort {
     }
 }
 
+impl HostPort {
+    /// The state once everything so far is on disk.
+    ///
+    /// # Errors
+    /// [`Fault::StoreUnavailable`] when the core has stopped.
+    pub async fn state(&self) -> Result<State, Fault> {
+        state(&self.inbox).await
+    }
+}
+
 impl Port for HostPort {
     fn submit(&self, call: Syscall) -> BoxFuture<'_, Outcome> {
         let from = Submitter::Host(Arc::clone(&self.operator));
         Box::pin(submit(&self.inbox, &self.blobs, from, call))
     }
+}
+
+async fn state(inbox: &Sender<Message>) -> Result<State, Fault> {
+    let (reply, state) = oneshot::channel();
+    inbox.send(Message::State(reply)).map_err(|_| gone())?;
+    state.await.map_err(|_| gone())
 }
 
 fn gone() -> Fault {

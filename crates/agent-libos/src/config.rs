@@ -282,6 +282,8 @@ impl Settings {
             Some(number) => number.get() as usize,
             None => built_in,
         };
+        let records =
+            |set: Option<NonZeroU32>, built_in| set.map_or(built_in, |set| set.get().into());
         Limits {
             running_max: number(set.running_max, built_in.running_max),
             batch_messages_max: number(set.batch_messages_max, built_in.batch_messages_max),
@@ -289,6 +291,12 @@ impl Settings {
             busy_flush_ms: set.busy_flush_ms.unwrap_or(built_in.busy_flush_ms),
             gather_us: set.gather_us.unwrap_or(built_in.gather_us),
             store_retry_ms: set.store_retry_ms.unwrap_or(built_in.store_retry_ms),
+            snapshot_records: records(set.snapshot_records, built_in.snapshot_records),
+            snapshot_idle_records: records(
+                set.snapshot_idle_records,
+                built_in.snapshot_idle_records,
+            ),
+            ..built_in
         }
     }
 

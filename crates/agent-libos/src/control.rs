@@ -1,8 +1,8 @@
 //! The control socket: a host's operator calls a running runtime from another terminal.
 //!
 //! `<store>/control.sock` carries frames of the wire binding: a header (magic, ABI version,
-//! length) and one encoded message. Whoever can open the socket is the host's operator: it is
-//! made with mode 0600.
+//! length) and one encoded message; an empty one asks which state the kernel is in. Whoever can
+//! open the socket is the host's operator: it is made with mode 0600.
 
 use std::{
     io,
@@ -13,14 +13,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use libos_abi::{Fault, Outcome, Syscall, wire};
+use libos_abi::{Digest, Fault, Outcome, Syscall, wire};
 use libos_port::{BoxFuture, Port};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{UnixListener, UnixStream},
 };
 
-use crate::HostPort;
+use crate::{HostPort, State};
 
 pub use libos_abi::ABI_VERSION;
 
@@ -125,14 +125,24 @@ async fn connection(mut stream: UnixStream, port: HostPort) {
                 return;
             }
         };
-        let outcome: Outcome = match wire::decode::<(String, Syscall)>(&request) {
-            Ok((operator, call)) => port.named(&operator).submit(call).await,
-            Err(error) => Err(Fault::bad(error.to_string()).into()),
+        let reply = match &request[..] {
+            [] => {
+                let state = port.state().await;
+                wire::encode(&state.map(|State { records, digest }| (records, digest)))
+            }
+            request => wire::encode(&call(&port, request).await),
         };
-        if let Err(error) = write_frame(&mut stream, &wire::encode(&outcome)).await {
+        if let Err(error) = write_frame(&mut stream, &reply).await {
             tracing::debug!(%error, "a control connection ended before its reply");
             return;
         }
+    }
+}
+
+async fn call(port: &HostPort, request: &[u8]) -> Outcome {
+    match wire::decode::<(String, Syscall)>(request) {
+        Ok((operator, call)) => port.named(&operator).submit(call).await,
+        Err(error) => Err(Fault::bad(error.to_string()).into()),
     }
 }
 
@@ -189,18 +199,33 @@ impl RemotePort {
         UnixStream::connect(short).await
     }
 
-    async fn exchange(&self, call: Syscall) -> io::Result<Outcome> {
+    async fn exchange(&self, request: &[u8]) -> io::Result<Vec<u8>> {
         let mut stream = self.connect().await?;
-        write_frame(&mut stream, &wire::encode(&(self.operator.clone(), call))).await?;
-        let reply = read_frame(&mut stream).await?.ok_or(io::ErrorKind::UnexpectedEof)?;
-        wire::decode(&reply).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+        write_frame(&mut stream, request).await?;
+        Ok(read_frame(&mut stream).await?.ok_or(io::ErrorKind::UnexpectedEof)?)
+    }
+
+    /// The state of the runtime, once everything so far is on disk.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn state(&self) -> io::Result<State> {
+        let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+        let reply = self.exchange(&[]).await?;
+        let state: Result<(u64, Digest), Fault> = wire::decode(&reply).map_err(invalid)?;
+        let (records, digest) = state.map_err(io::Error::other)?;
+        Ok(State { records, digest })
     }
 }
 
 impl Port for RemotePort {
     fn submit(&self, call: Syscall) -> BoxFuture<'_, Outcome> {
         Box::pin(async move {
-            self.exchange(call).await.unwrap_or_else(|error| {
+            let request = wire::encode(&(self.operator.clone(), call));
+            let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+            let reply = self.exchange(&request).await;
+            let outcome = reply.and_then(|reply| wire::decode(&reply).map_err(invalid));
+            outcome.unwrap_or_else(|error| {
                 let what = format!("the runtime that holds the store did not answer: {error}");
                 Err(Fault::StoreUnavailable { what }.into())
             })

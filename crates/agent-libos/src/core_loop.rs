@@ -21,7 +21,9 @@ use libos_journal::{Batch, Blobs, Head, Journal, JournalError, Sync};
 use libos_port::{EffectOutcome, Reconciled};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{Clock, Limits, audit, hydrate, runner::Runner};
+use crate::{
+    Clock, Limits, audit, boundary::Boundaries, hydrate, recovery::Keeper, runner::Runner,
+};
 
 /// What reaches the core's thread.
 pub(crate) enum Message {
@@ -29,9 +31,18 @@ pub(crate) enum Message {
     Finished { op: OpId, outcome: EffectOutcome },
     Reconciled { op: OpId, result: Reconciled },
     Watch(mpsc::UnboundedSender<News>),
-    Digest(oneshot::Sender<Digest>),
+    State(oneshot::Sender<State>),
     RunProcesses,
     Shutdown,
+}
+
+/// Which state a kernel is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct State {
+    /// The records that led to it; all of them are on disk.
+    pub records: u64,
+    /// Its digest.
+    pub digest: Digest,
 }
 
 /// What a watcher hears, each once it is on disk.
@@ -92,8 +103,9 @@ pub(crate) struct Core {
     tickets: HashMap<Ticket, oneshot::Sender<Outcome>>,
     last_ticket: u64,
     watchers: Vec<mpsc::UnboundedSender<News>>,
-    /// Who wants a digest of the state as it is in the journal next.
-    digests: Vec<oneshot::Sender<Digest>>,
+    /// Who wants to know the state as it is in the journal next.
+    states: Vec<oneshot::Sender<State>>,
+    keeper: Keeper,
     /// What waits for the disk.
     line: Line,
     /// Why the store refuses, while it does.
@@ -108,6 +120,7 @@ pub(crate) struct Core {
     /// How many were answered in what is being let out.
     replies: usize,
     run_processes: bool,
+    boundaries: Boundaries,
 }
 
 impl Core {
@@ -118,7 +131,9 @@ impl Core {
         runner: Runner,
         clock: Arc<dyn Clock>,
         limits: Limits,
+        boundaries: Boundaries,
     ) -> Self {
+        let keeper = Keeper::new(journal.snapshots(), &limits);
         Self {
             kernel,
             journal,
@@ -129,7 +144,8 @@ impl Core {
             tickets: HashMap::new(),
             last_ticket: 0,
             watchers: Vec::new(),
-            digests: Vec::new(),
+            states: Vec::new(),
+            keeper,
             line: Line::default(),
             refusal: None,
             kept: VecDeque::new(),
@@ -138,6 +154,7 @@ impl Core {
             answered: 0,
             replies: 0,
             run_processes: false,
+            boundaries,
         }
     }
 
@@ -145,6 +162,11 @@ impl Core {
     pub(crate) fn watch(&mut self, watchers: Vec<mpsc::UnboundedSender<News>>) {
         self.watchers.extend(watchers);
         self.kernel.set_watched(!self.watchers.is_empty());
+    }
+
+    /// Says how many records the snapshot is of that the kernel came from.
+    pub(crate) fn recovered_from(&mut self, records: u64) {
+        self.keeper.has(records);
     }
 
     /// Runs until it is told to stop or the store fails.
@@ -167,12 +189,15 @@ impl Core {
     fn serve(&mut self) -> Result<Head, JournalError> {
         let mut out = Outputs::default();
         if self.run_processes {
-            self.kernel.recover(self.clock.now_ms(), &mut out);
+            self.recover(&mut out);
         }
         loop {
             self.fill(&mut out);
             self.let_out(&mut out)?;
-            self.tell_digest();
+            self.tell_state()?;
+            if self.keeper.is_due(self.journal.head().size) {
+                self.keep_snapshot()?;
+            }
             let first = match self.receive()? {
                 Some(message) => message,
                 None => {
@@ -191,7 +216,9 @@ impl Core {
                 if matches!(message, Message::Shutdown) {
                     self.stopping = true;
                     self.let_out(&mut out)?;
-                    return self.flush();
+                    let head = self.flush()?;
+                    self.keeper.finish(&self.kernel, head);
+                    return Ok(head);
                 }
                 self.take(message, &mut out);
             }
@@ -237,16 +264,22 @@ impl Core {
             }
         }
         self.tell_idle();
-        let received = match self.kernel.next_deadline_ms() {
+        let now_ms = self.clock.now_ms();
+        let timer = self.kernel.next_deadline_ms().map(|at| at.saturating_sub(now_ms));
+        let is_worth_it = self.keeper.is_worth_it(self.journal.head().size);
+        let idle = is_worth_it.then_some(self.limits.snapshot_idle_ms);
+        let received = match timer.into_iter().chain(idle).min() {
             None => self.messages.take(),
-            Some(deadline) => {
-                let wait = deadline.saturating_sub(self.clock.now_ms());
-                self.messages.take_within(Duration::from_millis(wait))
-            }
+            Some(wait) => self.messages.take_within(Duration::from_millis(wait)),
         };
         match received {
             Ok(message) => Ok(Some(message)),
-            Err(Empty::Nothing) => Ok(None),
+            Err(Empty::Nothing) => {
+                if is_worth_it && timer.is_none_or(|timer| timer >= self.limits.snapshot_idle_ms) {
+                    self.keep_snapshot()?;
+                }
+                Ok(None)
+            }
             Err(Empty::Closed) => Ok(Some(Message::Shutdown)),
         }
     }
@@ -268,32 +301,47 @@ impl Core {
                 self.idle_told = false;
                 return;
             }
-            Message::Digest(reply) => {
-                self.digests.push(reply);
+            Message::State(reply) => {
+                self.states.push(reply);
                 return;
             }
             Message::RunProcesses if self.run_processes => return,
             Message::RunProcesses => {
                 self.run_processes = true;
-                self.kernel.recover(now_ms, out);
+                self.recover(out);
                 return;
             }
             Message::Shutdown => return,
         };
         self.kernel.step(now_ms, input, out);
+        self.boundaries.pass("kernel.stepped");
     }
 
-    /// Tells the digest while the journal holds exactly what the kernel has seen.
-    fn tell_digest(&mut self) {
-        if self.digests.is_empty() {
-            return;
+    fn recover(&mut self, out: &mut Outputs) {
+        self.boundaries.pass("start.recover");
+        self.kernel.recover(self.clock.now_ms(), out);
+        self.boundaries.pass("start.recovered");
+    }
+
+    /// Tells the state while the journal holds exactly what the kernel has seen.
+    fn tell_state(&mut self) -> Result<(), JournalError> {
+        if self.states.is_empty() {
+            return Ok(());
         }
-        let digest = self.kernel.digest();
-        for reply in self.digests.drain(..) {
-            if reply.send(digest).is_err() {
-                tracing::debug!("whoever asked for the digest has gone away");
+        let state = State { records: self.flush()?.size, digest: self.kernel.digest() };
+        for reply in self.states.drain(..) {
+            if reply.send(state).is_err() {
+                tracing::debug!("whoever asked for the state has gone away");
             }
         }
+        Ok(())
+    }
+
+    /// Keeps the state as it is in the journal.
+    fn keep_snapshot(&mut self) -> Result<(), JournalError> {
+        let head = self.flush()?;
+        self.keeper.take(&self.kernel, head);
+        Ok(())
     }
 
     fn fill(&mut self, out: &mut Outputs) {
@@ -404,12 +452,21 @@ impl Edge for Core {
         self.idle_told &= records.is_empty();
         let batch = Batch { records: records.iter().map(<[u8]>::to_vec).collect(), blobs };
         let sync = if durable { Sync::Durable } else { Sync::Lazy };
+        let (before, after) = match sync {
+            Sync::Lazy => ("append.lazy", "append.lazy.done"),
+            Sync::Durable => ("append.durable", "append.durable.done"),
+        };
+        self.boundaries.pass(before);
         self.write(|journal| journal.append(&batch, sync))?;
+        self.boundaries.pass(after);
         Ok(())
     }
 
     fn write_line(&mut self) -> Result<(), JournalError> {
-        self.write(|journal| journal.flush()).map(drop)
+        self.boundaries.pass("flush");
+        self.write(|journal| journal.flush())?;
+        self.boundaries.pass("flush.done");
+        Ok(())
     }
 
     fn release(&mut self, output: Output) {
@@ -417,25 +474,42 @@ impl Edge for Core {
             Output::Reply(ticket, outcome) => {
                 self.replies += 1;
                 if let Some(reply) = self.tickets.remove(&ticket) {
+                    self.boundaries.pass("reply");
                     // A caller that has gone away gets the recorded outcome when it comes back.
                     drop(reply.send(outcome));
+                    self.boundaries.pass("reply.done");
                 }
             }
             Output::Forget(ticket) => drop(self.tickets.remove(&ticket)),
             Output::Effect(order) if order.call.info().service == "audit" => {
+                self.boundaries.pass("effect.perform");
                 let outcome = audit::perform(self.journal.as_mut(), order.op, &order.call);
+                self.boundaries.pass("effect.performed");
                 self.runner.finished(order.op, outcome);
             }
-            Output::Effect(order) => self.runner.perform(*order),
-            Output::Start(start) => self.runner.start(*start),
-            Output::Stop(pid) => self.runner.stop(pid),
+            Output::Effect(order) => {
+                self.boundaries.pass("effect");
+                self.runner.perform(*order);
+                self.boundaries.pass("effect.done");
+            }
+            Output::Start(start) => {
+                self.boundaries.pass("run");
+                self.runner.start(*start);
+                self.boundaries.pass("run.done");
+            }
+            Output::Stop(pid) => {
+                self.boundaries.pass("stop");
+                self.runner.stop(pid);
+            }
             Output::Cancel(op) => self.runner.cancel(op),
             Output::Notice(notice) => self.tell(News::Notice(notice)),
         }
     }
 
     fn tell(&mut self, notice: Notice) {
+        self.boundaries.pass("news");
         Core::tell(self, News::Notice(notice));
+        self.boundaries.pass("news.done");
     }
 
     fn left(&mut self, durable: bool) {

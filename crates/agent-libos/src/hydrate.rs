@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use libos_abi::{Fault, OpId, Outcome, Syscall, Text};
+use libos_abi::{Fault, Field, OpId, Outcome, Reply, Syscall, Text, tool::Program};
 use libos_journal::{Blobs, JournalError};
 
 /// Replaces a reference by the text it names.
@@ -34,9 +34,25 @@ pub(crate) fn call(blobs: &dyn Blobs, call: &mut Syscall) -> Result<(), Fault> {
     result
 }
 
-/// Puts the payloads of an outcome back.
+/// A generated tool with its payloads put back.
+pub(crate) fn program(blobs: &dyn Blobs, program: &Program) -> Result<Arc<Program>, Fault> {
+    let mut program = program.clone();
+    let mut result = Ok(());
+    program.tool.texts(&mut |field| {
+        if result.is_ok() {
+            result = text(blobs, field);
+        }
+    });
+    result.map(|()| Arc::new(program))
+}
+
+/// Puts the payloads of an outcome back, for whoever called: what is for the record only is not
+/// among them.
 pub(crate) fn outcome(blobs: &dyn Blobs, outcome: Outcome) -> Outcome {
     let mut reply = outcome?;
+    if let Reply::Fs(reply) = &mut reply {
+        reply.conceal();
+    }
     let mut result = Ok(());
     reply.texts(&mut |field| {
         if result.is_ok() {

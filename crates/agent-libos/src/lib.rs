@@ -24,20 +24,27 @@
 
 pub mod approvals;
 pub mod audit;
+pub mod boundary;
 mod builder;
 pub mod config;
 pub mod control;
 mod core_loop;
+mod generated;
 mod hydrate;
 pub mod limits;
+pub mod policy;
+mod recovery;
+pub mod replay;
 pub mod retention;
+pub mod rewind;
 mod runner;
 pub mod task;
+pub mod tool_file;
 
 pub use builder::{
     Builder, Clock, HostPort, Limits, Runtime, StartError, SystemClock, replay_digest,
 };
-pub use core_loop::{News, Watch};
+pub use core_loop::{News, State, Watch};
 pub use libos_abi as abi;
 pub use libos_broker as broker;
 pub use libos_capability as capability;
@@ -50,6 +57,7 @@ pub use libos_objects as objects;
 pub use libos_planner as planner;
 pub use libos_port as port;
 pub use libos_providers as providers;
+pub use libos_sandbox as sandbox;
 pub use libos_scheduler as scheduler;
 pub use libos_tools as tools;
 

@@ -154,9 +154,10 @@ impl Survey {
         let op = event.op();
         let owner = match event {
             OpEvent::Admitted { caller: Principal::Host(_), .. } => Some(Owner::Host),
-            OpEvent::Admitted { caller: Principal::Process(pid), .. } => {
-                self.roots.get(pid).map(|root| Owner::Task(*root))
-            }
+            OpEvent::Admitted {
+                caller: Principal::Process(pid) | Principal::Tool { pid, .. },
+                ..
+            } => self.roots.get(pid).map(|root| Owner::Task(*root)),
             _ => self.open.get(&op).map(|(owner, _)| *owner),
         };
         for at in &named {

@@ -16,11 +16,11 @@ use libos_bindings::inbox::Sender;
 use libos_broker::{EffectOrder, Mode, Start, Submitter};
 use libos_journal::Blobs;
 use libos_port::{
-    BoxFuture, EffectOutcome, Order, Planner, Port, Provider, QuantumEnd, Reconciled, Turn,
+    BoxFuture, EffectOutcome, Order, Planner, Port, Provider, QuantumEnd, Receipt, Reconciled, Turn,
 };
 use tokio::{runtime::Handle, task::AbortHandle};
 
-use crate::{builder::submit, core_loop::Message, hydrate};
+use crate::{boundary::Boundaries, builder::submit, core_loop::Message, hydrate};
 
 /// Starts and stops what runs outside the core.
 pub(crate) struct Runner {
@@ -33,6 +33,7 @@ pub(crate) struct Runner {
     /// Tools under way, by the process that called them.
     tools: HashMap<Pid, Vec<AbortHandle>>,
     effects: HashMap<OpId, AbortHandle>,
+    boundaries: Boundaries,
 }
 
 impl Runner {
@@ -41,6 +42,7 @@ impl Runner {
         blobs: Arc<dyn Blobs>,
         providers: Vec<Arc<dyn Provider>>,
         planners: Vec<Arc<dyn Planner>>,
+        boundaries: Boundaries,
     ) -> Self {
         Self {
             inbox,
@@ -51,12 +53,13 @@ impl Runner {
             runs: HashMap::new(),
             tools: HashMap::new(),
             effects: HashMap::new(),
+            boundaries,
         }
     }
 
     /// Starts a run.
     pub(crate) fn start(&mut self, start: Start) {
-        let Start { order, steps_before } = start;
+        let Start { order, steps_before, receipts } = start;
         let door = Door {
             inbox: self.inbox.clone(),
             blobs: Arc::clone(&self.blobs),
@@ -68,7 +71,8 @@ impl Runner {
         let planner = self.planners.iter().find(|p| p.kind() == order.planner.kind).cloned();
         let blobs = Arc::clone(&self.blobs);
         let pid = order.pid;
-        let task = self.tokio.spawn(run(planner, order, door, blobs));
+        let task =
+            self.tokio.spawn(run(planner, order, receipts, door, blobs, self.boundaries.clone()));
         self.runs.insert(pid, task.abort_handle());
     }
 
@@ -98,6 +102,11 @@ impl Runner {
             Err(fault) => return self.finished(op, EffectOutcome::NotStarted(fault.into())),
         };
         let inbox = self.inbox.clone();
+        let boundaries = self.boundaries.clone();
+        let (before, after) = match mode {
+            Mode::Perform => ("effect.perform", "effect.performed"),
+            Mode::Reconcile => ("effect.reconcile", "effect.reconciled"),
+        };
         let future: BoxFuture<'static, Message> = match mode {
             Mode::Perform => {
                 let performed = provider.perform(order);
@@ -111,10 +120,13 @@ impl Runner {
         let guard = Unfinished { inbox: inbox.clone(), op, mode, is_tool, told: false };
         let task = self.tokio.spawn(async move {
             let mut guard = guard;
+            boundaries.pass(before);
             let message = future.await;
+            boundaries.pass(after);
             guard.told = true;
             // A core that has stopped settles the effect when it starts again.
             drop(inbox.send(message));
+            boundaries.pass("effect.reported");
         });
         match (run, is_tool) {
             (Some((pid, _)), true) => {
@@ -132,6 +144,10 @@ impl Runner {
     fn order(&self, order: EffectOrder) -> Result<Order, Fault> {
         let mut call = order.call;
         hydrate::call(self.blobs.as_ref(), &mut call)?;
+        let program = match order.program {
+            Some(program) => Some(hydrate::program(self.blobs.as_ref(), &program)?),
+            None => None,
+        };
         let (pid, run) = order.run.unzip();
         let door: Arc<dyn Port> = Arc::new(Door {
             inbox: self.inbox.clone(),
@@ -147,6 +163,7 @@ impl Runner {
             call,
             cwd: order.cwd,
             workspace: order.workspace,
+            program,
             port: door,
         })
     }
@@ -208,10 +225,13 @@ impl Drop for Unfinished {
 async fn run(
     planner: Option<Arc<dyn Planner>>,
     mut order: process::RunOrder,
+    receipts: Vec<Receipt>,
     door: Door,
     blobs: Arc<dyn Blobs>,
+    boundaries: Boundaries,
 ) {
     let pid = order.pid;
+    boundaries.pass("quantum");
     let loaded = hydrate::text(blobs.as_ref(), &mut order.planner.program)
         .and_then(|()| hydrate::text(blobs.as_ref(), &mut order.state));
     let closing = Door { parent: None, next: AtomicU32::new(0), ..door.copy() };
@@ -226,6 +246,7 @@ async fn run(
                 pid,
                 program: order.planner.program.as_str().unwrap_or_default().into(),
                 state: order.state.as_str().unwrap_or_default().into(),
+                receipts,
                 port: Arc::new(door),
             };
             // A task of its own, so that a planner that panics ends its process and nothing else.
@@ -239,6 +260,7 @@ async fn run(
             }
         }
     };
+    boundaries.pass("quantum.done");
     let call: Syscall = match end {
         QuantumEnd::Continue { state } => process::Commit { state: state.into() }.into(),
         QuantumEnd::Exit { result, message, failed, code } => {

@@ -226,6 +226,7 @@ async fn answer(host: &dyn Port, id: RequestId, call: &human::Request) {
         human::Ask::Question { .. } => human::Decision::Answer { text: "yes".into() },
         human::Ask::Permission { .. } => human::Decision::Permit { policy: human::Policy::Always },
         human::Ask::Extension { .. } => human::Decision::Extend { by: 10 },
+        human::Ask::Unknown { .. } => human::Decision::Known { what: human::Known::Done },
     };
     host.call(human::Decide { request: id, decision }).await.unwrap();
 }

@@ -23,6 +23,7 @@ const SOURCES: &[(&str, &str, &str)] = &[
     ("abi/src/wire.rs", "", "libos_abi::wire::"),
     ("agent-libos/src/builder.rs", "crate::Limits::default()", ""),
     ("broker/src/kernel.rs", "", "libos_broker::"),
+    ("broker/src/receipts.rs", "", "libos_broker::"),
     ("broker/src/tx.rs", "", "libos_broker::"),
     ("capability/src/limits.rs", "", "libos_capability::limits::"),
     ("checkpoints/src/core.rs", "libos_checkpoints::Limits::default()", ""),
@@ -34,6 +35,7 @@ const SOURCES: &[(&str, &str, &str)] = &[
     ("planner/src/load.rs", "", "libos_planner::"),
     ("planner/src/script.rs", "", "libos_planner::"),
     ("providers/src/limits.rs", "", "libos_providers::limits::"),
+    ("sandbox/src/limits.rs", "libos_sandbox::Limits::STANDARD", ""),
     ("scheduler/src/limits.rs", "libos_scheduler::LIMITS", ""),
     ("tools/src/limits.rs", "libos_tools::Limits::STANDARD", ""),
 ];
@@ -42,14 +44,21 @@ const SOURCES: &[(&str, &str, &str)] = &[
 /// nothing to anyone outside.
 const INNER: &[&str] = &[
     "ANCESTORS_MAX",
+    "ARTIFACTS_MAX",
     "BUSY_FLUSH_MS_MAX",
     "BYTES_MAX",
     "CALLS_WAITING_MAX",
+    "COMPONENT_HANDLES_MAX",
+    "FAULTS_MAX",
     "GATHER_US_MAX",
+    "INSTANCE_BYTES_MAX",
     "KEPT_BYTES_MAX",
     "LAZY_FLUSH_MS_MAX",
+    "LOG_LINES_MAX",
     "NAMED_MAX",
+    "NAME_BYTES_MAX",
     "QUEUE_MESSAGES_MAX",
+    "REPORT_TEXT_BYTES_MAX",
     "SPARE_MAX",
     "STEP_TRIES_MAX",
     "STORE_RETRY_MS_MAX",
@@ -64,9 +73,13 @@ const UNITS: &[(&str, &str)] = &[
     ("chars", "characters"),
     ("tokens", "tokens"),
     ("children", "children"),
+    ("receipts", "receipts"),
     ("list", "processes"),
+    ("fuel", "units of fuel"),
+    ("generated", "tools"),
     ("depth", "levels"),
     ("weight", "shares"),
+    ("share", "parts"),
     ("tasks", "tasks"),
     ("roots", "objects"),
     ("pending", "requests"),
@@ -80,6 +93,8 @@ const UNITS: &[(&str, &str)] = &[
 /// A limit as it is declared.
 struct Declared {
     name: String,
+    /// The field of `Limits` that it is in, with a dot; nothing for those at its top.
+    within: &'static str,
     kind: String,
     reason: String,
     is_field: bool,
@@ -97,14 +112,19 @@ fn read(path: &Path) -> String {
 fn declared(text: &str) -> Vec<Declared> {
     let mut found = Vec::new();
     let mut reason = String::new();
-    let mut in_limits = false;
+    let (mut in_limits, mut within) = (false, "");
     for line in text.lines().map(str::trim) {
         if let Some(words) = line.strip_prefix("///") {
             let space = if reason.is_empty() { "" } else { " " };
             reason = reason + space + words.trim();
             continue;
         }
-        in_limits = (in_limits || line.starts_with("pub struct Limits {")) && line != "}";
+        if line.starts_with("pub struct Limits {") {
+            (in_limits, within) = (true, "");
+        } else if line.starts_with("pub struct RunLimits {") {
+            (in_limits, within) = (true, "run.");
+        }
+        in_limits &= line != "}";
         let (is_field, rest) = match line.split_once("const ") {
             Some((before, rest)) if before.is_empty() || before.starts_with("pub") => (false, rest),
             _ if in_limits => (true, line.trim_start_matches("pub ")),
@@ -114,9 +134,9 @@ fn declared(text: &str) -> Vec<Declared> {
             let kind = kind.split([' ', ',']).next().unwrap_or_default().to_owned();
             let is_named = name.contains("_MAX") || name.ends_with("_DEFAULT");
             // A duration is made from the number that is the limit.
-            if is_field || (is_named && kind != "Duration") {
+            if (is_field && kind != "RunLimits") || (is_named && kind != "Duration") {
                 let reason = reason.trim_end_matches('.').to_owned() + ".";
-                found.push(Declared { name: name.to_owned(), kind, reason, is_field });
+                found.push(Declared { name: name.to_owned(), within, kind, reason, is_field });
             }
         }
         if !line.starts_with('#') {
@@ -150,11 +170,14 @@ fn table() -> String {
     for (file, value, behind) in SOURCES {
         let part = file.split('/').next().unwrap_or_default();
         for limit in declared(&read(&crates().join(file))) {
-            let Declared { name, kind, reason, is_field } = limit;
+            let Declared { name, within, kind, reason, is_field } = limit;
             if INNER.contains(&name.as_str()) {
                 continue;
             }
-            let path = if is_field { format!("{value}.{name}") } else { format!("{behind}{name}") };
+            let path = match is_field {
+                true => format!("{value}.{within}{name}"),
+                false => format!("{behind}{name}"),
+            };
             let cast = if kind == "u64" { "" } else { " as u64" };
             let (shown, unit) = (name.to_lowercase(), unit(&name));
             writeln!(

@@ -3,7 +3,9 @@
 
 use std::path::Path;
 
-use agent_libos::{approvals::ApprovalsFile, config::ConfigFile, task::TaskFile};
+use agent_libos::{
+    approvals::ApprovalsFile, config::ConfigFile, policy::RulesFile, task::TaskFile,
+};
 use schemars::{Schema, schema_for};
 
 #[track_caller]
@@ -28,6 +30,11 @@ fn the_schema_of_task_files_is_fresh() {
 #[test]
 fn the_schema_of_approvals_files_is_fresh() {
     check("approvals.schema.json", &schema_for!(ApprovalsFile));
+}
+
+#[test]
+fn the_schema_of_rules_files_is_fresh() {
+    check("rules.schema.json", &schema_for!(RulesFile));
 }
 
 #[test]

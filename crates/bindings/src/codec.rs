@@ -8,7 +8,7 @@ use libos_abi::{
     Syscall,
     wire::{self, WireError},
 };
-use libos_port::{Caller, Decision, EffectOutcome, Reconciled, Stop};
+use libos_port::{BadSnapshot, Caller, Decision, EffectOutcome, Reconciled, Stop};
 
 use crate::{
     BindingError,
@@ -98,6 +98,8 @@ impl Message for ToPart {
             Self::Begin => (plain(5), Vec::new()),
             Self::Rollback => (plain(6), Vec::new()),
             Self::Digest => (plain(7), Vec::new()),
+            Self::Save => (plain(8), Vec::new()),
+            Self::Load { piece, is_last } => (plain(9), wire::encode(&(piece, is_last))),
         }
     }
 
@@ -119,6 +121,11 @@ impl Message for ToPart {
             5 => Self::Begin,
             6 => Self::Rollback,
             7 => Self::Digest,
+            8 => Self::Save,
+            9 => {
+                let (piece, is_last) = wire::decode(body)?;
+                Self::Load { piece, is_last }
+            }
             other => return Err(unknown("message to a component", other)),
         })
     }
@@ -141,6 +148,7 @@ impl Message for FromPart {
                     Err(Stop::Error(error)) => wire::encode(&(1_u8, error)),
                     Err(Stop::Wait(wait)) => wire::encode(&(2_u8, wait)),
                     Err(Stop::Perform) => wire::encode(&(3_u8, ())),
+                    Err(Stop::Run(program)) => wire::encode(&(4_u8, program)),
                 },
             ),
             Self::Decided(decision) => (
@@ -152,6 +160,20 @@ impl Message for FromPart {
                 },
             ),
             Self::Digest(digest) => (plain(6), wire::encode(digest)),
+            Self::State { piece, is_last } => (plain(7), wire::encode(&(piece, is_last))),
+            Self::Loaded => (plain(8), Vec::new()),
+            Self::Refused(why) => (
+                plain(9),
+                match why {
+                    BadSnapshot::Version { found, expected } => {
+                        wire::encode(&(0_u8, (found, expected)))
+                    }
+                    BadSnapshot::Malformed(error) => wire::encode(&(1_u8, error.to_string())),
+                    BadSnapshot::Parts => wire::encode(&(2_u8, ())),
+                    BadSnapshot::Digest => wire::encode(&(3_u8, ())),
+                    BadSnapshot::Unreachable(_) => wire::encode(&(4_u8, ())),
+                },
+            ),
         }
     }
 
@@ -169,6 +191,7 @@ impl Message for FromPart {
                 (1, body) => Err(Stop::Error(wire::decode(body)?)),
                 (2, body) => Err(Stop::Wait(wire::decode(body)?)),
                 (3, []) => Err(Stop::Perform),
+                (4, body) => Err(Stop::Run(wire::decode(body)?)),
                 (other, _) => return Err(unknown("ending of a call", other)),
             }),
             5 => Self::Decided(match choice(body)? {
@@ -181,6 +204,22 @@ impl Message for FromPart {
                 (other, _) => return Err(unknown("decision", other)),
             }),
             6 => Self::Digest(wire::decode(body)?),
+            7 => {
+                let (piece, is_last) = wire::decode(body)?;
+                Self::State { piece, is_last }
+            }
+            8 => Self::Loaded,
+            9 => Self::Refused(match choice(body)? {
+                (0, body) => {
+                    let (found, expected) = wire::decode(body)?;
+                    BadSnapshot::Version { found, expected }
+                }
+                (1, body) => WireError::new(wire::decode::<String>(body)?).into(),
+                (2, []) => BadSnapshot::Parts,
+                (3, []) => BadSnapshot::Digest,
+                (4, []) => BadSnapshot::Unreachable("a part behind the far end"),
+                (other, _) => return Err(unknown("refusal", other)),
+            }),
             other => return Err(unknown("message from a component", other)),
         })
     }
@@ -197,14 +236,14 @@ fn choice(body: &[u8]) -> Result<(u8, &[u8]), BindingError> {
 }
 
 fn order(kind: u16, id: u64, order: &Ordered) -> (Head, Vec<u8>) {
-    let Ordered { op, pid, call, cwd, workspace } = order;
-    (about(kind, call), wire::encode(&(id, op, pid, call, cwd, workspace)))
+    let Ordered { op, pid, call, cwd, workspace, program } = order;
+    (about(kind, call), wire::encode(&(id, op, pid, call, cwd, workspace, program)))
 }
 
 fn read_order(head: Head, body: &[u8]) -> Result<(u64, Box<Ordered>), BindingError> {
-    let (id, op, pid, call, cwd, workspace) = wire::decode(body)?;
+    let (id, op, pid, call, cwd, workspace, program) = wire::decode(body)?;
     agree(head, &call)?;
-    Ok((id, Box::new(Ordered { op, pid, call, cwd, workspace })))
+    Ok((id, Box::new(Ordered { op, pid, call, cwd, workspace, program })))
 }
 
 impl Message for ToProvider {

@@ -4,8 +4,12 @@
 //! the far end asks of its context meanwhile. The far end holds the part and gives it a context
 //! that asks back. A call is one conversation: nothing else is said until it is done.
 
-use libos_abi::{Denial, DenyReason, Digest, Error, Event, OpId, Reply, Syscall};
-use libos_port::{Authority, Caller, Component, Context, Decision, Manifest, Query, Stop};
+use libos_abi::{
+    Denial, DenyReason, Digest, Error, Event, OpId, Reply, Syscall, wire::FRAME_BYTES_MAX,
+};
+use libos_port::{
+    Authority, BadSnapshot, Caller, Component, Context, Decision, Manifest, Query, Stop,
+};
 use parking_lot::Mutex;
 
 use crate::{
@@ -114,6 +118,57 @@ impl Component for RemoteComponent {
         });
         digest.unwrap_or_default()
     }
+
+    fn save(&self, out: &mut Vec<u8>) -> Result<(), BadSnapshot> {
+        let from = out.len();
+        let saved = self.near.lock().converse(OpId::default(), |link| {
+            link.out.send(ToPart::Save)?;
+            loop {
+                match link.incoming.receive()? {
+                    FromPart::State { piece, is_last } => {
+                        out.extend(piece);
+                        if is_last {
+                            return Ok(Ok(()));
+                        }
+                    }
+                    FromPart::Refused(why) => return Ok(Err(why)),
+                    other => return Err(unexpected(&other)),
+                }
+            }
+        });
+        let saved = saved.unwrap_or(Err(BadSnapshot::Unreachable("it is gone")));
+        if saved.is_err() {
+            out.truncate(from);
+        }
+        saved
+    }
+
+    fn load(&mut self, bytes: &[u8]) -> Result<(), BadSnapshot> {
+        let loaded = self.near.get_mut().converse(OpId::default(), |link| {
+            for (piece, is_last) in pieces(bytes) {
+                link.out.send(ToPart::Load { piece, is_last })?;
+            }
+            match link.incoming.receive()? {
+                FromPart::Loaded => Ok(Ok(())),
+                FromPart::Refused(why) => Ok(Err(why)),
+                other => Err(unexpected(&other)),
+            }
+        });
+        loaded.unwrap_or(Err(BadSnapshot::Unreachable("it is gone")))
+    }
+}
+
+/// How much of a state one message carries: it fits a frame, with room around it.
+const PIECE_BYTES: usize = FRAME_BYTES_MAX - (1 << 10);
+
+/// A state in pieces, one at least, and which is the last.
+fn pieces(bytes: &[u8]) -> impl Iterator<Item = (Vec<u8>, bool)> {
+    let count = bytes.len().div_ceil(PIECE_BYTES).max(1);
+    (0..count).map(move |at| {
+        let from = at * PIECE_BYTES;
+        let to = bytes.len().min(from + PIECE_BYTES);
+        (bytes[from..to].to_vec(), at + 1 == count)
+    })
 }
 
 /// Passes a call on and serves what it asks of its context, until it is done.
@@ -173,6 +228,14 @@ impl Component for RemoteAuthority {
     fn digest(&self) -> Digest {
         self.0.digest()
     }
+
+    fn save(&self, out: &mut Vec<u8>) -> Result<(), BadSnapshot> {
+        self.0.save(out)
+    }
+
+    fn load(&mut self, bytes: &[u8]) -> Result<(), BadSnapshot> {
+        self.0.load(bytes)
+    }
 }
 
 impl Authority for RemoteAuthority {
@@ -208,6 +271,9 @@ fn unexpected(message: &FromPart) -> BindingError {
         FromPart::Done(_) => "done",
         FromPart::Decided(_) => "decided",
         FromPart::Digest(_) => "digest",
+        FromPart::State { .. } => "state",
+        FromPart::Loaded => "loaded",
+        FromPart::Refused(_) => "refused",
     })
 }
 
@@ -242,6 +308,7 @@ pub(crate) fn serve_part(
     mut link: Link<FromPart, ToPart>,
     mut part: Part<'_>,
 ) -> Result<(), BindingError> {
+    let mut state = Vec::new();
     loop {
         let message = match link.incoming.receive() {
             Err(BindingError::Closed) => return Ok(()),
@@ -262,9 +329,28 @@ pub(crate) fn serve_part(
             (ToPart::Digest, part) => {
                 link.out.send(FromPart::Digest(part.component().digest()))?;
             }
+            (ToPart::Save, part) => send_state(&mut link, part.component())?,
+            (ToPart::Load { piece, is_last: false }, _) => state.extend(piece),
+            (ToPart::Load { piece, is_last: true }, part) => {
+                state.extend(piece);
+                let loaded = part.component().load(&std::mem::take(&mut state));
+                link.out.send(loaded.map_or_else(FromPart::Refused, |()| FromPart::Loaded))?;
+            }
             (ToPart::Answer(_), _) => return Err(BindingError::Unexpected("answer")),
         }
     }
+}
+
+fn send_state(
+    link: &mut Link<FromPart, ToPart>,
+    part: &mut dyn Component,
+) -> Result<(), BindingError> {
+    let mut bytes = Vec::new();
+    if let Err(why) = part.save(&mut bytes) {
+        return link.out.send(FromPart::Refused(why));
+    }
+    pieces(&bytes)
+        .try_for_each(|(piece, is_last)| link.out.send(FromPart::State { piece, is_last }))
 }
 
 fn decide(authority: &dyn Authority, asked: &Asked) -> Decision {

@@ -17,7 +17,7 @@
 //! use libos_bindings::queued;
 //! use libos_port::Component;
 //! # use libos_abi::{Digest, Event, Reply, Syscall};
-//! # use libos_port::{Context, Manifest, Stop};
+//! # use libos_port::{BadSnapshot, Context, Manifest, Stop};
 //! # #[derive(Default)]
 //! # struct Clock;
 //! # impl Component for Clock {
@@ -29,6 +29,8 @@
 //! #     fn begin(&mut self) {}
 //! #     fn rollback(&mut self) {}
 //! #     fn digest(&self) -> Digest { Digest::of(b"") }
+//! #     fn save(&self, _: &mut Vec<u8>) -> Result<(), BadSnapshot> { Ok(()) }
+//! #     fn load(&mut self, _: &[u8]) -> Result<(), BadSnapshot> { Ok(()) }
 //! # }
 //! let near = queued::component(Box::new(Clock))?;
 //! assert_eq!(near.manifest().serves, ["clock"]);

@@ -4,8 +4,10 @@
 
 use std::{fmt, sync::Arc};
 
-use libos_abi::{Digest, Error, Event, FsPath, Need, OpId, Outcome, Pid, Reply, Syscall};
-use libos_port::{Caller, Decision, EffectOutcome, Order, Port, Reconciled, Stop};
+use libos_abi::{
+    Digest, Error, Event, FsPath, Need, OpId, Outcome, Pid, Reply, Syscall, tool::Program,
+};
+use libos_port::{BadSnapshot, Caller, Decision, EffectOutcome, Order, Port, Reconciled, Stop};
 
 /// The kind of part a far end serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +70,12 @@ pub(crate) enum ToPart {
     Begin,
     Rollback,
     Digest,
+    Save,
+    /// A piece of a state to take over; it is taken over with the last.
+    Load {
+        piece: Vec<u8>,
+        is_last: bool,
+    },
 }
 
 /// From a component.
@@ -79,6 +87,14 @@ pub(crate) enum FromPart {
     Done(Result<Reply, Stop>),
     Decided(Decision),
     Digest(Digest),
+    /// A piece of the state.
+    State {
+        piece: Vec<u8>,
+        is_last: bool,
+    },
+    Loaded,
+    /// The state was not given, or not taken over.
+    Refused(BadSnapshot),
 }
 
 /// An order without its port: calls on its behalf come back over the binding.
@@ -89,19 +105,20 @@ pub(crate) struct Ordered {
     pub(crate) call: Syscall,
     pub(crate) cwd: FsPath,
     pub(crate) workspace: Option<Arc<str>>,
+    pub(crate) program: Option<Arc<Program>>,
 }
 
 impl From<Order> for Ordered {
     fn from(order: Order) -> Self {
-        let Order { op, pid, call, cwd, workspace, port: _ } = order;
-        Self { op, pid, call, cwd, workspace }
+        let Order { op, pid, call, cwd, workspace, program, port: _ } = order;
+        Self { op, pid, call, cwd, workspace, program }
     }
 }
 
 impl Ordered {
     pub(crate) fn with(self, port: Arc<dyn Port>) -> Order {
-        let Self { op, pid, call, cwd, workspace } = self;
-        Order { op, pid, call, cwd, workspace, port }
+        let Self { op, pid, call, cwd, workspace, program } = self;
+        Order { op, pid, call, cwd, workspace, program, port }
     }
 }
 

@@ -1,10 +1,10 @@
 //! Effects: orders to providers, what they report, and what a crash makes of them.
 
-use libos_abi::{EffectClass, Fault, FsPath, OpId};
+use libos_abi::{EffectClass, Fault, FsPath, OpId, human};
 use libos_port::{EffectOutcome, Reconciled, mutated};
 
 use crate::{
-    kernel::Kernel,
+    kernel::{Kernel, full_arguments},
     ops::OpState,
     output::{EffectOrder, Mode, Output, Outputs},
     tx::Tx,
@@ -20,6 +20,7 @@ impl Kernel {
             call: op.call.clone(),
             cwd: admission.map_or_else(|| FsPath::from("workspace"), |a| a.cwd.clone()),
             workspace: admission.and_then(|a| a.workspace.clone()),
+            program: op.program.clone(),
             mode,
         };
         self.in_flight.insert(id);
@@ -36,6 +37,7 @@ impl Kernel {
         if !self.is_dispatched(id) {
             return;
         }
+        let is_unknown = matches!(outcome, EffectOutcome::Unknown(_));
         let (outcome, give_back) = match outcome {
             EffectOutcome::Done(reply) => (Ok(reply), false),
             EffectOutcome::Failed(error) => (Err(error), false),
@@ -44,11 +46,24 @@ impl Kernel {
             EffectOutcome::Unknown(_) => (Err(Fault::UnknownOutcome { op: id }.into()), false),
         };
         let Some(mut tx) = self.begin_again(id) else { return };
+        if is_unknown {
+            self.ask_unknown(&mut tx, id);
+        }
         self.settle(&mut tx, id, outcome, give_back || mutated("give_back_always"));
         if mutated("settle_twice") {
             drop(self.record_end(&mut tx, id, Err(Fault::Cancelled.into())));
         }
         self.finish(tx, out);
+    }
+
+    /// Asks a human what became of an effect of a process. The call itself does not wait for it.
+    fn ask_unknown(&mut self, tx: &mut Tx, id: OpId) {
+        let Some(pid) = tx.caller.pid() else { return };
+        // Which task it is of; a process that has ended counts for itself.
+        self.readmit(tx);
+        let Some(op) = self.ops.get(id) else { return };
+        let (call, args) = (op.call.info().name.into(), full_arguments(&op.call, tx));
+        self.kernel_call(tx, human::OpenUnknown { op: id, pid, call, args });
     }
 
     pub(crate) fn reconciled(&mut self, id: OpId, result: Reconciled, out: &mut Outputs) {

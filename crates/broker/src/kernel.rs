@@ -106,7 +106,7 @@ struct Prepared {
 }
 
 /// What authorization came to.
-enum Authorized {
+pub(crate) enum Authorized {
     Yes { by: Few<CapId>, charges: Vec<capability::Charge> },
     Ask { by: Few<CapId>, needs: Few<Need> },
     No(Denial),
@@ -338,7 +338,7 @@ impl Kernel {
             Submitter::Host(name) => {
                 (Principal::Host(Arc::clone(name)), Step { parent: None, index: 0 })
             }
-            Submitter::Process { pid, step, .. } => (Principal::Process(*pid), *step),
+            Submitter::Process { pid, step, .. } => (self.principal(*pid, *step)?, *step),
         };
         let caller = Caller { principal, admission: None };
         let id = self.ops.next_id();
@@ -477,15 +477,22 @@ impl Kernel {
         self.ops.get(id).is_some_and(|op| op.caller.pid().is_some() && op.step.index == 0)
     }
 
-    fn authorize(&self, tx: &Tx, id: OpId) -> Authorized {
+    pub(crate) fn authorize(&self, tx: &Tx, id: OpId) -> Authorized {
         let allowed = || Authorized::Yes { by: Few::new(), charges: Vec::new() };
         let refused = |reason| Authorized::No(Denial { need: None, reason });
         let Some(op) = self.ops.get(id) else { return refused(DenyReason::NotForProcesses) };
+        if let Err(denial) = self.declared(op) {
+            return Authorized::No(denial);
+        }
         let needs = match (&tx.caller.principal, op.call.demand()) {
             (_, Demand::Kernel) => return refused(DenyReason::NotForProcesses),
             (Principal::Host(_), _) | (_, Demand::Own) => return allowed(),
-            (Principal::Process(_), Demand::Host) => return refused(DenyReason::NotForProcesses),
-            (Principal::Process(_), Demand::Rights(needs)) => needs,
+            (_, Demand::Host) => return refused(DenyReason::NotForProcesses),
+            (_, Demand::Human) => match &op.state {
+                OpState::Asking { over: None, decision: Some(_), .. } => return allowed(),
+                _ => return Authorized::Ask { by: Few::new(), needs: Few::new() },
+            },
+            (_, Demand::Rights(needs)) => needs,
         };
         let (Some(pid), Some(admission)) = (tx.caller.pid(), &tx.caller.admission) else {
             return refused(DenyReason::NotForProcesses);
@@ -579,11 +586,18 @@ impl Kernel {
         };
         match served {
             Ok(reply) => self.settle(tx, id, Ok(reply), false),
+            // What came before it ends a wait like what comes during it.
+            Err(Stop::Wait(_)) if tx.caller.admission.as_ref().is_some_and(|a| a.interrupted) => {
+                self.deliver_interrupt(tx, id)?;
+            }
             Err(Stop::Wait(wait)) => self.block(tx, id, wait),
-            Err(Stop::Perform) if !self.provided.contains(info.service) => {
+            Err(Stop::Perform | Stop::Run(_)) if !self.provided.contains(info.service) => {
                 return Err(Fault::Unsupported { call: info.name.into() }.into());
             }
-            Err(Stop::Perform) => {
+            Err(stop @ (Stop::Perform | Stop::Run(_))) => {
+                if let Stop::Run(program) = stop {
+                    self.emit(tx, OpEvent::Loaded { op: id, program });
+                }
                 self.emit(tx, OpEvent::Dispatched { op: id });
                 self.order(tx, id, Mode::Perform);
             }
@@ -600,7 +614,8 @@ impl Kernel {
             };
             self.runs.insert(order.pid, order.run);
             let steps_before = self.ops.steps_before(order.pid);
-            tx.outputs.push(Output::Start(Box::new(Start { order, steps_before })));
+            let receipts = self.ops.receipts(order.pid);
+            tx.outputs.push(Output::Start(Box::new(Start { order, steps_before, receipts })));
             self.finish(tx, out);
         }
     }
@@ -630,7 +645,7 @@ fn prepare(submission: Submission, scratch: &mut Vec<u8>) -> Result<Prepared, Fa
     Ok(Prepared { ticket, from, call, fingerprint, blobs })
 }
 
-fn canonicalize(call: &mut Syscall, caller: &Caller) -> Result<(), Fault> {
+pub(crate) fn canonicalize(call: &mut Syscall, caller: &Caller) -> Result<(), Fault> {
     let mut result = Ok(());
     call.paths(&mut |path| {
         let cwd = caller.admission.as_ref().map_or("workspace", |admission| &admission.cwd.0);
@@ -643,7 +658,7 @@ fn canonicalize(call: &mut Syscall, caller: &Caller) -> Result<(), Fault> {
 }
 
 /// The arguments of a call for a person to read, with payloads in full where they are at hand.
-fn full_arguments(call: &Syscall, tx: &mut Tx) -> Json {
+pub(crate) fn full_arguments(call: &Syscall, tx: &mut Tx) -> Json {
     let mut full = call.clone();
     full.texts(&mut |text| {
         let bytes = tx.blobs.iter().find(|(digest, _)| *digest == text.digest());

@@ -15,11 +15,15 @@
 
 mod effects;
 mod fingerprint;
+mod generated;
 mod kernel;
+mod look;
 mod ops;
 mod output;
 mod parts;
 mod release;
+mod receipts;
+mod snapshot;
 mod tx;
 mod waits;
 
@@ -27,4 +31,5 @@ pub use kernel::{CALL_BYTES_MAX, Input, Kernel, Remembered, Submission, Submitte
 pub use output::{EffectOrder, Mode, Notice, Output, Outputs, Part, Records, Start, Ticket};
 pub use parts::{ComposeError, Parts};
 pub use release::{Edge, Line, flush, let_out};
+pub use receipts::RECEIPTS_MAX;
 pub use tx::REPLY_BYTES_MAX;

@@ -11,6 +11,7 @@
 //! are used again: in steady state nothing is allocated.
 
 mod saved;
+mod snapshot;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,11 +24,14 @@ use libos_abi::{
     event::{CapabilityEvent, HumanEvent, OpEvent, ProcessEvent, Step, SubscriberEvent},
     human::{Ask, Decision},
     process::{BudgetKind, Wait, WaitOn},
+    tool::Program,
     wire,
 };
-use libos_port::mutated;
+use libos_port::{Receipt, mutated};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
+
+use crate::receipts::{self, Receipts, receipt};
 
 /// How many boxes and memos are kept for use again: what one batch of messages can free.
 const SPARE_MAX: usize = 1024;
@@ -73,6 +77,8 @@ pub(crate) struct Op {
     /// Whether it has set something aside from a finite grant.
     pub(crate) reserved: bool,
     pub(crate) state: OpState,
+    /// The generated tool that it is about.
+    pub(crate) program: Option<Arc<Program>>,
 }
 
 impl Op {
@@ -101,6 +107,11 @@ impl Op {
     fn remembered_by(&self) -> Option<Pid> {
         self.caller.pid().filter(|_| self.step.index > 0)
     }
+}
+
+/// What an operation ended in, in a word.
+pub(crate) fn code(outcome: &Outcome) -> &'static str {
+    outcome.as_ref().map_or_else(libos_abi::Error::code, |_| "ok")
 }
 
 /// Whether the call is one of a tool.
@@ -170,6 +181,7 @@ enum Undo {
     Admitted(OpId),
     State(OpId, OpState),
     Reserved(OpId, bool),
+    Loaded(OpId, Option<Arc<Program>>),
     /// An operation was removed; `usize` is how long the outcomes of its memo were.
     Settled(OpId, Box<Op>, Option<usize>),
     Forgotten(OpId, Box<Op>),
@@ -177,6 +189,7 @@ enum Undo {
     Asked(RequestId, Option<Asked>),
     Held(Pid, bool),
     Subscriptions(u64),
+    Receipts(receipts::Undo),
     Saved(CheckpointId, Option<Arc<saved::Saved>>),
 }
 
@@ -191,6 +204,7 @@ pub(crate) struct Ops {
     held: BTreeSet<Pid>,
     /// How many subscriptions to events there are.
     subscriptions: u64,
+    receipts: Receipts,
     /// What quanta had done at checkpoints.
     saved: BTreeMap<CheckpointId, Arc<saved::Saved>>,
 
@@ -250,6 +264,11 @@ impl Ops {
         self.memos.get(&pid).map_or(0, |memo| memo.steps_before)
     }
 
+    /// The latest effects of a process that are over, oldest first.
+    pub(crate) fn receipts(&self, pid: Pid) -> Vec<Receipt> {
+        self.receipts.of(pid)
+    }
+
     /// Whether a signal holds a process.
     pub(crate) fn is_held(&self, pid: Pid) -> bool {
         self.held.contains(&pid)
@@ -303,6 +322,11 @@ impl Ops {
                         op.reserved = reserved;
                     }
                 }
+                Undo::Loaded(id, program) => {
+                    if let Some(op) = self.open.get_mut(&id) {
+                        op.program = program;
+                    }
+                }
                 Undo::Settled(id, op, outcomes) => self.unsettle(id, op, outcomes),
                 Undo::Forgotten(id, op) => drop(self.open.insert(id, op)),
                 Undo::Memo(pid, Some(memo)) => drop(self.memos.insert(pid, memo)),
@@ -312,6 +336,7 @@ impl Ops {
                 Undo::Held(pid, true) => drop(self.held.insert(pid)),
                 Undo::Held(pid, false) => drop(self.held.remove(&pid)),
                 Undo::Subscriptions(count) => self.subscriptions = count,
+                Undo::Receipts(undo) => self.receipts.undo(undo),
                 Undo::Saved(checkpoint, Some(saved)) => drop(self.saved.insert(checkpoint, saved)),
                 Undo::Saved(checkpoint, None) => drop(self.saved.remove(&checkpoint)),
             }
@@ -348,7 +373,7 @@ impl Ops {
     pub(crate) fn replay(&mut self, at_ms: u64, event: Event) {
         match event {
             Event::Op(OpEvent::Settled { op, outcome }) => {
-                self.settled(op, &wire::encode(&outcome));
+                self.settled(op, &wire::encode(&outcome), code(&outcome));
             }
             Event::Op(event) => self.apply_op(at_ms, event),
             event => self.apply(&event),
@@ -376,9 +401,11 @@ impl Ops {
                 self.last = id.0;
                 let state = OpState::Admitted;
                 let started_ms = at_ms;
-                let reserved = false;
-                let op = Op { caller, step, fingerprint, call, started_ms, reserved, state };
-                self.admit(id, op);
+                let (reserved, program) = (false, None);
+                self.admit(
+                    id,
+                    Op { caller, step, fingerprint, call, started_ms, reserved, state, program },
+                );
             }
             OpEvent::Dispatched { op } => self.change(op, OpState::Dispatched),
             OpEvent::Blocked { op, wait } => {
@@ -395,7 +422,15 @@ impl Ops {
                 self.change(op, state);
             }
             OpEvent::Decided { .. } => {}
-            OpEvent::Settled { op, outcome } => self.settled(op, &wire::encode(&outcome)),
+            OpEvent::Settled { op, outcome } => {
+                self.settled(op, &wire::encode(&outcome), code(&outcome));
+            }
+            OpEvent::Loaded { op: id, program } => {
+                if let Some(op) = self.open.get_mut(&id) {
+                    let before = op.program.replace(program);
+                    self.undo.push(Undo::Loaded(id, before));
+                }
+            }
         }
     }
 
@@ -439,9 +474,15 @@ impl Ops {
         memo
     }
 
-    /// Applies the end of an operation, with its outcome as it is encoded.
-    pub(crate) fn settled(&mut self, id: OpId, outcome: &[u8]) {
+    /// Applies the end of an operation, with its outcome as it is encoded and in a word.
+    pub(crate) fn settled(&mut self, id: OpId, outcome: &[u8], word: &'static str) {
         let Some(op) = self.open.remove(&id) else { return };
+        // Of a process that has ended nothing is kept, whatever was under way.
+        if let Some((pid, receipt)) = receipt(id, &op, word)
+            && self.memos.contains_key(&pid)
+        {
+            self.undo.push(Undo::Receipts(self.receipts.add(pid, receipt)));
+        }
         let mut length = None;
         if let Some(memo) = op.remembered_by().and_then(|pid| self.memos.get_mut(&pid))
             && let Some(entry) = memo.find(op.step).ok().and_then(|at| memo.entries.get_mut(at))
@@ -465,6 +506,7 @@ impl Ops {
             ProcessEvent::Ended { pid, .. } => {
                 self.hold(*pid, false);
                 self.forget(*pid, false);
+                self.undo.extend(self.receipts.drop_of(*pid).map(Undo::Receipts));
             }
             ProcessEvent::Paused { pid, .. } => self.hold(*pid, true),
             ProcessEvent::Resumed { pid } => self.hold(*pid, false),
@@ -479,7 +521,7 @@ impl Ops {
         match event {
             HumanEvent::Opened(request) => {
                 let (by_broker, over) = match request.ask {
-                    Ask::Approval(_) => (true, None),
+                    Ask::Approval(_) | Ask::Unknown { .. } => (true, None),
                     Ask::Extension { of, kind, limit, .. } => {
                         (true, Some(Over { of, kind, limit }))
                     }
@@ -595,11 +637,19 @@ impl Ops {
 
     /// A digest of the whole state.
     pub(crate) fn digest(&self) -> Digest {
+        Digest::of(&self.encoded())
+    }
+
+    /// All of the state, as far as it tells two states apart.
+    pub(crate) fn encoded(&self) -> Vec<u8> {
         let mut bytes = wire::encode(&(self.last, self.subscriptions));
         for id in self.all_open() {
             let op = &self.open[&id];
             wire::encode_into(&(id, &op.caller, op.step, op.fingerprint), &mut bytes);
             wire::encode_into(&(&op.call, op.started_ms, op.reserved), &mut bytes);
+            if let Some(program) = &op.program {
+                wire::encode_into(program, &mut bytes);
+            }
             match &op.state {
                 OpState::Admitted => wire::encode_into(&0_u8, &mut bytes),
                 OpState::Asking { request, over, decision } => {
@@ -617,7 +667,8 @@ impl Ops {
             wire::encode_into(&(pid, memo.steps_before), &mut bytes);
             for entry in &memo.entries {
                 wire::encode_into(&(entry.step, entry.op, entry.fingerprint), &mut bytes);
-                wire::encode_into(&entry.outcome.is_some(), &mut bytes);
+                let call = (entry.call.service_number, entry.call.number);
+                wire::encode_into(&(call, entry.outcome.is_some()), &mut bytes);
                 if let Some((at, length)) = entry.outcome {
                     bytes.extend_from_slice(&memo.outcomes[at as usize..(at + length) as usize]);
                 }
@@ -628,7 +679,8 @@ impl Ops {
             wire::encode_into(&(*request, asked.by_broker, over, &asked.askers), &mut bytes);
         }
         self.held.iter().for_each(|pid| wire::encode_into(pid, &mut bytes));
+        self.receipts.encode(&mut bytes);
         self.encode_saved(&mut bytes);
-        Digest::of(&bytes)
+        bytes
     }
 }

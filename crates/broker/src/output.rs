@@ -5,8 +5,10 @@ use std::sync::Arc;
 use libos_abi::{
     Digest, FsPath, OpId, Outcome, Pid, RequestId, Syscall, Text,
     process::{Ending, RunOrder},
+    tool::Program,
     wire,
 };
+use libos_port::Receipt;
 
 /// Names a caller that waits for a reply. The edge chooses it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -145,6 +147,8 @@ pub struct EffectOrder {
     pub cwd: FsPath,
     /// The host folder behind its workspace.
     pub workspace: Option<Arc<str>>,
+    /// The generated tool that the call is about; large payloads by digest.
+    pub program: Option<Arc<Program>>,
     /// What to do.
     pub mode: Mode,
 }
@@ -165,6 +169,8 @@ pub struct Start {
     pub order: RunOrder,
     /// The number of the run's first step less one.
     pub steps_before: u32,
+    /// The latest effects of the process that are over.
+    pub receipts: Vec<Receipt>,
 }
 
 /// News for whoever watches.

@@ -60,6 +60,13 @@ struct Slot {
     begun: bool,
 }
 
+impl Slot {
+    /// The name of its first service.
+    fn name(&self) -> &'static str {
+        self.manifest.serves.first().copied().unwrap_or("nothing")
+    }
+}
+
 const SERVICE_NUMBERS: usize = 64;
 
 /// The composed components.
@@ -116,7 +123,7 @@ impl Parts {
 
     fn check_imports(&self) -> Result<(), ComposeError> {
         for (index, slot) in self.slots.iter().enumerate() {
-            let importer = slot.manifest.serves.first().copied().unwrap_or("nothing");
+            let importer = slot.name();
             for service in slot.manifest.imports {
                 if self.slot_of(service).is_none() {
                     return Err(ComposeError::MissingImport { importer, service });
@@ -143,6 +150,11 @@ impl Parts {
 
     fn slot_of(&self, service: &str) -> Option<usize> {
         number_of(service).and_then(|number| self.routes[number]).map(usize::from)
+    }
+
+    /// Whether a component serves a service.
+    pub(crate) fn has(&self, service: &str) -> bool {
+        self.slot_of(service).is_some()
     }
 
     /// Whether a component serves the call.
@@ -178,12 +190,25 @@ impl Parts {
         }
     }
 
-    pub(crate) fn digests(&self) -> Vec<libos_abi::Digest> {
+    /// Each component under the name of its first service; all are in their places between calls.
+    pub(crate) fn components(&self) -> impl Iterator<Item = (&'static str, &dyn Component)> {
         self.slots
             .iter()
-            .filter_map(|slot| slot.part.as_ref())
-            .map(|part| part.component_ref().digest())
-            .collect()
+            .filter_map(|slot| Some((slot.name(), slot.part.as_ref().map(Part::component_ref)?)))
+    }
+
+    /// The same, to be changed as a whole.
+    pub(crate) fn components_mut(
+        &mut self,
+    ) -> impl Iterator<Item = (&'static str, &mut dyn Component)> {
+        self.slots.iter_mut().filter_map(|slot| {
+            let name = slot.name();
+            Some((name, slot.part.as_mut().map(Part::component)?))
+        })
+    }
+
+    pub(crate) fn digests(&self) -> Vec<libos_abi::Digest> {
+        self.components().map(|(_, part)| part.digest()).collect()
     }
 
     /// Serves a call within a transaction. `from` is the slot of the component that sends it; the
@@ -263,7 +288,7 @@ impl Context for Cx<'_> {
             |stop| match stop {
                 Stop::Error(error) => error,
                 // Only a call of a process can wait or reach a provider.
-                Stop::Wait(_) | Stop::Perform => {
+                Stop::Wait(_) | Stop::Perform | Stop::Run(_) => {
                     Fault::Unsupported { call: call.info().name.into() }.into()
                 }
             },

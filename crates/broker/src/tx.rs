@@ -19,7 +19,7 @@ use libos_port::{Caller, Stop, mutated};
 
 use crate::{
     kernel::Kernel,
-    ops::{Op, OpState, is_tool_call},
+    ops::{Op, OpState, code, is_tool_call},
     output::{Notice, Output, Outputs},
     parts::{Frame, Parts},
 };
@@ -62,6 +62,13 @@ pub(crate) struct Buffers {
     events: Vec<Event>,
     encoded: Vec<u8>,
     blocked: Vec<OpId>,
+}
+
+impl Tx {
+    /// Whether nothing happened so far that anyone could want to know of later.
+    pub(crate) fn is_look(&self) -> bool {
+        self.is_look
+    }
 }
 
 impl Kernel {
@@ -138,6 +145,7 @@ impl Kernel {
                 tx.blocked.push(*op);
                 tx.is_look = false;
             }
+            OpEvent::Loaded { .. } => tx.is_look = false,
             OpEvent::Dispatched { op } => {
                 let is_skipped = mutated("skip_intent_sync");
                 tx.sync |= !is_skipped && self.ops.get(*op).is_some_and(must_be_durable);
@@ -175,6 +183,7 @@ impl Kernel {
                 self.kernel_call(tx, process::Settle { op: id, used: Some(used) });
             }
         }
+        self.conclude(tx, id, &outcome);
         tx.is_look &= outcome.is_ok();
         tx.changed = true;
         let outcome = self.record_end(tx, id, outcome);
@@ -190,7 +199,8 @@ impl Kernel {
                 outcome: outcome.clone(),
             }));
         }
-        self.ops.settled(id, &tx.encoded[tx.encoded.len() - self.outcome_bytes..]);
+        let outcome_bytes = &tx.encoded[tx.encoded.len() - self.outcome_bytes..];
+        self.ops.settled(id, outcome_bytes, code(&outcome));
         if let Some(ticket) = self.tickets.remove(&id) {
             tx.outputs.push(Output::Reply(ticket, outcome));
         }
@@ -295,6 +305,7 @@ impl Kernel {
                     return;
                 }
                 self.kernel_call(tx, capability::End { subject: *pid });
+                self.end_tools(tx, *pid);
                 if self.ops.has_subscribers() {
                     self.kernel_call(tx, events::EndSubscriber { pid: *pid });
                 }
@@ -310,7 +321,17 @@ impl Kernel {
                 let open = self.taken(&open);
                 self.ops.apply(event);
                 self.abandon(tx, open);
+                if matches!(event, Event::Process(ProcessEvent::Execed { .. })) {
+                    self.end_tools(tx, *pid);
+                }
             }
+            Event::Process(ProcessEvent::Spawned {
+                pid,
+                parent: Some(parent),
+                mode,
+                owner,
+                ..
+            }) if mode.is_some() || owner.is_some() => self.carry_tools(tx, *parent, *pid),
             Event::Process(ProcessEvent::Paused { pid, .. }) => {
                 self.stop_run(tx, *pid);
                 self.ops.apply(event);
@@ -535,7 +556,8 @@ fn must_be_durable_event(event: &Event) -> bool {
         | Event::Object(_)
         | Event::Human(_)
         | Event::Image(_)
-        | Event::Checkpoint(_) => true,
+        | Event::Checkpoint(_)
+        | Event::Tool(_) => true,
     }
 }
 

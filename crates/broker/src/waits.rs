@@ -27,16 +27,21 @@ impl Kernel {
         if !self.runs.contains_key(&pid) {
             return;
         }
+        let Some(wait) = self.wait_of(pid) else { return };
+        self.kernel_call(tx, process::Block { pid, wait });
+        self.stop_run(tx, pid);
+    }
+
+    /// What the oldest of its calls waits for, if they all wait.
+    fn wait_of(&self, pid: Pid) -> Option<Wait> {
         let mut wait = None;
         for (_, op) in self.ops.open_of(pid) {
             if !op.is_blocked() && !op.is_tool_call() {
-                return;
+                return None;
             }
             wait = wait.or_else(|| op.wait());
         }
-        let Some(wait) = wait else { return };
-        self.kernel_call(tx, process::Block { pid, wait });
-        self.stop_run(tx, pid);
+        wait
     }
 
     pub(crate) fn stop_run(&mut self, tx: &mut Tx, pid: Pid) {
@@ -123,8 +128,15 @@ impl Kernel {
         if let (Some(wait), false) = (&old_wait, still) {
             self.unwatch(id, wait);
         }
-        if let (Some(pid), false) = (pid, is_open) {
-            self.kernel_call(&mut tx, process::Ready { pid });
+        match pid {
+            Some(pid) if !is_open => drop(self.kernel_call(&mut tx, process::Ready { pid })),
+            // It waits for something else now.
+            Some(pid) if !still && !self.runs.contains_key(&pid) => {
+                if let Some(wait) = self.wait_of(pid) {
+                    self.kernel_call(&mut tx, process::Block { pid, wait });
+                }
+            }
+            _ => {}
         }
         self.finish(tx, out);
     }

@@ -35,7 +35,13 @@ impl Bounds {
         Self::of(above.manifests.iter().chain(&self.manifests).cloned())
     }
 
-    fn of(manifests: impl Iterator<Item = Arc<Manifest>>) -> Self {
+    /// The manifests, that of the task first.
+    pub(crate) fn manifests(&self) -> &[Arc<Manifest>] {
+        &self.manifests
+    }
+
+    /// What these manifests come to, that of the task first.
+    pub(crate) fn of(manifests: impl Iterator<Item = Arc<Manifest>>) -> Self {
         let manifests: Vec<_> = manifests.collect();
         let each = manifests.iter().filter_map(|manifest| manifest.calls.as_deref()).map(numbers);
         let calls = each.reduce(|all, calls| &all & &calls);

@@ -3,6 +3,8 @@
 //! What repeats from one capability to the next (effect, rights, limits, conditions) stands in
 //! [`Terms`], which many share. A plain capability owns no memory besides its own row.
 
+mod snapshot;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use libos_abi::{
@@ -13,6 +15,8 @@ use regex::Regex;
 use serde::{Serialize, Serializer};
 
 use crate::condition;
+
+pub(crate) use self::snapshot::SavedCap;
 
 /// One capability.
 pub(crate) struct Cap {

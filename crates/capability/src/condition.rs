@@ -243,7 +243,7 @@ fn fits(value: &Value) -> bool {
 fn check_types(name: &str, condition: &Condition, grant: &GrantSpec) -> Result<(), String> {
     let speaks_of = |demand: DemandInfo| match demand {
         DemandInfo::Right(right, kind) => grant.rights.contains(right) && kind == grant.on.kind(),
-        DemandInfo::Own | DemandInfo::Host | DemandInfo::Kernel => false,
+        DemandInfo::Own | DemandInfo::Host | DemandInfo::Kernel | DemandInfo::Human => false,
     };
     let calls =
         || SERVICES.iter().flat_map(|service| service.calls).filter(|call| speaks_of(call.demand));

@@ -12,6 +12,8 @@
 //! - the bounds of a parent are part of those of its child from the moment it is known as one;
 //! - everything below the line `derived` in [`Tables`] follows from the rest and is not hashed.
 
+mod snapshot;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::RangeInclusive,

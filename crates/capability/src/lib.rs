@@ -51,7 +51,7 @@ use libos_abi::{
     checkpoint::{CapabilityChanges, Copied, Held, Kept},
     event::{CapabilityEvent, NewCapability},
 };
-use libos_port::{Authority, Component, Context, Decision, Manifest, Query, Stop};
+use libos_port::{Authority, BadSnapshot, Component, Context, Decision, Manifest, Query, Stop};
 
 use crate::{attenuate::Plan, bounds::Bounds, cap::Cap, core::State};
 
@@ -152,6 +152,16 @@ impl Component for Capabilities {
 
     fn digest(&self) -> Digest {
         self.state.digest()
+    }
+
+    fn save(&self, out: &mut Vec<u8>) -> Result<(), BadSnapshot> {
+        self.state.save(out);
+        Ok(())
+    }
+
+    fn load(&mut self, bytes: &[u8]) -> Result<(), BadSnapshot> {
+        self.state = State::load(bytes)?;
+        Ok(())
     }
 }
 

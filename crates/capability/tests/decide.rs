@@ -131,6 +131,24 @@ fn conditions_bind_arguments() {
 }
 
 #[test]
+fn every_condition_of_a_grant_must_hold() {
+    let of = |effect: &str| {
+        format!(
+            r#"{effect} fs:* read when={{"max_bytes":{{"max":9}},"path":{{"equals":"workspace/a"}}}}"#
+        )
+    };
+    let read = |path: &str, max: u32| {
+        format!(r#"fs.read {{"path":"workspace/{path}","max_bytes":{max}}}"#)
+    };
+    for (path, max, holds) in [("a", 9, true), ("a", 10, false), ("b", 9, false), ("b", 10, false)] {
+        let (allowed, denied) =
+            if holds { ("allow 1", "denied by 2") } else { ("conditions of 1", "allow 1") };
+        check(&[&of("allow")], &read(path, max), allowed);
+        check(&["allow fs:* read", &of("deny")], &read(path, max), denied);
+    }
+}
+
+#[test]
 fn an_absent_argument_fails_every_condition() {
     let small = r#"allow fs:* read when={"max_bytes":{"max":100}}"#;
     check(&[small], r#"fs.read {"path":"workspace/a","max_bytes":100}"#, "allow 1");

@@ -1,5 +1,7 @@
 //! The pure state of checkpoints: which there are, and what they are called.
 
+mod snapshot;
+
 use imbl::OrdMap;
 use libos_abi::{
     CheckpointId, Error, Fault, Pid,

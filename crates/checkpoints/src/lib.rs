@@ -20,7 +20,7 @@ mod serve;
 pub use crate::core::Limits;
 
 use libos_abi::{Digest, Event, Reply, Syscall, checkpoint};
-use libos_port::{Component, Context, Manifest, Stop, Versioned};
+use libos_port::{BadSnapshot, Component, Context, Manifest, Stop, Versioned};
 
 use crate::core::Registry;
 
@@ -41,7 +41,7 @@ impl Checkpoints {
 
 impl Component for Checkpoints {
     fn manifest(&self) -> Manifest {
-        let imports = &["process", "object", "capability", "image"];
+        let imports = &["process", "object", "capability", "image", "tool"];
         Manifest { serves: &["checkpoint"], imports }
     }
 
@@ -68,5 +68,15 @@ impl Component for Checkpoints {
 
     fn digest(&self) -> Digest {
         self.state.digest()
+    }
+
+    fn save(&self, out: &mut Vec<u8>) -> Result<(), BadSnapshot> {
+        self.state.save(out);
+        Ok(())
+    }
+
+    fn load(&mut self, bytes: &[u8]) -> Result<(), BadSnapshot> {
+        self.state = Versioned::of(Registry::load(bytes)?);
+        Ok(())
     }
 }

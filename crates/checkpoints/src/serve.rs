@@ -1,8 +1,8 @@
 //! The calls: each asks those who keep what a checkpoint consists of.
 
 use libos_abi::{
-    CheckpointId, DenyReason, Digest, Error, Fault, GrantSpec, Origin, Pattern, Pid, Resource,
-    Right, capability,
+    CheckpointId, DenyReason, Digest, Effect, Error, Fault, GrantSpec, Origin, Pattern, Pid,
+    Resource, Right, capability,
     checkpoint::{
         Change, CheckpointInfo, Checkpoints as Listed, Commit, Create, Diff, Difference,
         DropCheckpoint, FailureKind, Fork, Forked, Inspect, List, Preview, Previewed, Restore,
@@ -12,7 +12,7 @@ use libos_abi::{
     image::{self, Image},
     object,
     process::{self, FailureKind as ProcessFailure},
-    wire,
+    tool, wire,
 };
 use libos_port::{Context, Stop};
 
@@ -74,6 +74,7 @@ impl<'c> Server<dyn Context + 'c, Stop> for Checkpoints {
         let processes = live.len() as u64;
         let spaces = live.clone();
         let objects = cx.ask(object::SaveSpaces { checkpoint: id, spaces, ended })?.count;
+        cx.ask(tool::SaveTools { checkpoint: id, processes: live.clone() })?;
         let held = cx.ask(capability::Save { checkpoint: id, subjects: live })?.count;
         let info = CheckpointInfo {
             id,
@@ -119,6 +120,7 @@ impl<'c> Server<dyn Context + 'c, Stop> for Checkpoints {
         cx.ask(process::Forget { checkpoint })?;
         cx.ask(object::ForgetSpaces { checkpoint })?;
         cx.ask(capability::Forget { checkpoint })?;
+        cx.ask(tool::ForgetTools { checkpoint })?;
         self.state.change(cx, CheckpointEvent::Dropped { checkpoint });
         Ok(info)
     }
@@ -142,6 +144,7 @@ impl<'c> Server<dyn Context + 'c, Stop> for Checkpoints {
             })?;
         let processes = forked.processes.clone();
         cx.ask(capability::CopyHeld { checkpoint, processes: processes.clone() })?;
+        cx.ask(tool::CopyTools { checkpoint, processes: processes.clone() })?;
         cx.ask(object::CopySpaces { checkpoint, processes })?;
         Ok(forked)
     }
@@ -171,6 +174,7 @@ impl<'c> Server<dyn Context + 'c, Stop> for Checkpoints {
         let revived = rewound.revived.clone();
         let revoked = cx.ask(capability::Restore { checkpoint, revived })?.capabilities;
         let dropped = rewound.made.clone();
+        cx.ask(tool::RestoreTools { checkpoint })?;
         let objects = cx.ask(object::RestoreSpaces { checkpoint, dropped })?.count;
         Ok(Restored {
             checkpoint,
@@ -197,7 +201,9 @@ impl<'c> Server<dyn Context + 'c, Stop> for Checkpoints {
         // What names a process of this store means nothing to another one.
         let of_this_store = ["object", "process", "checkpoint"];
         let held = cx.ask(capability::Recall { checkpoint })?.grants.into_iter();
-        let required = held.filter(|grant| !of_this_store.contains(&grant.on.kind()));
+        let required = held.filter(|grant| {
+            grant.effect != Effect::Deny && !of_this_store.contains(&grant.on.kind())
+        });
         let image = Image {
             name: call.image.clone(),
             version: call.version.clone().unwrap_or_else(|| "1".into()),

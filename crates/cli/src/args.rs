@@ -5,7 +5,9 @@
 
 pub(crate) mod checkpoint;
 pub(crate) mod host;
+pub(crate) mod past;
 pub(crate) mod process;
+pub(crate) mod tool;
 
 use std::path::PathBuf;
 
@@ -16,10 +18,12 @@ use clap_complete::Shell;
 use self::{
     checkpoint::CheckpointCommand,
     host::{ConfigCommand, ImageCommand},
+    past::{At, PolicyCommand, ReplayArgs},
     process::{EventsArgs, ExecArgs, ExitArgs, ForkArgs, LogsArgs, MsgArgs, SignalArgs, TopArgs},
+    tool::ToolCommand,
 };
 
-use crate::{evidence::EvidenceCommand, store::StoreCommand};
+use crate::{evidence::EvidenceCommand, simulate::SimulateArgs, store::StoreCommand};
 
 const EXITS: &str = "\
 Exit codes:
@@ -89,13 +93,16 @@ pub(crate) enum Command {
     /// Go on with everything that has not ended: after a stop, a crash or an answer.
     Resume(ResumeArgs),
     /// Show the processes as a tree.
-    Ps,
+    Ps(At),
     /// Watch the living processes: states, waits, what they spend of their budgets.
     Top(TopArgs),
     /// Show one process: its state, its capabilities, what it waits for.
+    #[command(visible_alias = "show")]
     Inspect {
         /// The process, as in p1.
         pid: Pid,
+        #[command(flatten)]
+        at: At,
     },
     /// Tell what a process did, from the journal.
     Logs(LogsArgs),
@@ -144,6 +151,18 @@ pub(crate) enum Command {
         #[arg(long, value_name = "N")]
         by: Amount,
     },
+    /// Tell what became of an effect whose outcome nobody knows.
+    #[command(after_help = "Examples:
+  libos settle req-3 done         it was done: the process is told so
+  libos settle req-3 not-done     it was not; nothing is done again by itself
+  libos settle req-3 unknown      it cannot be found out")]
+    Settle {
+        /// The request, as in req-3.
+        request: RequestId,
+        /// What became of it.
+        #[arg(value_enum)]
+        what: KnownArg,
+    },
     /// Send a process a message.
     Msg(MsgArgs),
     /// Hold a process, let it go on, ask it to end, or end it.
@@ -166,13 +185,26 @@ pub(crate) enum Command {
     /// Look at images, register and remove them.
     #[command(subcommand)]
     Image(ImageCommand),
+    /// Look at tools that agents wrote, test them and try them out.
+    #[command(subcommand)]
+    Tool(ToolCommand),
     /// Read, prove and export the journal.
     #[command(subcommand)]
     Audit(AuditCommand),
     /// Show what the store takes, and remove payloads of finished work.
     #[command(subcommand)]
     Store(StoreCommand),
-    /// Watch a denial, an approval and a repaired test, on a small project made for it.
+    /// Fold the journal again: the state at any record, and whether snapshots agree with it.
+    Replay(ReplayArgs),
+    /// Try other grants on what was done.
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+    /// Kill a task at the boundaries that it passes, go on, and tell what came of it.
+    SimulateCrash(SimulateArgs),
+    /// Watch agents at work: one repairs a test, another writes tools of its own.
+    #[command(after_help = "Examples:
+  libos demo                  a denial, an approval and a repaired test, on a small project
+  libos demo tools            tools in four languages, tested, registered and called")]
     Demo(DemoArgs),
 }
 
@@ -280,6 +312,8 @@ pub(crate) enum CapCommand {
         /// Those out of force too.
         #[arg(long)]
         all: bool,
+        #[command(flatten)]
+        at: At,
     },
     /// Grant a process a right, on your word.
     Grant(GrantArgs),
@@ -330,6 +364,13 @@ pub(crate) enum EffectArg {
     Deny,
 }
 
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum KnownArg {
+    Done,
+    NotDone,
+    Unknown,
+}
+
 fn right(text: &str) -> Result<Right, String> {
     Right::ALL.into_iter().find(|right| right.name() == text).ok_or_else(|| {
         let names: Vec<_> = Right::ALL.iter().map(|right| right.name()).collect();
@@ -344,11 +385,15 @@ pub(crate) enum ObjectCommand {
         /// Only those of this type.
         #[arg(long = "type")]
         kind: Option<String>,
+        #[command(flatten)]
+        at: At,
     },
     /// Show an object with its payload.
     Show {
         /// The object, as in obj-1.1.
         object: ObjectId,
+        #[command(flatten)]
+        at: At,
     },
 }
 
@@ -380,7 +425,18 @@ pub(crate) struct AuditLsArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
+    /// What to watch.
+    #[arg(value_enum, default_value = "repair")]
+    pub(crate) what: Demo,
     /// The folder to make the project and its store in; it must not exist.
     #[arg(long, default_value = "libos-demo")]
     pub(crate) dir: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Demo {
+    /// An agent repairs a failing test.
+    Repair,
+    /// An agent writes tools of its own.
+    Tools,
 }

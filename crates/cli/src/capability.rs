@@ -3,17 +3,21 @@
 use agent_libos::abi::{Effect, GrantSpec, capability};
 
 use crate::{
-    args::{CapCommand, EffectArg, GrantArgs},
+    args::{CapCommand, EffectArg, GrantArgs, past::At},
     exit::{Exit, Failure},
     host::Host,
     show,
 };
 
 pub(crate) async fn run(host: &Host, command: CapCommand) -> Result<Exit, Failure> {
-    let access = host.access().await?;
+    let at = match &command {
+        CapCommand::Ls { at, .. } => *at,
+        _ => At { at: None },
+    };
+    let access = host.access_at(at).await?;
     let port = &access.port;
     match command {
-        CapCommand::Ls { pid, all } => {
+        CapCommand::Ls { pid, all, at: _ } => {
             let list = port.call(capability::List { pid, all: Some(all) }).await?.capabilities;
             if host.json {
                 for cap in &list {

@@ -2,16 +2,16 @@
 
 use agent_libos::{
     abi::{
-        Pid,
+        Pid, Request as _,
         human::{Approval, Ask, Request, RequestState},
-        process,
+        process, tool,
     },
     port::Port,
 };
 use similar::TextDiff;
 
 use crate::{
-    inbox::{verdict, ways},
+    inbox::{told_ways, verdict},
     show,
 };
 
@@ -43,10 +43,14 @@ pub(crate) async fn card(port: &dyn Port, request: &Request) -> String {
             put(&mut text, "limit", &format!("{limit} {} of {of} are used up", kind.unit()));
             put(&mut text, "used", &used(port, *of).await);
         }
+        Ask::Unknown { op, call, args } => {
+            put(&mut text, "call", &format!("{call} ({op})"));
+            arguments(&args.value().unwrap_or_default(), &mut text);
+            put(&mut text, "unknown", "it may have been done, and is not done again by itself");
+        }
     }
     if matches!(request.state, RequestState::Pending) {
-        let id = request.id;
-        put(&mut text, "answer", &format!("{}  |  libos deny {id}", ways(request)));
+        put(&mut text, "answer", &told_ways(request, "", "  |  "));
     } else {
         put(&mut text, "state", &verdict(request));
     }
@@ -87,7 +91,10 @@ async fn approval_card(port: &dyn Port, request: &Request, approval: &Approval, 
     by.extend(request.joined.iter().flat_map(|it| &it.asked_by).map(ToString::to_string));
     by.dedup();
     let say = if by.len() == 1 { "says" } else { "say" };
-    put(text, "because", &format!("{} {say} ask", by.join(", ")));
+    match by.is_empty() {
+        true => put(text, "because", "this call always takes a human's word"),
+        false => put(text, "because", &format!("{} {say} ask", by.join(", "))),
+    }
     put(text, "digest", &approval.digest.to_string());
     let args = approval.args.value().unwrap_or_default();
     let diff = write_diff(port, request.pid, &approval.call, &args).await;
@@ -101,6 +108,31 @@ async fn approval_card(port: &dyn Port, request: &Request, approval: &Approval, 
     }
     if let Some(diff) = diff {
         put(text, "change", &diff);
+    }
+    if approval.call == tool::Promote::INFO.name {
+        promoted(port, request.pid, &args, text).await;
+    }
+}
+
+/// A generated tool that is to go into an image: everything there is to decide on.
+async fn promoted(port: &dyn Port, pid: Pid, args: &serde_json::Value, text: &mut String) {
+    let name = args["name"].as_str().unwrap_or_default().to_owned();
+    let details = match port.call(tool::Inspect { name, pid: Some(pid) }).await {
+        Ok(details) if args["digest"] == details.status.digest.to_string() => details,
+        _ => return put(text, "tool", "it is not there, or was changed: the call will fail"),
+    };
+    for (name, value) in crate::tool::told(&details) {
+        put(text, name, &value);
+    }
+}
+
+fn arguments(args: &serde_json::Value, text: &mut String) {
+    for (name, value) in args.as_object().into_iter().flatten() {
+        match value {
+            serde_json::Value::Null => {}
+            serde_json::Value::String(value) => put(text, name, value),
+            value => put(text, name, &value.to_string()),
+        }
     }
 }
 

@@ -1,19 +1,29 @@
 //! `libos checkpoint`.
 
-use agent_libos::abi::{
-    CheckpointId, Error, Pid,
-    checkpoint::{
-        self, CapabilityChange, CheckpointInfo, Difference, ObjectChange, Previewed, ProcessChange,
-        Restored,
+use agent_libos::{
+    abi::{
+        CheckpointId, Error, Pid,
+        checkpoint::{
+            self, CapabilityChange, CheckpointInfo, Difference, ObjectChange, Previewed,
+            ProcessChange,
+        },
     },
+    rewind::{self, Effect, File, Outside, Was},
 };
+use serde::Serialize;
 
+use self::files::{PutBack, Report};
 use crate::{
     args::checkpoint::CheckpointCommand,
     exit::{Exit, Failure},
     host::{Access, Host},
     show,
 };
+
+mod files;
+
+/// How many files a table shows.
+const ROWS: usize = 25;
 
 pub(crate) async fn run(host: &Host, command: CheckpointCommand) -> Result<Exit, Failure> {
     let access = host.access().await?;
@@ -33,8 +43,8 @@ pub(crate) async fn run(host: &Host, command: CheckpointCommand) -> Result<Exit,
         }
         CheckpointCommand::Diff { checkpoint } => {
             let difference = access.port.call(checkpoint::Diff { checkpoint }).await;
-            let difference = difference.map_err(failed)?;
-            tell(host, &difference, || tables(&difference));
+            let difference = Seen::of(host, checkpoint, difference.map_err(failed)?)?;
+            tell(host, &difference, || tables(&difference.of, &difference));
         }
         CheckpointCommand::Fork { checkpoint, parent } => {
             let forked = access.port.call(checkpoint::Fork { checkpoint, parent }).await;
@@ -50,23 +60,23 @@ pub(crate) async fn run(host: &Host, command: CheckpointCommand) -> Result<Exit,
                 }
             });
         }
-        CheckpointCommand::Restore { checkpoint, token, yes } => {
-            let shown = match token {
-                Some(_) => None,
+        CheckpointCommand::Restore { checkpoint, token: None, yes: false, .. } => {
+            let shown = access.port.call(checkpoint::Preview { checkpoint }).await;
+            let shown = Seen::of(host, checkpoint, shown.map_err(failed)?)?;
+            tell(host, &shown, || preview(checkpoint, &shown));
+        }
+        CheckpointCommand::Restore { checkpoint, token, force, .. } => {
+            let token = match token {
+                Some(token) => token,
                 None => {
                     let shown = access.port.call(checkpoint::Preview { checkpoint }).await;
-                    Some(shown.map_err(failed)?)
+                    shown.map_err(failed)?.token
                 }
             };
-            match (shown, token) {
-                (Some(shown), _) if !yes => tell(host, &shown, || preview(checkpoint, &shown)),
-                (shown, token) => {
-                    let token = token.or(shown.map(|shown| shown.token)).unwrap_or_default();
-                    let restore = checkpoint::Restore { checkpoint, token };
-                    let restored = access.port.call(restore).await.map_err(failed)?;
-                    tell(host, &restored, || done(&restored));
-                }
-            }
+            let restore = checkpoint::Restore { checkpoint, token };
+            let restored = access.port.call(restore).await.map_err(failed)?;
+            let report = files::put_back(host, &access, restored, force).await?;
+            tell(host, &report, || done(&report));
         }
         CheckpointCommand::Commit { checkpoint, image, version, replace } => {
             let commit = checkpoint::Commit { checkpoint, image, version, replace: Some(replace) };
@@ -101,25 +111,66 @@ fn failed(error: Error) -> Failure {
     }
 }
 
-fn preview(checkpoint: CheckpointId, shown: &Previewed) {
-    tables(&shown.difference);
-    say!("\nNothing is done yet. This does exactly that:");
-    say!("  libos checkpoint restore {checkpoint} --token {}", shown.token);
+/// Something that the kernel tells, with what the records tell of the outside.
+#[derive(Serialize)]
+struct Seen<T> {
+    #[serde(flatten)]
+    of: T,
+    /// The files that are not as they were.
+    files: Vec<File>,
+    /// What was done outside and stays.
+    stays: Vec<Effect>,
 }
 
-fn done(restored: &Restored) {
-    let names = |list: &[String]| match list.is_empty() {
+impl<T> Seen<T> {
+    fn of(host: &Host, checkpoint: CheckpointId, of: T) -> Result<Self, Failure> {
+        let Outside { files, stays } = rewind::since(&host.journal()?, checkpoint)?;
+        Ok(Self { of, files, stays })
+    }
+}
+
+fn preview(checkpoint: CheckpointId, shown: &Seen<Previewed>) {
+    tables(&shown.of.difference, shown);
+    say!("\nNothing is done yet. This does exactly that:");
+    say!("  libos checkpoint restore {checkpoint} --token {}", shown.of.token);
+}
+
+fn done(report: &Report) {
+    let restored = &report.restored;
+    let names = |list: Vec<String>| match list.is_empty() {
         true => "none".to_owned(),
         false => list.join(" "),
     };
-    let pids = |pids: &[Pid]| names(&pids.iter().map(ToString::to_string).collect::<Vec<_>>());
+    let pids = |pids: &[Pid]| names(pids.iter().map(ToString::to_string).collect());
     say!("as it was at {}", restored.checkpoint);
     say!("processes   {}", pids(&restored.processes));
     say!("live again  {}", pids(&restored.revived));
     say!("ended       {}", pids(&restored.ended));
     say!("objects     {}", counted(restored.objects, "has changed back", "have changed back"));
-    let revoked: Vec<String> = restored.revoked.iter().map(ToString::to_string).collect();
-    say!("taken back  {}", names(&revoked));
+    say!("taken back  {}", names(restored.revoked.iter().map(ToString::to_string).collect()));
+    let back = report.files.iter().filter(|file| file.outcome == PutBack::Back).count();
+    say!("files       {}", counted(back as u64, "is put back", "are put back"));
+    for file in report.files.iter().filter(|file| file.outcome != PutBack::Back) {
+        say!("  {} is left as it is: {}", file.file.path, file.why.as_deref().unwrap_or_default());
+    }
+    stays(&report.stays);
+}
+
+fn stays(effects: &[Effect]) {
+    if effects.is_empty() {
+        return;
+    }
+    say!("\nWhat was done outside stays:");
+    let row = |effect: &Effect| {
+        vec![
+            effect.op.to_string(),
+            effect.pid.to_string(),
+            effect.ended.unwrap_or("under way").to_owned(),
+            format!("{} {}", effect.call, show::brief(&effect.args, 70)),
+        ]
+    };
+    let rows: Vec<_> = effects.iter().map(row).collect();
+    put!("{}", show::table(&["OPERATION", "PROCESS", "ENDED", "CALL"], &rows));
 }
 
 /// Prints a value for programs, or tells people of it.
@@ -187,9 +238,10 @@ fn card(info: &CheckpointInfo) {
     say!("keeps       {}", holds(info));
 }
 
-fn tables(difference: &Difference) {
+fn tables<T>(difference: &Difference, seen: &Seen<T>) {
     let Difference { checkpoint, processes, objects, capabilities, truncated } = difference;
-    if processes.is_empty() && objects.is_empty() && capabilities.is_empty() {
+    let is_same = processes.is_empty() && objects.is_empty() && capabilities.is_empty();
+    if is_same && seen.files.is_empty() {
         return say!("Everything is as it was at {checkpoint}.");
     }
     let mut tables = Vec::new();
@@ -207,10 +259,26 @@ fn tables(difference: &Difference) {
         let rows: Vec<_> = capabilities.iter().map(capability_row).collect();
         tables.push(show::table(&["CAPABILITY", "IS", "SUBJECT", "ON", "RIGHTS"], &rows));
     }
-    put!("{}", tables.join("\n"));
-    if *truncated > 0 {
-        say!("\n{} not shown.", counted(*truncated, "change is", "changes are"));
+    if !seen.files.is_empty() {
+        let rows: Vec<_> = seen.files.iter().take(ROWS).map(file_row).collect();
+        tables.push(show::table(&["FILE", "IS", "CHANGED BY"], &rows));
     }
+    put!("{}", tables.join("\n"));
+    let truncated = truncated + seen.files.len().saturating_sub(ROWS) as u64;
+    if truncated > 0 {
+        say!("\n{} not shown.", counted(truncated, "change is", "changes are"));
+    }
+    stays(&seen.stays);
+}
+
+fn file_row(file: &File) -> Vec<String> {
+    let is = match (&file.was, &file.left) {
+        (Was::Lost(_), _) => "lost",
+        (Was::Absent, _) => "made",
+        (_, None) => "gone",
+        _ => "changed",
+    };
+    vec![file.path.clone(), is.into(), file.op.to_string()]
 }
 
 fn process_row(row: &ProcessChange) -> Vec<String> {

@@ -17,6 +17,7 @@ use serde_json::json;
 
 use crate::{
     args::{Cli, host::ConfigCommand},
+    crash,
     exit::{Exit, Failure},
     show,
 };
@@ -25,7 +26,7 @@ use crate::{
 const FILE_NAME: &str = "libos.toml";
 
 /// Variables that begin like settings and are read elsewhere.
-const OTHER_VARIABLES: [&str; 1] = ["LIBOS_LOG"];
+const OTHER_VARIABLES: [&str; 3] = ["LIBOS_LOG", crash::AT, crash::TRACE];
 
 /// The files that are looked at, the lowest first.
 pub(crate) fn files() -> Vec<PathBuf> {

@@ -1,4 +1,4 @@
-//! `libos demo`: the example `fix-the-test`, written out and run like any other task.
+//! `libos demo`: an example, written out and run like any other task.
 
 use std::{
     io::ErrorKind,
@@ -6,23 +6,37 @@ use std::{
 };
 
 use crate::{
-    args::{AnswerArgs, DemoArgs, RunArgs},
+    args::{AnswerArgs, Demo, DemoArgs, RunArgs},
     exit::{Exit, Failure},
     host::Host,
     run,
 };
 
 macro_rules! example {
-    ($($path:literal)*) => {
+    ($name:ident = $folder:literal: $($path:literal)*) => {
         /// The files of the example, by their paths in it.
-        const EXAMPLE: &[(&str, &str)] = &[$((
+        const $name: &[(&str, &str)] = &[$((
             $path,
-            include_str!(concat!("../../../examples/fix-the-test/", $path)),
+            include_str!(concat!("../../../examples/", $folder, "/", $path)),
         )),*];
     };
 }
 
 example! {
+    TOOLS = "tools":
+    "task.toml"
+    "plan.jsonl"
+    "notes.txt"
+    "secret.txt"
+    "lines.toml"
+    "lines.ts"
+    "lines.js"
+    "lines.wat"
+    "lines.component.wat"
+}
+
+example! {
+    REPAIR = "fix-the-test":
     "task.toml"
     "plan.jsonl"
     "worker.jsonl"
@@ -36,32 +50,72 @@ example! {
 }
 
 pub(crate) async fn demo(host: &Host, args: &DemoArgs) -> Result<Exit, Failure> {
-    let dir = &args.dir;
-    write(dir)?;
-    let args = RunArgs {
-        task: dir.join("task.toml"),
-        answers: AnswerArgs { approvals: Some(dir.join("approvals.toml")), wait: false },
+    let (dir, what) = (&args.dir, args.what);
+    let (files, approvals) = match what {
+        Demo::Repair => (REPAIR, Some(dir.join("approvals.toml"))),
+        Demo::Tools => (TOOLS, None),
     };
+    write(dir, files)?;
+    let args =
+        RunArgs { task: dir.join("task.toml"), answers: AnswerArgs { approvals, wait: false } };
     let host = Host {
         store: dir.join(".libos"),
         json: host.json,
         operator: host.operator.clone(),
         settings: host.settings.clone(),
         compose: host.compose,
+        observer: host.observer.clone(),
     };
     let libos = std::env::args().next().unwrap_or_else(|| "libos".into());
     if !host.json {
-        introduce(&libos, &host.store, &args);
+        match what {
+            Demo::Repair => introduce(&libos, &host.store, &args),
+            Demo::Tools => introduce_tools(&libos, &host.store, &args),
+        }
     }
     let exit = run::run(&host, &args).await?;
     if !host.json {
-        look_on(&libos, &host.store, dir);
+        match what {
+            Demo::Repair => look_on(&libos, &host.store, dir),
+            Demo::Tools => look_on_tools(&libos, &host.store, dir),
+        }
     }
     Ok(exit)
 }
 
+fn introduce_tools(libos: &str, store: &Path, args: &RunArgs) {
+    let task = args.task.display();
+    say!(
+        "\
+An agent writes the same tool in TypeScript, JavaScript, WAT and as a component. For each it says
+which calls the tool needs and gives tests that answer them, has both checked, registers the tool
+and calls it on a real file. A fifth tool reaches for more: watch what it is denied. What the agent
+may do is written in {task}. This is what runs:
+
+  {libos} --store {} run {task}
+
+The first time, the engine of scripts is compiled, which takes a moment.
+",
+        store.display(),
+    );
+}
+
+fn look_on_tools(libos: &str, store: &Path, dir: &Path) {
+    let store = store.display();
+    say!(
+        "
+All of it is in {dir}. To look on:
+
+  {libos} --store {store} object show obj-1.1           what the tools found
+  {libos} --store {store} audit ls --outcome denied     what the curious tool was denied
+  {libos} --store {store} logs p1                       every step of the agent and of its tools
+  {libos} tool test {dir}/lines.toml                    the same tests, without an agent",
+        dir = dir.display(),
+    );
+}
+
 /// Writes the example into a folder of its own.
-fn write(dir: &Path) -> Result<(), Failure> {
+fn write(dir: &Path, files: &[(&str, &str)]) -> Result<(), Failure> {
     if let Some(above) = dir.parent().filter(|above| !above.as_os_str().is_empty()) {
         std::fs::create_dir_all(above)?;
     }
@@ -72,7 +126,7 @@ fn write(dir: &Path) -> Result<(), Failure> {
         }
         _ => error.into(),
     })?;
-    for (path, text) in EXAMPLE {
+    for (path, text) in files {
         let file: PathBuf = dir.join(path);
         if let Some(folder) = file.parent() {
             std::fs::create_dir_all(folder)?;

@@ -63,8 +63,8 @@ pub(crate) async fn doctor(
     versions(&mut report);
     kernel(&mut report);
     configuration(&mut report);
-    match settings {
-        Ok(settings) => store(&Host::of(settings, compose), &mut report).await,
+    match settings.and_then(|settings| Host::of(settings, compose)) {
+        Ok(host) => store(&host, &mut report).await,
         Err(failure) => report.add("settings", State::Bad, failure.to_string()),
     }
     let is_bad = report.0.iter().any(|finding| finding.state == State::Bad);

@@ -82,7 +82,10 @@ impl From<Error> for Failure {
 
 impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
-        Self::new(Exit::Store, "store", error.to_string())
+        match error {
+            StartError::NoRecord { .. } => Self::new(Exit::Usage, "no_record", error.to_string()),
+            error => Self::new(Exit::Store, "store", error.to_string()),
+        }
     }
 }
 

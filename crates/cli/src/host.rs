@@ -8,6 +8,7 @@ use std::{
 
 use agent_libos::{
     Builder, Runtime, StartError,
+    boundary::OnBoundary,
     config::Settings,
     control::RemotePort,
     journal::{JournalError, SqliteJournal},
@@ -17,6 +18,7 @@ use agent_libos::{
 use crate::{
     Compose,
     args::AnswerArgs,
+    crash,
     exit::{Exit, Failure},
     progress::Progress,
 };
@@ -34,6 +36,8 @@ pub(crate) struct Host {
     pub(crate) operator: String,
     pub(crate) settings: Settings,
     pub(crate) compose: Compose,
+    /// Who is told of every boundary that a runtime passes.
+    pub(crate) observer: Option<OnBoundary>,
 }
 
 /// An open way in. The runtime, if it is ours, stops when this is dropped.
@@ -43,6 +47,11 @@ pub(crate) struct Access {
 }
 
 impl Access {
+    /// One that looks through a port of its own.
+    pub(crate) fn of(port: Arc<dyn Port>) -> Self {
+        Self { port, runtime: None }
+    }
+
     /// Whether a runtime holds the store, so that what is said takes effect now.
     pub(crate) fn is_live(&self) -> bool {
         self.runtime.is_none()
@@ -60,19 +69,21 @@ impl Access {
 
 impl Host {
     /// What the settings come to.
-    pub(crate) fn of(settings: Settings, compose: Compose) -> Self {
-        Self {
+    pub(crate) fn of(settings: Settings, compose: Compose) -> Result<Self, Failure> {
+        Ok(Self {
             store: settings.store(),
             json: settings.json(),
             operator: settings.operator(),
             settings,
             compose,
-        }
+            observer: crash::observer()?,
+        })
     }
 
     /// A runtime that runs processes, as it is set.
     pub(crate) fn builder(&self) -> Builder {
-        (self.compose)(self.settings.builder().store(&self.store))
+        let builder = self.settings.builder().store(&self.store);
+        (self.compose)(self.observer.iter().cloned().fold(builder, Builder::on_boundary))
     }
 
     /// The approvals file that a command names, or else the settings.

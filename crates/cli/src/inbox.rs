@@ -1,16 +1,16 @@
-//! `libos inbox`, `approve`, `deny`, `answer` and `extend`.
+//! `libos inbox`, `approve`, `deny`, `answer`, `extend` and `settle`.
 
 use agent_libos::{
     abi::{
         RequestId, Scope,
-        human::{self, Ask, Decision, Policy, Request, RequestState},
+        human::{self, Ask, Decision, Known, Policy, Request, RequestState},
         process::BudgetKind,
     },
     port::Port,
 };
 
 use crate::{
-    args::{Amount, ApproveArgs},
+    args::{Amount, ApproveArgs, KnownArg},
     card::card,
     exit::{Exit, Failure},
     host::{Access, Host},
@@ -67,7 +67,11 @@ pub(crate) async fn deny(
     request: RequestId,
     reason: Option<String>,
 ) -> Result<Exit, Failure> {
-    decide(host, request, |_| Ok(Decision::Deny { reason: reason.clone() })).await
+    decide(host, request, |request| match request.ask {
+        Ask::Unknown { .. } => Err(wrong(request)),
+        _ => Ok(Decision::Deny { reason: reason.clone() }),
+    })
+    .await
 }
 
 pub(crate) async fn answer(host: &Host, request: RequestId, text: String) -> Result<Exit, Failure> {
@@ -93,6 +97,23 @@ pub(crate) async fn extend(host: &Host, request: RequestId, by: Amount) -> Resul
     .await
 }
 
+pub(crate) async fn settle(
+    host: &Host,
+    request: RequestId,
+    what: KnownArg,
+) -> Result<Exit, Failure> {
+    let what = match what {
+        KnownArg::Done => Known::Done,
+        KnownArg::NotDone => Known::NotDone,
+        KnownArg::Unknown => Known::Unknown,
+    };
+    decide(host, request, |request| match request.ask {
+        Ask::Unknown { .. } => Ok(Decision::Known { what }),
+        _ => Err(wrong(request)),
+    })
+    .await
+}
+
 /// How a request is answered, as commands.
 pub(crate) fn ways(request: &Request) -> String {
     let id = request.id;
@@ -101,6 +122,16 @@ pub(crate) fn ways(request: &Request) -> String {
         Ask::Question { .. } => format!("libos answer {id} \"…\""),
         Ask::Permission { .. } => format!("libos approve {id} [--each-time]"),
         Ask::Extension { .. } => format!("libos extend {id} --by N"),
+        Ask::Unknown { .. } => format!("libos settle {id} done|not-done|unknown"),
+    }
+}
+
+/// The same with the way to refuse, where there is one.
+pub(crate) fn told_ways(request: &Request, quote: &str, or: &str) -> String {
+    let ways = format!("{quote}{}{quote}", ways(request));
+    match request.ask {
+        Ask::Unknown { .. } => ways,
+        _ => format!("{ways}{or}{quote}libos deny {}{quote}", request.id),
     }
 }
 
@@ -111,9 +142,9 @@ fn wrong(request: &Request) -> Failure {
         Ask::Question { .. } => "is a question",
         Ask::Permission { .. } => "asks for a permission",
         Ask::Extension { .. } => "asks for a larger limit",
+        Ask::Unknown { .. } => "asks what became of an effect",
     };
-    let id = request.id;
-    let message = format!("{id} {what}: `{}`, or `libos deny {id}`", ways(request));
+    let message = format!("{} {what}: {}", request.id, told_ways(request, "`", ", or "));
     Failure::new(Exit::Usage, "wrong_answer", message)
 }
 
@@ -197,5 +228,8 @@ pub(crate) fn word(decision: &Decision) -> String {
         Decision::Answer { .. } => "answered".into(),
         Decision::Permit { policy } => format!("permitted ({})", show::word(policy)),
         Decision::Extend { by } => format!("extended (by {by})"),
+        Decision::Known { what: Known::Done } => "settled as done".into(),
+        Decision::Known { what: Known::NotDone } => "settled as not done".into(),
+        Decision::Known { what: Known::Unknown } => "left unknown".into(),
     }
 }

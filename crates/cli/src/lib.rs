@@ -31,6 +31,7 @@ mod capability;
 mod card;
 mod checkpoint;
 mod config;
+mod crash;
 mod demo;
 mod doctor;
 mod events;
@@ -43,12 +44,15 @@ mod init;
 mod keys;
 mod logs;
 mod object;
+mod past;
 mod process;
 mod progress;
 mod prompt;
 mod run;
+mod simulate;
 mod steer;
 mod store;
+mod tool;
 mod top;
 mod why;
 
@@ -110,7 +114,7 @@ async fn command(
     compose: Compose,
 ) -> Result<Exit, Failure> {
     match typed {
-        Typed::OnStore(command) => run(&host::Host::of(settings?, compose), command).await,
+        Typed::OnStore(command) => run(&host::Host::of(settings?, compose)?, command).await,
         Typed::Config(command) => config::run(settings, &command, json),
         Typed::Doctor => doctor::doctor(settings, json, compose).await,
         Typed::Completion { shell } => {
@@ -132,9 +136,9 @@ async fn run(host: &host::Host, command: Command) -> Result<Exit, Failure> {
         Command::Init(args) => init::init(host, &args),
         Command::Run(args) => run::run(host, &args).await,
         Command::Resume(args) => run::resume(host, &args.answers).await,
-        Command::Ps => process::ps(host).await,
+        Command::Ps(at) => process::ps(host, at).await,
         Command::Top(args) => top::top(host, &args).await,
-        Command::Inspect { pid } => process::inspect(host, pid).await,
+        Command::Inspect { pid, at } => process::inspect(host, pid, at).await,
         Command::Logs(args) => logs::logs(host, &args).await,
         Command::Events(args) => events::events(host, &args).await,
         Command::Why { effect } => why::why(host, effect),
@@ -143,6 +147,7 @@ async fn run(host: &host::Host, command: Command) -> Result<Exit, Failure> {
         Command::Deny { request, reason } => inbox::deny(host, request, reason).await,
         Command::Answer { request, text } => inbox::answer(host, request, text).await,
         Command::Extend { request, by } => inbox::extend(host, request, by).await,
+        Command::Settle { request, what } => inbox::settle(host, request, what).await,
         Command::Msg(args) => steer::msg(host, args).await,
         Command::Signal(args) => steer::signal(host, args).await,
         Command::Fork(args) => steer::fork(host, args).await,
@@ -152,8 +157,12 @@ async fn run(host: &host::Host, command: Command) -> Result<Exit, Failure> {
         Command::Object(command) => object::run(host, command).await,
         Command::Checkpoint(command) => checkpoint::run(host, command).await,
         Command::Image(command) => image::run(host, command).await,
+        Command::Tool(command) => tool::run(host, command).await,
         Command::Audit(command) => audit::run(host, command),
         Command::Store(command) => store::run(host, command).await,
+        Command::Replay(args) => past::replay(host, &args).await,
+        Command::Policy(command) => past::policy(host, &command),
+        Command::SimulateCrash(args) => simulate::simulate(host, &args).await,
         Command::Demo(args) => demo::demo(host, &args).await,
     }
 }

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use agent_libos::{
     abi::{
-        Error, Event, OpId, Outcome, Pid, Principal, RequestId, Seq, Syscall, Text,
+        Error, Event, OpId, Outcome, Pid, RequestId, Seq, Syscall, Text,
         event::{HumanEvent, OpEvent, ProcessEvent, Step},
         human::{Ask, Request},
         process::Ending,
@@ -207,13 +207,9 @@ impl Reader {
 
     fn event(&mut self, event: &Event) -> Option<What> {
         match event {
-            Event::Op(OpEvent::Admitted {
-                op,
-                caller: Principal::Process(pid),
-                step,
-                call,
-                ..
-            }) if *pid == self.pid && !is_bookkeeping(step) => {
+            Event::Op(OpEvent::Admitted { op, caller, step, call, .. })
+                if caller.pid() == Some(self.pid) && !is_bookkeeping(step) =>
+            {
                 let above = step.parent.and_then(|above| self.open.get(&above));
                 let place = match above {
                     Some((above, _)) => format!("{above}.{}", step.index),
@@ -296,6 +292,7 @@ fn asks(request: &Request) -> &'static str {
         Ask::Question { .. } => "a question",
         Ask::Permission { .. } => "for a permission",
         Ask::Extension { .. } => "to raise a limit",
+        Ask::Unknown { .. } => "what became of an effect",
     }
 }
 

@@ -10,9 +10,10 @@ use crate::{
 };
 
 pub(crate) async fn run(host: &Host, command: ObjectCommand) -> Result<Exit, Failure> {
-    let access = host.access().await?;
+    let (ObjectCommand::Ls { at, .. } | ObjectCommand::Show { at, .. }) = &command;
+    let access = host.access_at(*at).await?;
     match command {
-        ObjectCommand::Ls { kind } => {
+        ObjectCommand::Ls { kind, at: _ } => {
             let objects = access.port.call(object::List { r#type: kind }).await?.objects;
             if host.json {
                 for object in &objects {
@@ -26,7 +27,7 @@ pub(crate) async fn run(host: &Host, command: ObjectCommand) -> Result<Exit, Fai
                 put!("{}", show::table(&headers, &rows));
             }
         }
-        ObjectCommand::Show { object: id } => {
+        ObjectCommand::Show { object: id, at: _ } => {
             let object = access.port.call(object::Read { id }).await.map_err(|error| {
                 Failure::from(error).next("`libos object ls` lists the objects")
             })?;

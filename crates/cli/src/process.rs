@@ -6,13 +6,14 @@ use agent_libos::abi::{
 };
 
 use crate::{
+    args::past::At,
     exit::{Exit, Failure},
     host::Host,
     show,
 };
 
-pub(crate) async fn ps(host: &Host) -> Result<Exit, Failure> {
-    let access = host.access().await?;
+pub(crate) async fn ps(host: &Host, at: At) -> Result<Exit, Failure> {
+    let access = host.access_at(at).await?;
     let processes = agent_libos::processes(&*access.port, false).await?;
     access.close()?;
     if host.json {
@@ -62,8 +63,8 @@ pub(crate) fn waits_for(wait: &Wait) -> String {
     }
 }
 
-pub(crate) async fn inspect(host: &Host, pid: Pid) -> Result<Exit, Failure> {
-    let access = host.access().await?;
+pub(crate) async fn inspect(host: &Host, pid: Pid, at: At) -> Result<Exit, Failure> {
+    let access = host.access_at(at).await?;
     let info = access.port.call(process::Inspect { pid }).await;
     let info = info.map_err(Failure::of_process)?;
     let list = capability::List { pid: Some(pid), all: Some(true) };

@@ -28,6 +28,16 @@ impl Progress {
     }
 }
 
+impl Progress {
+    /// Tells how far it is, in place of how long it has taken.
+    pub(crate) fn at(&mut self, done: u64, of: u64) {
+        if let Some(task) = &self.0 {
+            task.abort();
+            write(&format!("\r{done} of {of} records"));
+        }
+    }
+}
+
 impl Drop for Progress {
     fn drop(&mut self) {
         if let Some(task) = self.0.take() {

@@ -4,7 +4,7 @@ use std::io::{self, BufRead};
 
 use agent_libos::abi::{
     Scope,
-    human::{Ask, Decision, Policy},
+    human::{Ask, Decision, Known, Policy},
     process::BudgetKind,
 };
 use tokio::sync::mpsc;
@@ -20,6 +20,7 @@ pub(crate) fn choices(ask: &Ask) -> String {
         Ask::Extension { limit, kind, .. } => {
             format!("a number to add to the {limit} {}, [d]eny", kind.unit())
         }
+        Ask::Unknown { .. } => "was it [d]one, [n]ot done, or is it [u]nknown".into(),
     }
 }
 
@@ -34,6 +35,9 @@ pub(crate) fn typed(ask: &Ask, line: &str) -> Option<Decision> {
         (Ask::Approval(_) | Ask::Permission { .. } | Ask::Extension { .. }, "d") => {
             Some(Decision::Deny { reason: None })
         }
+        (Ask::Unknown { .. }, "d") => Some(Decision::Known { what: Known::Done }),
+        (Ask::Unknown { .. }, "n") => Some(Decision::Known { what: Known::NotDone }),
+        (Ask::Unknown { .. }, "u") => Some(Decision::Known { what: Known::Unknown }),
         (Ask::Extension { kind, .. }, by) => {
             let by = match by.parse().ok()? {
                 Amount::Number(by) => by,

@@ -11,7 +11,7 @@ use agent_libos::{
         Error, Outcome, Pid, RequestId, Syscall,
         human::{self, Ask, Decision, Request},
         image,
-        process::{Ending, ProcessInfo, ProcessState},
+        process::{Ending, Launch, ProcessInfo, ProcessState},
     },
     approvals::Approvals,
     broker::Notice,
@@ -47,6 +47,21 @@ pub(crate) async fn run(host: &Host, args: &RunArgs) -> Result<Exit, Failure> {
     let made = operator.call(loaded.launch).await?;
     let roots = BTreeSet::from([made.pid]);
     Driver::new(host, port, approvals, args.answers.wait, roots).drive(runtime, watch).await
+}
+
+/// Runs a task that no file describes.
+pub(crate) async fn launched(
+    host: &Host,
+    launch: Launch,
+    answers: &AnswerArgs,
+) -> Result<Exit, Failure> {
+    let approvals = load_approvals(host, answers)?;
+    let (runtime, watch) = start(host, answers, |builder| builder)?;
+    let port = runtime.host_port(&host.operator);
+    let operator: &dyn Port = &port;
+    let made = operator.call(launch).await?;
+    let roots = BTreeSet::from([made.pid]);
+    Driver::new(host, port, approvals, answers.wait, roots).drive(runtime, watch).await
 }
 
 pub(crate) async fn resume(host: &Host, args: &AnswerArgs) -> Result<Exit, Failure> {

@@ -165,8 +165,8 @@ impl Records {
     fn operation(&self, it: &Operation) -> Node {
         let says = format!("{} {} {}", it.op, it.call, show::brief(&it.args, 100));
         let mut node = Node::new("operation", None, says).of(it.op).with([self.submission(it)]);
-        let asked = self.asked_by(it.op).filter(|it| !matches!(it.ask, Ask::Approval(_)));
-        node.under.extend(asked.map(|request| self.answer(request)));
+        let waits = |it: &&Request| !matches!(it.ask, Ask::Approval(_) | Ask::Unknown { .. });
+        node.under.extend(self.asked_by(it.op).filter(waits).map(|request| self.answer(request)));
         node.under.extend(it.decisions.iter().map(|decision| self.decision(it, decision)));
         if let Some(seq) = it.dispatched {
             node.under.push(Node::new("intent", Some(seq), "its effect may begin"));
@@ -184,6 +184,8 @@ impl Records {
             }
             _ => Node::new("outcome", None, "it is not over"),
         });
+        let unknown = |it: &&Request| matches!(it.ask, Ask::Unknown { .. });
+        node.under.extend(self.asked_by(it.op).filter(unknown).map(|request| self.answer(request)));
         node
     }
 
@@ -198,13 +200,18 @@ impl Records {
         let clock = show::clock(it.at_ms);
         let says = match &it.caller {
             Principal::Host(name) => format!("called by the operator `{name}` at {clock}"),
-            Principal::Process(pid) => {
+            Principal::Process(pid) | Principal::Tool { pid, .. } => {
                 let goal = self.goals.get(pid).map(|goal| show::cut(goal, 60)).unwrap_or_default();
                 let place = match it.step.parent {
                     Some(above) => format!("call {} under {above}", it.step.index),
                     None => format!("step {}", it.step.index),
                 };
-                format!("called by {pid} ({goal}) as {place} at {clock}")
+                match it.caller.tool() {
+                    None => format!("called by {pid} ({goal}) as {place} at {clock}"),
+                    Some(tool) => format!(
+                        "called by the tool `{tool}` in {pid} ({goal}) as {place} at {clock}"
+                    ),
+                }
             }
         };
         Node::new("submission", Some(it.admitted), says)
@@ -317,7 +324,11 @@ impl Records {
                 continue;
             };
             let ended = it.ended.unwrap_or("not over");
-            let says = format!("{op} of {} waited for it: {} ({ended})", it.caller, it.call);
+            let what = match request.ask {
+                Ask::Unknown { .. } => "is what it is about",
+                _ => "waited for it",
+            };
+            let says = format!("{op} of {} {what}: {} ({ended})", it.caller, it.call);
             node.under.push(Node::new("asker", Some(it.admitted), says).of(op));
         }
         node
@@ -365,5 +376,6 @@ fn asked(ask: &Ask) -> String {
         Ask::Extension { of, kind, limit, call } => {
             format!("{call} would pass the {limit} {} of {of}", kind.unit())
         }
+        Ask::Unknown { op, call, .. } => format!("was {call} ({op}) done?"),
     }
 }

@@ -162,6 +162,7 @@ impl Effects {
             call,
             cwd: FsPath::from("workspace"),
             workspace: Some(self.folder().to_str().expect("temporary folders are UTF-8").into()),
+            program: None,
             port: Arc::new(Recorder(Arc::clone(&self.calls))),
         }
     }

@@ -704,7 +704,7 @@ fn seen(outcome: Result<Reply, Stop>) -> Seen {
         Ok(reply) => Seen::Reply(reply),
         Err(Stop::Error(error)) => Seen::Refused(error.code()),
         Err(Stop::Wait(_)) => Seen::Refused("it waits"),
-        Err(Stop::Perform) => Seen::Refused("it performs"),
+        Err(Stop::Perform | Stop::Run(_)) => Seen::Refused("it performs"),
     }
 }
 

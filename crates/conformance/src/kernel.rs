@@ -6,7 +6,8 @@
 //! - folding the journal into a fresh component gives the same state;
 //! - a call ends in a reply of its own kind, a fault, or a failure that its table lists;
 //! - a component sends along the imports of its manifest only;
-//! - deciding changes nothing.
+//! - deciding changes nothing;
+//! - a component that took over the state as bytes has the same state, and the call ends alike.
 
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
@@ -48,6 +49,12 @@ pub fn process(pid: u64) -> By {
     Pid(pid).into()
 }
 
+/// A generated tool in a process.
+#[must_use]
+pub fn tool_of(pid: u64, tool: &str) -> By {
+    By { principal: Principal::Tool { pid: Pid(pid), tool: tool.into() }, op: None }
+}
+
 /// The host's operator, and whoever speaks for the kernel.
 #[must_use]
 pub fn host() -> By {
@@ -67,6 +74,8 @@ pub struct Kernel<P: ?Sized = dyn Component> {
     pub is_strict: bool,
     /// A component that has folded the journal, and nothing else.
     folded: Box<P>,
+    /// A component that takes over the state of the other before each call.
+    loaded: Box<P>,
     make: Factory<Box<P>>,
     manifest: Manifest,
     /// When the operations that wait began.
@@ -90,6 +99,7 @@ impl<P: ?Sized + Component> Kernel<P> {
         let manifest = part.manifest();
         Self {
             folded: make(),
+            loaded: make(),
             part,
             make,
             manifest,
@@ -145,8 +155,39 @@ impl<P: ?Sized + Component> Kernel<P> {
             _ => first == second,
         };
         law("I-34", alike, || format!("{first:?} becomes {second:?} on the same state"));
+        let events = std::mem::take(&mut self.world.events);
+        self.world = world.clone();
+        (self.began_ms, self.last_op) = (began_ms.clone(), last_op);
+        self.load();
+        std::mem::swap(&mut self.part, &mut self.loaded);
+        self.part.begin();
+        let third = self.enter(by.clone(), call.clone());
+        self.part.rollback();
+        law("I-107", self.state() == before, || {
+            "what was loaded is undone to another state".into()
+        });
+        std::mem::swap(&mut self.part, &mut self.loaded);
+        // Who is next is told by the queue, which is no state.
+        let alike =
+            call.info().name == "process.next" || (&first, &events) == (&third, &self.world.events);
+        law("I-107", alike, || format!("{first:?} becomes {third:?} once the state was loaded"));
         self.world = world;
         (self.began_ms, self.last_op) = (began_ms, last_op);
+    }
+
+    /// Has the other component take over the state.
+    #[track_caller]
+    fn load(&mut self) {
+        let mut bytes = Vec::new();
+        let saved = self.part.save(&mut bytes);
+        law("I-107", saved.is_ok(), || format!("its state is not saved: {saved:?}"));
+        let loaded = self.loaded.load(&bytes);
+        law("I-107", loaded.is_ok(), || format!("its own state is not loaded: {loaded:?}"));
+        let same = self.loaded.digest() == self.part.digest();
+        law("I-107", same, || "its own state is another once it was loaded".into());
+        let cut = bytes.len().saturating_sub(1);
+        let refused = self.loaded.load(&bytes[..cut]).is_err();
+        law("I-107", refused, || "a state that is cut off is loaded".into());
     }
 
     /// A call with its typed reply.
@@ -236,7 +277,7 @@ impl<P: ?Sized + Component> Kernel<P> {
                 law("I-81", is_reply_to(&call, reply), || format!("{} gave {reply:?}", info.name));
             }
             Err(Stop::Wait(_)) => {}
-            Err(Stop::Perform) => {
+            Err(Stop::Perform | Stop::Run(_)) => {
                 law("I-08", is_unchanged, || format!("{} made events and hands on", info.name));
             }
             // Only what another component refuses may come after a change.
@@ -374,7 +415,7 @@ pub fn code<T>(result: &Result<T, Stop>) -> &'static str {
     match result {
         Ok(_) => "ok",
         Err(Stop::Wait(_)) => "wait",
-        Err(Stop::Perform) => "perform",
+        Err(Stop::Perform | Stop::Run(_)) => "perform",
         Err(Stop::Error(error)) => error.code(),
     }
 }
@@ -440,6 +481,7 @@ where
 
     fn finish(&mut self) {
         self.check_fold();
+        self.load();
     }
 }
 

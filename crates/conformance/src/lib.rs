@@ -17,7 +17,7 @@
 //! - [`toys`]: second implementations. The capability engine among them is the *reference model*:
 //!   it decides by reading its list of grants from the top, for people to check the rules against;
 //! - [`history`]: random histories of an authority, to hold two of them against each other;
-//! - [`coverage`]: which outcomes of which calls no case shows yet.
+//! - [`coverage`]: where each outcome of each call is shown.
 //!
 //! It never knows an implementation: those call it.
 #![forbid(unsafe_code)]
@@ -48,7 +48,7 @@ pub use case::{
 };
 pub use effects::Effects;
 pub use invariants::statement;
-pub use kernel::{By, Kernel, code, host, process};
+pub use kernel::{By, Kernel, code, host, process, tool_of};
 pub use store::Store;
 pub use suites::{
     capability, checkpoints, clock, fs, human, images, journal, objects, policy, scheduler, shell,
@@ -87,6 +87,7 @@ macro_rules! suite {
     (@ human $($rest:tt)*) => { $crate::human_cases! { bound_tests [$($rest)*] } };
     (@ checkpoints $($rest:tt)*) => { $crate::checkpoints_cases! { bound_tests [$($rest)*] } };
     (@ images $($rest:tt)*) => { $crate::images_cases! { bound_tests [$($rest)*] } };
+    (@ tools $($rest:tt)*) => { $crate::tools_cases! { bound_tests [$($rest)*] } };
     (@ fs $($rest:tt)*) => { $crate::fs_cases! { bound_tests [$($rest)*] } };
     (@ shell $($rest:tt)*) => { $crate::shell_cases! { bound_tests [$($rest)*] } };
     (@ journal $($rest:tt)*) => { $crate::journal_cases! { direct_tests [$($rest)*] } };

@@ -122,6 +122,7 @@ fn order(call: &str) -> Order {
         call: text::call(call),
         cwd: FsPath::from("workspace"),
         workspace: None,
+        program: None,
         port: Arc::new(NoPort),
     }
 }

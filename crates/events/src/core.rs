@@ -2,6 +2,8 @@
 //!
 //! [`Board`] folds subscriber events. Its `plan_*` functions hold the refusals and change nothing.
 
+mod snapshot;
+
 use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet, Vector};

@@ -3,14 +3,19 @@
 //! [`Desk`] folds human events. The functions beside it hold the refusals and say what a decision
 //! makes. They change nothing.
 
+mod snapshot;
+
 use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
 use libos_abi::{
-    Binding, Effect, Error, Fault, GrantSpec, Millis, Need, OpId, Origin, Pattern, Pid, RequestId,
-    Rights, Scope, Text, capability,
+    Binding, Effect, Error, Fault, GrantSpec, Json, Millis, Need, OpId, Origin, Pattern, Pid,
+    RequestId, Rights, Scope, Text, capability,
     event::HumanEvent,
-    human::{Approval, Ask, Asker, Decided, Decision, FailureKind, Policy, Request, RequestState},
+    human::{
+        Approval, Ask, Asker, Decided, Decision, FailureKind, Known, Policy, Request, RequestState,
+    },
+    message,
     process::{self, BudgetKind},
 };
 use libos_port::{Fold, mutated};
@@ -60,6 +65,8 @@ pub(crate) enum Account {
     Own,
     /// The broker asks for a larger limit.
     Extension,
+    /// The broker asks what became of the effect.
+    Unknown,
 }
 
 impl Account {
@@ -68,6 +75,7 @@ impl Account {
             Ask::Approval(_) => Self::Approval,
             Ask::Question { .. } | Ask::Permission { .. } => Self::Own,
             Ask::Extension { .. } => Self::Extension,
+            Ask::Unknown { .. } => Self::Unknown,
         }
     }
 }
@@ -126,7 +134,10 @@ impl Desk {
         self.last = self.last.max(id.0);
         self.by_op.insert((request.op, Account::of(&request.ask)), id);
         self.pending.insert((request.root, id));
-        self.waiting.insert((request.pid, id));
+        // Whoever made an unknown effect has its outcome and goes on.
+        if !matches!(request.ask, Ask::Unknown { .. }) {
+            self.waiting.insert((request.pid, id));
+        }
         let made = self.made.entry(request.root).or_default();
         *made = made.saturating_add(1);
         self.requests.insert(id, Arc::new(request.clone()));
@@ -257,6 +268,18 @@ impl Desk {
         within("requests of a task that wait for a human", waiting, limits.task_pending_max)?;
         let made = self.made.get(&root).map_or(1, |made| made.saturating_add(1));
         within("requests of a task over its life", made, limits.task_asks_max)?;
+        Ok(self.plan_new(by, human, ask, asked_at_ms))
+    }
+
+    /// A request of its own, however many there are.
+    pub(crate) fn plan_new(
+        &self,
+        by: By,
+        human: &str,
+        ask: Ask,
+        asked_at_ms: u64,
+    ) -> (RequestId, HumanEvent) {
+        let By { pid, root, op } = by;
         let request = Request {
             id: RequestId(self.last + 1),
             op,
@@ -268,7 +291,7 @@ impl Desk {
             state: RequestState::Pending,
             joined: Vec::new(),
         };
-        Ok((request.id, HumanEvent::Opened(request)))
+        (request.id, HumanEvent::Opened(request))
     }
 
     /// What the end of a process does to the requests it waits for: those that nobody else waits
@@ -334,6 +357,16 @@ fn verb(decision: &Decision) -> &'static str {
             Policy::Never => "answered (never)",
         },
         Decision::Extend { .. } => "extended",
+        Decision::Known { what } => known(*what),
+    }
+}
+
+/// What became of an effect, in words.
+fn known(what: Known) -> &'static str {
+    match what {
+        Known::Done => "settled (done)",
+        Known::NotDone => "settled (not done)",
+        Known::Unknown => "left unknown",
     }
 }
 
@@ -361,6 +394,8 @@ pub(crate) struct Consequences {
     pub(crate) grants: Vec<capability::Issue>,
     /// The limit it raises.
     pub(crate) extend: Option<process::Extend>,
+    /// What it tells the process.
+    pub(crate) letter: Option<message::Send>,
 }
 
 /// What a decision does, if it fits what was asked.
@@ -371,6 +406,10 @@ pub(crate) fn plan_decision(
 ) -> Result<Consequences, Error> {
     let mut consequences = Consequences::default();
     match (&request.ask, decision) {
+        (Ask::Unknown { op, call, .. }, Decision::Known { what }) => {
+            consequences.letter = Some(letter(request.pid, *op, call, *what));
+        }
+        (Ask::Unknown { .. }, _) => return Err(wrong_answer(request.id, &request.ask)),
         (_, Decision::Deny { .. }) => {}
         (Ask::Approval(approval), Decision::Approve { scope }) => {
             check_scope(*scope)?;
@@ -397,8 +436,31 @@ fn wrong_answer(id: RequestId, ask: &Ask) -> Error {
         Ask::Question { .. } => ("is a question", "answered"),
         Ask::Permission { .. } => ("asks for permission", "permitted"),
         Ask::Extension { .. } => ("asks for a larger limit", "extended"),
+        Ask::Unknown { .. } => {
+            let what = "asks what became of an effect; it can be done, not done or unknown";
+            return FailureKind::WrongAnswer.because(format!("{id} {what}"));
+        }
     };
     FailureKind::WrongAnswer.because(format!("{id} {what}; it can be {answer} or denied"))
+}
+
+/// What the process that made the call is told.
+fn letter(to: Pid, op: OpId, call: &str, what: Known) -> message::Send {
+    let says = match what {
+        Known::Done => "it was done",
+        Known::NotDone => "it was not done",
+        Known::Unknown => "it cannot be found out whether it was done",
+    };
+    message::Send {
+        to,
+        body: format!("{op} ({call}) ended in an unknown outcome; a human says: {says}.").into(),
+        subject: Some("outcome".into()),
+        payload: Some(Json::from(&serde_json::json!({ "op": op, "call": call, "known": what }))),
+        kind: None,
+        channel: None,
+        correlation: None,
+        reply_to: None,
+    }
 }
 
 fn check_scope(scope: Scope) -> Result<(), Error> {

@@ -3,16 +3,17 @@
 //! Owns every request and its one answer. A call that asks waits; it is served again when the
 //! answer is there. An answer that gives authority makes a capability in the same transaction: an
 //! approval for exactly one call, a permission as a standing grant. An answer that raises a budget
-//! does so in the same transaction. Identical requests of one task are one card, and its answer
-//! works for each that waits. What no one may be asked for is refused before a human sees it, and
-//! no task asks without end. It never decides about authority itself, and an approval is no
-//! boundary: it reaches what a grant foresaw and nothing else.
+//! does so in the same transaction. An effect whose outcome nobody knows becomes a question that
+//! nothing waits for; its answer is a letter to whoever made the call. Identical requests of one
+//! task are one card, and its answer works for each that waits. What no one may be asked for is
+//! refused before a human sees it, and no task asks without end. It never decides about authority
+//! itself, and an approval is no boundary: it reaches what a grant foresaw and nothing else.
 //!
 //! ```
 //! use libos_human::Humans;
 //! use libos_port::Component;
 //!
-//! assert_eq!(Humans::default().manifest().imports, ["capability", "process"]);
+//! assert_eq!(Humans::default().manifest().imports, ["capability", "process", "message"]);
 //! ```
 #![forbid(unsafe_code)]
 
@@ -29,9 +30,10 @@ use libos_abi::{
         self, Answer, Ask, Decided, Decision, Delivered, FailureKind, OWNER, Opened, Permission,
         Request, Requests,
     },
+    message,
     process::{Wait, WaitOn},
 };
-use libos_port::{Component, Context, Manifest, Stop, Versioned};
+use libos_port::{BadSnapshot, Component, Context, Manifest, Stop, Versioned};
 
 use crate::core::{Account, By, Desk};
 
@@ -79,9 +81,7 @@ impl Humans {
         human: &str,
         ask: Ask,
     ) -> Result<RequestId, Stop> {
-        let own = cx.caller().pid() == Some(pid);
-        let admission = cx.caller().admission.as_ref().filter(|_| own);
-        let by = By { pid, op, root: admission.map_or(pid, |admission| admission.root) };
+        let by = by(cx, pid, op);
         let (id, event) = self.state.plan_ask(by, human, ask, &self.limits, cx.now_ms())?;
         self.state.change(cx, event);
         Ok(id)
@@ -92,6 +92,13 @@ impl Humans {
         core::check_name(human, &self.limits)?;
         Ok(human)
     }
+}
+
+/// Who asks, and of which task it is.
+fn by(cx: &dyn Context, pid: Pid, op: OpId) -> By {
+    let own = cx.caller().pid() == Some(pid);
+    let admission = cx.caller().admission.as_ref().filter(|_| own);
+    By { pid, op, root: admission.map_or(pid, |admission| admission.root) }
 }
 
 fn wait(request: RequestId) -> Stop {
@@ -105,6 +112,21 @@ fn not_requestable(error: Error) -> Error {
             FailureKind::NotRequestable.because(failure.detail)
         }
         other => other,
+    }
+}
+
+/// Tells a process, if it is there to be told.
+fn tell(cx: &mut dyn Context, letter: message::Send) -> Result<(), Stop> {
+    match cx.ask(letter) {
+        Err(Error::Message(failure))
+            if matches!(
+                failure.kind,
+                message::FailureKind::ReceiverEnded | message::FailureKind::MailboxFull
+            ) =>
+        {
+            Ok(())
+        }
+        told => told.map(drop).map_err(Stop::from),
     }
 }
 
@@ -206,6 +228,9 @@ impl<'c> human::Server<dyn Context + 'c, Stop> for Humans {
         if let Some(extend) = consequences.extend {
             cx.ask(extend)?;
         }
+        if let Some(letter) = consequences.letter {
+            tell(cx, letter)?;
+        }
         let decided = Decided {
             decision: call.decision.clone(),
             by: by.to_string(),
@@ -243,6 +268,22 @@ impl<'c> human::Server<dyn Context + 'c, Stop> for Humans {
         Ok(Opened { request })
     }
 
+    fn open_unknown(
+        &mut self,
+        cx: &mut (dyn Context + 'c),
+        call: &human::OpenUnknown,
+    ) -> Result<Opened, Stop> {
+        let human::OpenUnknown { op, pid, call, args } = call;
+        if let Some(request) = self.state.of_op(*op, Account::Unknown) {
+            return Ok(Opened { request: request.id });
+        }
+        let ask = Ask::Unknown { op: *op, call: call.clone(), args: args.clone() };
+        let by = by(cx, *pid, *op);
+        let (request, event) = self.state.plan_new(by, OWNER, ask, cx.now_ms());
+        self.state.change(cx, event);
+        Ok(Opened { request })
+    }
+
     fn cancel(&mut self, cx: &mut (dyn Context + 'c), call: &human::Cancel) -> Result<(), Stop> {
         for event in self.state.plan_cancel(call.pid) {
             self.state.change(cx, event);
@@ -253,7 +294,7 @@ impl<'c> human::Server<dyn Context + 'c, Stop> for Humans {
 
 impl Component for Humans {
     fn manifest(&self) -> Manifest {
-        Manifest { serves: &["human"], imports: &["capability", "process"] }
+        Manifest { serves: &["human"], imports: &["capability", "process", "message"] }
     }
 
     fn call(&mut self, cx: &mut dyn Context, call: &Syscall) -> Result<Reply, Stop> {
@@ -279,5 +320,15 @@ impl Component for Humans {
 
     fn digest(&self) -> Digest {
         self.state.digest()
+    }
+
+    fn save(&self, out: &mut Vec<u8>) -> Result<(), BadSnapshot> {
+        self.state.save(out);
+        Ok(())
+    }
+
+    fn load(&mut self, bytes: &[u8]) -> Result<(), BadSnapshot> {
+        self.state = Versioned::of(Desk::load(bytes)?);
+        Ok(())
     }
 }

@@ -9,7 +9,7 @@ use std::{
 use libos_abi::{
     CapId, Digest, Json, Need, OpId, Pid, Request as _, RequestId, Right, Scope, Syscall,
     capability,
-    human::{self, Ask, Decision, Policy, Request, RequestState},
+    human::{self, Ask, Decision, Known, Policy, Request, RequestState},
     process::{BudgetKind, WaitOn},
 };
 use libos_conformance::{Kernel, host, process as by};
@@ -106,6 +106,7 @@ fn answer(ask: &Ask, yes: bool) -> Decision {
         Ask::Question { .. } => Decision::Answer { text: "so".into() },
         Ask::Permission { .. } => Decision::Permit { policy: Policy::Always },
         Ask::Extension { .. } => Decision::Extend { by: 10 },
+        Ask::Unknown { .. } => Decision::Known { what: Known::Done },
     }
 }
 
@@ -127,7 +128,7 @@ fn waits_for(k: &mut Kernel<Humans>, pid: u64, op: u64, call: &Syscall) -> Optio
             assert!(["limit", "refused", "cancelled"].contains(&error.code()), "{error}");
             None
         }
-        Err(Stop::Perform) => panic!("it performs"),
+        Err(Stop::Perform | Stop::Run(_)) => panic!("it performs"),
     }
 }
 
@@ -157,7 +158,7 @@ fn answers(k: &mut Kernel<Humans>, id: u64, yes: bool, waiting: &mut Waiting) {
     let expected = match card.ask {
         Ask::Approval(_) => askers(card).len(),
         Ask::Permission { .. } => 1,
-        Ask::Question { .. } | Ask::Extension { .. } => 0,
+        Ask::Question { .. } | Ask::Extension { .. } | Ask::Unknown { .. } => 0,
     };
     assert_eq!(issued, if yes { expected } else { 0 });
     waiting.retain(|_, it| *it != card.id);
@@ -177,7 +178,7 @@ fn check(k: &mut Kernel<Humans>, waiting: &Waiting) {
             Ask::Approval(approval) => format!("{}", approval.digest),
             Ask::Question { .. } => format!("{}", card.id),
             Ask::Permission { .. } => format!("{} {:?}", card.pid, card.ask),
-            Ask::Extension { .. } => format!("{:?}", card.ask),
+            Ask::Extension { .. } | Ask::Unknown { .. } => format!("{:?}", card.ask),
         };
         assert!(seen.insert((card.root, what)), "twice: {card:?}");
     }

@@ -91,6 +91,19 @@ const GROUPS: &[(&str, &str, &[&str])] = &[
         &["explain_capability", "delegate_capability", "revoke_capability"],
     ),
     ("host", "Programs and time.", &["run_command", "get_time", "sleep"]),
+    (
+        "toolmaking",
+        "Tools of your own: write, test, register, hand on and remove them.",
+        &[
+            "propose_tool",
+            "validate_tool",
+            "register_tool",
+            "unregister_tool",
+            "promote_tool",
+            "inspect_tool",
+            "list_generated_tools",
+        ],
+    ),
 ];
 
 /// The tools of `worker`: those that look and change nothing.

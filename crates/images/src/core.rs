@@ -3,6 +3,8 @@
 //! [`Registry`] folds image events; the built-in images are no part of it. [`check`] says what an
 //! image must be like.
 
+mod snapshot;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -10,9 +12,10 @@ use std::{
 
 use imbl::OrdMap;
 use libos_abi::{
-    Error,
+    Digest, Error, Pid,
     event::ImageEvent,
     image::{FailureKind, Image},
+    tool::{self, Definition, Program},
     wire,
 };
 use libos_port::Fold;
@@ -39,6 +42,16 @@ pub struct Limits {
     pub groups_max: usize,
     /// The capabilities an image says it needs: people read them.
     pub capabilities_max: usize,
+    /// The tools that one process may have written: each is looked for by its name.
+    pub generated_max: usize,
+    /// The bytes of a generated tool's source: the largest component in text form.
+    pub source_bytes_max: u64,
+    /// The calls a generated tool may declare, and the resources of one: people read them.
+    pub needs_max: usize,
+    /// The tests of a generated tool: each is a run.
+    pub tests_max: usize,
+    /// The calls that one test of a generated tool expects.
+    pub test_calls_max: usize,
 }
 
 impl Default for Limits {
@@ -52,6 +65,11 @@ impl Default for Limits {
             tools_max: 128,
             groups_max: 32,
             capabilities_max: 64,
+            generated_max: 64,
+            source_bytes_max: 24 << 20,
+            needs_max: 64,
+            tests_max: 32,
+            test_calls_max: 64,
         }
     }
 }
@@ -60,13 +78,17 @@ impl Default for Limits {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Registry {
     images: OrdMap<String, Arc<Image>>,
+    /// The generated tools that were put into an image, by its name and theirs.
+    generated: OrdMap<(String, String), (Digest, Arc<Definition>)>,
 }
 
 /// In the wire encoding: the serde form leaves absent fields out, so that two images could look
 /// the same.
 impl Serialize for Registry {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.collect_seq(self.images.values().map(|image| wire::encode(image.as_ref())))
+        let images = self.images.values().map(|image| wire::encode(image.as_ref()));
+        let generated = self.generated.iter().map(|((image, _), it)| wire::encode(&(image, it)));
+        s.collect_seq(images.chain(generated))
     }
 }
 
@@ -76,14 +98,87 @@ impl Fold for Registry {
     fn apply(&mut self, event: &ImageEvent) {
         match event {
             ImageEvent::Registered(image) => {
+                self.drop_generated(&image.name);
                 self.images.insert(image.name.clone(), Arc::new(image.clone()));
             }
-            ImageEvent::Unregistered { image } => drop(self.images.remove(image)),
+            ImageEvent::Unregistered { image } => {
+                self.drop_generated(image);
+                drop(self.images.remove(image));
+            }
+            ImageEvent::Promoted { image, from, digest, tool } => {
+                let name = &image.name;
+                if from != name {
+                    for (of_from, it) in self.generated_of(from) {
+                        self.generated.insert((name.clone(), of_from), it);
+                    }
+                }
+                let key = (name.clone(), tool.name.clone());
+                self.generated.insert(key, (*digest, Arc::clone(tool)));
+                self.images.insert(name.clone(), Arc::new(image.clone()));
+            }
         }
     }
 }
 
 impl Registry {
+    fn generated_of(&self, image: &str) -> Vec<(String, (Digest, Arc<Definition>))> {
+        let from = (image.to_owned(), String::new());
+        let own = self.generated.range(from..).take_while(|((of, _), _)| of == image);
+        own.map(|((_, name), it)| (name.clone(), it.clone())).collect()
+    }
+
+    fn drop_generated(&mut self, image: &str) {
+        for (name, _) in self.generated_of(image) {
+            self.generated.remove(&(image.to_owned(), name));
+        }
+    }
+
+    /// A generated tool of an image, to be called by a process.
+    pub(crate) fn callable(&self, image: &str, name: &str, of: Pid) -> Option<Arc<Program>> {
+        if self.generated.is_empty() {
+            return None;
+        }
+        let (digest, tool) = self.generated.get(&(image.to_owned(), name.to_owned()))?;
+        let tool = Definition { tests: Vec::new(), ..Definition::clone(tool) };
+        Some(Arc::new(Program { of, digest: *digest, tool }))
+    }
+
+    /// What putting a generated tool into an image makes. `own` is the image of the process.
+    pub(crate) fn plan_promote(
+        &self,
+        own: &Image,
+        call: &tool::Promote,
+        tool: Arc<Definition>,
+        limits: &Limits,
+    ) -> Result<(ImageEvent, Image), Error> {
+        let (name, bad) = (&call.image, |flaw| tool::FailureKind::BadTool.because(flaw));
+        if built_in::find(name).is_some() {
+            let detail = format!("the image `{name}` is built in; name another, it is made");
+            return Err(bad(detail));
+        }
+        let (from, base) = match self.images.get(name) {
+            Some(image) if image.version == call.version => {
+                let detail = format!("the image `{name}` has the version {} now", image.version);
+                return Err(tool::FailureKind::Exists.because(detail));
+            }
+            Some(image) => (name, image.as_ref()),
+            None => (&own.name, own),
+        };
+        let is_generated = self.generated.contains_key(&(from.clone(), tool.name.clone()));
+        let mut image = Image { name: name.clone(), version: call.version.clone(), ..base.clone() };
+        match image.has_tool(&tool.name) {
+            true if is_generated => {}
+            true => {
+                let detail = format!("`{}` is a tool of the image `{from}`", tool.name);
+                return Err(tool::FailureKind::Exists.because(detail));
+            }
+            false => image.tools.push(tool.name.clone()),
+        }
+        check(&image, limits).map_err(bad)?;
+        let (from, digest) = (from.clone(), call.digest);
+        Ok((ImageEvent::Promoted { image: image.clone(), from, digest, tool }, image))
+    }
+
     /// The image of this name: built in or registered.
     pub(crate) fn get(&self, name: &str) -> Option<&Image> {
         let registered = || self.images.get(name).map(AsRef::as_ref);
@@ -209,19 +304,23 @@ fn check_tools(image: &Image, limits: &Limits) -> Result<(), String> {
     at_most("tools", tools.len(), limits.tools_max)
 }
 
-fn at_most<N: PartialOrd + std::fmt::Display>(what: &str, size: N, max: N) -> Result<(), String> {
+pub(crate) fn at_most<N: PartialOrd + std::fmt::Display>(
+    what: &str,
+    size: N,
+    max: N,
+) -> Result<(), String> {
     match size <= max {
         true => Ok(()),
         false => Err(format!("{size} {what}; at most {max} may be")),
     }
 }
 
-fn is_word(text: &str, joint: char, limits: &Limits) -> bool {
+pub(crate) fn is_word(text: &str, joint: char, limits: &Limits) -> bool {
     let is_part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == joint;
     (1..=limits.name_bytes_max).contains(&text.len()) && text.chars().all(is_part)
 }
 
 /// The beginning of a text that may be anything, for an error.
-fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     text.chars().take(80).flat_map(char::escape_debug).collect()
 }

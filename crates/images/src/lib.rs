@@ -5,6 +5,10 @@
 //! A tool in the table or in any group goes on to its provider, shown or not, and whatever it does
 //! is decided there, call by call; any other is refused here.
 //!
+//! Owns the generated tools of processes as well: what was proposed, what the sandbox found out
+//! about it, what is registered. It never compiles or runs one: the provider does, which gets the
+//! tool with the call.
+//!
 //! ```
 //! let names: Vec<_> = libos_images::built_in().iter().map(|image| &image.name).collect();
 //! assert_eq!(names, ["base-agent", "minimal", "worker"]);
@@ -14,6 +18,7 @@
 mod built_in;
 mod core;
 mod file;
+mod toolbox;
 
 pub use crate::{
     built_in::built_in,
@@ -22,19 +27,30 @@ pub use crate::{
 };
 
 use libos_abi::{
-    DenyReason, Digest, Event, Fault, Reply, Syscall,
+    DenyReason, Digest, Event, Fault, Pid, Principal, Reply, Syscall,
+    checkpoint::Copied,
+    event::ToolEvent,
     image::{self, Image},
     process::Admission,
-    tool::{self, Group, Groups, ToolResult, Tools},
+    tool::{
+        self, Generated, Group, Groups, ToolDetails, ToolReport, ToolResult, ToolStatus, Tools,
+    },
+    wire,
 };
-use libos_port::{Component, Context, Manifest, Stop, Versioned};
+use libos_port::{
+    BadSnapshot, Component, Context, Manifest, Stop, Versioned, load_version, save_version,
+};
 
-use crate::core::Registry;
+use crate::{core::Registry, toolbox::Toolbox};
+
+/// Raised whenever images or generated tools are written in another way.
+const VERSION: u32 = 1;
 
 /// The component behind `image` and `tool`.
 #[derive(Debug, Default)]
 pub struct Images {
     state: Versioned<Registry>,
+    toolbox: Versioned<Toolbox>,
     limits: Limits,
 }
 
@@ -42,7 +58,7 @@ impl Images {
     /// With the built-in images only, and with other limits than the default ones.
     #[must_use]
     pub fn with_limits(limits: Limits) -> Self {
-        Self { state: Versioned::default(), limits }
+        Self { state: Versioned::default(), toolbox: Versioned::default(), limits }
     }
 
     /// The caller's image, as long as it is registered.
@@ -55,6 +71,37 @@ impl Images {
 fn process(cx: &dyn Context) -> Result<&Admission, Stop> {
     let process = cx.caller().admission.as_ref();
     process.ok_or_else(|| Fault::bad("a process has tools; a host has none").into())
+}
+
+/// The caller as the maker of generated tools, which no generated tool is.
+fn maker(cx: &dyn Context) -> Result<Pid, Stop> {
+    match &cx.caller().principal {
+        Principal::Process(pid) => Ok(*pid),
+        Principal::Tool { .. } => Err(nested()),
+        Principal::Host(_) => {
+            Err(Fault::bad("a process has generated tools of its own; a host has none").into())
+        }
+    }
+}
+
+fn nested() -> Stop {
+    let detail = "a generated tool neither makes nor calls generated tools";
+    tool::FailureKind::Nested.because(detail).into()
+}
+
+/// Whose tools a call is about: a process's own, or those of the process that the host names.
+fn own_or_named(cx: &dyn Context, named: Option<Pid>) -> Result<Option<Pid>, Stop> {
+    match (cx.caller().pid(), named) {
+        (Some(own), Some(other)) if own != other => {
+            Err(Fault::denied(None, DenyReason::NotForProcesses).into())
+        }
+        (Some(own), _) => Ok(Some(own)),
+        (None, named) => Ok(named),
+    }
+}
+
+fn named(pid: Option<Pid>) -> Result<Pid, Stop> {
+    pid.ok_or_else(|| Fault::bad("say whose tool: name the process as `pid`").into())
 }
 
 fn is_active(admission: &Admission, group: &str) -> bool {
@@ -100,12 +147,13 @@ impl<'c> image::Server<dyn Context + 'c, Stop> for Images {
 impl<'c> tool::Server<dyn Context + 'c, Stop> for Images {
     fn list(&mut self, cx: &mut (dyn Context + 'c), _: &tool::List) -> Result<Tools, Stop> {
         let admission = process(cx)?;
-        let Some(image) = self.image(admission) else {
-            return Ok(Tools { tools: Vec::new() });
-        };
-        let active = image.tool_groups.iter().filter(|group| is_active(admission, &group.name));
-        let tools = image.tools.iter().chain(active.flat_map(|group| &group.tools));
-        Ok(Tools { tools: tools.cloned().collect() })
+        let image = self.image(admission);
+        let groups = image.into_iter().flat_map(|image| &image.tool_groups);
+        let active = groups.filter(|group| is_active(admission, &group.name));
+        let of_image = image.into_iter().flat_map(|image| &image.tools);
+        let tools = of_image.chain(active.flat_map(|group| &group.tools));
+        let own = cx.caller().pid().into_iter().flat_map(|pid| self.toolbox.registered(pid));
+        Ok(Tools { tools: tools.chain(own).cloned().collect() })
     }
 
     fn call(
@@ -113,15 +161,21 @@ impl<'c> tool::Server<dyn Context + 'c, Stop> for Images {
         cx: &mut (dyn Context + 'c),
         call: &tool::CallTool,
     ) -> Result<ToolResult, Stop> {
-        let image = self.image(process(cx)?);
-        let has = |image: &Image| {
-            let mut grouped = image.tool_groups.iter().flat_map(|group| &group.tools);
-            image.tools.contains(&call.name) || grouped.any(|tool| *tool == call.name)
+        let name = &call.name;
+        let principal = &cx.caller().principal;
+        let pid = principal.pid().unwrap_or_default();
+        let generated = match self.image(process(cx)?).filter(|image| image.has_tool(name)) {
+            Some(image) => match self.state.callable(&image.name, name, pid) {
+                None => return Err(Stop::Perform),
+                generated => generated,
+            },
+            None => self.toolbox.callable(pid, name),
         };
-        match image.is_some_and(has) {
-            true => Err(Stop::Perform),
-            false => {
-                let reason = DenyReason::NotInToolTable(call.name.clone());
+        match generated {
+            Some(_) if principal.tool().is_some() => Err(nested()),
+            Some(program) => Err(Stop::Run(program)),
+            None => {
+                let reason = DenyReason::NotInToolTable(name.clone());
                 Err(Fault::denied(None, reason).into())
             }
         }
@@ -142,6 +196,155 @@ impl<'c> tool::Server<dyn Context + 'c, Stop> for Images {
         });
         Ok(Groups { groups: groups.collect() })
     }
+
+    fn propose(
+        &mut self,
+        cx: &mut (dyn Context + 'c),
+        call: &tool::Propose,
+    ) -> Result<ToolStatus, Stop> {
+        let pid = maker(cx)?;
+        self.refuse_clash(cx, &call.tool.name)?;
+        let (event, status) = self.toolbox.plan_propose(pid, &call.tool, &self.limits)?;
+        self.toolbox.change(cx, event);
+        Ok(status)
+    }
+
+    fn validate(
+        &mut self,
+        cx: &mut (dyn Context + 'c),
+        call: &tool::Validate,
+    ) -> Result<ToolReport, Stop> {
+        if cx.caller().principal.tool().is_some() {
+            return Err(nested());
+        }
+        let pid = named(own_or_named(cx, call.pid)?)?;
+        Err(Stop::Run(self.toolbox.testable(pid, &call.name)?))
+    }
+
+    fn register(
+        &mut self,
+        cx: &mut (dyn Context + 'c),
+        call: &tool::Register,
+    ) -> Result<ToolStatus, Stop> {
+        let pid = maker(cx)?;
+        self.refuse_clash(cx, &call.name)?;
+        let (event, status) = self.toolbox.plan_register(pid, &call.name)?;
+        self.toolbox.change(cx, event);
+        Ok(status)
+    }
+
+    fn unregister(
+        &mut self,
+        cx: &mut (dyn Context + 'c),
+        call: &tool::Unregister,
+    ) -> Result<ToolStatus, Stop> {
+        let pid = maker(cx)?;
+        let (event, status) = self.toolbox.plan_unregister(pid, &call.name)?;
+        self.toolbox.change(cx, event);
+        Ok(status)
+    }
+
+    fn inspect(
+        &mut self,
+        cx: &mut (dyn Context + 'c),
+        call: &tool::Inspect,
+    ) -> Result<ToolDetails, Stop> {
+        let pid = named(own_or_named(cx, call.pid)?)?;
+        Ok(self.toolbox.inspect(pid, &call.name)?)
+    }
+
+    fn generated(
+        &mut self,
+        cx: &mut (dyn Context + 'c),
+        call: &tool::ListGenerated,
+    ) -> Result<Generated, Stop> {
+        let pid = own_or_named(cx, call.pid)?;
+        Ok(Generated { tools: self.toolbox.list(pid) })
+    }
+
+    fn promote(
+        &mut self,
+        cx: &mut (dyn Context + 'c),
+        call: &tool::Promote,
+    ) -> Result<Image, Stop> {
+        let pid = maker(cx)?;
+        let tool = self.toolbox.promotable(pid, &call.name, call.digest)?;
+        let own = self.image(process(cx)?);
+        let own = own.ok_or_else(|| {
+            tool::FailureKind::BadTool.because("the caller's image is not registered any more")
+        })?;
+        let (event, image) = self.state.plan_promote(own, call, tool, &self.limits)?;
+        self.state.change(cx, event);
+        Ok(image)
+    }
+
+    fn conclude(&mut self, cx: &mut (dyn Context + 'c), call: &tool::Conclude) -> Result<(), Stop> {
+        if let Some(event) = self.toolbox.plan_conclude(call.pid, &call.report) {
+            self.toolbox.change(cx, event);
+        }
+        Ok(())
+    }
+
+    fn carry(&mut self, cx: &mut (dyn Context + 'c), call: &tool::Carry) -> Result<(), Stop> {
+        if let Some(event) = self.toolbox.plan_carry(call.from, call.to) {
+            self.toolbox.change(cx, event);
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, cx: &mut (dyn Context + 'c), call: &tool::End) -> Result<(), Stop> {
+        if let Some(event) = self.toolbox.plan_end(call.pid) {
+            self.toolbox.change(cx, event);
+        }
+        Ok(())
+    }
+
+    fn save(&mut self, cx: &mut (dyn Context + 'c), call: &tool::SaveTools) -> Result<(), Stop> {
+        let (checkpoint, processes) = (call.checkpoint, call.processes.clone());
+        self.toolbox.change(cx, ToolEvent::Saved { checkpoint, processes });
+        Ok(())
+    }
+
+    fn forget(
+        &mut self,
+        cx: &mut (dyn Context + 'c),
+        call: &tool::ForgetTools,
+    ) -> Result<(), Stop> {
+        self.toolbox.change(cx, ToolEvent::Forgotten { checkpoint: call.checkpoint });
+        Ok(())
+    }
+
+    fn restore(
+        &mut self,
+        cx: &mut (dyn Context + 'c),
+        call: &tool::RestoreTools,
+    ) -> Result<(), Stop> {
+        self.toolbox.change(cx, ToolEvent::Restored { checkpoint: call.checkpoint });
+        Ok(())
+    }
+
+    fn copy(&mut self, cx: &mut (dyn Context + 'c), call: &tool::CopyTools) -> Result<(), Stop> {
+        let checkpoint = call.checkpoint;
+        for &Copied { from, to, .. } in &call.processes {
+            if self.toolbox.has_saved(checkpoint, from) {
+                self.toolbox.change(cx, ToolEvent::Copied { checkpoint, from, to });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The lifecycle of generated tools.
+impl Images {
+    fn refuse_clash(&self, cx: &dyn Context, name: &str) -> Result<(), Stop> {
+        match self.image(process(cx)?) {
+            Some(image) if image.has_tool(name) => {
+                let detail = format!("`{name}` is a tool of the image `{}`", image.name);
+                Err(tool::FailureKind::Exists.because(detail).into())
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Component for Images {
@@ -158,20 +361,39 @@ impl Component for Images {
     }
 
     fn apply(&mut self, event: &Event) {
-        if let Event::Image(event) = event {
-            self.state.apply(event);
+        match event {
+            Event::Image(event) => self.state.apply(event),
+            Event::Tool(event) => self.toolbox.apply(event),
+            _ => {}
         }
     }
 
     fn begin(&mut self) {
         self.state.begin();
+        self.toolbox.begin();
     }
 
     fn rollback(&mut self) {
         self.state.rollback();
+        self.toolbox.rollback();
     }
 
     fn digest(&self) -> Digest {
-        self.state.digest()
+        Digest::of(&wire::encode(&(self.state.digest(), self.toolbox.digest())))
+    }
+
+    fn save(&self, out: &mut Vec<u8>) -> Result<(), BadSnapshot> {
+        save_version(VERSION, out);
+        self.state.save(out);
+        self.toolbox.save(out);
+        Ok(())
+    }
+
+    fn load(&mut self, bytes: &[u8]) -> Result<(), BadSnapshot> {
+        let mut bytes = load_version(VERSION, bytes)?;
+        let (state, toolbox) = (Registry::load(&mut bytes)?, Toolbox::load(&mut bytes)?);
+        bytes.end()?;
+        (self.state, self.toolbox) = (Versioned::of(state), Versioned::of(toolbox));
+        Ok(())
     }
 }

@@ -35,6 +35,7 @@ mod proof;
 mod sign;
 mod snapshot;
 mod sqlite;
+mod steps;
 
 use std::sync::Arc;
 
@@ -51,6 +52,7 @@ pub use proof::{Proof, ProofFault, Proved, Prover, verify_proofs};
 pub use sign::{Bytes, HeadSignature, KeyError, PublicKey, SecretKey, SignatureFault, SignedHead};
 pub use snapshot::{Snapshot, SnapshotInfo, Snapshots};
 pub use sqlite::{FORMAT, SqliteJournal, StoreStat};
+pub use steps::{OnStep, STEPS};
 
 /// What is written in one go: all of it or nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

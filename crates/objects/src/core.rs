@@ -3,6 +3,8 @@
 //! [`State`] folds object events. What a call makes, or why it makes nothing, is said by the
 //! `plan_*` functions beside it; they look at the state and change nothing.
 
+mod snapshot;
+
 use std::{ops::Deref, sync::Arc};
 
 use imbl::OrdMap;

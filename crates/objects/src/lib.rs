@@ -45,7 +45,7 @@ use libos_abi::{
     DenyReason, Digest, Event, Fault, GrantSpec, Need, ObjectId, Origin, Pattern, Pid, Reply,
     Resource, Right, Syscall, capability, event::ObjectEvent, namespace, object,
 };
-use libos_port::{Component, Context, Manifest, Stop, Versioned};
+use libos_port::{BadSnapshot, Component, Context, Manifest, Stop, Versioned};
 
 use crate::core::State;
 
@@ -156,5 +156,15 @@ impl Component for Objects {
 
     fn digest(&self) -> Digest {
         self.state.digest()
+    }
+
+    fn save(&self, out: &mut Vec<u8>) -> Result<(), BadSnapshot> {
+        self.state.save(out);
+        Ok(())
+    }
+
+    fn load(&mut self, bytes: &[u8]) -> Result<(), BadSnapshot> {
+        self.state = Versioned::of(State::load(bytes)?);
+        Ok(())
     }
 }

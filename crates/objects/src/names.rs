@@ -8,6 +8,7 @@ use libos_abi::{
     event::ObjectEvent,
     namespace::{Entry, FailureKind, Namespace},
     object::{self, ObjectInfo},
+    wire::{self, Reader, WireError},
 };
 use serde::Serialize;
 
@@ -18,6 +19,20 @@ use crate::{limits::Limits, plan};
 pub(crate) struct Names(OrdMap<Arc<str>, OrdMap<Arc<str>, ObjectId>>);
 
 impl Names {
+    pub(crate) fn save(&self, out: &mut Vec<u8>) {
+        let namespaces = self.0.iter();
+        wire::encode_each(namespaces.map(|(name, names)| (name, Vec::from_iter(names))), out);
+    }
+
+    pub(crate) fn load(bytes: &mut Reader<'_>) -> Result<Self, WireError> {
+        let mut all = Self::default();
+        bytes.each(|(namespace, names): (Arc<str>, Vec<(Arc<str>, ObjectId)>)| {
+            all.0.insert(namespace, names.into_iter().collect());
+            Ok::<(), WireError>(())
+        })?;
+        Ok(all)
+    }
+
     /// Makes a namespace.
     pub(crate) fn make(&mut self, namespace: &str) {
         self.0.entry(namespace.into()).or_default();

@@ -4,11 +4,15 @@
 //! because what is inside a space is written relative to it: an object that was written in `p3` and
 //! was made from `obj-3.1` was, in a copy that belongs to `p9`, made from `obj-9.1`.
 
+mod snapshot;
+
 use std::{ops::Deref, sync::Arc};
 
 use imbl::{OrdMap, OrdSet, Vector, ordmap::DiffItem};
 use libos_abi::{Json, ObjectId, Pid, object::ObjectInfo};
 use serde::Serialize;
+
+pub(crate) use self::snapshot::{Loader, Writer};
 
 /// An object with its payload, which may be a reference to a blob and is never looked into.
 #[derive(Debug, Clone, Serialize)]

@@ -7,6 +7,7 @@ use libos_abi::{
     Error, Fault, ObjectId, Pid, ViewId,
     event::ObjectEvent,
     object::{FailureKind, MakeView, View, ViewItem},
+    wire::{self, Reader, WireError},
 };
 use serde::Serialize;
 
@@ -22,6 +23,21 @@ pub(crate) struct Views {
 }
 
 impl Views {
+    pub(crate) fn save(&self, out: &mut Vec<u8>) {
+        let Self { last, views, owned: _ } = self;
+        wire::encode_into(last, out);
+        wire::encode_each(views.values(), out);
+    }
+
+    pub(crate) fn load(bytes: &mut Reader<'_>) -> Result<Self, WireError> {
+        let mut all = Self { last: bytes.read()?, ..Self::default() };
+        bytes.each(|view: View| {
+            all.insert(view);
+            Ok::<(), WireError>(())
+        })?;
+        Ok(all)
+    }
+
     /// Adds a view.
     pub(crate) fn insert(&mut self, view: View) {
         self.last = self.last.max(view.id.0);

@@ -55,6 +55,7 @@ fn quantum(planner: &dyn Planner, stage: &Arc<Stage>, program: &str, state: &str
         pid: Pid(1),
         program: program.into(),
         state: state.into(),
+        receipts: Vec::new(),
         port: stage.clone(),
     }))
 }

@@ -5,8 +5,10 @@
 //! reaches another component by [`Context::send`] only, along the imports of its [`Manifest`].
 //!
 //! ```
-//! use libos_abi::{Event, Reply, Syscall, event::HumanEvent, human};
-//! use libos_port::{Component, Context, Fold, Manifest, Stop, Versioned};
+//! use libos_abi::{Event, Reply, Syscall, event::HumanEvent, human, wire};
+//! use libos_port::{
+//!     BadSnapshot, Component, Context, Fold, Manifest, Stop, Versioned, load_version, save_version,
+//! };
 //!
 //! #[derive(Clone, Default, serde::Serialize)]
 //! struct Heard { messages: u64 }
@@ -39,18 +41,33 @@
 //!     fn begin(&mut self) { self.state.begin() }
 //!     fn rollback(&mut self) { self.state.rollback() }
 //!     fn digest(&self) -> libos_abi::Digest { self.state.digest() }
+//!     fn save(&self, out: &mut Vec<u8>) -> Result<(), BadSnapshot> {
+//!         save_version(1, out);
+//!         wire::encode_into(&self.state.messages, out);
+//!         Ok(())
+//!     }
+//!     fn load(&mut self, bytes: &[u8]) -> Result<(), BadSnapshot> {
+//!         let mut bytes = load_version(1, bytes)?;
+//!         let messages = bytes.read()?;
+//!         bytes.end()?;
+//!         self.state = Versioned::of(Heard { messages });
+//!         Ok(())
+//!     }
 //! }
 //! ```
 
-use std::ops::Deref;
+use std::{ops::Deref, sync::Arc};
 
 use libos_abi::{
     CapId, Denial, Digest, Error, Event, Fault, Few, Need, OpId, Pid, Principal, Reply, Request,
     Syscall,
     capability::Charge,
     process::{Admission, Wait},
+    tool::Program,
 };
 use serde::Serialize;
+
+use crate::BadSnapshot;
 
 /// What a component serves and whom it may ask.
 #[derive(Debug, Clone, Copy)]
@@ -130,6 +147,9 @@ pub enum Stop {
     Wait(Wait),
     /// The component has nothing against it; now a provider performs the effect.
     Perform,
+    /// The same, and the provider gets this generated tool with it. If the call is a call of the
+    /// tool, whatever is done under it is done by the tool.
+    Run(Arc<Program>),
 }
 
 impl Stop {
@@ -170,6 +190,20 @@ pub trait Component: Send {
 
     /// A digest of the whole state: equal states have equal digests. O(state).
     fn digest(&self) -> Digest;
+
+    /// Appends the whole state as bytes, with a version of their format. O(state).
+    ///
+    /// # Errors
+    /// [`BadSnapshot::Unreachable`] for a part that lives elsewhere and cannot be asked.
+    fn save(&self, out: &mut Vec<u8>) -> Result<(), BadSnapshot>;
+
+    /// Takes a state over that [`save`](Self::save) wrote: the component has the same digest then,
+    /// and behaves in the same way, as if it had applied the events itself. What is derived is
+    /// built anew.
+    ///
+    /// # Errors
+    /// [`BadSnapshot`]; then the state is what it was.
+    fn load(&mut self, bytes: &[u8]) -> Result<(), BadSnapshot>;
 }
 
 /// State that changes by applying events and in no other way.
@@ -189,6 +223,12 @@ pub struct Versioned<S> {
 }
 
 impl<S: Fold> Versioned<S> {
+    /// A state to go on from, such as one of a snapshot.
+    #[must_use]
+    pub fn of(state: S) -> Self {
+        Self { now: state, saved: None }
+    }
+
     /// Applies an event and adds it to the transaction: the only way to change state in a call.
     pub fn change(&mut self, cx: &mut dyn Context, event: S::Event) {
         self.now.apply(&event);

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use libos_abi::{Error, FsPath, OpId, Pid, Reply, Syscall};
+use libos_abi::{Error, FsPath, OpId, Pid, Reply, Syscall, tool::Program};
 
 use crate::{BoxFuture, Port};
 
@@ -23,6 +23,8 @@ pub struct Order {
     pub cwd: FsPath,
     /// The host folder behind the process's workspace mount.
     pub workspace: Option<Arc<str>>,
+    /// The generated tool that the call is about, large payloads put back.
+    pub program: Option<Arc<Program>>,
     /// A door for calls made on behalf of this operation, numbered under it.
     pub port: Arc<dyn Port>,
 }

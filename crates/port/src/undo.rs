@@ -99,6 +99,12 @@ pub struct Reversible<S> {
 }
 
 impl<S: Undo> Reversible<S> {
+    /// A state to go on from, such as one of a snapshot.
+    #[must_use]
+    pub fn of(state: S) -> Self {
+        Self { now: state }
+    }
+
     /// Applies an event and adds it to the transaction: the only way to change state in a call.
     pub fn change(&mut self, cx: &mut dyn Context, event: S::Event) {
         self.now.apply(&event);

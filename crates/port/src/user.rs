@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use libos_abi::{Error, Fault, ObjectId, Outcome, Pid, Request, Syscall};
+use libos_abi::{Digest, Error, Fault, ObjectId, OpId, Outcome, Pid, Request, Syscall};
 
 use crate::BoxFuture;
 
@@ -37,8 +37,24 @@ pub struct Turn {
     pub program: Arc<str>,
     /// What the planner kept at the end of the last quantum; empty at first.
     pub state: Arc<str>,
+    /// The latest effects of the process that are over, oldest first: of earlier quanta, and of
+    /// this one if it runs again. What is done need not be proposed again.
+    pub receipts: Vec<Receipt>,
     /// The door.
     pub port: Arc<dyn Port>,
+}
+
+/// What is known of an effect that is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Receipt {
+    /// The operation.
+    pub op: OpId,
+    /// Its call.
+    pub call: &'static str,
+    /// `ok`, or the code of what it ended in.
+    pub outcome: &'static str,
+    /// The digest of the canonical call.
+    pub digest: Digest,
 }
 
 /// How a quantum ended.

@@ -21,6 +21,7 @@ pub(crate) fn order(folder: &Path, call: impl Into<Syscall>) -> Order {
         call: call.into(),
         cwd: FsPath::from("workspace"),
         workspace: Some(folder.to_str().expect("test folders are UTF-8").into()),
+        program: None,
         port: Arc::new(NoPort),
     }
 }

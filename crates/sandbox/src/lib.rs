@@ -64,6 +64,7 @@ mod language;
 mod limits;
 mod module;
 mod needs;
+mod provider;
 mod sandbox;
 mod script;
 
@@ -72,4 +73,5 @@ pub use guest::Usage;
 pub use language::{Language, UnknownLanguage};
 pub use limits::{Limits, RunLimits};
 pub use needs::Needs;
+pub use provider::GeneratedTools;
 pub use sandbox::{Artifact, Occupied, Report, Run, Sandbox, WhenFull};

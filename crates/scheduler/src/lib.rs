@@ -29,7 +29,7 @@ mod policy;
 mod process;
 
 use libos_abi::{DenyReason, Digest, Event, Fault, Pid, Reply, Syscall, event::ProcessEvent};
-use libos_port::{Component, Context, Manifest, Reversible, Stop};
+use libos_port::{BadSnapshot, Component, Context, Manifest, Reversible, Stop};
 
 use crate::core::{Life, Standing, Table};
 pub use crate::{
@@ -198,5 +198,18 @@ impl Component for Scheduler {
 
     fn digest(&self) -> Digest {
         self.state.digest()
+    }
+
+    fn save(&self, out: &mut Vec<u8>) -> Result<(), BadSnapshot> {
+        self.state.write(out);
+        Ok(())
+    }
+
+    /// As after folding a journal, nobody is queued until [`Recover`](libos_abi::process::Recover).
+    fn load(&mut self, bytes: &[u8]) -> Result<(), BadSnapshot> {
+        self.state = Reversible::of(Table::read(bytes)?);
+        self.queue.clear();
+        self.taken.clear();
+        Ok(())
     }
 }

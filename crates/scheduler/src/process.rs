@@ -344,7 +344,8 @@ impl<'a> Server<dyn Context + 'a, Stop> for Scheduler {
 
     fn block(&mut self, cx: &mut (dyn Context + 'a), call: &Block) -> Result<StateReply, Stop> {
         let pid = call.pid;
-        if self.state.state(pid) == Some(ProcessState::Running) {
+        let state = self.state.state(pid);
+        if matches!(state, Some(ProcessState::Running | ProcessState::Waiting)) {
             let wait = call.wait.clone();
             self.change(cx, pid, ProcessEvent::Blocked { pid, wait });
         }

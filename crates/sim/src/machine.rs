@@ -307,6 +307,7 @@ impl Machine {
                     json!({ "permit": { "policy": policy } })
                 }
                 (Ask::Extension { .. }, n) => json!({ "extend": { "by": n } }),
+                (Ask::Unknown { .. }, _) => json!({ "known": { "what": "done" } }),
             };
             let args = json!({ "request": request, "decision": decision });
             self.outside.host(calls::call("human.decide", args));

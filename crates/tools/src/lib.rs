@@ -24,6 +24,7 @@ mod authority;
 mod checkpoints;
 mod error;
 mod files;
+mod generated;
 mod groups;
 mod host;
 mod humans;

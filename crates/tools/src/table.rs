@@ -6,15 +6,18 @@
 use std::{collections::BTreeMap, sync::Arc, sync::LazyLock};
 
 use jsonschema::Validator;
-use libos_abi::{Error, Json, tool};
+use libos_abi::{
+    Error, Json,
+    tool::{self, Definition},
+};
 use libos_port::{BoxFuture, Port};
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
 use crate::{
-    Limits, authority, checkpoints, error::ToolError, files, groups, host, humans, memory, merge,
-    messages, objects, processes, survey, views,
+    Limits, authority, checkpoints, error::ToolError, files, generated, groups, host, humans,
+    memory, merge, messages, objects, processes, survey, views,
 };
 
 /// What a tool ends in.
@@ -158,6 +161,21 @@ tools! {
         "Lists the groups of further tools, and whether each is shown.";
     activate_tools(groups::ActivateTools) = groups::activate_tools,
         "Shows the tools of a group from now on.";
+    // Tools that the process writes itself.
+    propose_tool(Definition) = generated::propose_tool,
+        "Proposes a tool that you wrote, with the calls it needs and tests that script them.";
+    validate_tool(generated::OneTool) = generated::validate_tool,
+        "Compiles a tool that you proposed and runs its tests.";
+    register_tool(generated::OneTool) = generated::register_tool,
+        "Makes a validated tool callable by its name.";
+    unregister_tool(generated::OneTool) = generated::unregister_tool,
+        "Removes a tool that you proposed.";
+    promote_tool(generated::PromoteTool) = generated::promote_tool,
+        "Asks the human to put a tool that you proposed into an image.";
+    inspect_tool(generated::OneTool) = generated::inspect_tool,
+        "Shows a tool that you proposed and what its validation came to.";
+    list_generated_tools(generated::ListGeneratedTools) = generated::list_generated_tools,
+        "Lists the tools that you proposed and how far each has come.";
 }
 
 /// The names of the tools, in the order of the table.

@@ -58,6 +58,7 @@ fn order(stage: &Arc<Stage>, call: Syscall) -> Order {
         call,
         cwd: "workspace".into(),
         workspace: None,
+        program: None,
         port: stage.clone(),
     }
 }
@@ -103,7 +104,7 @@ fn reply(call: &Syscall, value: Value) -> Outcome {
         Message message: Send Receive Peek;
         Event events: Subscribe WaitEvents;
         Checkpoint checkpoint: Create List Fork;
-        Tool tool: ListGroups;
+        Tool tool: ListGroups Propose Validate Register Unregister Inspect ListGenerated Promote;
         Capability capability: List Explain Delegate Revoke;
     })
 }
@@ -457,6 +458,41 @@ fn tools_over_the_groups_of_tools_pass_on() {
 }
 
 #[test]
+fn tools_over_tools_of_ones_own_pass_on() {
+    let digest = "00".repeat(32);
+    let tool = json!({
+        "name": "count", "description": "", "language": "wat", "source": "(module)",
+        "input": true, "needs": [{ "call": "fs.read" }], "tests": [],
+    });
+    let status = json!({
+        "of": "p1", "name": "count", "description": "", "language": "wat", "digest": digest,
+        "stage": "proposed",
+    });
+    let report = json!({ "name": "count", "digest": digest, "passed": true, "tests": [] });
+    let named = json!({ "name": "count" });
+    let proposed = json!({ "tool": tool });
+    passes_on("propose_tool", tool.clone(), "tool.propose", proposed, status.clone());
+    passes_on("validate_tool", named.clone(), "tool.validate", named.clone(), report.clone());
+    passes_on("register_tool", named.clone(), "tool.register", named.clone(), status.clone());
+    passes_on("unregister_tool", named.clone(), "tool.unregister", named.clone(), status.clone());
+    let details = json!({ "status": status, "tool": tool, "report": report });
+    passes_on("inspect_tool", named.clone(), "tool.inspect", named.clone(), details.clone());
+    let listed = json!({ "tools": [status] });
+    passes_on("list_generated_tools", json!({}), "tool.generated", json!({}), listed);
+
+    // What is promoted is what was looked at.
+    let image = json!({ "name": "ours", "version": "2", "description": "", "prompt": "",
+        "tools": ["count"], "required_capabilities": [], "tool_groups": [] });
+    let answers = [details, image.clone()];
+    let stage = Stage::new(move |index, call| reply(call, answers[index].clone()));
+    let args = json!({ "name": "count", "image": "ours", "version": "2" });
+    assert_eq!(run(&stage, "promote_tool", args), Ok(image));
+    let (call, args) = stage.calls().remove(1);
+    assert_eq!(call, "tool.promote");
+    assert_eq!(args["digest"], digest);
+}
+
+#[test]
 fn authority_tools_pass_on() {
     passes_on(
         "list_capabilities",
@@ -531,6 +567,7 @@ impl World {
                 bytes: call.text.bytes(),
                 created: true,
                 digest: call.text.digest(),
+                before: fs::Before::Absent,
             })
             .into()),
             Syscall::Object(object::Call::Create(call)) => {
@@ -891,7 +928,7 @@ fn another_call_than_a_tools_is_not_served() {
 
 #[test]
 fn every_tool_is_described() {
-    assert_eq!(names().count(), 53);
+    assert_eq!(names().count(), 60);
     for name in names() {
         let info = describe(name).unwrap();
         assert_eq!(info.name, name);

@@ -9,6 +9,9 @@ use std::{
 
 use serde_json::Value;
 
+#[path = "../binary.rs"]
+pub(crate) mod binary;
+
 /// The binary, on one store.
 pub(crate) struct Libos {
     pub(crate) store: PathBuf,
@@ -31,7 +34,7 @@ impl Libos {
 
     /// `libos --store STORE --json ARGS`.
     pub(crate) fn command<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_libos"));
+        let mut command = binary::libos();
         command.arg("--store").arg(&self.store).arg("--json").args(args);
         for (name, _) in std::env::vars_os() {
             if name.as_encoded_bytes().starts_with(b"LIBOS_") {
@@ -39,6 +42,8 @@ impl Libos {
             }
         }
         command.env("XDG_CONFIG_HOME", self.store.join("config"));
+        // What tools compile to is kept from one run of the tests to the next.
+        command.env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"));
         command
     }
 

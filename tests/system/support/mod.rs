@@ -14,6 +14,9 @@ use std::{
 
 use serde_json::{Value, json};
 
+#[path = "../binary.rs"]
+pub(crate) mod binary;
+
 /// How long any one run of the binary may take.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -81,7 +84,7 @@ impl Lab {
     }
 
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_libos"));
+        let mut command = binary::libos();
         command.current_dir(self.dir.path()).args(["--store", "store"]).args(args);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         self.isolate(&mut command);
@@ -96,6 +99,8 @@ impl Lab {
             }
         }
         command.env("XDG_CONFIG_HOME", self.path("config"));
+        // What tools compile to is kept from one run of the tests to the next.
+        command.env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"));
     }
 
     /// Runs the binary to its end.
@@ -164,6 +169,12 @@ impl Lab {
     pub(crate) fn start(&self, args: &[&str]) -> Live {
         let child = self.command(args).spawn().expect("the binary starts");
         Live::new(child)
+    }
+
+    /// The same, with these variables in its environment.
+    pub(crate) fn start_with(&self, args: &[&str], env: &[(&str, &str)]) -> Live {
+        let child = self.command(args).envs(env.iter().copied()).spawn();
+        Live::new(child.expect("the binary starts"))
     }
 
     /// Starts the binary in a shell: `script` ends with `exec "$@"`.

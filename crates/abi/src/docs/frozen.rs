@@ -53,6 +53,7 @@ fn call(info: &CallInfo) -> Value {
         DemandInfo::Own => json!("own"),
         DemandInfo::Host => json!("host"),
         DemandInfo::Kernel => json!("kernel"),
+        DemandInfo::Human => json!("human"),
         DemandInfo::Right(right, kind) => json!({ "right": right, "on": kind }),
     };
     json!({

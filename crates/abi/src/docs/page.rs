@@ -165,6 +165,7 @@ fn write_call(page: &mut String, call: &CallInfo, types: &mut Types) -> fmt::Res
         DemandInfo::Own => "own".into(),
         DemandInfo::Host => "host".into(),
         DemandInfo::Kernel => "kernel".into(),
+        DemandInfo::Human => "human".into(),
         DemandInfo::Right(right, kind) => format!("`{right}` on `{kind}:`"),
     };
     let fails = match call.fails {

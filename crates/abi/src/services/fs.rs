@@ -4,7 +4,7 @@ use bincode::{Decode, Encode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, Folder, FsPath, Resource, Text, call::service, field::opaque};
+use crate::{Digest, Field, Folder, FsPath, Resource, Text, call::service, field::opaque};
 
 /// How many bytes a read gives if the call does not say.
 pub const READ_BYTES_DEFAULT: u32 = 65_536;
@@ -32,6 +32,9 @@ record! {
         pub created: bool,
         /// The digest of its content.
         pub digest: Digest,
+        /// What was there before: for the record, and shown to nobody who calls.
+        #[serde(skip)]
+        pub before: Before,
     }
 
     /// An entry of a folder.
@@ -66,6 +69,17 @@ record! {
         pub path: FsPath,
         /// Whether there was something to remove.
         pub removed: bool,
+        /// What was there before: for the record, and shown to nobody who calls.
+        #[serde(skip)]
+        pub before: Before,
+    }
+
+    /// A file that was put back.
+    pub struct Returned {
+        /// Its path.
+        pub path: FsPath,
+        /// Whether it was not so already.
+        pub changed: bool,
     }
 
     /// What a path leads to.
@@ -94,8 +108,47 @@ pub enum FileKind {
     Other,
 }
 
-opaque!(Written, Listing, Made, Removed, Metadata);
-crate::field::carries_texts! { FileText { text } }
+/// What was at a path before a call changed it. The record keeps it, so that it can be put back;
+/// a right to write is none to read.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Encode, Decode)]
+pub enum Before {
+    /// Nothing.
+    #[default]
+    Absent,
+    /// A file with this text.
+    Text(Text),
+    /// Something else, or a file that is no text or too large.
+    NotKept {
+        /// Why it was not kept.
+        why: String,
+    },
+}
+
+impl Field for Before {
+    fn texts(&mut self, visit: &mut dyn FnMut(&mut Text)) {
+        if let Self::Text(text) = self {
+            text.texts(visit);
+        }
+    }
+}
+
+impl Reply {
+    /// Takes out what is for the record only.
+    pub fn conceal(&mut self) {
+        match self {
+            Self::Write(written) => written.before = Before::Absent,
+            Self::Delete(removed) => removed.before = Before::Absent,
+            _ => {}
+        }
+    }
+}
+
+opaque!(Listing, Made, Metadata, Returned);
+crate::field::carries_texts! {
+    FileText { text }
+    Written { before }
+    Removed { before }
+}
 
 service! {
     /// Files of a mounted folder. Paths are relative to the working directory and never lead out of
@@ -121,6 +174,8 @@ service! {
         8 "bad_target" BadTarget;
         /// The host's operating system does not permit it.
         9 "not_permitted" NotPermitted;
+        /// It is not what it was expected to be.
+        10 "conflict" Conflict;
     }
 
     /// Reads a file as UTF-8 text.
@@ -131,7 +186,7 @@ service! {
         max_bytes: Option<u32>,
     } -> FileText
     { demand: [Read on fs by |c| c.path.resource()]; effect: Read;
-      fails: [NotFound NotAFile NotText TooLarge NotPermitted BadTarget]; }
+      fails: [NotFound NotAFile NotText NotPermitted BadTarget]; }
 
     /// Writes a file as a whole: a reader sees the old content or the new, never a part.
     2 write Write {
@@ -183,6 +238,23 @@ service! {
     } -> Metadata
     { demand: [Read on fs by |c| c.path.resource()]; effect: Read;
       fails: [NotFound NotPermitted BadTarget]; }
+
+    /// Has a file of a workspace be what it was, as long as it is what the last recorded change
+    /// left. Folders above it that are not there are made.
+    7 put_back PutBack {
+        /// The folder of the host that is the workspace.
+        workspace: String,
+        /// The file.
+        path: FsPath,
+        /// The digest of what is expected to be there; absent is nothing.
+        expected: Option<Digest>,
+        /// What it was; absent is nothing: then the file is removed.
+        text: Option<Text>,
+        /// Whether anything else that is there may be replaced; false if absent.
+        force: Option<bool>,
+    } -> Returned
+    { demand: [host]; effect: Reconcilable;
+      fails: [NotAFile TooLarge NotPermitted BadTarget Conflict]; }
 }
 
 impl Mkdir {

@@ -137,6 +137,15 @@ pub enum Ask {
         /// The call that would pass it.
         call: String,
     },
+    /// Whether an effect happened whose outcome nobody knows. Nothing waits for the answer.
+    Unknown {
+        /// The operation.
+        op: OpId,
+        /// Its call.
+        call: String,
+        /// Its canonical arguments.
+        args: Json,
+    },
 }
 
 /// Where a request stands.
@@ -180,6 +189,24 @@ pub enum Decision {
         /// By how much.
         by: u64,
     },
+    /// Tell what became of an effect.
+    Known {
+        /// What.
+        what: Known,
+    },
+}
+
+/// What a human has found out about an effect whose outcome was unknown.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[derive(Copy)]
+pub enum Known {
+    /// It was done.
+    Done,
+    /// It was not done.
+    NotDone,
+    /// It cannot be found out.
+    Unknown,
 }
 
 /// A standing answer to a request for permission.
@@ -195,7 +222,7 @@ pub enum Policy {
     Never,
 }
 
-opaque!(Permission, Delivered, Opened, Policy, Asker);
+opaque!(Permission, Delivered, Opened, Policy, Known, Asker);
 crate::field::carries_texts! {
     Approval { args }
     Request { ask, state }
@@ -212,6 +239,7 @@ impl Field for Ask {
                 question.texts(visit);
                 context.texts(visit);
             }
+            Self::Unknown { args, .. } => args.texts(visit),
             Self::Permission { .. } | Self::Extension { .. } => {}
         }
     }
@@ -332,6 +360,20 @@ service! {
         call: String,
     } -> Opened
     { demand: [kernel]; effect: State; fails: [Refused]; }
+
+    /// Opens a request to find out whether an effect happened. Nothing waits for its answer, and
+    /// it outlives the process: whoever made the call is told by a letter.
+    35 open_unknown OpenUnknown {
+        /// The operation.
+        op: OpId,
+        /// Who made the call.
+        pid: Pid,
+        /// The call.
+        call: String,
+        /// Its canonical arguments.
+        args: Json,
+    } -> Opened
+    { demand: [kernel]; effect: State; fails: []; }
 
     /// Cancels the pending requests of a process that has ended.
     33 cancel Cancel {

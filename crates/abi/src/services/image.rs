@@ -51,6 +51,15 @@ record! {
     }
 }
 
+impl Image {
+    /// Whether a tool is in its table or in any group.
+    #[must_use]
+    pub fn has_tool(&self, name: &str) -> bool {
+        let mut grouped = self.tool_groups.iter().flat_map(|group| &group.tools);
+        self.tools.iter().any(|tool| tool == name) || grouped.any(|tool| tool == name)
+    }
+}
+
 crate::field::carries_texts! {
     ToolGroup {}
     Image { prompt, planner }

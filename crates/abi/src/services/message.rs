@@ -55,7 +55,7 @@ pub enum MessageKind {
     #[default]
     Letter,
     /// In place of the receiver's next call of a tool, which ends in `interrupted` and is not
-    /// made; waiting calls end so at once.
+    /// made, or of its next wait. A call that waits already ends so at once.
     Interrupt,
 }
 

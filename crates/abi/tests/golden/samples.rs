@@ -7,7 +7,7 @@ use libos_abi::{
     audit, capability, checkpoint, clock,
     event::{
         CapabilityEvent, CheckpointEvent, HumanEvent, ImageEvent, NewCapability, ObjectEvent,
-        OpEvent, ProcessEvent, Step, SubscriberEvent, Verdict,
+        OpEvent, ProcessEvent, Step, SubscriberEvent, ToolEvent, Verdict,
     },
     events, fs, human, image, message, namespace, object,
     process::{
@@ -57,6 +57,21 @@ pub(crate) fn calls() -> Vec<Sample> {
             "subtree": true },
         "status": "exhausted",
     });
+    let definition = json!({
+        "name": "count", "description": "counts", "language": "typescript", "source": "export",
+        "input": { "type": "string" }, "output": true,
+        "needs": [{ "call": "fs.read", "on": ["fs:workspace/*"] }, { "call": "clock.now" }],
+        "limits": { "fuel": 1, "compute": 2, "memory_bytes": 3, "syscalls": 4, "output_bytes": 5 },
+        "tests": [{ "name": "one", "args": "a", "calls": [
+            { "call": "clock.now", "args": {}, "reply": { "unix_ms": 7 } },
+            { "call": "fs.read", "args": {}, "error": { "code": "denied", "message": "no" } },
+        ], "result": 1, "error": "denied" }],
+    });
+    let status = json!({ "of": "p2", "name": "count", "description": "counts",
+        "language": "component", "digest": HASH, "stage": "registered" });
+    let report = json!({ "name": "count", "digest": HASH, "passed": false,
+        "problem": { "code": "syntax", "message": "no", "line": 1, "column": 2 },
+        "tests": [{ "name": "one", "passed": false, "message": "no" }] });
     let planner = json!({ "kind": "script", "program": "{}" });
     let usage = json!({ "syscalls": 4, "tool_calls": 3, "children": 1, "bytes": 5, "tokens": 6,
         "cost": 7 });
@@ -262,6 +277,8 @@ pub(crate) fn calls() -> Vec<Sample> {
         human::Open { "op": "op-6", "pid": "p2", "approval": approval } -> { "request": "req-4" };
         human::OpenExtension { "op": "op-6", "pid": "p2", "of": "p1", "kind": "bytes", "limit": 10,
             "call": "fs.read" } -> { "request": "req-5" };
+        human::OpenUnknown { "op": "op-6", "pid": "p2", "call": "shell.run", "args": { "argv": ["a"] } }
+            -> { "request": "req-6" };
         human::Cancel { "pid": "p2" } -> null;
 
         message::Send { "to": "p2", "body": "hi", "subject": "s", "payload": { "n": 1 },
@@ -281,6 +298,23 @@ pub(crate) fn calls() -> Vec<Sample> {
         tool::CallTool { "name": "read_file", "args": { "path": "a" } } -> { "result": "x" };
         tool::ListGroups {} -> { "groups": [{ "name": "files", "description": "more",
             "tools": ["write_file"], "active": true }] };
+        tool::Propose { "tool": definition } -> status;
+        tool::Validate { "name": "count", "pid": "p2" } -> report;
+        tool::Register { "name": "count" } -> status;
+        tool::Unregister { "name": "count" } -> status;
+        tool::Inspect { "name": "count", "pid": "p2" }
+            -> { "status": status, "tool": definition, "report": report };
+        tool::ListGenerated { "pid": "p2" } -> { "tools": [status] };
+        tool::Promote { "name": "count", "digest": HASH, "image": "surveyor", "version": "2" }
+            -> image;
+        tool::Conclude { "pid": "p2", "report": report } -> null;
+        tool::Carry { "from": "p2", "to": "p3" } -> null;
+        tool::End { "pid": "p2" } -> null;
+        tool::SaveTools { "checkpoint": "ckpt-2.1", "processes": ["p2", "p3"] } -> null;
+        tool::ForgetTools { "checkpoint": "ckpt-2.1" } -> null;
+        tool::RestoreTools { "checkpoint": "ckpt-2.1" } -> null;
+        tool::CopyTools { "checkpoint": "ckpt-2.1", "processes": [{ "from": "p2", "to": "p7",
+            "parent": null }] } -> null;
 
         fs::Read { "path": "a.txt", "max_bytes": 10 }
             -> { "text": "hi", "bytes": 2, "truncated": false, "digest": HASH };
@@ -292,6 +326,8 @@ pub(crate) fn calls() -> Vec<Sample> {
             -> { "path": "workspace/a/b", "created": true };
         fs::Delete { "path": "a", "missing_ok": true }
             -> { "path": "workspace/a", "removed": false };
+        fs::PutBack { "workspace": "/w", "path": "a.txt", "expected": HASH, "text": "then",
+            "force": true } -> { "path": "workspace/a.txt", "changed": true };
         fs::Stat { "path": "a" } -> { "kind": "file", "bytes": 2, "modified_at_ms": 3 };
 
         shell::Run { "argv": ["cargo", "test"], "cwd": "src", "timeout_ms": 30_000, "stdin": "x" }
@@ -449,6 +485,18 @@ event_names! {
     Event::Object(ObjectEvent::SpaceCopied { .. }) => "object.space_copied";
     Event::Checkpoint(CheckpointEvent::Created(_)) => "checkpoint.created";
     Event::Checkpoint(CheckpointEvent::Dropped { .. }) => "checkpoint.dropped";
+    Event::Image(ImageEvent::Promoted { .. }) => "image.promoted";
+    Event::Op(OpEvent::Loaded { .. }) => "op.loaded";
+    Event::Tool(ToolEvent::Proposed { .. }) => "tool.proposed";
+    Event::Tool(ToolEvent::Validated { .. }) => "tool.validated";
+    Event::Tool(ToolEvent::Registered { .. }) => "tool.registered";
+    Event::Tool(ToolEvent::Unregistered { .. }) => "tool.unregistered";
+    Event::Tool(ToolEvent::Carried { .. }) => "tool.carried";
+    Event::Tool(ToolEvent::Ended { .. }) => "tool.ended";
+    Event::Tool(ToolEvent::Saved { .. }) => "tool.saved";
+    Event::Tool(ToolEvent::Forgotten { .. }) => "tool.forgotten";
+    Event::Tool(ToolEvent::Restored { .. }) => "tool.restored";
+    Event::Tool(ToolEvent::Copied { .. }) => "tool.copied";
 }
 
 fn blob() -> Text {
@@ -475,6 +523,13 @@ pub(crate) fn events() -> Vec<Event> {
     });
     let checkpoint = CheckpointId::new(2, 1);
     let revived = checkpoint::Revived { pid: Pid(3), parent: Some(pid) };
+    let (tool, report) = parts
+        .iter()
+        .find_map(|reply| match reply {
+            Reply::Tool(tool::Reply::Inspect(it)) => Some((it.tool.clone(), it.report.clone()?)),
+            _ => None,
+        })
+        .unwrap();
     let granted = NewCapability {
         id: CapId(3),
         subject: pid,
@@ -644,7 +699,7 @@ pub(crate) fn events() -> Vec<Event> {
         HumanEvent::Left { request: RequestId(4), asker }.into(),
         HumanEvent::Cancelled { request: RequestId(4) }.into(),
         HumanEvent::Output { pid: Some(pid), human: "owner".into(), message: "hi".into() }.into(),
-        ImageEvent::Registered(registered.unwrap()).into(),
+        ImageEvent::Registered(registered.clone().unwrap()).into(),
         ImageEvent::Unregistered { image: "surveyor".into() }.into(),
         SubscriberEvent::Subscribed { pid, subscription }.into(),
         SubscriberEvent::Unsubscribed { pid, subscription }.into(),
@@ -671,6 +726,28 @@ pub(crate) fn events() -> Vec<Event> {
         ObjectEvent::SpaceCopied { checkpoint, from: pid, to: Pid(7), base: Some(Pid(6)) }.into(),
         CheckpointEvent::Created(created.unwrap()).into(),
         CheckpointEvent::Dropped { checkpoint }.into(),
+        OpEvent::Loaded {
+            op,
+            program: tool::Program { of: pid, digest, tool: tool.clone() }.into(),
+        }
+        .into(),
+        ImageEvent::Promoted {
+            image: registered.unwrap(),
+            from: "worker".into(),
+            digest,
+            tool: tool.clone().into(),
+        }
+        .into(),
+        ToolEvent::Proposed { pid, digest, tool: tool.into() }.into(),
+        ToolEvent::Validated { pid, report: report.into() }.into(),
+        ToolEvent::Registered { pid, name: "count".into() }.into(),
+        ToolEvent::Unregistered { pid, name: "count".into() }.into(),
+        ToolEvent::Carried { from: pid, to: Pid(3) }.into(),
+        ToolEvent::Ended { pid }.into(),
+        ToolEvent::Saved { checkpoint, processes: vec![pid, Pid(3)] }.into(),
+        ToolEvent::Forgotten { checkpoint }.into(),
+        ToolEvent::Restored { checkpoint }.into(),
+        ToolEvent::Copied { checkpoint, from: pid, to: Pid(7) }.into(),
     ]
 }
 
@@ -726,11 +803,13 @@ pub(crate) fn enums() -> Vec<(&'static str, Vec<u8>, usize, usize)> {
         human::Policy: ["always", "ask_each_time", "never"];
         human::Decision: [{ "approve": { "scope": "once" } }, { "deny": { "reason": null } },
             { "answer": { "text": "a" } }, { "permit": { "policy": "never" } },
-            { "extend": { "by": 1 } }];
+            { "extend": { "by": 1 } }, { "known": { "what": "not_done" } }];
+        human::Known: ["done", "not_done", "unknown"];
         human::Ask: [{ "approval": { "call": "fs.read", "args": {}, "digest": HASH, "needs": [],
                 "asked_by": [] } }, { "question": { "question": "a", "context": null } },
             { "permission": { "on": "fs:a", "rights": ["read"], "reason": "a" } },
-            { "extension": { "of": "p1", "kind": "cost", "limit": 1, "call": "fs.read" } }];
+            { "extension": { "of": "p1", "kind": "cost", "limit": 1, "call": "fs.read" } },
+            { "unknown": { "op": "op-1", "call": "shell.run", "args": {} } }];
         libos_abi::Effect: ["allow", "ask", "deny"];
         libos_abi::Scope: ["once", { "uses": 1 }, "process", "subtree", { "until": 1 }];
         Origin: ["host", "kernel", { "delegated": { "by": "p1" } },
@@ -739,6 +818,8 @@ pub(crate) fn enums() -> Vec<(&'static str, Vec<u8>, usize, usize)> {
         DenyReason: ["no_grant", { "deny_rule": "cap-1" }, { "conditions": "cap-1" },
             { "exhausted": "cap-1" }, { "limit": "cap-1" }, { "expired": "cap-1" },
             { "revoked": "cap-1" }, "human", "not_for_processes", { "attenuation": "a" },
-            { "not_in_tool_table": "a" }, { "manifest": "a" }];
+            { "not_in_tool_table": "a" }, { "manifest": "a" }, { "not_declared": "a" }];
+        tool::Language: ["javascript", "typescript", "wat", "component"];
+        tool::Stage: ["proposed", "rejected", "validated", "registered"];
     }
 }

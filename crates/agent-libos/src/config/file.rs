@@ -95,6 +95,12 @@ pub struct LimitsSection {
     #[serde(deserialize_with = "at_most::<_, STORE_RETRY_MS_MAX>")]
     #[schemars(range(max = 60_000))]
     pub store_retry_ms: Option<u64>,
+    /// Records after which the state is kept as a snapshot while there is work.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub snapshot_records: Option<NonZeroU32>,
+    /// Records that make a snapshot worth taking at the end and once nothing happens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub snapshot_idle_records: Option<NonZeroU32>,
 }
 
 fn at_most<'de, D: Deserializer<'de>, const MAX: u64>(d: D) -> Result<Option<u64>, D::Error> {
@@ -115,7 +121,13 @@ impl ConfigFile {
             lazy_flush_ms,
             busy_flush_ms,
             store_retry_ms,
+            snapshot_records,
+            snapshot_idle_records,
+            // The rest follows from how long a snapshot takes.
+            snapshot_idle_ms: _,
+            snapshot_share: _,
         } = Limits::default();
+        let records = |limit: u64| u32::try_from(limit).ok().and_then(NonZeroU32::new);
         let number = |limit: usize| u32::try_from(limit).ok().and_then(NonZeroU32::new);
         Self {
             store: Some(".libos".into()),
@@ -130,6 +142,8 @@ impl ConfigFile {
                 busy_flush_ms: Some(busy_flush_ms),
                 gather_us: Some(gather_us),
                 store_retry_ms: Some(store_retry_ms),
+                snapshot_records: records(snapshot_records),
+                snapshot_idle_records: records(snapshot_idle_records),
             },
         }
     }

@@ -109,6 +109,38 @@ pub(super) fn table() -> Vec<Limit> {
                 "How long a store that refuses is left alone before it is tried again, in milliseconds: soon enough to go on as soon as there is space, seldom enough to cost nothing.",
         },
         Limit {
+            part: "agent-libos",
+            name: "snapshot_records",
+            value: crate::Limits::default().snapshot_records,
+            unit: "records",
+            reason:
+                "Records after which the state is kept as a snapshot while there is work: a start folds so many and a few more, in a fifth of a second.",
+        },
+        Limit {
+            part: "agent-libos",
+            name: "snapshot_idle_records",
+            value: crate::Limits::default().snapshot_idle_records,
+            unit: "records",
+            reason:
+                "Records that make a snapshot worth taking at the end and once nothing happens: fewer are folded before a snapshot is read.",
+        },
+        Limit {
+            part: "agent-libos",
+            name: "snapshot_idle_ms",
+            value: crate::Limits::default().snapshot_idle_ms,
+            unit: "milliseconds",
+            reason:
+                "How long nothing happens before a snapshot is taken, in milliseconds: whoever comes next is not made to wait for it.",
+        },
+        Limit {
+            part: "agent-libos",
+            name: "snapshot_share",
+            value: crate::Limits::default().snapshot_share as u64,
+            unit: "parts",
+            reason:
+                "While a snapshot is taken everything waits, at most one part in so many of the time.",
+        },
+        Limit {
             part: "broker",
             name: "call_bytes_max",
             value: libos_broker::CALL_BYTES_MAX as u64,
@@ -381,6 +413,46 @@ pub(super) fn table() -> Vec<Limit> {
                 "The capabilities an image says it needs: people read them.",
         },
         Limit {
+            part: "images",
+            name: "generated_max",
+            value: libos_images::Limits::default().generated_max as u64,
+            unit: "tools",
+            reason:
+                "The tools that one process may have written: each is looked for by its name.",
+        },
+        Limit {
+            part: "images",
+            name: "source_bytes_max",
+            value: libos_images::Limits::default().source_bytes_max,
+            unit: "bytes",
+            reason:
+                "The bytes of a generated tool's source: the largest component in text form.",
+        },
+        Limit {
+            part: "images",
+            name: "needs_max",
+            value: libos_images::Limits::default().needs_max as u64,
+            unit: "needs",
+            reason:
+                "The calls a generated tool may declare, and the resources of one: people read them.",
+        },
+        Limit {
+            part: "images",
+            name: "tests_max",
+            value: libos_images::Limits::default().tests_max as u64,
+            unit: "tests",
+            reason:
+                "The tests of a generated tool: each is a run.",
+        },
+        Limit {
+            part: "images",
+            name: "test_calls_max",
+            value: libos_images::Limits::default().test_calls_max as u64,
+            unit: "calls",
+            reason:
+                "The calls that one test of a generated tool expects.",
+        },
+        Limit {
             part: "journal",
             name: "record_bytes_max",
             value: libos_journal::Limits::default().record_bytes_max as u64,
@@ -603,6 +675,206 @@ pub(super) fn table() -> Vec<Limit> {
             unit: "milliseconds",
             reason:
                 "How long a program runs at the most, in milliseconds: longer work is several calls.",
+        },
+        Limit {
+            part: "sandbox",
+            name: "slots",
+            value: libos_sandbox::Limits::STANDARD.slots as u64,
+            unit: "slots",
+            reason:
+                "How many tools run at the same time; more wait for one to end. Each takes a slot of memory from the pool: address space for all of them, pages only for those in use.",
+        },
+        Limit {
+            part: "sandbox",
+            name: "memories_max",
+            value: libos_sandbox::Limits::STANDARD.memories_max as u64,
+            unit: "memories",
+            reason:
+                "Memories of one tool: a component may bring an adapter with one of its own.",
+        },
+        Limit {
+            part: "sandbox",
+            name: "tables_max",
+            value: libos_sandbox::Limits::STANDARD.tables_max as u64,
+            unit: "tables",
+            reason:
+                "Tables of one tool.",
+        },
+        Limit {
+            part: "sandbox",
+            name: "stack_bytes",
+            value: libos_sandbox::Limits::STANDARD.stack_bytes as u64,
+            unit: "bytes",
+            reason:
+                "The stack of compiled code, in bytes. The scripts' own limit lies below it, so that a recursion of theirs ends as an error that they can catch.",
+        },
+        Limit {
+            part: "sandbox",
+            name: "host_stack_bytes",
+            value: libos_sandbox::Limits::STANDARD.host_stack_bytes as u64,
+            unit: "bytes",
+            reason:
+                "The host's part of the stack that a tool runs on, in bytes: what a call of the host takes.",
+        },
+        Limit {
+            part: "sandbox",
+            name: "tick_ms",
+            value: libos_sandbox::Limits::STANDARD.tick_ms,
+            unit: "milliseconds",
+            reason:
+                "How often a tool that computes makes room for others, in milliseconds.",
+        },
+        Limit {
+            part: "sandbox",
+            name: "script_bytes_max",
+            value: libos_sandbox::Limits::STANDARD.script_bytes_max as u64,
+            unit: "bytes",
+            reason:
+                "The most bytes of a script. A parser works on them in the sandbox.",
+        },
+        Limit {
+            part: "sandbox",
+            name: "typescript_bytes_max",
+            value: libos_sandbox::Limits::STANDARD.typescript_bytes_max as u64,
+            unit: "bytes",
+            reason:
+                "The most bytes of a TypeScript source. Its types are stripped outside of the sandbox, by a parser whose stack grows with the source.",
+        },
+        Limit {
+            part: "sandbox",
+            name: "typescript_depth_max",
+            value: libos_sandbox::Limits::STANDARD.typescript_depth_max as u64,
+            unit: "levels",
+            reason:
+                "How deep brackets may nest in a TypeScript source: where the parser guesses and takes its guess back, its time and memory grow with a power of the depth.",
+        },
+        Limit {
+            part: "sandbox",
+            name: "typescript_angles_max",
+            value: libos_sandbox::Limits::STANDARD.typescript_angles_max as u64,
+            unit: "angles",
+            reason:
+                "How many `<` may be open in one statement of a TypeScript source, for the same reason.",
+        },
+        Limit {
+            part: "sandbox",
+            name: "module_bytes_max",
+            value: libos_sandbox::Limits::STANDARD.module_bytes_max as u64,
+            unit: "bytes",
+            reason:
+                "The most bytes of a module, as text or binary: nothing interrupts its compiler.",
+        },
+        Limit {
+            part: "sandbox",
+            name: "component_bytes_max",
+            value: libos_sandbox::Limits::STANDARD.component_bytes_max as u64,
+            unit: "bytes",
+            reason:
+                "The most bytes of a component, which carries the libraries of its language.",
+        },
+        Limit {
+            part: "sandbox",
+            name: "cache_bytes_max",
+            value: libos_sandbox::Limits::STANDARD.cache_bytes_max,
+            unit: "bytes",
+            reason:
+                "The most bytes of compiled artifacts on disk; the oldest go first.",
+        },
+        Limit {
+            part: "sandbox",
+            name: "fuel",
+            value: libos_sandbox::Limits::STANDARD.run.fuel,
+            unit: "units of fuel",
+            reason:
+                "Instructions, roughly. The same run takes the same number every time, so this is the limit that a run normally meets; at full speed it is some seconds.",
+        },
+        Limit {
+            part: "sandbox",
+            name: "compute_ms",
+            value: libos_sandbox::Limits::STANDARD.run.compute_ms,
+            unit: "milliseconds",
+            reason:
+                "How long it may compute, in milliseconds; waiting for a call does not count. It stops what burns little fuel for much time.",
+        },
+        Limit {
+            part: "sandbox",
+            name: "memory_bytes_max",
+            value: libos_sandbox::Limits::STANDARD.run.memory_bytes_max as u64,
+            unit: "bytes",
+            reason:
+                "Linear memory in bytes, all memories together: the size of a slot at the most.",
+        },
+        Limit {
+            part: "sandbox",
+            name: "table_elements_max",
+            value: libos_sandbox::Limits::STANDARD.run.table_elements_max as u64,
+            unit: "elements",
+            reason:
+                "Elements of all tables together.",
+        },
+        Limit {
+            part: "sandbox",
+            name: "instances_max",
+            value: libos_sandbox::Limits::STANDARD.run.instances_max as u64,
+            unit: "instances",
+            reason:
+                "Instances of core modules: a component is several.",
+        },
+        Limit {
+            part: "sandbox",
+            name: "syscalls_max",
+            value: libos_sandbox::Limits::STANDARD.run.syscalls_max as u64,
+            unit: "syscalls",
+            reason:
+                "System calls, refused ones included.",
+        },
+        Limit {
+            part: "sandbox",
+            name: "batch_calls_max",
+            value: libos_sandbox::Limits::STANDARD.run.batch_calls_max as u64,
+            unit: "calls",
+            reason:
+                "System calls of one batch, which are under way at the same time.",
+        },
+        Limit {
+            part: "sandbox",
+            name: "request_bytes_max",
+            value: libos_sandbox::Limits::STANDARD.run.request_bytes_max as u64,
+            unit: "bytes",
+            reason:
+                "Bytes of one request to the host. What the host makes of it takes many times as much.",
+        },
+        Limit {
+            part: "sandbox",
+            name: "reply_bytes_max",
+            value: libos_sandbox::Limits::STANDARD.run.reply_bytes_max as u64,
+            unit: "bytes",
+            reason:
+                "Bytes of one reply of the host.",
+        },
+        Limit {
+            part: "sandbox",
+            name: "crossing_bytes_max",
+            value: libos_sandbox::Limits::STANDARD.run.crossing_bytes_max,
+            unit: "bytes",
+            reason:
+                "Bytes of all requests and replies of a run: the host's work on them takes no fuel.",
+        },
+        Limit {
+            part: "sandbox",
+            name: "args_bytes_max",
+            value: libos_sandbox::Limits::STANDARD.run.args_bytes_max as u64,
+            unit: "bytes",
+            reason:
+                "Bytes of the arguments of a run.",
+        },
+        Limit {
+            part: "sandbox",
+            name: "output_bytes_max",
+            value: libos_sandbox::Limits::STANDARD.run.output_bytes_max as u64,
+            unit: "bytes",
+            reason:
+                "Bytes of what a run gives back, with what it printed.",
         },
         Limit {
             part: "scheduler",

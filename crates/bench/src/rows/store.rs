@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, ensure};
 use libos_abi::{Seq, clock, object, process::Exit, wire};
-use libos_journal::{Batch, Journal, SqliteJournal, Sync};
+use libos_journal::{Batch, Head, Journal, Snapshot, SqliteJournal, Sync};
 use rusqlite::Connection;
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -79,8 +79,16 @@ fn write_history(store: &Path, size: usize) -> anyhow::Result<(u64, u64)> {
         records = keep(&mut stage)?;
         stage.now_ms += 1;
     }
-    journal.append(&batch, Sync::Durable)?;
+    let head = journal.append(&batch, Sync::Durable)?;
+    journal.snapshots().save(&taken(&stage, head)?)?;
     Ok((records, payload))
+}
+
+/// What a runtime keeps of its state once nothing happens.
+fn taken(stage: &Stage, head: Head) -> anyhow::Result<Snapshot> {
+    let mut bytes = Vec::new();
+    stage.kernel.save(&mut bytes)?;
+    Ok(Snapshot { head, digest: stage.kernel.digest(), bytes: bytes.into() })
 }
 
 /// The same bodies in a table and nothing else.
@@ -127,7 +135,30 @@ fn recovery(scale: &Scale, store: &Path, bare: &Path) -> anyhow::Result<Vec<Row>
     };
     let (hashed, checked) = by_turns(rounds, || timed(|| scanned(bare, hash)), verified);
     let target = Target::at_most(3e9);
+    let (file, state) = snapshot_of(store)?;
+    let read = || timed(|| Ok(drop(black_box(blake3_of(&file)?))));
+    let taken_over = || timed(|| from_snapshot(store).map(drop));
+    let (bytes, loaded) = by_turns(scale.rounds(15), read, taken_over);
+    let copy = || timed(|| Ok(drop(black_box(state.bytes.to_vec()))));
+    let stage = from_snapshot(store)?;
+    let save = || timed(|| taken(&stage, state.head).map(drop));
+    let (copied, saved) = by_turns(scale.rounds(15), copy, save);
     Ok(vec![
+        Row::new(
+            "recovery.snapshot",
+            "the same state from a snapshot after the last record",
+            Unit::Nanoseconds,
+            loaded,
+        )
+        .floor("reading and hashing its file", bytes)
+        .target(Target::at_most(3e8)),
+        Row::new(
+            "recovery.take",
+            "taking that snapshot, while the core waits",
+            Unit::Nanoseconds,
+            saved,
+        )
+        .floor("a copy of its bytes", copied),
         Row::new("recovery.fold", "state from a journal of 1M records", Unit::Nanoseconds, ours)
             .floor("scan of a bare table", scan)
             .target(target),
@@ -156,6 +187,27 @@ fn folded(store: &Path) -> anyhow::Result<SqliteJournal> {
         Ok(())
     })?;
     Ok(journal)
+}
+
+/// The newest snapshot of a store, and its file.
+fn snapshot_of(store: &Path) -> anyhow::Result<(PathBuf, Snapshot)> {
+    let journal = SqliteJournal::open_read_only(store)?;
+    let snapshot = journal.snapshots().latest(u64::MAX).context("one was taken")?;
+    let entry = fs::read_dir(store.join("snapshots"))?.next().context("it has a file")?;
+    Ok((entry?.path(), snapshot))
+}
+
+fn blake3_of(file: &Path) -> anyhow::Result<libos_abi::Digest> {
+    Ok(libos_abi::Digest::of(&fs::read(file)?))
+}
+
+/// A kernel as a start finds it: from the newest snapshot, and no record behind it.
+fn from_snapshot(store: &Path) -> anyhow::Result<Stage> {
+    let journal = SqliteJournal::open_read_only(store)?;
+    let snapshot = journal.snapshots().latest(journal.head().size).context("one was taken")?;
+    let mut stage = Stage::new();
+    stage.kernel.load(&snapshot.bytes, snapshot.digest)?;
+    Ok(stage)
 }
 
 fn scanned(bare: &Path, visit: impl Fn(&[u8])) -> anyhow::Result<()> {

@@ -10,7 +10,7 @@ use libos_bindings::{
     BindingError, Role,
     wire::{self, Stream},
 };
-use libos_port::{Authority, Component, Decision, Query, Stop};
+use libos_port::{Authority, BadSnapshot, Component, Decision, Query, Stop};
 
 use crate::part::{Cx, Part, both, both_authorities, call, delivered, far, fault, output, said};
 
@@ -101,6 +101,35 @@ fn a_far_end_that_is_gone_ends_every_call_in_a_fault() {
         assert_eq!(fault(call(&mut near, "panic")), "binding.closed", "{name}");
         let Decision::Deny(denial) = decided(&near, 1) else { panic!("it allows") };
         assert_eq!(denial.reason, DenyReason::NoGrant);
+    }
+}
+
+/// Far more than one frame holds, and nothing at all.
+#[test]
+fn a_state_crosses_whole_or_is_refused() {
+    for ballast in [0, 3 * FRAME_BYTES_MAX + 1] {
+        let part = Part::with_ballast(ballast);
+        let mut state = Vec::new();
+        part.save(&mut state).unwrap();
+        for (name, mut near) in both() {
+            near.load(&state).unwrap();
+            assert_eq!(near.digest(), part.digest(), "{name}");
+            let mut saved = Vec::new();
+            near.save(&mut saved).unwrap();
+            assert!(saved == state, "{name}");
+            let error = near.load(&state[..state.len() - 1]).unwrap_err();
+            assert!(matches!(error, BadSnapshot::Malformed(_)), "{name}: {error}");
+            let error = near.load(&[9, 0, 0, 0]).unwrap_err();
+            assert!(
+                matches!(error, BadSnapshot::Version { found: 9, expected: 1 }),
+                "{name}: {error}"
+            );
+            assert_eq!(near.digest(), part.digest(), "{name}: the state is what it was");
+            assert_eq!(fault(call(&mut near, "panic")), "binding.closed");
+            let gone = [near.load(&state).unwrap_err(), near.save(&mut saved).unwrap_err()];
+            assert!(gone.iter().all(|it| matches!(it, BadSnapshot::Unreachable(_))), "{gone:?}");
+            assert!(saved == state, "{name}: nothing is added");
+        }
     }
 }
 

@@ -9,13 +9,16 @@ use std::{
 
 use libos_abi::{
     Denial, Digest, Error, Event, Fault, Few, OpId, Pid, Principal, Reply, Syscall, Text, clock,
-    event::HumanEvent, human, process::Wait, process::WaitOn,
+    event::HumanEvent, human, process::Wait, process::WaitOn, wire::encode,
 };
 use libos_bindings::{
     BindingError, RemoteAuthority, RemoteComponent, queued,
     wire::{self, Stream},
 };
-use libos_port::{Authority, Caller, Component, Context, Decision, Manifest, Query, Stop};
+use libos_port::{
+    Authority, BadSnapshot, Caller, Component, Context, Decision, Manifest, Query, Stop,
+    load_version, save_version,
+};
 
 /// Serves `human.output`: the message says what to do.
 #[derive(Default)]
@@ -23,6 +26,14 @@ pub(crate) struct Part {
     applied: usize,
     began: usize,
     undone: usize,
+    /// What makes its state large.
+    ballast: Vec<u8>,
+}
+
+impl Part {
+    pub(crate) fn with_ballast(bytes: usize) -> Self {
+        Self { ballast: (0..bytes).map(|at| (at % 251) as u8).collect(), ..Self::default() }
+    }
 }
 
 pub(crate) fn output(message: &str) -> Syscall {
@@ -93,7 +104,23 @@ impl Component for Part {
         self.undone += 1;
     }
     fn digest(&self) -> Digest {
-        Digest::of(format!("{} {} {}", self.applied, self.began, self.undone).as_bytes())
+        let counts = format!("{} {} {}", self.applied, self.began, self.undone);
+        Digest::of(&[counts.as_bytes(), &self.ballast].concat())
+    }
+    fn save(&self, out: &mut Vec<u8>) -> Result<(), BadSnapshot> {
+        save_version(1, out);
+        out.extend(encode(&(self.applied, self.began, self.undone)));
+        out.extend(encode(&self.ballast.len()));
+        out.extend(&self.ballast);
+        Ok(())
+    }
+    fn load(&mut self, bytes: &[u8]) -> Result<(), BadSnapshot> {
+        let mut bytes = load_version(1, bytes)?;
+        let (applied, began, undone) = bytes.read()?;
+        let ballast = bytes.bytes()?.to_vec();
+        bytes.end()?;
+        *self = Self { applied, began, undone, ballast };
+        Ok(())
     }
 }
 

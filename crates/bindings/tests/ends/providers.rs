@@ -106,6 +106,7 @@ fn order(argv: &[&str]) -> Order {
         call: run.into(),
         cwd: FsPath::from("workspace"),
         workspace: Some("/somewhere".into()),
+        program: None,
         port: Arc::new(Time),
     }
 }

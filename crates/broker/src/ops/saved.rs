@@ -17,12 +17,12 @@ pub(super) type Saved = BTreeMap<Pid, Quantum>;
 /// A quantum as it was.
 #[derive(Debug)]
 pub(super) struct Quantum {
-    steps_before: u32,
+    pub(super) steps_before: u32,
     /// The steps that were over.
-    entries: Vec<Entry>,
-    outcomes: Vec<u8>,
+    pub(super) entries: Vec<Entry>,
+    pub(super) outcomes: Vec<u8>,
     /// Whether a signal held the process.
-    held: bool,
+    pub(super) held: bool,
 }
 
 impl Quantum {

@@ -26,7 +26,7 @@ pub(crate) enum CheckpointCommand {
         /// The checkpoint, as in ckpt-1.1.
         checkpoint: CheckpointId,
     },
-    /// Tell what is not as it was: processes, objects, capabilities.
+    /// Tell what is not as it was: processes, objects, capabilities, files.
     Diff {
         /// The checkpoint, as in ckpt-1.1.
         checkpoint: CheckpointId,
@@ -47,7 +47,10 @@ pub(crate) enum CheckpointCommand {
   libos checkpoint restore ckpt-1.1                  show what would be undone, and the token
   libos checkpoint restore ckpt-1.1 --token 3f9a...  do exactly that
 
-What goes on changes what would be undone: hold it first with `libos signal PID pause`.")]
+What goes on changes what would be undone: hold it first with `libos signal PID pause`, and let it
+go on afterwards with `libos signal PID resume`. Files of the
+workspace that the processes changed are put back after that; a file that is not what their last
+change left is told and left alone, unless --force says otherwise.")]
     Restore {
         /// The checkpoint, as in ckpt-1.1.
         checkpoint: CheckpointId,
@@ -57,6 +60,9 @@ What goes on changes what would be undone: hold it first with `libos signal PID 
         /// Do at once what would be shown.
         #[arg(long, conflicts_with = "token")]
         yes: bool,
+        /// Put files back even where someone else has changed them since.
+        #[arg(long)]
+        force: bool,
     },
     /// Register an image of a checkpoint. It grants nothing.
     Commit {

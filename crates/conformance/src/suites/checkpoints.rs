@@ -9,6 +9,7 @@ use libos_abi::{
     },
     image, object,
     process::{self, PlannerSpec, ProcessState},
+    tool,
 };
 use libos_port::Component;
 
@@ -107,6 +108,10 @@ fn world(k: &mut Registry, objects: u64) {
     world.answer("process.forget", |_| Ok(process::Reply::Forget(()).into()));
     world.answer("object.forget_spaces", |_| Ok(object::Reply::ForgetSpaces(()).into()));
     world.answer("capability.forget", |_| Ok(capability::Reply::Forget(()).into()));
+    world.answer("tool.save", |_| Ok(tool::Reply::SaveTools(()).into()));
+    world.answer("tool.forget", |_| Ok(tool::Reply::ForgetTools(()).into()));
+    world.answer("tool.copy", |_| Ok(tool::Reply::CopyTools(()).into()));
+    world.answer("tool.restore", |_| Ok(tool::Reply::RestoreTools(()).into()));
 }
 
 fn create(pid: Option<u64>) -> checkpoint::Create {
@@ -143,7 +148,8 @@ fn a_checkpoint_is_made_listed_shown_and_dropped(k: &mut Registry) {
 
     let drop = || checkpoint::DropCheckpoint { checkpoint: ONE };
     assert_eq!(k.ok(host(), drop()), made);
-    assert_eq!(sent(k), ["process.forget", "object.forget_spaces", "capability.forget"]);
+    let expected = ["process.forget", "object.forget_spaces", "capability.forget", "tool.forget"];
+    assert_eq!(sent(k), expected);
     assert_eq!(k.refused(host(), drop()).0, "not_found");
     assert_eq!(k.refused(host(), inspect(ONE)).0, "not_found");
     assert_eq!(k.ok(host(), create(Some(1))).id.number, 2, "no number is given a second time");
@@ -200,7 +206,8 @@ fn a_fork_copies_processes_authority_and_memory(k: &mut Registry) {
     k.world.answer("object.copy_spaces", |_| Ok(object::Reply::CopySpaces(()).into()));
     let forked = k.ok(host(), fork(None));
     assert_eq!((forked.pid, forked.processes[0].parent), (Pid(7), None));
-    let expected = ["process.copy_saved", "capability.copy_held", "object.copy_spaces"];
+    let expected =
+        ["process.copy_saved", "capability.copy_held", "tool.copy", "object.copy_spaces"];
     assert_eq!(sent(k), expected, "it is bounded before it holds anything");
     assert_eq!(k.ok(host(), fork(Some(4))).processes[0].parent, Some(Pid(4)));
     assert_eq!(k.ok(pid_of(4), fork(None)).processes[0].parent, Some(Pid(4)), "the caller");
@@ -278,7 +285,9 @@ fn an_image_of_a_checkpoint_requires_what_was_held_and_grants_nothing(k: &mut Re
         Ok(process::Reply::Recall(Made { image: "worker".into(), planner }).into())
     });
     k.world.answer("capability.recall", |_| {
-        let grants = ["allow fs:workspace/* read", "allow object:p1/7 read"].map(text::grant);
+        let grants =
+            ["allow fs:workspace/* read", "allow object:p1/7 read", "deny fs:workspace/no read"];
+        let grants = grants.map(text::grant);
         Ok(capability::Reply::Recall(Held { grants: grants.into() }).into())
     });
     k.world.answer("image.register", |call| {

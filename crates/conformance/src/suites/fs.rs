@@ -8,7 +8,7 @@ use std::{rc::Rc, sync::Arc};
 
 use libos_abi::{
     Digest, Folder, FsPath, Reply, Text,
-    fs::{self, Delete, FileKind, List, Mkdir, Read, Stat, Write},
+    fs::{self, Before, Delete, FileKind, List, Mkdir, PutBack, Read, Stat, Write},
 };
 use libos_port::{Provider, Reconciled};
 
@@ -57,6 +57,14 @@ fs.delete not_empty";
                 holds "I-19" shows "";
             case a_lost_removal_is_told_by_what_is_there
                 holds "I-19" shows "";
+            case what_was_there_is_told_for_the_record
+                holds "I-119" shows "fs.write ok, fs.delete ok";
+            case a_file_is_put_back_if_it_is_what_the_last_change_left
+                holds "I-118" shows "fs.put_back ok, fs.put_back conflict";
+            case what_is_refused_of_putting_back_begins_nothing
+                holds "I-02, I-118"
+                shows "fs.put_back not_a_file, fs.put_back too_large,
+fs.put_back not_permitted, fs.put_back bad_target";
             case what_it_does_not_serve_is_unsupported
                 holds "I-81" shows "";
         }
@@ -302,6 +310,76 @@ fn a_lost_removal_is_told_by_what_is_there(e: &mut Effects) {
     e.ok(write("f", ""));
     assert_eq!(e.reconcile(delete("f")), Reconciled::DidNotHappen);
     assert_eq!(e.ok(stat("f")).kind, FileKind::File, "asking changes nothing");
+}
+
+fn what_was_there_is_told_for_the_record(e: &mut Effects) {
+    let old = |text: &str| Before::Text(Text::from(text));
+    assert_eq!(e.ok(write("f", "one")).before, Before::Absent);
+    assert_eq!(e.ok(write("f", "two")).before, old("one"));
+    let large = "x".repeat(100_000);
+    assert_eq!(e.ok(write("f", &large)).before, old("two"));
+    assert_eq!(e.ok(delete("f")).before, old(&large));
+    assert_eq!(e.ok(Delete { missing_ok: Some(true), ..delete("f") }).before, Before::Absent);
+    e.ok(mkdir("d"));
+    let folder = e.ok(delete("d")).before;
+    assert!(matches!(folder, Before::NotKept { .. }), "{folder:?}");
+    // What a crash swallowed is not made up.
+    e.ok(write("f", "three"));
+    let fs::Reply::Write(written) = happened(e.reconcile(write("f", "three"))) else {
+        panic!("a write")
+    };
+    assert!(matches!(written.before, Before::NotKept { .. }), "{written:?}");
+}
+
+fn put_back(e: &Effects, path: &str, expected: Option<&str>, text: Option<&str>) -> PutBack {
+    PutBack {
+        workspace: e.folder().to_str().expect("temporary folders are UTF-8").to_owned(),
+        path: at(path),
+        expected: expected.map(|text| Digest::of(text.as_bytes())),
+        text: text.map(Text::from),
+        force: None,
+    }
+}
+
+fn a_file_is_put_back_if_it_is_what_the_last_change_left(e: &mut Effects) {
+    e.ok(write("f", "new"));
+    let back = put_back(e, "f", Some("new"), Some("old"));
+    assert!(e.ok(back.clone()).changed);
+    assert_eq!(text(e, "f"), "old");
+    assert!(!e.ok(back.clone()).changed, "it is so already");
+    e.ok(write("f", "someone else's"));
+    assert_eq!(e.failed(back.clone()), "conflict");
+    assert_eq!(text(e, "f"), "someone else's");
+    assert!(e.ok(PutBack { force: Some(true), ..back }).changed);
+    assert_eq!(text(e, "f"), "old");
+    // What was not there goes, what is gone comes back, with the folders above it.
+    let gone = put_back(e, "f", Some("old"), None);
+    assert!(e.ok(gone.clone()).changed && !e.ok(gone).changed);
+    assert_eq!(e.failed(read("f")), "not_found");
+    let deep = put_back(e, "a/b/f", None, Some("deep"));
+    assert_eq!(e.reconcile(deep.clone()), Reconciled::DidNotHappen);
+    assert!(e.ok(deep.clone()).changed);
+    assert_eq!(text(e, "a/b/f"), "deep");
+    let fs::Reply::PutBack(_) = happened(e.reconcile(deep)) else { panic!("it was put back") };
+}
+
+fn what_is_refused_of_putting_back_begins_nothing(e: &mut Effects) {
+    e.ok(mkdir("d"));
+    e.ok(write("f", ""));
+    let root = PutBack { path: root(), ..put_back(e, "", None, Some("x")) };
+    assert_eq!(e.not_started(root), "not_a_file");
+    let back = put_back(e, "d", None, Some("x"));
+    assert_eq!(e.failed(back), "not_a_file");
+    let back = put_back(e, "f/below", None, Some("x"));
+    assert_eq!(e.failed(back), "not_a_file");
+    let back = put_back(e, "f", None, Some(&"x".repeat(1_048_577)));
+    assert_eq!(e.not_started(back), "too_large");
+    let back = put_back(e, ".git/config", None, Some("x"));
+    assert_eq!(e.not_started(back), "not_permitted");
+    let back = PutBack { path: FsPath::from("elsewhere/x"), ..put_back(e, "", None, None) };
+    assert_eq!(e.not_started(back), "bad_target");
+    let back = PutBack { path: at("../x"), ..put_back(e, "", None, None) };
+    assert_eq!(e.refused(back), "outside_mount");
 }
 
 fn what_it_does_not_serve_is_unsupported(e: &mut Effects) {

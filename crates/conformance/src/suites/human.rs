@@ -4,7 +4,8 @@ use libos_abi::{
     Binding, CapId, Digest, Effect, Event, GrantSpec, Json, Millis, Need, OpId, Origin, Pattern,
     Pid, RequestId, Right, Rights, Scope, Syscall, Text, capability,
     event::HumanEvent,
-    human::{self, Ask, Decision, Policy, Request, RequestState},
+    human::{self, Ask, Decision, Known, Policy, Request, RequestState},
+    message,
     process::{self, BudgetKind, Wait, WaitOn},
 };
 use libos_port::{Component, Stop};
@@ -45,6 +46,8 @@ macro_rules! human_cases {
             case a_limit_is_raised_on_a_human_s_word
                 holds "I-10, I-26"
                 shows "human.open_extension ok, human.open_extension refused, human.decide ok";
+            case what_became_of_an_effect_is_asked_and_told
+                holds "I-101" shows "human.open_unknown ok, human.decide ok";
             case what_a_manifest_does_not_foresee_is_not_asked_for
                 holds "I-40" shows "human.request_permission not_requestable";
             case requests_survive_a_crash
@@ -416,6 +419,28 @@ fn a_limit_is_raised_on_a_human_s_word(k: &mut Desk) {
     k.ok(host(), decide(request, deny(Some("enough"))));
     assert!(k.world.sent.is_empty());
     assert_eq!(k.refused(process(1), extension(3, 1, 15)).0, "refused");
+}
+
+fn what_became_of_an_effect_is_asked_and_told(k: &mut Desk) {
+    let unknown = human::OpenUnknown {
+        op: OpId(1),
+        pid: Pid(1),
+        call: "shell.run".into(),
+        args: Json::default(),
+    };
+    let request = k.ok(process(1), unknown.clone()).request;
+    assert_eq!(k.ok(process(1), unknown).request, request, "it is asked once");
+    // Nothing waits for it, so the end of the process ends it not.
+    k.ok(host(), human::Cancel { pid: Pid(1) });
+    assert_eq!(listed(k, None).len(), 1);
+    let known = || decide(request, Decision::Known { what: Known::NotDone });
+    assert_eq!(k.refused(host(), decide(request, deny(None))).0, "wrong_answer");
+    // A process that has ended is not told.
+    k.world.answer("message.send", |_| Err(message::FailureKind::ReceiverEnded.because("gone")));
+    k.ok(host(), known());
+    let is_letter = |it: &&Syscall| matches!(it, Syscall::Message(message::Call::Send(_)));
+    assert_eq!(k.world.sent.iter().filter(is_letter).count(), 1);
+    assert_eq!(k.refused(host(), known()).0, "already_decided");
 }
 
 fn what_a_manifest_does_not_foresee_is_not_asked_for(k: &mut Desk) {

@@ -17,6 +17,7 @@ pub mod objects;
 pub mod policy;
 pub mod scheduler;
 pub mod shell;
+pub mod tools;
 
 use std::rc::Rc;
 
@@ -44,6 +45,7 @@ pub fn all() -> Vec<Listed> {
         human::CONTRACT.listed(),
         images::CONTRACT.listed(),
         checkpoints::CONTRACT.listed(),
+        tools::CONTRACT.listed(),
         journal::CONTRACT.listed(),
         fs::CONTRACT.listed(),
         shell::CONTRACT.listed(),

@@ -5,7 +5,7 @@ use libos_abi::{
     clock::{self, FailureKind, GetNow, Now, Server, Sleep, Slept},
     process::{Wait, WaitOn},
 };
-use libos_port::{Component, Context, Manifest, Stop};
+use libos_port::{BadSnapshot, Component, Context, Manifest, Stop, load_version, save_version};
 
 /// The longest sleep: 30 days.
 const SLEEP_MAX: Millis = Millis(30 * 24 * 3_600_000);
@@ -51,6 +51,15 @@ impl Component for Clock {
 
     fn digest(&self) -> Digest {
         Digest::of(b"")
+    }
+
+    fn save(&self, out: &mut Vec<u8>) -> Result<(), BadSnapshot> {
+        save_version(1, out);
+        Ok(())
+    }
+
+    fn load(&mut self, bytes: &[u8]) -> Result<(), BadSnapshot> {
+        Ok(load_version(1, bytes)?.end()?)
     }
 }
 

@@ -8,8 +8,8 @@ use std::{
 use libos_abi::{
     Digest, Error, Fault, FsPath, OpId, Syscall, Text,
     fs::{
-        self, Call, DirEntry, FailureKind, FileKind, FileText, Listing, Made, Metadata, Removed,
-        Reply, Written,
+        self, Before, Call, DirEntry, FailureKind, FileKind, FileText, Listing, Made, Metadata,
+        Removed, Reply, Returned, Written,
     },
 };
 use libos_port::{BoxFuture, EffectOutcome, Order, Provider, Reconciled};
@@ -69,6 +69,7 @@ fn target(order: &Order) -> Result<(FsPath, String), Stop> {
         Call::Mkdir(call) => call.path.clone(),
         Call::Delete(call) => call.path.clone(),
         Call::Stat(call) => call.path.clone(),
+        Call::PutBack(call) => call.path.clone(),
     };
     let refuse = |kind: FailureKind| Err(Stop::Refused(kind.because(format!("`{path}`"))));
     let (mount, below) = path.split_mount();
@@ -77,7 +78,8 @@ fn target(order: &Order) -> Result<(FsPath, String), Stop> {
         let path = path.to_string();
         return Err(Stop::Refused(Fault::OutsideMount { path }.into()));
     }
-    let changes = matches!(call, Call::Write(_) | Call::Mkdir(_) | Call::Delete(_));
+    let changes =
+        matches!(call, Call::Write(_) | Call::Mkdir(_) | Call::Delete(_) | Call::PutBack(_));
     if mount != "workspace" {
         return refuse(FailureKind::BadTarget);
     }
@@ -85,7 +87,12 @@ fn target(order: &Order) -> Result<(FsPath, String), Stop> {
         return refuse(FailureKind::NotPermitted);
     }
     match call {
-        Call::Write(_) if names.is_empty() => refuse(FailureKind::NotAFile),
+        Call::Write(_) | Call::PutBack(_) if names.is_empty() => refuse(FailureKind::NotAFile),
+        Call::PutBack(call) => match call.text.as_ref().map(|text| inline(text, order.op)) {
+            Some(Err(error)) => Err(Stop::Refused(error)),
+            Some(Ok(text)) if text.len() > FILE_BYTES_MAX => refuse(FailureKind::TooLarge),
+            _ => Ok((path.clone(), below.to_owned())),
+        },
         Call::Delete(_) if names.is_empty() => refuse(FailureKind::BadTarget),
         Call::Write(call) if call.text.bytes() > FILE_BYTES_MAX as u64 => {
             refuse(FailureKind::TooLarge)
@@ -147,8 +154,9 @@ fn perform(tree: &mut Tree, order: &Order) -> Result<Reply, Stop> {
             }
             let text = inline(&call.text, order.op).map_err(Stop::Failed)?.to_owned();
             let (bytes, digest) = (text.len() as u64, Digest::of(text.as_bytes()));
+            let before = before(there);
             tree.insert(key, Some(text));
-            Reply::Write(Written { path, bytes, created, digest })
+            Reply::Write(Written { path, bytes, created, digest, before })
         }
         Call::List(call) => {
             if found?.is_some() {
@@ -167,6 +175,7 @@ fn perform(tree: &mut Tree, order: &Order) -> Result<Reply, Stop> {
         }
         Call::Mkdir(call) => Reply::Mkdir(mkdir(tree, call, path, &key)?),
         Call::Delete(call) => {
+            let before = before(there);
             let removed = match there {
                 None if call.missing_ok == Some(true) => false,
                 None => return Err(fail(FailureKind::NotFound, &path)),
@@ -175,13 +184,55 @@ fn perform(tree: &mut Tree, order: &Order) -> Result<Reply, Stop> {
                 }
                 Some(_) => tree.remove(&key).is_some(),
             };
-            Reply::Delete(Removed { path, removed })
+            Reply::Delete(Removed { path, removed, before })
         }
+        Call::PutBack(call) => Reply::PutBack(put_back(tree, call, path, key)?),
         Call::Stat(_) => {
             let (kind, bytes) = kind(found?);
             Reply::Stat(Metadata { kind, bytes, modified_at_ms: 0 })
         }
     })
+}
+
+/// What is there, for the record.
+fn before(there: Option<Option<&str>>) -> Before {
+    match there {
+        None => Before::Absent,
+        Some(None) => Before::NotKept { why: "it was a folder".into() },
+        Some(Some(text)) => Before::Text(Text::from(text)),
+    }
+}
+
+fn put_back(
+    tree: &mut Tree,
+    call: &fs::PutBack,
+    path: FsPath,
+    key: String,
+) -> Result<Returned, Stop> {
+    let found = match look(tree, &key) {
+        Some(None) => return Err(fail(FailureKind::NotAFile, &path)),
+        Some(Some(text)) => Some(Digest::of(text.as_bytes())),
+        None => None,
+    };
+    if found == call.text.as_ref().map(Text::digest) {
+        return Ok(Returned { path, changed: false });
+    }
+    if found != call.expected && call.force != Some(true) {
+        return Err(fail(FailureKind::Conflict, &path));
+    }
+    match call.text.as_ref().and_then(Text::as_str) {
+        Some(text) => {
+            let folders = key.match_indices('/').map(|(at, _)| key[..at].to_owned());
+            for folder in folders.collect::<Vec<_>>() {
+                if tree.entry(folder).or_insert(None).is_some() {
+                    return Err(fail(FailureKind::NotAFile, &path));
+                }
+            }
+            tree.insert(key, Some(text.to_owned()));
+        }
+        None => drop(tree.remove(&key)),
+    }
+    Ok(Returned { path, changed: true })
 }
 
 fn read(found: Option<&str>, call: &fs::Read, path: &FsPath) -> Result<FileText, Stop> {
@@ -224,11 +275,23 @@ fn reconcile(tree: &Tree, order: &Order) -> Reconciled {
         (Call::Write(call), Some(there)) if there.is_some() && there == call.text.as_str() => {
             let (bytes, digest) = (call.text.bytes(), call.text.digest());
             let created = call.overwrite == Some(false);
-            Reconciled::Happened(Reply::Write(Written { path, bytes, created, digest }).into())
+            let before = if created { Before::Absent } else { lost() };
+            let written = Written { path, bytes, created, digest, before };
+            Reconciled::Happened(Reply::Write(written).into())
         }
         (Call::Delete(_), None) => {
-            Reconciled::Happened(Reply::Delete(Removed { path, removed: true }).into())
+            let removed = Removed { path, removed: true, before: lost() };
+            Reconciled::Happened(Reply::Delete(removed).into())
+        }
+        (Call::PutBack(call), there)
+            if there.flatten() == call.text.as_ref().and_then(Text::as_str) =>
+        {
+            Reconciled::Happened(Reply::PutBack(Returned { path, changed: true }).into())
         }
         _ => Reconciled::DidNotHappen,
     }
+}
+
+fn lost() -> Before {
+    Before::NotKept { why: "the host ended while the call was under way".into() }
 }

@@ -1,7 +1,9 @@
 //! A part with one of its answers replaced.
 
 use libos_abi::{Digest, Error, Event, OpId, Reply, Syscall};
-use libos_port::{Authority, Caller, Component, Context, Decision, Manifest, Query, Stop};
+use libos_port::{
+    Authority, BadSnapshot, Caller, Component, Context, Decision, Manifest, Query, Stop,
+};
 
 /// A call as the altered part serves it.
 pub(crate) type Call<P> = fn(&mut P, &mut dyn Context, &Syscall) -> Result<Reply, Stop>;
@@ -12,6 +14,7 @@ pub(crate) struct Altered<P> {
     pub(crate) call: Call<P>,
     pub(crate) apply: fn(&mut P, &Event),
     pub(crate) rollback: fn(&mut P),
+    pub(crate) load: fn(&mut P, &[u8]) -> Result<(), BadSnapshot>,
     pub(crate) decide: fn(&P, &Query<'_>) -> Decision,
 }
 
@@ -28,6 +31,7 @@ impl<P: Component> Altered<P> {
             call: P::call,
             apply: P::apply,
             rollback: P::rollback,
+            load: P::load,
             decide: |_, _| unreachable!("no component decides"),
         }
     }
@@ -63,6 +67,12 @@ impl<P: Component> Component for Altered<P> {
     }
     fn digest(&self) -> Digest {
         self.part.digest()
+    }
+    fn save(&self, out: &mut Vec<u8>) -> Result<(), BadSnapshot> {
+        self.part.save(out)
+    }
+    fn load(&mut self, bytes: &[u8]) -> Result<(), BadSnapshot> {
+        (self.load)(&mut self.part, bytes)
     }
 }
 

@@ -12,7 +12,7 @@ use libos_conformance::{
     suites::capability::{CONTRACT, factory},
     toys::Reference,
 };
-use libos_port::{Authority, Component, Context, Decision, Manifest, Query, Stop};
+use libos_port::{Authority, BadSnapshot, Component, Context, Decision, Manifest, Query, Stop};
 
 use crate::{altered::Altered, breaks};
 
@@ -42,6 +42,16 @@ impl Component for Counting {
     fn digest(&self) -> Digest {
         let decisions = self.decisions.load(Ordering::Relaxed);
         Digest::of(format!("{} {decisions}", self.part.digest()).as_bytes())
+    }
+    fn save(&self, out: &mut Vec<u8>) -> Result<(), BadSnapshot> {
+        out.extend(self.decisions.load(Ordering::Relaxed).to_le_bytes());
+        self.part.save(out)
+    }
+    fn load(&mut self, bytes: &[u8]) -> Result<(), BadSnapshot> {
+        let (decisions, rest) = bytes.split_first_chunk().ok_or(BadSnapshot::Parts)?;
+        self.part.load(rest)?;
+        self.decisions = u64::from_le_bytes(*decisions).into();
+        Ok(())
     }
 }
 

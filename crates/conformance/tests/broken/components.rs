@@ -15,7 +15,7 @@ use libos_events::Events;
 use libos_human::Humans;
 use libos_images::Images;
 use libos_objects::Objects;
-use libos_port::{Component, Context, Manifest, Stop};
+use libos_port::{BadSnapshot, Component, Context, Manifest, Stop};
 use libos_scheduler::Scheduler;
 
 use crate::{
@@ -48,6 +48,54 @@ fn a_part_that_forgets_events_is_named() {
     breaks(&humans::CONTRACT, "I-34", &humans::factory(make));
 }
 
+#[test]
+fn a_part_that_takes_nothing_over_is_named() {
+    let make = || Altered { load: |_, _| Ok(()), ..Altered::of(Humans::default()) };
+    breaks(&humans::CONTRACT, "I-107", &humans::factory(make));
+}
+
+/// It keeps the last state it took over beside its own, and answers from there.
+#[test]
+fn a_part_that_answers_in_another_way_once_its_state_was_loaded_is_named() {
+    #[derive(Default)]
+    struct Twofold {
+        part: Images,
+        is_loaded: bool,
+    }
+    impl Component for Twofold {
+        fn manifest(&self) -> Manifest {
+            self.part.manifest()
+        }
+        fn call(&mut self, cx: &mut dyn Context, call: &Syscall) -> Result<Reply, Stop> {
+            let mut reply = self.part.call(cx, call)?;
+            if let (true, Reply::Image(image::Reply::List(list))) = (self.is_loaded, &mut reply) {
+                list.images.reverse();
+            }
+            Ok(reply)
+        }
+        fn apply(&mut self, event: &Event) {
+            self.part.apply(event);
+        }
+        fn begin(&mut self) {
+            self.part.begin();
+        }
+        fn rollback(&mut self) {
+            self.part.rollback();
+        }
+        fn digest(&self) -> Digest {
+            self.part.digest()
+        }
+        fn save(&self, out: &mut Vec<u8>) -> Result<(), BadSnapshot> {
+            self.part.save(out)
+        }
+        fn load(&mut self, bytes: &[u8]) -> Result<(), BadSnapshot> {
+            self.is_loaded = true;
+            self.part.load(bytes)
+        }
+    }
+    breaks(&images::CONTRACT, "I-107", &images::factory(Twofold::default));
+}
+
 /// A clock with a hand of its own: every look at it moves it.
 #[derive(Default)]
 struct Ticking(AtomicU64);
@@ -68,6 +116,12 @@ impl Component for Ticking {
     fn rollback(&mut self) {}
     fn digest(&self) -> Digest {
         toys::Clock.digest()
+    }
+    fn save(&self, out: &mut Vec<u8>) -> Result<(), BadSnapshot> {
+        toys::Clock.save(out)
+    }
+    fn load(&mut self, bytes: &[u8]) -> Result<(), BadSnapshot> {
+        toys::Clock.load(bytes)
     }
 }
 

@@ -104,15 +104,15 @@ impl SqliteJournal {
         };
         let places = writer.segments.put(&stays, &writer.faults)?;
         let end = writer.segments.end();
-        writer.step(path)?;
+        writer.step("compact.begin", path)?;
         let transaction = immediate(&mut self.database).map_err(sql)?;
         move_to(&transaction, &places, &end).map_err(sql)?;
         forget(&transaction, act, segment, &fate.goes).map_err(sql)?;
-        writer.step(path)?;
+        writer.step("compact.commit", path)?;
         transaction.commit().map_err(sql)?;
         writer.segments.committed(&places);
         writer.committed = end;
-        writer.step(path)
+        writer.step("compact.remove", path)
     }
 
     /// Removes the files of segments that no payload is left in.
@@ -143,8 +143,8 @@ impl SqliteJournal {
 }
 
 impl Writer {
-    fn step(&self, path: &std::path::Path) -> Result<(), JournalError> {
-        self.faults.step().map_err(|error| JournalError::io("compact the store", path, error))
+    fn step(&self, name: &'static str, path: &std::path::Path) -> Result<(), JournalError> {
+        self.faults.step(name).map_err(|error| JournalError::io("compact the store", path, error))
     }
 }
 

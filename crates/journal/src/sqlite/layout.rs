@@ -15,6 +15,7 @@ use std::{
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use super::{
+    faults::Faults,
     rows::immediate,
     segments::{self, End},
 };
@@ -96,7 +97,7 @@ impl Files {
 
     /// Makes the database if there is none. It appears under its name complete and synced, so one
     /// that lacks something was damaged; and so was a store whose other files stand without it.
-    pub(super) fn create_database(&self) -> Result<(), JournalError> {
+    pub(super) fn create_database(&self, faults: &Faults) -> Result<(), JournalError> {
         let error = |error| JournalError::io("create the store", &self.dir, error);
         if fs::exists(&self.database).map_err(error)? {
             return Ok(());
@@ -120,6 +121,7 @@ impl Files {
         database.close().map_err(|(_, error)| sql(error))?;
         File::open(&draft).and_then(|file| file.sync_all()).map_err(error)?;
         fs::rename(&draft, &self.database).map_err(error)?;
+        faults.pass("open.named");
         for folder in [Some(self.dir.as_path()), self.dir.parent()].into_iter().flatten() {
             let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
             File::open(folder).and_then(|folder| folder.sync_all()).map_err(error)?;

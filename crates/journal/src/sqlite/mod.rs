@@ -38,8 +38,8 @@ use self::{
     snapshots::SqliteSnapshots,
 };
 use crate::{
-    Batch, Blobs, Dropped, Head, Journal, JournalError, Limits, Snapshots, Sync, TreeHash, admit,
-    merkle, merkle::Tree,
+    Batch, Blobs, Dropped, Head, Journal, JournalError, Limits, OnStep, Snapshots, Sync, TreeHash,
+    admit, merkle, merkle::Tree,
 };
 
 pub use self::{layout::FORMAT, stat::StoreStat};
@@ -133,10 +133,27 @@ impl SqliteJournal {
     /// # Errors
     /// As [`SqliteJournal::open`].
     pub fn open_with(dir: &Path, limits: Limits) -> Result<Self, JournalError> {
+        Self::open_watched(dir, limits, None)
+    }
+
+    /// [`SqliteJournal::open_with`], and somebody is told of each of [`STEPS`](crate::STEPS).
+    ///
+    /// # Errors
+    /// As [`SqliteJournal::open`].
+    pub fn open_watched(
+        dir: &Path,
+        limits: Limits,
+        on_step: Option<OnStep>,
+    ) -> Result<Self, JournalError> {
+        let faults = Faults::watched(on_step);
         let files = Files::of(dir);
+        faults.pass("open.folders");
         files.create_folders()?;
+        faults.pass("open.lock");
         let lock = Lock::take(dir)?;
-        files.create_database()?;
+        faults.pass("open.database");
+        files.create_database(&faults)?;
+        faults.pass("open.load");
         let database = files.connect()?;
         let (mut journal, end) = Self::load(files, limits, database, false)?;
         let folder = journal.files.segments.clone();
@@ -144,7 +161,7 @@ impl SqliteJournal {
             segments: SegmentWriter::new(folder, end, limits.segment_bytes_max),
             committed: end,
             suspect: false,
-            faults: Faults::default(),
+            faults,
             _lock: lock,
         });
         Ok(journal)
@@ -282,28 +299,29 @@ impl SqliteJournal {
         }
         let places = writer.segments.put(&blobs, &writer.faults)?;
         let end = writer.segments.end();
-        let step = || {
+        let step = |name| {
             let doing = "append to the journal";
-            writer.faults.step().map_err(|error| JournalError::io(doing, path, error))
+            writer.faults.step(name).map_err(|error| JournalError::io(doing, path, error))
         };
         let sql = |error| JournalError::sqlite("append to the journal", path, error);
         writer.suspect = true;
-        step()?;
+        step("commit.begin")?;
         let transaction = immediate(&mut self.database).map_err(sql)?;
-        step()?;
+        step("commit.records")?;
         let all = self.waiting.records().chain(records.iter().map(|(leaf, body)| (leaf, *body)));
-        insert_records(&transaction, self.stored, all).map_err(sql)?;
-        step()?;
+        insert_records(&transaction, self.stored, all, &writer.faults).map_err(sql)?;
+        step("commit.head")?;
         if head.size > self.stored {
             insert_head(&transaction, head).map_err(sql)?;
             if self.stored / FRONTIER_RECORDS != head.size / FRONTIER_RECORDS {
                 keep_frontier(&transaction, tree).map_err(sql)?;
             }
         }
-        step()?;
+        step("commit.blobs")?;
         insert_blobs(&transaction, &places, &end).map_err(sql)?;
-        step()?;
+        step("commit.commit")?;
         transaction.commit().map_err(sql)?;
+        writer.faults.pass("commit.done");
         writer.suspect = false;
         if !places.is_empty() {
             writer.committed = end;

@@ -5,7 +5,10 @@ use std::path::Path;
 use libos_abi::Digest;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
-use super::segments::{End, Place};
+use super::{
+    faults::Faults,
+    segments::{End, Place},
+};
 use crate::{Corruption, Head, JournalError, TreeHash, merkle::Tree};
 
 /// Begins a transaction that has the write lock from the start.
@@ -17,11 +20,13 @@ pub(super) fn insert_records<'a>(
     transaction: &Transaction<'_>,
     first: u64,
     records: impl Iterator<Item = (&'a TreeHash, &'a [u8])>,
+    faults: &Faults,
 ) -> rusqlite::Result<()> {
     let insert = "INSERT INTO record(seq, leaf, body) VALUES (?1, ?2, ?3)";
     let mut insert = transaction.prepare_cached(insert)?;
     for (seq, (leaf, body)) in (row_id(first)..).zip(records) {
         insert.execute(params![seq, &leaf.0[..], body])?;
+        faults.pass("commit.record");
     }
     Ok(())
 }

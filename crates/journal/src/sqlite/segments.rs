@@ -162,13 +162,13 @@ impl SegmentWriter {
         faults: &Faults,
     ) -> io::Result<()> {
         if self.file.is_none() {
-            faults.step()?;
+            faults.step("blobs.file")?;
             self.file = Some(self.open(path)?);
         }
         let Some(file) = &self.file else {
             return Ok(());
         };
-        faults.step()?;
+        faults.step("blobs.write")?;
         let mut out = BufWriter::with_capacity(1 << 16, file);
         out.seek(SeekFrom::Start(self.end.offset))?;
         for (digest, bytes, place) in run {
@@ -177,7 +177,7 @@ impl SegmentWriter {
         }
         out.flush()?;
         drop(out);
-        faults.step()?;
+        faults.step("blobs.sync")?;
         file.sync_data()
     }
 

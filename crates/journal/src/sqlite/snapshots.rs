@@ -20,6 +20,8 @@ use crate::{Head, JournalError, Snapshot, SnapshotInfo, Snapshots, TreeHash};
 
 const MAGIC: &[u8; 8] = b"LSNP\x01\0\0\0";
 const HEADER_BYTES: usize = 8 + 8 + 32 + 32 + 8 + 32 + 32;
+/// Where one is written before it has its name.
+const DRAFT: &str = "draft.new";
 /// Where the checksum of the header begins.
 const SUM_AT: usize = HEADER_BYTES - 32;
 
@@ -78,7 +80,7 @@ impl SqliteSnapshots {
 
     fn write(&self, snapshot: &Snapshot) -> io::Result<()> {
         fs::create_dir_all(&self.folder)?;
-        let draft = self.folder.join("draft.new");
+        let draft = self.folder.join(DRAFT);
         let mut file = File::create(&draft)?;
         file.write_all(&header(snapshot))?;
         file.write_all(&snapshot.bytes)?;
@@ -169,8 +171,11 @@ impl Snapshots for SqliteSnapshots {
         if !self.is_durable(&database, &snapshot.head)? {
             return Err(JournalError::NotDurable { head: snapshot.head });
         }
-        self.write(snapshot)
-            .map_err(|error| JournalError::io("keep a snapshot", &self.folder, error))
+        self.write(snapshot).map_err(|error| {
+            // On a disk that is full it would only take room. The next one writes over it.
+            drop(fs::remove_file(self.folder.join(DRAFT)));
+            JournalError::io("keep a snapshot", &self.folder, error)
+        })
     }
 
     fn latest(&self, until: u64) -> Option<Snapshot> {

@@ -2,9 +2,10 @@
 
 use allocation_counter::{AllocationInfo, measure};
 use libos_abi::{
-    Event, Syscall,
+    CheckpointId, Event, Pid, Syscall,
+    checkpoint::Copied,
     event::ObjectEvent,
-    object::{Read, Stat},
+    object::{CopySpaces, Read, RestoreSpaces, SaveSpaces, Stat},
     process::OnConflict,
 };
 use libos_objects::Objects;
@@ -125,6 +126,39 @@ fn a_merge_costs_what_was_changed() {
         }
         cost(&mut part, 1, create("new", &json!(1)));
         cost(&mut part, 1, merge(2, 1, OnConflict::Fail))
+    };
+    is_flat(of(100, 1), of(100_000, 1));
+    let (few, many) = (of(100_000, 1), of(100_000, 50));
+    assert!(many.bytes_total > 10 * few.bytes_total, "{few:?} {many:?}");
+}
+
+const CHECKPOINT: CheckpointId = CheckpointId::new(1, 1);
+
+fn save() -> SaveSpaces {
+    SaveSpaces { checkpoint: CHECKPOINT, spaces: vec![Pid(1)], ended: Vec::new() }
+}
+
+#[test]
+fn a_checkpoint_and_a_copy_of_it_cost_the_same_for_any_size() {
+    let of = |count| {
+        let mut part = sized(count);
+        let saved = cost(&mut part, 1, save());
+        let copied = Copied { from: Pid(1), to: Pid(7), parent: None };
+        let copy = CopySpaces { checkpoint: CHECKPOINT, processes: vec![copied] };
+        (saved, cost(&mut part, 1, copy))
+    };
+    assert_eq!(of(100), of(100_000));
+}
+
+#[test]
+fn a_restore_costs_what_was_changed() {
+    let of = |count: u64, changes: u64| {
+        let mut part = sized(count);
+        cost(&mut part, 1, save());
+        for n in 1..=changes {
+            cost(&mut part, 1, update(id(1, n * count / 100), &json!("since")));
+        }
+        cost(&mut part, 1, RestoreSpaces { checkpoint: CHECKPOINT, dropped: Vec::new() })
     };
     is_flat(of(100, 1), of(100_000, 1));
     let (few, many) = (of(100_000, 1), of(100_000, 50));

@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 
 use libos_abi::{
-    Json, ObjectId, Pid, Syscall, namespace,
-    object::{Create, Delete, DropSpace, Link, List, ListLinks, ObjectInfo, Read, Release, Unlink},
+    CheckpointId, Json, ObjectId, Pid, Syscall, namespace,
+    object::{
+        Create, Delete, DropSpace, Link, List, ListLinks, ObjectInfo, Read, Release, RestoreSpaces,
+        SaveSpaces, Unlink,
+    },
     process::OnConflict,
 };
 use proptest::prelude::*;
@@ -320,6 +323,47 @@ proptest! {
         between.iter().for_each(|action| run(&mut pair, action));
         run(&mut pair, &Action::Merge(0, how));
         pair.compare();
+    }
+
+    #[test]
+    fn a_restore_is_the_state_that_was_kept_and_gives_no_number_twice(
+        before in prop::collection::vec(actions(), 1..30),
+        between in prop::collection::vec(actions(), 1..30),
+        after in prop::collection::vec(actions(), 1..20),
+    ) {
+        let mut pair = Pair::new();
+        let mut n = 0;
+        let mut last: BTreeMap<u64, u64> = BTreeMap::new();
+        let mut run = |pair: &mut Pair, action: &Action| {
+            n += 1;
+            pair.run(n, action);
+            for (pid, space) in &pair.model.spaces {
+                let last = last.entry(*pid).or_default();
+                *last = space.last.max(*last);
+            }
+        };
+        before.iter().for_each(|action| run(&mut pair, action));
+        let checkpoint = CheckpointId::new(1, 1);
+        let spaces = (1..=pair.model.processes).map(Pid).collect();
+        pair.k.ok(host(), SaveSpaces { checkpoint, spaces, ended: Vec::new() });
+        let then = pair.model.clone();
+        between.iter().for_each(|action| run(&mut pair, action));
+
+        let dropped = (then.processes + 1..=pair.model.processes).map(Pid).collect();
+        pair.k.ok(host(), RestoreSpaces { checkpoint, dropped });
+        let Model { processes, now_ms, .. } = pair.model;
+        pair.model = Model { processes, now_ms, ..then };
+        for (pid, last) in last {
+            match pair.model.spaces.get_mut(&pid) {
+                Some(space) => space.last = last,
+                None => drop(pair.model.gone.insert(pid, last)),
+            }
+        }
+        pair.compare();
+        for (more, action) in (1_000..).zip(&after) {
+            pair.run(more, action);
+            pair.compare();
+        }
     }
 
     #[test]

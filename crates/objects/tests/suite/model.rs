@@ -37,6 +37,8 @@ pub(crate) struct Space {
 pub(crate) struct Model {
     pub(crate) spaces: BTreeMap<u64, Space>,
     pub(crate) links: BTreeSet<Relation>,
+    /// The last number given in each space that is not there, of a process that lives.
+    pub(crate) gone: BTreeMap<u64, u64>,
     /// The parent of each process that has not ended.
     pub(crate) parents: BTreeMap<u64, u64>,
     pub(crate) processes: u64,
@@ -62,7 +64,9 @@ impl Model {
     }
 
     pub(crate) fn add(&mut self, pid: u64, thing: Thing) -> ObjectId {
-        let space = self.spaces.entry(pid).or_default();
+        let gone = &mut self.gone;
+        let make = || Space { last: gone.remove(&pid).unwrap_or_default(), ..Space::default() };
+        let space = self.spaces.entry(pid).or_insert_with(make);
         space.last += 1;
         space.things.insert(space.last, thing);
         id(pid, space.last)
@@ -108,7 +112,10 @@ impl Model {
         let child = self.spaces.get(&from).cloned()?;
         let was = child.was.clone().filter(|was| was.of == into);
         let was = was.unwrap_or(Was { of: into, things: BTreeMap::new(), links: BTreeSet::new() });
-        let version = |thing: Option<&Thing>| thing.map(|thing| (thing.version, thing.released));
+        let version = |thing: Option<&Thing>| {
+            let content = |thing: &Thing| (thing.payload.clone(), thing.appended.clone());
+            thing.map(|thing| (thing.version, thing.released, content(thing)))
+        };
         let mut fresh: BTreeMap<u64, u64> = BTreeMap::new();
         let all: BTreeSet<u64> = was.things.keys().chain(child.things.keys()).copied().collect();
         let mut taken: Vec<(u64, Option<ObjectId>)> = Vec::new();

@@ -1,11 +1,13 @@
 //! Files of mounted folders.
 //!
-//! Owns the walk ([`mount`]), the six calls ([`ops`]) and the replacing write ([`write`]). A write
-//! is atomic: a reader sees the old content or the new. Calls that change a mount run one after the
-//! other. A regular file with a second name (hard link) is neither read nor written, since the
-//! other name may be outside the mount; special files are never opened; what others obey (`.git`,
-//! which configures git, and `libos.toml`, which configures `libos`) may be read and never changed.
+//! Owns the walk ([`mount`]), the calls ([`ops`]), the replacing write ([`write`]) and what was
+//! there before a change ([`before`]). A write is atomic: a reader sees the old content or the new.
+//! Calls that change a mount run one after the other. A regular file with a second name (hard link)
+//! is neither read nor written, since the other name may be outside the mount; special files are
+//! never opened; what others obey (`.git`, which configures git, and `libos.toml`, which configures
+//! `libos`) may be read and never changed.
 
+mod before;
 pub(crate) mod mount;
 mod ops;
 #[cfg(test)]
@@ -175,6 +177,7 @@ impl Shared {
         let asked = self.alone(&task, || match call {
             fs::Call::Write(call) => write::reconcile(&task, call),
             fs::Call::Delete(_) => ops::reconcile_delete(&task),
+            fs::Call::PutBack(call) => before::reconcile(&task, call),
             _ => Ok(Reconciled::DidNotHappen),
         });
         asked.unwrap_or_else(|stop| {
@@ -192,8 +195,12 @@ impl Shared {
         abandoned: &'a AtomicBool,
     ) -> Result<Task<'a>, Stop> {
         let (mount, _) = path.split_mount();
-        let folder = match &order.workspace {
-            Some(folder) if mount == WORKSPACE => Some(PathBuf::from(&**folder)),
+        let workspace = match &order.call {
+            Syscall::Fs(fs::Call::PutBack(call)) => Some(&*call.workspace),
+            _ => order.workspace.as_deref(),
+        };
+        let folder = match workspace {
+            Some(folder) if mount == WORKSPACE => Some(PathBuf::from(folder)),
             _ => self.mounts.get(mount).cloned(),
         };
         let no_mount = |what| fs::FailureKind::BadTarget.because(format!("`{mount}` {what}"));
@@ -246,7 +253,10 @@ impl Shared {
 
 /// Whether a call changes something.
 fn changes(call: &fs::Call) -> bool {
-    matches!(call, fs::Call::Write(_) | fs::Call::Mkdir(_) | fs::Call::Delete(_))
+    matches!(
+        call,
+        fs::Call::Write(_) | fs::Call::Mkdir(_) | fs::Call::Delete(_) | fs::Call::PutBack(_)
+    )
 }
 
 fn path_of(call: &fs::Call, order: &Order) -> FsPath {
@@ -257,6 +267,7 @@ fn path_of(call: &fs::Call, order: &Order) -> FsPath {
         fs::Call::Mkdir(call) => call.path.clone(),
         fs::Call::Delete(call) => call.path.clone(),
         fs::Call::Stat(call) => call.path.clone(),
+        fs::Call::PutBack(call) => call.path.clone(),
     }
 }
 
@@ -272,7 +283,7 @@ fn refuse<'a>(order: &Order, call: &fs::Call, path: &'a FsPath) -> Result<Vec<&'
         let why = format!("`{path}` belongs to {owner} and is only read");
         return Err(Stop::Refused(NotPermitted.because(why)));
     }
-    let makes = matches!(call, fs::Call::Write(_) | fs::Call::Mkdir(_));
+    let makes = matches!(call, fs::Call::Write(_) | fs::Call::Mkdir(_) | fs::Call::PutBack(_));
     if makes && names.iter().any(|name| write::is_temporary(name.as_bytes())) {
         let why = format!("`{path}` has a name that is kept for unfinished writes");
         return Err(Stop::Refused(NotPermitted.because(why)));
@@ -281,8 +292,12 @@ fn refuse<'a>(order: &Order, call: &fs::Call, path: &'a FsPath) -> Result<Vec<&'
         let why = format!("`{path}` is a mount's root and cannot be removed");
         return Err(Stop::Refused(BadTarget.because(why)));
     }
-    if let fs::Call::Write(call) = call {
-        write::refuse(order.op, call, names.is_empty())?;
+    match call {
+        fs::Call::Write(call) => write::refuse(order.op, path, Some(&call.text), names.is_empty())?,
+        fs::Call::PutBack(call) => {
+            write::refuse(order.op, path, call.text.as_ref(), names.is_empty())?;
+        }
+        _ => {}
     }
     Ok(names)
 }

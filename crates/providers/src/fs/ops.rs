@@ -10,7 +10,9 @@ use std::{
 use cap_std::fs::Dir;
 use libos_abi::{
     Digest, FsPath, OpId, Text,
-    fs::{self, DirEntry, FailureKind, FileKind, FileText, Listing, Made, Metadata, Removed},
+    fs::{
+        self, Before, DirEntry, FailureKind, FileKind, FileText, Listing, Made, Metadata, Removed,
+    },
 };
 use libos_port::Reconciled;
 use rustix::{
@@ -19,6 +21,7 @@ use rustix::{
 };
 
 use super::{
+    before,
     mount::{self, Mount, Unreached, file_type},
     write,
 };
@@ -51,6 +54,7 @@ pub(super) fn perform(task: &Task<'_>, call: &fs::Call) -> Result<fs::Reply, Sto
         fs::Call::Mkdir(call) => mkdir(task, call).map(fs::Reply::Mkdir),
         fs::Call::Delete(call) => delete(task, call).map(fs::Reply::Delete),
         fs::Call::Stat(_) => stat(task).map(fs::Reply::Stat),
+        fs::Call::PutBack(call) => before::put_back(task, call).map(fs::Reply::PutBack),
     }
 }
 
@@ -212,15 +216,21 @@ fn list(task: &Task<'_>, call: &fs::List) -> Result<Listing, Stop> {
     Ok(Listing { entries, truncated })
 }
 
+/// Makes folders, each in the one before, from the mount on; tells whether the last is new.
+pub(super) fn make_all(task: &Task<'_>, names: &[&str]) -> Result<bool, Stop> {
+    let mut created = false;
+    let mut folder = task.mount.folder(&[]).map_err(|why| task.unreached(&why))?;
+    for name in names {
+        created = make(task, &folder, name)?;
+        folder = mount::step(&folder, name).map_err(|why| task.unreached(&why))?;
+    }
+    Ok(created)
+}
+
 fn mkdir(task: &Task<'_>, call: &fs::Mkdir) -> Result<Made, Stop> {
     let mut created = false;
     if call.parents.unwrap_or(false) {
-        let clone = task.mount.folder(&[]);
-        let mut folder = clone.map_err(|why| task.unreached(&why))?;
-        for name in &task.names {
-            created = make(task, &folder, name)?;
-            folder = mount::step(&folder, name).map_err(|why| task.unreached(&why))?;
-        }
+        created = make_all(task, &task.names)?;
     } else if let Some((folder, name)) = task.parent()? {
         created = make(task, &folder, name)?;
     }
@@ -246,17 +256,18 @@ fn delete(task: &Task<'_>, call: &fs::Delete) -> Result<Removed, Stop> {
         Stop::Failed(libos_abi::Error::Fs(failure))
             if failure.kind == FailureKind::NotFound && call.missing_ok == Some(true) =>
         {
-            Ok(Removed { path: task.path.clone(), removed: false })
+            Ok(Removed { path: task.path.clone(), removed: false, before: Before::Absent })
         }
         stop => Err(stop),
     };
     match remove(task) {
-        Ok(()) => Ok(Removed { path, removed: true }),
+        Ok(before) => Ok(Removed { path, removed: true, before }),
         Err(stop) => missing(stop),
     }
 }
 
-fn remove(task: &Task<'_>) -> Result<(), Stop> {
+/// Removes what is there; tells what it was.
+pub(super) fn remove(task: &Task<'_>) -> Result<Before, Stop> {
     let Some((folder, name)) = task.parent()? else {
         return Err(task.fail(FailureKind::BadTarget, "is a mount's root"));
     };
@@ -271,12 +282,14 @@ fn remove(task: &Task<'_>) -> Result<(), Stop> {
         FileType::Symlink => return Err(task.outside()),
         _ => return Err(task.fail(FailureKind::NotPermitted, "is a special file")),
     };
+    let before = before::of_file(task, &folder, name, Some(&found));
     rustix::fs::unlinkat(&folder, name, flags).map_err(|errno| match errno {
         Errno::NOTEMPTY | Errno::EXIST => task.fail(FailureKind::NotEmpty, "is not empty"),
         Errno::ISDIR => task.fail(FailureKind::NotPermitted, "changed while it was removed"),
         errno => task.stop("remove", errno),
     })?;
-    task.settle(&folder)
+    task.settle(&folder)?;
+    Ok(before)
 }
 
 fn stat(task: &Task<'_>) -> Result<Metadata, Stop> {
@@ -308,7 +321,8 @@ fn metadata(found: &Stat) -> Metadata {
 pub(super) fn reconcile_delete(task: &Task<'_>) -> Result<Reconciled, Stop> {
     let happened = || {
         let path = task.path.clone();
-        Reconciled::Happened(fs::Reply::Delete(Removed { path, removed: true }).into())
+        let removed = Removed { path, removed: true, before: before::lost() };
+        Reconciled::Happened(fs::Reply::Delete(removed).into())
     };
     let (folder, name) = match task.parent() {
         Ok(Some(target)) => target,

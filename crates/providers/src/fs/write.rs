@@ -8,8 +8,8 @@ use std::{fs::File, io::Write as _, sync::atomic::Ordering};
 
 use cap_std::fs::Dir;
 use libos_abi::{
-    Error, Fault, OpId,
-    fs::{self, FailureKind, Written},
+    Error, Fault, FsPath, OpId, Text,
+    fs::{self, Before, FailureKind, Written},
 };
 use libos_port::Reconciled;
 use rustix::{
@@ -18,6 +18,7 @@ use rustix::{
 };
 
 use super::{
+    before,
     mount::{self, file_type},
     ops::{Task, read_up_to},
 };
@@ -36,26 +37,35 @@ fn temporary_name(op: OpId) -> String {
 }
 
 /// Refuses what the call alone forbids.
-pub(super) fn refuse(op: OpId, call: &fs::Write, is_root: bool) -> Result<(), Stop> {
-    let Some(text) = call.text.as_str() else {
-        tracing::error!(%op, "a call reached its provider without its text");
-        return Err(Stop::Refused(provider_failed(op, "blob.missing")));
+pub(super) fn refuse(
+    op: OpId,
+    path: &FsPath,
+    text: Option<&Text>,
+    is_root: bool,
+) -> Result<(), Stop> {
+    let text = match text.map(Text::as_str) {
+        Some(None) => {
+            tracing::error!(%op, "a call reached its provider without its text");
+            return Err(Stop::Refused(provider_failed(op, "blob.missing")));
+        }
+        Some(Some(text)) => text,
+        None => "",
     };
     if text.len() > FILE_BYTES_MAX as usize {
         let why = format!("the text has {} bytes; {FILE_BYTES_MAX} at the most", text.len());
         return Err(Stop::Refused(FailureKind::TooLarge.because(why)));
     }
     if is_root {
-        let why = format!("`{}` is a folder", call.path);
+        let why = format!("`{path}` is a folder");
         return Err(Stop::Refused(FailureKind::NotAFile.because(why)));
     }
     Ok(())
 }
 
 /// The reply to a write that happened.
-fn written(call: &fs::Write, created: bool) -> Written {
+fn written(call: &fs::Write, created: bool, before: Before) -> Written {
     let (bytes, digest) = (call.text.bytes(), call.text.digest());
-    Written { path: call.path.clone(), bytes, created, digest }
+    Written { path: call.path.clone(), bytes, created, digest, before }
 }
 
 /// Writes a file as a whole.
@@ -74,6 +84,7 @@ pub(super) fn write(task: &Task<'_>, call: &fs::Write) -> Result<Written, Stop> 
         rustix::fs::accessat(&folder, name, Access::WRITE_OK, AtFlags::empty())
             .map_err(|errno| task.stop("see whether a file may be written", errno))?;
     }
+    let before = before::of_file(task, &folder, name, old.as_ref());
     let text = call.text.as_str().unwrap_or_default();
     let temporary = Temporary::create(task, &folder, old.as_ref())?;
     temporary.fill(task, text.as_bytes(), old.as_ref())?;
@@ -82,7 +93,7 @@ pub(super) fn write(task: &Task<'_>, call: &fs::Write) -> Result<Written, Stop> 
     }
     temporary.take_place(task, name, overwrite)?;
     task.settle(&folder)?;
-    Ok(written(call, old.is_none()))
+    Ok(written(call, old.is_none(), before))
 }
 
 fn exists(task: &Task<'_>) -> Stop {
@@ -200,7 +211,9 @@ pub(super) fn reconcile(task: &Task<'_>, call: &fs::Write) -> Result<Reconciled,
         return Ok(Reconciled::DidNotHappen);
     }
     task.settle(&folder)?;
-    let reply = fs::Reply::Write(written(call, call.overwrite == Some(false)));
+    let created = call.overwrite == Some(false);
+    let before = if created { Before::Absent } else { before::lost() };
+    let reply = fs::Reply::Write(written(call, created, before));
     Ok(Reconciled::Happened(reply.into()))
 }
 

@@ -71,7 +71,14 @@ impl Files {
                 let created = files.insert(path.to_string(), text.into()).is_none();
                 let digest = Digest::of(text.as_bytes());
                 let (path, bytes) = (path.clone(), text.len() as u64);
-                Ok(fs::Reply::Write(fs::Written { path, bytes, created, digest }).into())
+                Ok(fs::Reply::Write(fs::Written {
+                    path,
+                    bytes,
+                    created,
+                    digest,
+                    before: fs::Before::Absent,
+                })
+                .into())
             }
             Syscall::Clock(clock::Call::GetNow(_)) => {
                 let now = clock::Now { unix_ms: 1000, iso8601: libos_abi::Iso8601::of(1000) };

@@ -128,7 +128,7 @@ impl Table {
     }
 
     /// A process and everyone above it, as its children share it.
-    fn line(&self, pid: Pid) -> Arc<[Pid]> {
+    pub(super) fn line(&self, pid: Pid) -> Arc<[Pid]> {
         match self.get(pid).and_then(|process| process.family.as_ref()) {
             Some(family) => Arc::clone(&family.line),
             None => self.chain(pid).map(|(pid, _)| pid).collect(),
@@ -136,7 +136,7 @@ impl Table {
     }
 
     /// Enters a new child with its parent.
-    fn adopt(&mut self, parent: Pid, child: Pid, line: Arc<[Pid]>) {
+    pub(super) fn adopt(&mut self, parent: Pid, child: Pid, line: Arc<[Pid]>) {
         let family = self.get(parent).and_then(|parent| parent.family.clone());
         if let Some(family) = &family {
             self.edit(family.last, |last| last.sibling = NonZeroPid::new(child.0));
@@ -174,6 +174,11 @@ impl Table {
             process.unread = 0;
             process.interrupts = 0;
         });
+        self.part_with(parent);
+    }
+
+    /// Counts one live child less.
+    pub(super) fn part_with(&mut self, parent: Option<Pid>) {
         if let Some(parent) = parent {
             self.edit(parent, |parent| {
                 if let Some(family) = &mut parent.family {

@@ -13,6 +13,7 @@ mod making;
 mod pages;
 mod row;
 mod saved;
+mod snapshot;
 
 use std::{
     cmp::Reverse,
@@ -235,7 +236,7 @@ impl Undo for Table {
                 turn.kept = state.into();
             }),
             ProcessEvent::Blocked { pid, wait } => self.edit_turn(*pid, |turn| {
-                if matches!(turn.life, Life::Running) {
+                if matches!(turn.life, Life::Running | Life::Waiting(_)) {
                     turn.life = Life::Waiting(wait.clone());
                 }
             }),

@@ -74,7 +74,7 @@ pub(crate) struct Fixed {
 }
 
 /// What many processes have in common.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub(crate) struct MadeOf {
     pub(crate) image: Arc<str>,
     pub(crate) planner: Arc<str>,
@@ -135,6 +135,19 @@ impl Standing {
         }
     }
 
+    /// That of a process whose weight and deadline are known.
+    pub(super) fn restored(
+        pid: Pid,
+        weight: u32,
+        deadline_ms: Option<u64>,
+        above: Option<Self>,
+    ) -> Self {
+        let due_ms = deadline_ms.unwrap_or(u64::MAX);
+        let (root, task_weight) =
+            above.map_or((pid, weight), |above| (above.root, above.task_weight));
+        Self { root, weight, task_weight, due_ms }
+    }
+
     pub(crate) fn deadline_ms(self) -> Option<u64> {
         Some(self.due_ms).filter(|due_ms| *due_ms != u64::MAX)
     }
@@ -164,6 +177,14 @@ impl From<&Text> for Packed {
 }
 
 impl Packed {
+    /// Where it lies: what is shared lies in one place.
+    pub(super) fn place(&self) -> *const u8 {
+        match self {
+            Self::Inline(text) => text.as_ptr(),
+            Self::Blob(blob) => Arc::as_ptr(blob).cast(),
+        }
+    }
+
     pub(crate) fn text(&self) -> Text {
         match self {
             Self::Inline(text) => Text::Inline(Arc::clone(text)),

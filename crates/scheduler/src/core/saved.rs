@@ -20,8 +20,8 @@ use super::{
 #[derive(Debug, Serialize)]
 pub(crate) struct Saved {
     /// The id of the first process made since.
-    next: Pid,
-    processes: BTreeMap<Pid, Kept>,
+    pub(super) next: Pid,
+    pub(super) processes: BTreeMap<Pid, Kept>,
 }
 
 /// One process as it was.

@@ -323,7 +323,7 @@ pub(crate) fn code<T>(result: &Result<T, Stop>) -> &'static str {
         Ok(_) => "ok",
         Err(Stop::Wait(_)) => "wait",
         Err(Stop::Error(error)) => error.code(),
-        Err(Stop::Perform) => "perform",
+        Err(Stop::Perform | Stop::Run(_)) => "perform",
     }
 }
 

@@ -47,6 +47,7 @@ impl Laws {
                 }
             }
             OpEvent::Settled { outcome, .. } => self.settled(at, id, outcome),
+            OpEvent::Loaded { .. } => {}
         }
     }
 
@@ -58,7 +59,7 @@ impl Laws {
         self.last_op = id.0;
         match caller {
             Principal::Host(name) => drop(self.hosts.insert(name.to_string(), id)),
-            Principal::Process(pid) => {
+            Principal::Process(pid) | Principal::Tool { pid, .. } => {
                 let runs = self.tasks.get(pid).is_some_and(|task| task.life.acts());
                 self.must("only who runs acts", runs, || {
                     format!("#{at}: {} of {pid} is admitted, which does not run", call.info().name)

@@ -111,7 +111,7 @@ impl Laws {
             Event::Human(event) => self.human(event),
             Event::Object(event) => self.object(event),
             Event::Subscriber(event) => self.subscriber(event),
-            Event::Image(_) | Event::Checkpoint(_) => {}
+            Event::Image(_) | Event::Checkpoint(_) | Event::Tool(_) => {}
         }
     }
 

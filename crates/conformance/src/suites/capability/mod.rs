@@ -53,8 +53,11 @@ macro_rules! capability_cases {
             case a_process_that_comes_back_holds_what_nothing_took
                 holds "I-05, I-115" shows "capability.restore ok";
             case copies_of_processes_get_nothing_finite_and_every_restriction
-                holds "I-05, I-116" shows "capability.copy_held ok, capability.copy_held outside_manifest,
+                holds "I-05, I-116"
+                shows "capability.copy_held ok, capability.copy_held outside_manifest,
                        capability.recall ok";
+            case copies_of_processes_reach_the_memories_of_copies
+                holds "I-116" shows "capability.copy_held ok";
             case several_needs_are_weighed_together
                 holds "I-03" shows "";
             case malformed_grants_are_refused
@@ -140,6 +143,7 @@ use bounds::{
 use saved::{
     a_process_that_comes_back_holds_what_nothing_took,
     copies_of_processes_get_nothing_finite_and_every_restriction,
+    copies_of_processes_reach_the_memories_of_copies,
     what_was_given_since_a_checkpoint_goes_and_what_went_stays_gone,
 };
 

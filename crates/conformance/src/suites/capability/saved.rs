@@ -156,3 +156,15 @@ pub(super) fn copies_of_processes_get_nothing_finite_and_every_restriction(k: &m
     let call = CopyHeld { checkpoint: CHECKPOINT, processes: vec![copied] };
     assert_eq!(k.refused(host(), call).0, "outside_manifest");
 }
+
+pub(super) fn copies_of_processes_reach_the_memories_of_copies(k: &mut Engine) {
+    let memory = k.host_grants(1, "allow object:p2/* read").unwrap();
+    save(k, &[1, 2]);
+    copy(k, &[(1, 7, None), (2, 8, Some(7))]);
+    let read = |space: u64| format!("object.read {{\"id\":\"obj-{space}.1\"}}");
+    assert!(is_allowed(k, 7, &read(8)));
+    assert!(!is_allowed(k, 7, &read(2)), "the copy has nothing to do with the original's memory");
+    k.revoke(0, memory).unwrap();
+    assert!(is_allowed(k, 7, &read(8)), "nor with the authority over it");
+    assert!(!is_allowed(k, 1, &read(2)));
+}

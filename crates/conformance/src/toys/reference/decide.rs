@@ -11,8 +11,9 @@ use libos_abi::{
     capability::{Charge, Sum},
     checkpoint::Revived,
     event::{CapabilityEvent, NewCapability},
+    wire,
 };
-use libos_port::{Decision, Fold, Query};
+use libos_port::{BadSnapshot, Decision, Fold, Query, load_version, save_version};
 use serde::Serialize;
 
 use super::{
@@ -169,6 +170,40 @@ pub(super) enum Verdict<'g> {
 }
 
 impl Grants {
+    /// The whole state as bytes.
+    pub(super) fn save(&self, out: &mut Vec<u8>) {
+        let Self { all, last, held, family, bounds, saved } = self;
+        save_version(1, out);
+        let all = all.iter().map(|cap| (&cap.made, cap.revoked, cap.ended, &cap.spent));
+        wire::encode_each(all, out);
+        wire::encode_into(last, out);
+        wire::encode_into(&(held, family, bounds), out);
+        let saved = saved.iter().map(|saved| {
+            let Saved { checkpoint, last, subjects, bounds, in_force } = saved;
+            (checkpoint, last, subjects, bounds, in_force)
+        });
+        wire::encode_each(saved, out);
+    }
+
+    /// The state of these bytes.
+    pub(super) fn load(bytes: &[u8]) -> Result<Self, BadSnapshot> {
+        let mut bytes = load_version(1, bytes)?;
+        let mut all = Vec::new();
+        bytes.each(|(made, revoked, ended, spent)| {
+            all.push(Cap { made, revoked, ended, spent });
+            Ok::<(), BadSnapshot>(())
+        })?;
+        let last = bytes.read()?;
+        let (held, family, bounds) = bytes.read()?;
+        let mut saved = Vec::new();
+        bytes.each(|(checkpoint, last, subjects, bounds, in_force)| {
+            saved.push(Saved { checkpoint, last, subjects, bounds, in_force });
+            Ok::<(), BadSnapshot>(())
+        })?;
+        bytes.end()?;
+        Ok(Self { all, last, held, family, bounds, saved })
+    }
+
     fn take_back(&mut self, ids: &[CapId]) {
         let them = self.all.iter_mut().filter(|cap| ids.contains(&cap.made.id));
         them.for_each(|cap| cap.revoked = true);

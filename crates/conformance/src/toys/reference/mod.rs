@@ -20,7 +20,9 @@ use libos_abi::{
     checkpoint::{CapabilityChanges, Copied, Held, Kept},
     event::{CapabilityEvent, NewCapability},
 };
-use libos_port::{Authority, Component, Context, Decision, Manifest, Query, Stop, Versioned};
+use libos_port::{
+    Authority, BadSnapshot, Component, Context, Decision, Manifest, Query, Stop, Versioned,
+};
 
 use self::{
     condition::validate,
@@ -400,6 +402,16 @@ impl Component for Reference {
 
     fn digest(&self) -> Digest {
         self.0.digest()
+    }
+
+    fn save(&self, out: &mut Vec<u8>) -> Result<(), BadSnapshot> {
+        self.0.save(out);
+        Ok(())
+    }
+
+    fn load(&mut self, bytes: &[u8]) -> Result<(), BadSnapshot> {
+        self.0 = Versioned::of(Grants::load(bytes)?);
+        Ok(())
     }
 }
 

@@ -1,0 +1,191 @@
+//! The operations as bytes. Which of a memo's are not over follows from those that are open.
+
+use std::sync::Arc;
+
+use libos_abi::{
+    CallInfo, CheckpointId, Few, OpId, Pid, Principal, RequestId, SERVICES, Syscall,
+    event::Step,
+    human::Decision,
+    process::{BudgetKind, Wait},
+    tool::Program,
+    wire::{self, Reader, WireError},
+};
+use libos_port::{BadSnapshot, load_version, save_version};
+use smallvec::SmallVec;
+
+use super::{
+    Asked, Entry, Memo, Op, OpState, Ops, Over,
+    saved::{Quantum, Saved as Quanta},
+};
+
+/// Raised whenever operations are written in another way.
+const VERSION: u32 = 1;
+
+type SavedOver = (Pid, BudgetKind, u64);
+/// The number of a state, what it waits for, and of a question the limit and the answer.
+type SavedState = (u8, Option<Wait>, Option<RequestId>, Option<SavedOver>, Option<Decision>);
+type SavedOp = (OpId, Principal, Step, u64, Syscall, u64, bool, SavedState, Option<Arc<Program>>);
+/// A step, its operation and fingerprint, its call by numbers, and where its outcome is.
+type SavedEntry = (Step, OpId, u64, (u16, u16), Option<(u32, u32)>);
+
+impl Over {
+    fn saved(self) -> SavedOver {
+        let Self { of, kind, limit } = self;
+        (of, kind, limit)
+    }
+
+    fn of((of, kind, limit): SavedOver) -> Self {
+        Self { of, kind, limit }
+    }
+}
+
+impl OpState {
+    fn saved(&self) -> SavedState {
+        match self {
+            Self::Admitted => (0, None, None, None, None),
+            Self::Asking { request, over, decision } => {
+                (1, None, Some(*request), over.map(Over::saved), decision.clone())
+            }
+            Self::Waiting(wait) => (2, Some(wait.clone()), None, None, None),
+            Self::Dispatched => (3, None, None, None, None),
+        }
+    }
+
+    fn of(saved: SavedState) -> Result<Self, WireError> {
+        Ok(match saved {
+            (0, None, None, None, None) => Self::Admitted,
+            (1, None, Some(request), over, decision) => {
+                Self::Asking { request, over: over.map(Over::of), decision }
+            }
+            (2, Some(wait), None, None, None) => Self::Waiting(wait),
+            (3, None, None, None, None) => Self::Dispatched,
+            _ => return Err(WireError::new("a state of an operation that is none")),
+        })
+    }
+}
+
+impl Ops {
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        let Self { last, open, memos, requests, held, subscriptions, saved, .. } = self;
+        let Self { undo: _, spare_ops: _, spare_memos: _, .. } = self;
+        save_version(VERSION, out);
+        wire::encode_into(&(last, subscriptions), out);
+        let open = self.all_open().into_iter().map(|id| {
+            let Op { caller, step, fingerprint, call, started_ms, reserved, state, program } =
+                &*open[&id];
+            (id, caller, step, fingerprint, call, started_ms, reserved, state.saved(), program)
+        });
+        wire::encode_each(open, out);
+        let mut pids: Vec<Pid> = memos.keys().copied().collect();
+        pids.sort_unstable();
+        wire::encode_into(&(pids.len() as u64), out);
+        for pid in pids {
+            wire::encode_into(&pid, out);
+            memos[&pid].save(out);
+        }
+        let requests = requests.iter().map(|(id, Asked { by_broker, over, askers })| {
+            (id, by_broker, over.map(Over::saved), askers)
+        });
+        wire::encode_each(requests, out);
+        wire::encode_each(held, out);
+        wire::encode_into(&(saved.len() as u64), out);
+        for (checkpoint, quanta) in saved {
+            wire::encode_into(&(checkpoint, quanta.len() as u64), out);
+            for (pid, Quantum { steps_before, entries, outcomes, held }) in &**quanta {
+                wire::encode_into(&(pid, held), out);
+                save_steps(*steps_before, entries, outcomes, out);
+            }
+        }
+    }
+
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self, BadSnapshot> {
+        let mut ops = Self::default();
+        let mut bytes = load_version(VERSION, bytes)?;
+        (ops.last, ops.subscriptions) = bytes.read()?;
+        bytes.each(|saved: SavedOp| {
+            let (id, caller, step, fingerprint, call, started_ms, reserved, state, program) = saved;
+            let state = OpState::of(state)?;
+            let op = Op { caller, step, fingerprint, call, started_ms, reserved, state, program };
+            ops.open.insert(id, Box::new(op));
+            Ok::<(), BadSnapshot>(())
+        })?;
+        for _ in 0..bytes.read::<u64>()? {
+            let pid: Pid = bytes.read()?;
+            let memo = Memo::load(&mut bytes, |op| ops.open.contains_key(&op))?;
+            ops.memos.insert(pid, Box::new(memo));
+        }
+        bytes.each(|(id, by_broker, over, askers): Saved| {
+            let asked = Asked { by_broker, over: over.map(Over::of), askers };
+            ops.requests.insert(id, asked);
+            Ok::<(), BadSnapshot>(())
+        })?;
+        ops.held = bytes.all()?;
+        for _ in 0..bytes.read::<u64>()? {
+            let (checkpoint, count): (CheckpointId, u64) = bytes.read()?;
+            let mut quanta = Quanta::new();
+            for _ in 0..count {
+                let (pid, held): (Pid, bool) = bytes.read()?;
+                let (steps_before, entries, outcomes) = load_steps(&mut bytes)?;
+                quanta.insert(pid, Quantum { steps_before, entries, outcomes, held });
+            }
+            ops.saved.insert(checkpoint, Arc::new(quanta));
+        }
+        bytes.end()?;
+        Ok(ops)
+    }
+}
+
+/// A request to a human.
+type Saved = (RequestId, bool, Option<SavedOver>, Few<(Pid, OpId)>);
+
+impl Memo {
+    fn save(&self, out: &mut Vec<u8>) {
+        let Self { steps_before, entries, open: _, outcomes } = self;
+        save_steps(*steps_before, entries, outcomes, out);
+    }
+
+    fn load(bytes: &mut Reader<'_>, is_open: impl Fn(OpId) -> bool) -> Result<Self, BadSnapshot> {
+        let (steps_before, entries, outcomes) = load_steps(bytes)?;
+        let mut open: Vec<OpId> =
+            entries.iter().map(|entry| entry.op).filter(|op| is_open(*op)).collect();
+        open.sort_unstable();
+        let entries = SmallVec::from_vec(entries);
+        Ok(Self { steps_before, entries, open: open.into(), outcomes })
+    }
+}
+
+fn save_steps(steps_before: u32, entries: &[Entry], outcomes: &[u8], out: &mut Vec<u8>) {
+    wire::encode_into(&steps_before, out);
+    let entries = entries.iter().map(|entry| -> SavedEntry {
+        let Entry { step, op, fingerprint, call, outcome } = *entry;
+        (step, op, fingerprint, (call.service_number, call.number), outcome)
+    });
+    wire::encode_each(entries, out);
+    wire::encode_into(&(outcomes.len() as u64), out);
+    out.extend_from_slice(outcomes);
+}
+
+/// The steps before, the steps, and their outcomes.
+type Steps = (u32, Vec<Entry>, Vec<u8>);
+
+fn load_steps(bytes: &mut Reader<'_>) -> Result<Steps, BadSnapshot> {
+    let steps_before = bytes.read()?;
+    let mut entries = Vec::new();
+    bytes.each(|(step, op, fingerprint, call, outcome): SavedEntry| {
+        let call = info(call).ok_or_else(|| WireError::new("a call that is none"))?;
+        entries.push(Entry { step, op, fingerprint, call, outcome });
+        Ok::<(), BadSnapshot>(())
+    })?;
+    let outcomes = bytes.bytes()?.to_vec();
+    let ends = entries.iter().filter_map(|entry| entry.outcome);
+    if ends.into_iter().any(|(at, length)| at as usize + length as usize > outcomes.len()) {
+        return Err(WireError::new("an outcome that is not there").into());
+    }
+    Ok((steps_before, entries, outcomes))
+}
+
+/// The call with these numbers.
+fn info((service, number): (u16, u16)) -> Option<&'static CallInfo> {
+    let service = SERVICES.iter().find(|info| info.number == service)?;
+    service.calls.iter().find(|info| info.number == number)
+}

@@ -1,0 +1,421 @@
+//! For each system call a plan that shows it: what it does twice or not at all can be told apart.
+
+use agent_libos::abi::{DemandInfo, EffectClass, SERVICES};
+use serde_json::{Value, json};
+
+use crate::support::*;
+
+/// A call under test.
+pub(crate) struct Case {
+    pub(crate) call: &'static str,
+    pub(crate) class: EffectClass,
+    head: String,
+    plan: Vec<Value>,
+    files: &'static [(&'static str, &'static str)],
+    /// The commands of the host, the first of them `run`.
+    pub(crate) acts: Vec<Act>,
+}
+
+/// A command of the host.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Act {
+    Run,
+    Resume,
+    /// A call of the host: said again if it was cut short.
+    Say(&'static [&'static str]),
+}
+
+impl Case {
+    pub(crate) fn lab(&self) -> Lab {
+        let lab = Lab::with(&self.head, &self.plan);
+        for (name, text) in self.files {
+            lab.put(name, text);
+        }
+        lab
+    }
+}
+
+/// The name of a class, as it is shown.
+pub(crate) fn class_name(class: EffectClass) -> &'static str {
+    match class {
+        EffectClass::State => "state",
+        EffectClass::Read => "read",
+        EffectClass::Idempotent => "idempotent",
+        EffectClass::Reconcilable => "reconcilable",
+        EffectClass::Irreversible => "irreversible",
+    }
+}
+
+/// The calls that a process or the host can make, by name.
+pub(crate) fn open_calls() -> Vec<(&'static str, EffectClass)> {
+    let calls = SERVICES.iter().flat_map(|service| service.calls);
+    let open = calls.filter(|call| call.demand != DemandInfo::Kernel);
+    open.map(|call| (call.name, call.effect)).collect()
+}
+
+/// An image with tools to activate.
+fn mine() -> Value {
+    json!({ "name": "mine", "version": "1", "tool_groups": [
+        { "name": "files", "description": "files", "tools": ["read_file"] },
+    ] })
+}
+
+fn child(grants: Value, plan: &[Value]) -> Value {
+    spawn(plan, grants, "w")
+}
+
+fn object(payload: Value, under: &str) -> Value {
+    save("object.create", json!({ "type": "note", "payload": payload }), under)
+}
+
+fn ok(name: &str, args: Value) -> Value {
+    expect(name, args, "ok")
+}
+
+/// Reads and writes in the workspace, children, messages to the host's human.
+fn everything() -> String {
+    [
+        grant("allow", "read write delete", "fs:workspace/*", "delegable = 1"),
+        grant("allow", "read", "clock:*", "delegable = 1"),
+        allow("write", "process:spawn"),
+        allow("write", "human:owner"),
+        allow("execute", "shell:sh"),
+        allow("execute", "image:*"),
+        allow("read write delete", "image:*"),
+        allow("write", "namespace:*"),
+        allow("read", "namespace:*"),
+        allow("read", "audit:log"),
+    ]
+    .concat()
+}
+
+/// What a call of the host needs: a process that waits until it is told to go on.
+fn waiting() -> Vec<Value> {
+    vec![ok("message.receive", json!({ "subject": "on" })), write("after.txt", "went on")]
+}
+
+const GO_ON: Act = Act::Say(&["msg", "p1", "go on", "--subject", "on"]);
+
+/// How a call is shown: what goes before it, it, what follows.
+fn shown(call: &str) -> Option<Vec<Value>> {
+    let note = || object(json!("a"), "o");
+    let id = || json!({ "id": "${o.id}" });
+    let large = "large ".repeat(2_000);
+    let sleeper = || child(json!([{ "on": "clock:*", "rights": ["read"] }]), &[sleep(2)]);
+    let receiver = || child(json!([]), &[ok("message.receive", json!({}))]);
+    Some(match call {
+        "fs.read" => {
+            vec![save(call, json!({ "path": "in.txt" }), "t"), write("out.txt", "${t.text}")]
+        }
+        "fs.write" => vec![
+            ok(call, json!({ "path": "new.txt", "text": "once", "overwrite": false })),
+            ok(call, json!({ "path": "in.txt", "text": large })),
+        ],
+        "fs.list" => vec![save(call, json!({ "path": "." }), "s")],
+        "fs.stat" => vec![save(call, json!({ "path": "in.txt" }), "s")],
+        "fs.mkdir" => vec![ok(call, json!({ "path": "a/b", "parents": true }))],
+        "fs.delete" => vec![ok(call, json!({ "path": "in.txt" }))],
+        "clock.now" => vec![ok(call, json!({}))],
+        "clock.sleep" => vec![sleep(3), write("slept.txt", "yes")],
+        "object.create" => vec![note(), object(json!({ "text": large }), "big")],
+        "object.read" | "object.stat" | "object.links" => vec![note(), ok(call, id())],
+        "object.delete" | "object.release" => vec![note(), ok(call, id())],
+        "object.update" => vec![
+            note(),
+            ok(call, json!({ "id": "${o.id}", "payload": "b", "expected_version": 1 })),
+        ],
+        "object.append" => vec![
+            object(json!([]), "o"),
+            ok(call, json!({ "id": "${o.id}", "entry": 1 })),
+            ok(call, json!({ "id": "${o.id}", "entry": 2 })),
+        ],
+        "object.list" | "object.views" | "object.query" => vec![note(), ok(call, json!({}))],
+        "object.link" | "object.unlink" => {
+            let link = json!({ "from": "${o.id}", "relation": "of", "to": "${q.id}" });
+            let mut plan = vec![note(), object(json!(1), "q"), ok("object.link", link.clone())];
+            if call == "object.unlink" {
+                plan.push(ok(call, link));
+            }
+            plan
+        }
+        "object.transfer" => {
+            vec![note(), receiver(), ok(call, json!({ "id": "${o.id}", "to": "${w.pid}" }))]
+        }
+        "object.make_view" | "object.view" | "object.drop_view" | "object.materialize" => {
+            let items = json!({ "items": [{ "id": "${o.id}" }] });
+            let mut plan = vec![note(), save("object.make_view", items, "v")];
+            if call != "object.make_view" {
+                plan.push(ok(call, json!({ "view": "${v.id}" })));
+            }
+            plan
+        }
+        "namespace.create" => vec![ok(call, json!({ "namespace": "shared" }))],
+        "namespace.list" | "namespace.lookup" => {
+            let named = json!({
+                "type": "note", "payload": 1, "namespace": "shared", "name": "first",
+            });
+            let args = match call {
+                "namespace.list" => json!({ "namespace": "shared" }),
+                _ => json!({ "namespace": "shared", "name": "first" }),
+            };
+            vec![
+                ok("namespace.create", json!({ "namespace": "shared" })),
+                ok("object.create", named),
+                ok(call, args),
+            ]
+        }
+        "message.send" => vec![
+            child(
+                json!([]),
+                &[
+                    save("message.receive", json!({}), "m"),
+                    object(json!("${m.messages.0.body}"), "kept"),
+                ],
+            ),
+            ok(call, json!({ "to": "${w.pid}", "body": "hello" })),
+            wait("w"),
+        ],
+        "message.receive" | "message.peek" => vec![
+            child(json!([]), &[ok("message.send", json!({ "to": "p1", "body": "hello" }))]),
+            wait("w"),
+            ok(call, json!({})),
+        ],
+        "event.subscribe"
+        | "event.unsubscribe"
+        | "event.subscriptions"
+        | "event.read"
+        | "event.wait" => {
+            let mut plan = vec![
+                ok("event.subscribe", json!({ "kinds": ["child_ended"] })),
+                sleeper(),
+                wait("w"),
+            ];
+            match call {
+                "event.unsubscribe" => {
+                    plan.push(ok(call, json!({ "kinds": [] })));
+                }
+                "event.subscribe" => {}
+                _ => plan.push(ok(call, json!({}))),
+            }
+            plan
+        }
+        "process.spawn" | "process.wait" => vec![sleeper(), wait("w")],
+        "process.exit" => vec![note(), json!({ "exit": { "result": "${o.id}" } })],
+        "process.signal" => vec![
+            receiver(),
+            ok(call, json!({ "pid": "${w.pid}", "signal": "pause" })),
+            ok(call, json!({ "pid": "${w.pid}", "signal": "resume" })),
+            ok(call, json!({ "pid": "${w.pid}", "signal": "terminate" })),
+            wait("w"),
+        ],
+        "process.list" | "process.cwd" => vec![ok(call, json!({}))],
+        "process.inspect" => vec![sleeper(), wait("w"), ok(call, json!({ "pid": "${w.pid}" }))],
+        "process.chdir" => vec![
+            ok("fs.mkdir", json!({ "path": "sub" })),
+            ok(call, json!({ "path": "sub" })),
+            write("here.txt", "below"),
+        ],
+        // The quantum ends by itself after so many steps.
+        "process.commit" => std::iter::repeat_with(|| ok("process.cwd", json!({})))
+            .take(70)
+            .chain([write("late.txt", "in the second quantum")])
+            .collect(),
+        "process.fork" | "process.merge" | "process.discard" => {
+            let changes = jsonl(&[
+                save("object.list", json!({}), "mine"),
+                ok("object.update", json!({ "id": "${mine.objects.0.id}", "payload": "b" })),
+            ]);
+            let fork = json!({ "goal": "try", "mode": "copy", "program": changes });
+            let mut plan =
+                vec![note(), json!({ "fork": fork, "save": "w", "expect": "ok" }), wait("w")];
+            if call != "process.fork" {
+                plan.push(ok(call, json!({ "pid": "${w.pid}" })));
+            }
+            plan
+        }
+        "process.exec" => {
+            let next = jsonl(&[object(json!("as another"), "o")]);
+            vec![note(), json!({ "exec": { "image": "worker", "program": next } })]
+        }
+        "process.start_task" | "process.tasks" => {
+            let task = json!({
+                "owner": "${o.id}", "tool": "write_file",
+                "args": { "path": "task.txt", "text": "in the background" },
+                "grants": [{ "on": "fs:workspace/*", "rights": ["write"] }],
+            });
+            let mut plan = vec![note(), save("process.start_task", task, "w"), wait("w")];
+            if call == "process.tasks" {
+                plan.push(ok(call, json!({ "owner": "${o.id}" })));
+            }
+            plan
+        }
+        "process.activate_tools" => {
+            let next = jsonl(&[ok(call, json!({ "group": "files" }))]);
+            vec![
+                ok("image.register", json!({ "image": mine() })),
+                json!({ "exec": { "image": "mine", "program": next }, "expect": "ok" }),
+            ]
+        }
+        "capability.list" => vec![ok(call, json!({}))],
+        "capability.inspect" => vec![ok(call, json!({ "capability": "cap-1" }))],
+        "capability.explain" => {
+            vec![ok(call, json!({ "right": "read", "on": "fs:workspace/in.txt" }))]
+        }
+        "capability.delegate" | "capability.revoke" => {
+            let part = json!({ "on": "fs:workspace/in.txt", "rights": ["read"] });
+            let args = json!({ "to": "${w.pid}", "grant": part });
+            let mut plan = vec![receiver(), save("capability.delegate", args, "c")];
+            if call == "capability.revoke" {
+                plan.push(ok(call, json!({ "capability": "${c.capability}" })));
+            }
+            plan
+        }
+        "human.ask" => vec![
+            save(call, json!({ "question": "which?" }), "a"),
+            write("answer.txt", "${a.answer}"),
+        ],
+        "human.output" => vec![ok(call, json!({ "message": "hello" }))],
+        "human.request_permission" => vec![ok(
+            call,
+            json!({
+                "on": "fs:workspace/more.txt", "rights": ["execute"], "reason": "to try",
+            }),
+        )],
+        "image.list" => vec![ok(call, json!({}))],
+        "image.inspect" => vec![ok(call, json!({ "image": "worker" }))],
+        "image.register" => vec![ok(call, json!({ "image": mine() }))],
+        "image.unregister" => vec![
+            ok("image.register", json!({ "image": mine() })),
+            ok(call, json!({ "image": "mine" })),
+        ],
+        "tool.list" | "tool.groups" => vec![ok(call, json!({}))],
+        "tool.propose" | "tool.validate" | "tool.register" | "tool.unregister" | "tool.inspect"
+        | "tool.generated" => {
+            let tool = json!({
+                "name": "one", "language": "javascript", "input": true,
+                "source": "export default () => 1;",
+            });
+            let one = || json!({ "name": "one" });
+            let mut plan = vec![ok("tool.propose", json!({ "tool": tool }))];
+            if ["tool.validate", "tool.register", "tool.unregister"].contains(&call) {
+                plan.push(ok("tool.validate", one()));
+                plan.push(ok("tool.register", one()));
+            }
+            match call {
+                "tool.generated" => plan.push(ok(call, json!({}))),
+                "tool.inspect" | "tool.unregister" => plan.push(ok(call, one())),
+                _ => {}
+            }
+            plan
+        }
+        "tool.call" => vec![
+            json!({ "tool": "write_file", "expect": "ok",
+                    "args": { "path": "tool.txt", "text": "by a tool" } }),
+            json!({ "tool": "read_file", "expect": "ok", "args": { "path": "in.txt" } }),
+        ],
+        "audit.list" => vec![expect(call, json!({ "limit": 1 }), "ok")],
+        "shell.run" => vec![
+            json!({ "call": call, "expect": ["ok", "unknown_outcome"],
+                    "args": { "argv": ["sh", "-c", "echo ran >> ran.txt"] } }),
+            write("after.txt", "went on"),
+        ],
+        _ => return None,
+    })
+}
+
+/// How the host shows a call of its own, or answers one of a process.
+fn acts(call: &str) -> Option<(Vec<Value>, Vec<&'static [&'static str]>)> {
+    const KEPT: &[&str] = &["checkpoint", "create", "p1"];
+    let asks = |call| shown(call).unwrap_or_default();
+    let answered: &[&str] = &["answer", "req-1", "this"];
+    let approved: &[&str] = &["approve", "req-1"];
+    let of_checkpoint = |then: &'static [&'static str]| (waiting(), vec![KEPT, then]);
+    Some(match call {
+        "human.ask" | "human.list" => (asks("human.ask"), vec![answered]),
+        "human.request_permission" => (asks(call), vec![approved]),
+        "human.decide" => (vec![write("asked.txt", "with a human's word")], vec![approved]),
+        "capability.grant" => (waiting(), vec![&["cap", "grant", "p1", "fs:workspace/x", "read"]]),
+        "checkpoint.create" => (waiting(), vec![KEPT]),
+        "checkpoint.list" => of_checkpoint(&["checkpoint", "ls"]),
+        "checkpoint.inspect" => of_checkpoint(&["checkpoint", "show", "ckpt-1.1"]),
+        "checkpoint.diff" => of_checkpoint(&["checkpoint", "diff", "ckpt-1.1"]),
+        "checkpoint.drop" => of_checkpoint(&["checkpoint", "drop", "ckpt-1.1"]),
+        "checkpoint.commit" => of_checkpoint(&["checkpoint", "commit", "ckpt-1.1", "kept"]),
+        "checkpoint.preview" | "checkpoint.restore" => {
+            of_checkpoint(&["checkpoint", "restore", "ckpt-1.1", "--yes"])
+        }
+        "checkpoint.fork" => {
+            let (plan, mut acts) = of_checkpoint(&["checkpoint", "fork", "ckpt-1.1"]);
+            acts.push(&["msg", "p2", "go on", "--subject", "on"]);
+            (plan, acts)
+        }
+        "audit.compact" => (asks("fs.write"), vec![&["store", "compact", "--older-than", "0s"]]),
+        _ => return None,
+    })
+}
+
+/// Calls that have no plan yet.
+pub(crate) const WITHOUT: &[&str] = &["tool.promote"];
+
+/// The plan of each call; `process.launch` is in all of them.
+pub(crate) fn cases() -> Vec<Case> {
+    open_calls().into_iter().filter_map(|(call, class)| case(call, class)).collect()
+}
+
+/// Many processes that do everything side by side.
+pub(crate) fn load(processes: usize) -> Lab {
+    let grants = json!([
+        { "on": "fs:workspace/*", "rights": ["read", "write"] },
+        { "on": "clock:*", "rights": ["read"] },
+    ]);
+    let mut plan = Vec::new();
+    for n in 0..processes {
+        let path = |name: &str| format!("{n}-{name}.txt");
+        let once = |name: &str| json!({ "path": path(name), "text": name, "overwrite": false });
+        let work = [
+            ok("fs.write", once("first")),
+            object(json!([n]), "o"),
+            sleep(3),
+            ok("object.append", json!({ "id": "${o.id}", "entry": 1 })),
+            json!({ "tool": "write_file", "expect": "ok",
+                    "args": { "path": path("tool"), "text": "by a tool" } }),
+            save("fs.read", json!({ "path": path("first") }), "t"),
+            ok(
+                "fs.write",
+                json!({ "path": path("last"), "text": "${t.text}", "overwrite": false }),
+            ),
+            ok("message.send", json!({ "to": "p1", "body": "done", "channel": format!("c{n}") })),
+        ];
+        plan.push(spawn(&work, grants.clone(), &format!("w{n}")));
+    }
+    plan.extend(
+        (0..processes).map(|n| ok("message.receive", json!({ "channel": format!("c{n}") }))),
+    );
+    plan.extend((0..processes).map(|n| wait(&format!("w{n}"))));
+    Lab::with(&everything(), &plan)
+}
+
+fn case(call: &'static str, class: EffectClass) -> Option<Case> {
+    let files: &[_] = &[("in.txt", "read me"), ("other.txt", "other")];
+    let mut head = everything();
+    if call == "human.decide" {
+        head += &ask("write", "fs:workspace/asked.txt");
+    }
+    let (plan, acts) = match (acts(call), shown(call)) {
+        (Some((plan, say)), _) => {
+            let mut acts = vec![Act::Run];
+            acts.extend(say.into_iter().map(Act::Say));
+            if plan.first().is_some_and(|step| step["call"] == "message.receive") {
+                acts.push(GO_ON);
+            }
+            if call != "audit.compact" {
+                acts.push(Act::Resume);
+            }
+            (plan, acts)
+        }
+        (None, Some(plan)) => (plan, vec![Act::Run]),
+        (None, None) if call == "process.launch" => (vec![write("a.txt", "a")], vec![Act::Run]),
+        (None, None) => return None,
+    };
+    Some(Case { call, class, head, plan, files, acts })
+}
