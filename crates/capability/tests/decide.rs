@@ -140,7 +140,8 @@ fn every_condition_of_a_grant_must_hold() {
     let read = |path: &str, max: u32| {
         format!(r#"fs.read {{"path":"workspace/{path}","max_bytes":{max}}}"#)
     };
-    for (path, max, holds) in [("a", 9, true), ("a", 10, false), ("b", 9, false), ("b", 10, false)] {
+    for (path, max, holds) in [("a", 9, true), ("a", 10, false), ("b", 9, false), ("b", 10, false)]
+    {
         let (allowed, denied) =
             if holds { ("allow 1", "denied by 2") } else { ("conditions of 1", "allow 1") };
         check(&[&of("allow")], &read(path, max), allowed);

@@ -155,7 +155,7 @@ fn effect(random: &mut Random) -> Syscall {
         3 => call("fs.read", json!({ "path": path, "max_bytes": 100 + random.below(100) })),
         4 => call("fs.delete", json!({ "path": path })),
         5 => call("fs.mkdir", json!({ "path": path, "parents": random.percent(50) })),
-        6 => call(*random.pick(&["fs.stat", "fs.list"]), json!({ "path": path })),
+        6 => call(random.word(&["fs.stat", "fs.list"]), json!({ "path": path })),
         _ => call("shell.run", json!({ "argv": [random.pick(&PROGRAMS), "x"] })),
     }
 }
@@ -255,9 +255,7 @@ fn memory(random: &mut Random, known: &Known) -> Syscall {
             let to = object(random, known);
             call("object.link", json!({ "from": id, "relation": "of", "to": to }))
         }
-        11 => {
-            call(*random.pick(&["object.read", "object.stat", "object.links"]), json!({"id": id}))
-        }
+        11 => call(random.word(&["object.read", "object.stat", "object.links"]), json!({"id": id})),
         12 => call("object.query", json!({ "type": "note" })),
         13 => call("object.make_view", json!({ "items": [{ "id": id }] })),
         14 => call("object.materialize", json!({ "view": "view-1" })),
@@ -289,8 +287,9 @@ fn authority(random: &mut Random, known: &Known) -> Syscall {
     let id = capability(random, known);
     match random.below(6) {
         0..3 => {
-            let pool: &[&str] = if random.percent(70) { &HANDED } else { &GRANTS };
-            let grant: Value = serde_json::from_str(*random.pick(pool)).expect("it is JSON");
+            let pool: &[&'static str] = if random.percent(70) { &HANDED } else { &GRANTS };
+            let grant = random.word(pool);
+            let grant: Value = serde_json::from_str(grant).expect("it is JSON");
             let to = someone(random, known);
             call("capability.delegate", json!({ "to": to, "grant": grant }))
         }

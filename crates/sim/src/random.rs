@@ -36,6 +36,11 @@ impl Random {
         &items[self.below(items.len())]
     }
 
+    /// One of several words.
+    pub(crate) fn word(&mut self, words: &[&'static str]) -> &'static str {
+        words[self.below(words.len())]
+    }
+
     /// One of several, if there is one.
     pub(crate) fn one<T: Copy>(&mut self, items: &[T]) -> Option<T> {
         (!items.is_empty()).then(|| items[self.below(items.len())])

@@ -43,7 +43,7 @@ pub fn sweep(
                         break;
                     }
                     let mut outcome = run(seed, steps, None);
-                    if seed % 16 == 0 && outcome.failure.is_none() {
+                    if seed.is_multiple_of(16) && outcome.failure.is_none() {
                         outcome.failure = differs(seed, steps, &outcome.head);
                     }
                     let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);

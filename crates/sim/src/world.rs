@@ -59,7 +59,14 @@ fn reply(call: &Syscall) -> Option<Reply> {
         }
         Syscall::Fs(fs::Call::Write(write)) => {
             let (path, bytes) = (write.path.clone(), write.text.bytes());
-            fs::Reply::Write(fs::Written { path, bytes, created: true, digest }).into()
+            fs::Reply::Write(fs::Written {
+                path,
+                bytes,
+                created: true,
+                digest,
+                before: fs::Before::default(),
+            })
+            .into()
         }
         Syscall::Fs(fs::Call::List(_)) => {
             fs::Reply::List(fs::Listing { entries: Vec::new(), truncated: false }).into()
@@ -67,9 +74,12 @@ fn reply(call: &Syscall) -> Option<Reply> {
         Syscall::Fs(fs::Call::Mkdir(mkdir)) => {
             fs::Reply::Mkdir(fs::Made { path: mkdir.path.clone(), created: true }).into()
         }
-        Syscall::Fs(fs::Call::Delete(delete)) => {
-            fs::Reply::Delete(fs::Removed { path: delete.path.clone(), removed: true }).into()
-        }
+        Syscall::Fs(fs::Call::Delete(delete)) => fs::Reply::Delete(fs::Removed {
+            path: delete.path.clone(),
+            removed: true,
+            before: fs::Before::default(),
+        })
+        .into(),
         Syscall::Fs(fs::Call::Stat(_)) => {
             let kind = fs::FileKind::File;
             fs::Reply::Stat(fs::Metadata { kind, bytes: 4, modified_at_ms: 0 }).into()
