@@ -25,6 +25,7 @@ mod laws;
 mod layers;
 mod licences;
 mod policy;
+mod sim;
 mod steps;
 #[cfg(test)]
 mod tidy;
@@ -114,6 +115,13 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
         args: Vec<OsString>,
     },
+    /// Try to break the system from seeds: crashes, full disks, bad providers, planted bugs
+    #[command(disable_help_flag = true)]
+    Sim {
+        /// What to try; `--help` lists it
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
+        args: Vec<OsString>,
+    },
     /// Write docs/graph.txt
     Graph {
         /// Write nothing; fail when the file is stale
@@ -168,6 +176,7 @@ fn run(task: Task) -> Result<()> {
         Task::Crash { quick, call } => crash::run(&root, quick, call.as_deref()),
         Task::Fuzz { target, seconds, seed } => fuzz::run(&root, target.as_deref(), seconds, seed),
         Task::Bench { args } => bench::run(&root, &args),
+        Task::Sim { args } => sim::run(&root, &args),
         Task::Graph { check: true } => graph::generated(&root)?.check(&root),
         Task::Graph { check: false } => graph::generated(&root)?.write(&root),
     }

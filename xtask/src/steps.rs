@@ -61,6 +61,18 @@ const LOOM: Step = cargo(&[
     "--test",
     "handover",
 ]);
+/// A short run of the simulator, and every bug that can be planted.
+const SIM: Step = cargo(&[
+    "test",
+    "--profile",
+    "sim",
+    "--locked",
+    "--quiet",
+    "--package",
+    "libos-sim",
+    "--features",
+    "mutations",
+]);
 const NEXTEST: Step = cargo(&["nextest", "run", "--locked", "--workspace"]);
 const NEXTEST_CI: Step = cargo(&["nextest", "run", "--locked", "--workspace", "--profile", "ci"]);
 /// What nextest runs, for a machine without it: everything but the doc tests.
@@ -92,14 +104,14 @@ pub(crate) fn check(root: &Path) -> Result<()> {
 /// Everything a change must pass.
 pub(crate) fn ci(root: &Path) -> Result<()> {
     let tests = if has_nextest() { NEXTEST_CI } else { CARGO_TEST };
-    let checks = [FORMAT, CLIPPY, LAYERS, GRAPH, ABI, LICENCES, GUEST, DOCS, DOC_TESTS, LOOM];
+    let checks = [FORMAT, CLIPPY, LAYERS, GRAPH, ABI, LICENCES, GUEST, DOCS, DOC_TESTS, LOOM, SIM];
     run(root, &[&checks[..], &SWAPPED, &[tests]].concat())
 }
 
 /// All tests of the workspace.
 pub(crate) fn test(root: &Path) -> Result<()> {
     let tests = if has_nextest() { NEXTEST } else { CARGO_TEST };
-    run(root, &[DOC_TESTS, LOOM, tests])
+    run(root, &[DOC_TESTS, LOOM, SIM, tests])
 }
 
 /// Runs the steps in order. Fails with the first one that does, naming it.

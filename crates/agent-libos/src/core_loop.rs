@@ -1,8 +1,7 @@
 //! The core's thread: drains messages, steps the kernel, commits one batch, lets things out.
 //!
-//! Order is everything here: records are in line before what depends on nothing leaves, and on
-//! disk before anything else does. News for watchers leave the system, so they are always held
-//! until their records are on disk.
+//! What is written before what leaves is the broker's to say ([`libos_broker::let_out`]); this is
+//! its edge.
 //!
 //! A disk that refuses is waited for ([`Core::write`]): the batch at hand is kept and written
 //! before anything new is taken, so the kernel is ahead of the disk by that batch and no more.
@@ -15,7 +14,9 @@ use std::{
 
 use libos_abi::{Digest, Fault, OpId, Outcome, Syscall};
 use libos_bindings::inbox::{Empty, Inbox};
-use libos_broker::{Input, Kernel, Notice, Output, Outputs, Part, Submission, Submitter, Ticket};
+use libos_broker::{
+    Edge, Input, Kernel, Line, Notice, Output, Outputs, Records, Submission, Submitter, Ticket,
+};
 use libos_journal::{Batch, Blobs, Head, Journal, JournalError, Sync};
 use libos_port::{EffectOutcome, Reconciled};
 use tokio::sync::{mpsc, oneshot};
@@ -105,10 +106,8 @@ pub(crate) struct Core {
     /// Who wants to know the state as it is in the journal next.
     states: Vec<oneshot::Sender<State>>,
     keeper: Keeper,
-    /// News whose records are not on disk yet.
-    held: Vec<News>,
-    /// Since when records wait to be written, in milliseconds since the epoch.
-    lazy_since_ms: Option<u64>,
+    /// What waits for the disk.
+    line: Line,
     /// Why the store refuses, while it does.
     refusal: Option<String>,
     /// What came while the store refused and is taken afterwards.
@@ -118,6 +117,8 @@ pub(crate) struct Core {
     idle_told: bool,
     /// How many callers were answered after the last durable write.
     answered: usize,
+    /// How many were answered in what is being let out.
+    replies: usize,
     run_processes: bool,
     boundaries: Boundaries,
 }
@@ -145,13 +146,13 @@ impl Core {
             watchers: Vec::new(),
             states: Vec::new(),
             keeper,
-            held: Vec::new(),
-            lazy_since_ms: None,
+            line: Line::default(),
             refusal: None,
             kept: VecDeque::new(),
             stopping: false,
             idle_told: false,
             answered: 0,
+            replies: 0,
             run_processes: false,
             boundaries,
         }
@@ -253,7 +254,7 @@ impl Core {
         if let Some(message) = self.next_message() {
             return Ok(Some(message));
         }
-        if self.lazy_since_ms.is_some() {
+        if self.line.since_ms().is_some() {
             match self.messages.take_within(Duration::from_millis(self.limits.lazy_flush_ms)) {
                 Ok(message) => return Ok(Some(message)),
                 Err(Empty::Nothing) => {
@@ -352,89 +353,17 @@ impl Core {
 
     /// Commits what the steps brought and lets it out.
     fn let_out(&mut self, out: &mut Outputs) -> Result<(), JournalError> {
-        for (part, sync) in [(&mut out.early, Sync::Lazy), (&mut out.durable, Sync::Durable)] {
-            if part.is_empty() {
-                continue;
-            }
-            let Part { records, blobs, released } = part;
-            // A mere look leaves everything as it was: who looks because nothing moves would be
-            // told so for ever.
-            self.idle_told &= records.is_empty();
-            if !records.is_empty() || !blobs.is_empty() {
-                let records = records.iter().map(<[u8]>::to_vec).collect();
-                let batch = Batch { records, blobs: std::mem::take(blobs) };
-                let (before, after) = match sync {
-                    Sync::Lazy => ("append.lazy", "append.lazy.done"),
-                    Sync::Durable => ("append.durable", "append.durable.done"),
-                };
-                self.boundaries.pass(before);
-                self.write(|journal| journal.append(&batch, sync))?;
-                self.boundaries.pass(after);
-                let since = self.lazy_since_ms.unwrap_or_else(|| self.clock.now_ms());
-                self.lazy_since_ms = (sync == Sync::Lazy).then_some(since);
-            }
-            if sync == Sync::Durable {
-                let is_reply = |output: &&Output| matches!(output, Output::Reply(..));
-                self.answered = released.iter().filter(is_reply).count();
-            }
-            for output in released.drain(..) {
-                self.release(output);
-            }
-            if self.lazy_since_ms.is_none() {
-                self.tell_held();
-            }
-        }
+        libos_broker::let_out(self, out)?;
         let lags = |since| self.clock.now_ms().saturating_sub(since) > self.limits.busy_flush_ms;
-        if self.lazy_since_ms.is_some_and(lags) {
+        if self.line.since_ms().is_some_and(lags) {
             self.flush()?;
         }
-        out.clear();
         Ok(())
     }
 
-    fn release(&mut self, output: Output) {
-        match output {
-            Output::Reply(ticket, outcome) => {
-                if let Some(reply) = self.tickets.remove(&ticket) {
-                    self.boundaries.pass("reply");
-                    // A caller that has gone away gets the recorded outcome when it comes back.
-                    drop(reply.send(outcome));
-                    self.boundaries.pass("reply.done");
-                }
-            }
-            Output::Forget(ticket) => drop(self.tickets.remove(&ticket)),
-            Output::Effect(order) if order.call.info().service == "audit" => {
-                self.boundaries.pass("effect.perform");
-                let outcome = audit::perform(self.journal.as_mut(), order.op, &order.call);
-                self.boundaries.pass("effect.performed");
-                self.runner.finished(order.op, outcome);
-            }
-            Output::Effect(order) => {
-                self.boundaries.pass("effect");
-                self.runner.perform(*order);
-                self.boundaries.pass("effect.done");
-            }
-            Output::Start(start) => {
-                self.boundaries.pass("run");
-                self.runner.start(*start);
-                self.boundaries.pass("run.done");
-            }
-            Output::Stop(pid) => {
-                self.boundaries.pass("stop");
-                self.runner.stop(pid);
-            }
-            Output::Cancel(op) => self.runner.cancel(op),
-            Output::Notice(notice) => self.held.push(News::Notice(*notice)),
-        }
-    }
-
     fn flush(&mut self) -> Result<Head, JournalError> {
-        self.boundaries.pass("flush");
-        let head = self.write(|journal| journal.flush())?;
-        self.boundaries.pass("flush.done");
-        self.lazy_since_ms = None;
-        self.tell_held();
-        Ok(head)
+        libos_broker::flush(self)?;
+        Ok(self.journal.head())
     }
 
     /// Writes, as often as it takes for the disk not to refuse.
@@ -487,17 +416,6 @@ impl Core {
         }
     }
 
-    fn tell_held(&mut self) {
-        if self.held.is_empty() {
-            return;
-        }
-        self.boundaries.pass("news");
-        for news in std::mem::take(&mut self.held) {
-            self.tell(news);
-        }
-        self.boundaries.pass("news.done");
-    }
-
     fn tell_idle(&mut self) {
         let is_idle = self.run_processes && self.kernel.is_idle() && self.messages.is_empty();
         if is_idle && !self.idle_told {
@@ -509,5 +427,93 @@ impl Core {
     fn tell(&mut self, news: News) {
         self.watchers.retain(|watcher| watcher.send(news.clone()).is_ok());
         self.kernel.set_watched(!self.watchers.is_empty());
+    }
+}
+
+impl Edge for Core {
+    type Error = JournalError;
+
+    fn line(&mut self) -> &mut Line {
+        &mut self.line
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.clock.now_ms()
+    }
+
+    fn append(
+        &mut self,
+        records: &Records,
+        blobs: Vec<(Digest, Arc<[u8]>)>,
+        durable: bool,
+    ) -> Result<(), JournalError> {
+        // A mere look leaves everything as it was: who looks because nothing moves would be told
+        // so for ever.
+        self.idle_told &= records.is_empty();
+        let batch = Batch { records: records.iter().map(<[u8]>::to_vec).collect(), blobs };
+        let sync = if durable { Sync::Durable } else { Sync::Lazy };
+        let (before, after) = match sync {
+            Sync::Lazy => ("append.lazy", "append.lazy.done"),
+            Sync::Durable => ("append.durable", "append.durable.done"),
+        };
+        self.boundaries.pass(before);
+        self.write(|journal| journal.append(&batch, sync))?;
+        self.boundaries.pass(after);
+        Ok(())
+    }
+
+    fn write_line(&mut self) -> Result<(), JournalError> {
+        self.boundaries.pass("flush");
+        self.write(|journal| journal.flush())?;
+        self.boundaries.pass("flush.done");
+        Ok(())
+    }
+
+    fn release(&mut self, output: Output) {
+        match output {
+            Output::Reply(ticket, outcome) => {
+                self.replies += 1;
+                if let Some(reply) = self.tickets.remove(&ticket) {
+                    self.boundaries.pass("reply");
+                    // A caller that has gone away gets the recorded outcome when it comes back.
+                    drop(reply.send(outcome));
+                    self.boundaries.pass("reply.done");
+                }
+            }
+            Output::Forget(ticket) => drop(self.tickets.remove(&ticket)),
+            Output::Effect(order) if order.call.info().service == "audit" => {
+                self.boundaries.pass("effect.perform");
+                let outcome = audit::perform(self.journal.as_mut(), order.op, &order.call);
+                self.boundaries.pass("effect.performed");
+                self.runner.finished(order.op, outcome);
+            }
+            Output::Effect(order) => {
+                self.boundaries.pass("effect");
+                self.runner.perform(*order);
+                self.boundaries.pass("effect.done");
+            }
+            Output::Start(start) => {
+                self.boundaries.pass("run");
+                self.runner.start(*start);
+                self.boundaries.pass("run.done");
+            }
+            Output::Stop(pid) => {
+                self.boundaries.pass("stop");
+                self.runner.stop(pid);
+            }
+            Output::Cancel(op) => self.runner.cancel(op),
+            Output::Notice(notice) => self.tell(News::Notice(*notice)),
+        }
+    }
+
+    fn tell(&mut self, notice: Notice) {
+        self.boundaries.pass("news");
+        Core::tell(self, News::Notice(notice));
+        self.boundaries.pass("news.done");
+    }
+
+    fn left(&mut self, durable: bool) {
+        let replies = std::mem::take(&mut self.replies);
+        self.answered = if durable { replies } else { self.answered };
     }
 }

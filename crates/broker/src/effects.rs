@@ -1,7 +1,7 @@
 //! Effects: orders to providers, what they report, and what a crash makes of them.
 
 use libos_abi::{EffectClass, Fault, FsPath, OpId, human};
-use libos_port::{EffectOutcome, Reconciled};
+use libos_port::{EffectOutcome, Reconciled, mutated};
 
 use crate::{
     kernel::{Kernel, full_arguments},
@@ -33,6 +33,7 @@ impl Kernel {
 
     pub(crate) fn finished(&mut self, id: OpId, outcome: EffectOutcome, out: &mut Outputs) {
         self.in_flight.remove(&id);
+        let is_repeated = self.repeated.remove(&id);
         if !self.is_dispatched(id) {
             return;
         }
@@ -40,14 +41,18 @@ impl Kernel {
         let (outcome, give_back) = match outcome {
             EffectOutcome::Done(reply) => (Ok(reply), false),
             EffectOutcome::Failed(error) => (Err(error), false),
-            EffectOutcome::NotStarted(error) => (Err(error), true),
+            // It did not begin this time.
+            EffectOutcome::NotStarted(error) => (Err(error), !is_repeated),
             EffectOutcome::Unknown(_) => (Err(Fault::UnknownOutcome { op: id }.into()), false),
         };
         let Some(mut tx) = self.begin_again(id) else { return };
         if is_unknown {
             self.ask_unknown(&mut tx, id);
         }
-        self.settle(&mut tx, id, outcome, give_back);
+        self.settle(&mut tx, id, outcome, give_back || mutated("give_back_always"));
+        if mutated("settle_twice") {
+            drop(self.record_end(&mut tx, id, Err(Fault::Cancelled.into())));
+        }
         self.finish(tx, out);
     }
 
@@ -67,8 +72,10 @@ impl Kernel {
         }
         match result {
             Reconciled::Happened(reply) => self.finished(id, EffectOutcome::Done(reply), out),
-            Reconciled::Unknown => self.finished(id, EffectOutcome::Unknown(String::new()), out),
-            Reconciled::DidNotHappen => {
+            Reconciled::Unknown if !mutated("retry_unknown") => {
+                self.finished(id, EffectOutcome::Unknown(String::new()), out)
+            }
+            Reconciled::DidNotHappen | Reconciled::Unknown => {
                 let ended = EffectOutcome::NotStarted(Fault::Cancelled.into());
                 self.order_again(id, Mode::Perform, ended, out);
             }
@@ -79,8 +86,12 @@ impl Kernel {
     pub(crate) fn recover_effect(&mut self, id: OpId, out: &mut Outputs) {
         let Some(op) = self.ops.get(id) else { return };
         let mode = match op.call.info().effect {
-            EffectClass::State | EffectClass::Read | EffectClass::Idempotent => Mode::Perform,
+            EffectClass::State | EffectClass::Read | EffectClass::Idempotent => {
+                self.repeated.insert(id);
+                Mode::Perform
+            }
             EffectClass::Reconcilable => Mode::Reconcile,
+            EffectClass::Irreversible if mutated("repeat_irreversible") => Mode::Perform,
             EffectClass::Irreversible => {
                 let lost = EffectOutcome::Unknown("the host ended while it was under way".into());
                 return self.finished(id, lost, out);

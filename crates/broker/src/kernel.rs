@@ -6,14 +6,14 @@ use std::{
 };
 
 use libos_abi::{
-    CapId, Demand, Denial, DenyReason, Digest, Error, Fault, Few, Json, Need, OpId, Pid, Principal,
-    Record, Syscall, Text, capability,
-    event::{OpEvent, Step, Verdict},
+    CapId, Demand, Denial, DenyReason, Digest, Error, Event, Fault, Few, Json, Need, OpId, Pid,
+    Principal, Record, Syscall, Text, capability,
+    event::{OpEvent, ProcessEvent, Step, Verdict},
     human, message,
     process::{self, Usage, Wait, WaitOn},
     wire,
 };
-use libos_port::{Caller, Decision, EffectOutcome, Query, Reconciled, Stop};
+use libos_port::{Caller, Decision, EffectOutcome, Query, Reconciled, Stop, mutated};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::{
@@ -83,6 +83,19 @@ pub enum Submitter {
     },
 }
 
+/// How much a kernel keeps for what is under way. It does not grow with what is over.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Remembered {
+    /// Calls that are not over.
+    pub calls: usize,
+    /// Quanta with steps to remember.
+    pub quanta: usize,
+    /// Waits and timers.
+    pub waits: usize,
+    /// Callers and effects that something is expected of.
+    pub tickets: usize,
+}
+
 /// A submission made ready: payloads spilled, fingerprint taken.
 struct Prepared {
     ticket: Ticket,
@@ -116,6 +129,8 @@ pub struct Kernel {
     pub(crate) runs: FxHashMap<Pid, u64>,
     pub(crate) tickets: FxHashMap<OpId, Ticket>,
     pub(crate) in_flight: FxHashSet<OpId>,
+    /// Effects that are performed again since a crash: they may have happened before it.
+    pub(crate) repeated: FxHashSet<OpId>,
     pub(crate) waiters: BTreeSet<(WaitOn, OpId)>,
     pub(crate) timers: BTreeSet<(u64, OpId)>,
     pub(crate) woken: VecDeque<OpId>,
@@ -142,6 +157,7 @@ impl Kernel {
             runs: FxHashMap::default(),
             tickets: FxHashMap::default(),
             in_flight: FxHashSet::default(),
+            repeated: FxHashSet::default(),
             waiters: BTreeSet::new(),
             timers: BTreeSet::new(),
             woken: VecDeque::new(),
@@ -156,6 +172,10 @@ impl Kernel {
     pub fn replay(&mut self, record: Record) {
         self.now_ms = self.now_ms.max(record.at_ms);
         for event in record.events {
+            let is_charge = matches!(event, Event::Process(ProcessEvent::Charged { .. }));
+            if is_charge && mutated("replay_forgets_charges") {
+                continue;
+            }
             self.parts.apply(&event);
             self.ops.replay(record.at_ms, event);
         }
@@ -188,6 +208,14 @@ impl Kernel {
             && self.in_flight.is_empty()
             && self.timers.is_empty()
             && self.woken.is_empty()
+    }
+
+    /// What is kept for calls that are not over and quanta that are not committed.
+    #[must_use]
+    pub fn remembered(&self) -> Remembered {
+        let (calls, quanta) = self.ops.counts();
+        let waits = self.waiters.len() + self.timers.len() + self.woken.len();
+        Remembered { calls, quanta, waits, tickets: self.tickets.len() + self.in_flight.len() }
     }
 
     /// How many processes run.
@@ -250,10 +278,11 @@ impl Kernel {
             Err(fault) => return out.push(Output::Reply(ticket, Err(fault.into()))),
         };
         if let Submitter::Process { pid, run, step } = prepared.from {
-            if self.runs.get(&pid) != Some(&run) {
+            if self.runs.get(&pid) != Some(&run) && !mutated("accept_stale_run") {
                 return out.push(Output::Reply(ticket, Err(Fault::StaleRun.into())));
             }
-            if step.index > 0 && self.ops.at(pid, step).is_some() {
+            let is_dropped = mutated("drop_memo");
+            if step.index > 0 && !is_dropped && self.ops.at(pid, step).is_some() {
                 return self.again(pid, step, &prepared, out);
             }
         }
@@ -317,7 +346,7 @@ impl Kernel {
         tx.blobs.extend(prepared.blobs.iter().cloned());
         let mut call = prepared.call.clone();
         let admitted = self
-            .admit(&mut tx, &prepared.from, &call)
+            .admit(&mut tx, &prepared.from, &call, refusal.as_ref())
             .and_then(|over| canonicalize(&mut call, &tx.caller).map(|()| over));
         let (over, is_decidable) = match (admitted, &refusal) {
             (Ok(over), _) => (over, true),
@@ -362,12 +391,16 @@ impl Kernel {
         tx: &mut Tx,
         from: &Submitter,
         call: &Syscall,
+        refusal: Option<&Error>,
     ) -> Result<Option<Fault>, Fault> {
         let Submitter::Process { pid, run, step } = from else { return Ok(None) };
         let pid = *pid;
+        let is_over = matches!(refusal, Some(Error::Fault(Fault::OverBudget { .. })));
         // The call that closes a quantum costs nothing: a process over its budget can still end.
+        // One that passes a limit by what it would make is charged when it may be made after all.
         let (run, charge) = match step.index {
             0 => (0, Usage::default()),
+            _ if is_over => (*run, Usage::default()),
             _ => (*run, call.charge()),
         };
         match self.ask(tx, process::Admit { pid, run, charge }) {
@@ -425,7 +458,7 @@ impl Kernel {
                     }
                     None => {}
                 }
-                if !charges.is_empty() {
+                if !charges.is_empty() && !mutated("take_nothing") {
                     self.kernel_call(tx, capability::Reserve { op: id, charges });
                 }
                 self.serve(tx, id)

@@ -22,12 +22,14 @@ mod ops;
 mod output;
 mod parts;
 mod receipts;
+mod release;
 mod snapshot;
 mod tx;
 mod waits;
 
-pub use kernel::{CALL_BYTES_MAX, Input, Kernel, Submission, Submitter};
+pub use kernel::{CALL_BYTES_MAX, Input, Kernel, Remembered, Submission, Submitter};
 pub use output::{EffectOrder, Mode, Notice, Output, Outputs, Part, Records, Start, Ticket};
 pub use parts::{ComposeError, Parts};
 pub use receipts::RECEIPTS_MAX;
+pub use release::{Edge, Line, flush, let_out};
 pub use tx::REPLY_BYTES_MAX;

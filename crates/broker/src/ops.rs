@@ -27,7 +27,7 @@ use libos_abi::{
     tool::Program,
     wire,
 };
-use libos_port::Receipt;
+use libos_port::{Receipt, mutated};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
@@ -62,11 +62,6 @@ impl Over {
     pub(crate) fn fault(self) -> Fault {
         let Self { of, kind, limit } = self;
         Fault::OverBudget { of, kind, limit }
-    }
-
-    /// Whether it is a limit of children.
-    pub(crate) fn counts_children(self) -> bool {
-        self.kind == BudgetKind::Children
     }
 }
 
@@ -237,6 +232,11 @@ impl Ops {
         let mut ids: Vec<OpId> = self.open.keys().copied().collect();
         ids.sort_unstable();
         ids
+    }
+
+    /// How many operations are open, and of how many processes there is a memo.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        (self.open.len(), self.memos.len())
     }
 
     /// What is known of a step of a process, if it was submitted before.
@@ -570,6 +570,9 @@ impl Ops {
         let Some(asked) = self.requests.get(&request).cloned() else { return };
         self.set_asked(request, None);
         for (_, op) in &asked.askers {
+            if mutated("lose_answer") {
+                break;
+            }
             let is_asking = self.get(*op).is_some_and(
                 |op| matches!(op.state, OpState::Asking { request: r, .. } if r == request),
             );
@@ -631,7 +634,7 @@ impl Ops {
         let own = memo.entries.iter().filter(|entry| entry.step.parent.is_none());
         let last = own.map(|entry| entry.step.index).max().unwrap_or(memo.steps_before);
         self.undo.push(Undo::Memo(pid, Some(memo)));
-        if goes_on && last > 0 {
+        if (goes_on || mutated("keep_memos")) && last > 0 {
             let memo = self.new_memo(last);
             self.memos.insert(pid, memo);
         }

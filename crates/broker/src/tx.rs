@@ -15,7 +15,7 @@ use libos_abi::{
     process::{self, Usage, WaitOn},
     wire,
 };
-use libos_port::{Caller, Stop};
+use libos_port::{Caller, Stop, mutated};
 
 use crate::{
     kernel::Kernel,
@@ -147,7 +147,8 @@ impl Kernel {
             }
             OpEvent::Loaded { .. } => tx.is_look = false,
             OpEvent::Dispatched { op } => {
-                tx.sync |= self.ops.get(*op).is_some_and(must_be_durable);
+                let is_skipped = mutated("skip_intent_sync");
+                tx.sync |= !is_skipped && self.ops.get(*op).is_some_and(must_be_durable);
                 tx.is_look = false;
             }
             OpEvent::Decided { .. } | OpEvent::Settled { .. } => {}
@@ -167,16 +168,18 @@ impl Kernel {
             reply.texts(&mut |text| blobs.extend(text.spill()));
         }
         if let Some(op) = self.ops.get(id) {
+            // Whoever ends it, it is its own process that was charged.
+            let counts = op.caller.pid().is_some();
             let (reserved, charged) = (op.reserved, op.call.charge().estimated());
             let used = match give_back {
                 true => Usage::default(),
                 false => op.call.used(&outcome),
             };
-            tx.sync |= must_be_durable(op);
+            tx.sync |= must_be_durable(op) && !mutated("skip_outcome_sync");
             if reserved {
                 self.kernel_call(tx, capability::Settle { op: id, give_back });
             }
-            if !charged.is_nothing() && tx.caller.pid().is_some() {
+            if !charged.is_nothing() && counts {
                 self.kernel_call(tx, process::Settle { op: id, used: Some(used) });
             }
         }
@@ -204,7 +207,7 @@ impl Kernel {
     }
 
     /// Encodes the end of an operation; a reply that is too large becomes an error.
-    fn record_end(&mut self, tx: &mut Tx, op: OpId, outcome: Outcome) -> Outcome {
+    pub(crate) fn record_end(&mut self, tx: &mut Tx, op: OpId, outcome: Outcome) -> Outcome {
         let from = tx.encoded.len();
         let event = Event::Op(OpEvent::Settled { op, outcome });
         encode(tx, &event);
@@ -472,18 +475,23 @@ impl Kernel {
         if tx.count > 0 {
             part.records.push(self.now_ms, tx.count, &tx.encoded);
         }
+        if mutated("perform_before_intent") {
+            out.hurry_effects();
+        }
         self.keep_buffers(tx);
     }
 
     /// Wakes whoever waits for what an event says.
     fn wake_for(&mut self, event: &Event) {
         match event {
+            Event::Process(ProcessEvent::Ended { .. }) if mutated("lose_child_wakeup") => {}
             Event::Process(ProcessEvent::Ended { pid, .. }) => self.wake(&WaitOn::Child(*pid)),
             Event::Process(ProcessEvent::Resumed { pid }) => {
                 let blocked = self.ops.open_of(*pid).filter(|(_, op)| op.is_blocked());
                 self.woken.extend(blocked.map(|(id, _)| id));
             }
             Event::Process(ProcessEvent::Sent(message)) => match message.kind {
+                MessageKind::Letter if mutated("lose_message_wakeup") => {}
                 MessageKind::Letter => self.wake(&WaitOn::Message(message.to)),
                 MessageKind::Interrupt => self.interrupted.push_back(message.to),
             },

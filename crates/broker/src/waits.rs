@@ -4,7 +4,7 @@ use libos_abi::{
     Denial, DenyReason, Error, OpId, Pid,
     event::OpEvent,
     human::Decision,
-    process::{self, Usage, Wait, WaitOn},
+    process::{self, Wait, WaitOn},
 };
 
 use crate::{
@@ -147,15 +147,11 @@ impl Kernel {
             OpState::Asking { over: Some(over), decision: Some(Decision::Deny { .. }), .. } => {
                 Err(over.fault().into())
             }
-            OpState::Asking { over: Some(over), .. } => {
+            OpState::Asking { over: Some(_), .. } => {
                 let Some((pid, op)) = tx.caller.pid().zip(self.ops.get(id)) else {
                     return Ok(());
                 };
-                // A child is counted when it is made, not when its making is admitted.
-                let charge = match over.counts_children() {
-                    true => Usage::default(),
-                    false => op.call.charge(),
-                };
+                let charge = op.call.charge();
                 // It may have been extended by too little.
                 tx.caller.admission = Some(self.ask(tx, process::Admit { pid, run: 0, charge })?);
                 self.decide_and_serve(tx, id, None)

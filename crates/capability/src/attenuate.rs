@@ -21,6 +21,8 @@ use libos_abi::{
     capability::FailureKind, event::NewCapability,
 };
 
+use libos_port::mutated;
+
 use crate::{
     bounds::Bounds,
     cap::Cap,
@@ -290,7 +292,12 @@ impl Handing<'_> {
         for cap in self.tables.restrictions_of(self.giver) {
             let rights = cap.terms.rights.intersect(grant.rights);
             // One that has run out still restricts: it denies.
-            if rights.is_empty() || Some(cap.id) == source || !cap.in_force(self.now_ms) {
+            let is_forgotten = cap.terms.effect == Effect::Deny && mutated("forget_denials");
+            if is_forgotten
+                || rights.is_empty()
+                || Some(cap.id) == source
+                || !cap.in_force(self.now_ms)
+            {
                 continue;
             }
             let Some(on) = meet(&cap.on, &grant.on) else {

@@ -26,7 +26,7 @@ use libos_abi::{
     checkpoint::Revived,
     event::{CapabilityEvent, NewCapability},
 };
-use libos_port::Context;
+use libos_port::{Context, mutated};
 use rustc_hash::FxHashMap;
 use serde::{Serialize, Serializer};
 
@@ -286,8 +286,12 @@ impl Tables {
 
     /// The approvals that answer the question `ask` for the call of this digest.
     pub(crate) fn answers(&self, ask: CapId, digest: Digest) -> impl Iterator<Item = &Cap> {
+        let (from, to) = match mutated("approval_fits_any_call") {
+            true => (Digest([0; 32]), Digest([u8::MAX; 32])),
+            false => (digest, digest),
+        };
         self.answers
-            .range((ask, digest, CapId(0))..=(ask, digest, CapId(u64::MAX)))
+            .range((ask, from, CapId(0))..=(ask, to, CapId(u64::MAX)))
             .filter_map(|(_, _, id)| self.get(*id))
     }
 
@@ -354,6 +358,10 @@ impl Tables {
             CapabilityEvent::Restored { checkpoint, revived, revoked } => {
                 revived.iter().for_each(|revived| self.revive(*checkpoint, *revived));
                 revoked.iter().for_each(|id| self.revoke(*id));
+                if mutated("restore_revives") {
+                    let ids: Vec<CapId> = self.caps.after(CapId(0)).map(|cap| cap.id).collect();
+                    ids.iter().for_each(|id| self.change_fate(*id, |fate| *fate = Fate::default()));
+                }
             }
             CapabilityEvent::BoundsCopied { checkpoint, from, to } => {
                 self.copy_bounds(*checkpoint, *from, *to);
@@ -379,6 +387,9 @@ impl Tables {
     fn revoke(&mut self, id: CapId) {
         self.change_fate(id, |fate| fate.revoked = true);
         for below in self.descendants(id) {
+            if mutated("revoke_only_the_top") {
+                break;
+            }
             self.change_fate(below, |fate| fate.cut_off = true);
         }
     }
@@ -398,6 +409,9 @@ impl Tables {
         for charge in &*charges {
             let id = charge.capability;
             self.change_tally(id, |tally| tally.settle(charge, gave_back));
+            if gave_back && mutated("give_back_revives") {
+                self.change_fate(id, |fate| *fate = Fate::default());
+            }
             // A spent approval never acts again, and a process may get one a minute for years.
             let over = |cap: &Cap| cap.binding().is_some() && cap.is_exhausted() && cap.is_idle();
             if self.get(id).is_some_and(over) {

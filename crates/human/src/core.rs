@@ -18,7 +18,7 @@ use libos_abi::{
     message,
     process::{self, BudgetKind},
 };
-use libos_port::Fold;
+use libos_port::{Fold, mutated};
 use serde::Serialize;
 
 /// How much may be asked of a human.
@@ -201,6 +201,7 @@ impl Desk {
         let request = self.get(id)?;
         let detail = match &request.state {
             RequestState::Pending => return Ok(request),
+            RequestState::Decided(_) if mutated("answer_twice") => return Ok(request),
             RequestState::Cancelled => format!("{id} was cancelled when its process ended"),
             RequestState::Decided(decided) => format!(
                 "{id} was {} by {} at {} ms since the epoch",
@@ -523,6 +524,7 @@ fn push_new<T: PartialEq>(list: &mut Vec<T>, items: impl IntoIterator<Item = T>)
 
 fn approved(need: &Need, scope: Scope) -> GrantSpec {
     let (uses, expires) = match scope {
+        Scope::Once if mutated("once_is_twice") => (Some(2), None),
         Scope::Once => (Some(1), None),
         Scope::Uses(uses) => (Some(uses), None),
         Scope::Until(time) => (None, Some(time)),

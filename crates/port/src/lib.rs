@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod component;
+mod mutation;
 mod provider;
 mod snapshot;
 mod undo;
@@ -14,6 +15,9 @@ mod user;
 pub use component::{
     Authority, Caller, Component, Context, Decision, Fold, Manifest, Query, Stop, Versioned,
 };
+pub use mutation::mutated;
+#[cfg(feature = "mutations")]
+pub use mutation::plant;
 pub use provider::{EffectOutcome, Order, Provider, Reconciled};
 pub use snapshot::{BadSnapshot, load_version, save_version};
 pub use undo::{Reversible, Undo, UndoLog};

@@ -15,7 +15,7 @@ use libos_abi::{
     event::ProcessEvent,
     process::{Admission, Admit, Budget, BudgetKind, Extend, FailureKind, Settle, Usage},
 };
-use libos_port::{Context, Stop};
+use libos_port::{Context, Stop, mutated};
 use serde::Serialize;
 
 use crate::{
@@ -64,6 +64,9 @@ fn age_ms(process: &Process, now_ms: u64) -> u64 {
 /// Refuses what a process, or anyone above it, has no budget for.
 pub(crate) fn allows(table: &Table, pid: Pid, charge: Usage) -> Result<(), Fault> {
     for (of, process) in table.chain(pid) {
+        if of != pid && mutated("ignore_budgets_above") {
+            break;
+        }
         for kind in COUNTED.into_iter().chain([BudgetKind::Children]) {
             let more = charge.of(kind);
             if more > 0
@@ -171,7 +174,10 @@ impl Scheduler {
         let Admit { pid, run, charge } = *call;
         let process = self.state.live(pid).ok_or(Fault::NoProcess)?;
         let is_new = run != 0;
-        if is_new && (process.turn.run != run || !matches!(process.turn.life, Life::Running)) {
+        if is_new
+            && !mutated("accept_stale_run")
+            && (process.turn.run != run || !matches!(process.turn.life, Life::Running))
+        {
             return Err(Fault::StaleRun.into());
         }
         let fixed = &process.fixed;
@@ -187,9 +193,12 @@ impl Scheduler {
             last.turn_to(process);
         }
         let admission = Arc::clone(&last.admission);
-        if is_counted {
+        if is_counted && !mutated("charge_nothing") {
             let op = cx.op();
             self.state.change(cx, ProcessEvent::Charged { pid, op, usage: charge });
+            if mutated("charge_twice") {
+                self.state.change(cx, ProcessEvent::Charged { pid, op, usage: charge });
+            }
         }
         Ok(admission)
     }

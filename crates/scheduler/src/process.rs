@@ -16,7 +16,7 @@ use libos_abi::{
         WaitChild, WaitOn,
     },
 };
-use libos_port::{Context, Stop};
+use libos_port::{Context, Stop, mutated};
 
 use crate::{
     LIMITS, Scheduler, at_most,
@@ -372,7 +372,7 @@ impl<'a> Server<dyn Context + 'a, Stop> for Scheduler {
         let process = self.state.get(pid).ok_or(Fault::NoProcess)?;
         let order = RunOrder {
             pid,
-            run: process.turn.run + 1,
+            run: if mutated("reuse_run") { 1 } else { process.turn.run + 1 },
             quantum: process.turn.quantum,
             planner: PlannerSpec {
                 kind: Arc::clone(&process.made_of.planner),

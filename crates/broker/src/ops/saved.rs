@@ -65,7 +65,9 @@ impl Ops {
         let Some(quantum) = saved.get(&pid) else { return };
         if quantum.steps_before > 0 || !quantum.entries.is_empty() {
             let mut memo = self.new_memo(quantum.steps_before);
-            memo.entries.extend(quantum.entries.iter().cloned());
+            if !libos_port::mutated("restore_forgets_steps") {
+                memo.entries.extend(quantum.entries.iter().cloned());
+            }
             memo.outcomes.extend_from_slice(&quantum.outcomes);
             self.memos.insert(pid, memo);
             self.undo.push(Undo::Memo(pid, None));

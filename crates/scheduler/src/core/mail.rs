@@ -7,6 +7,8 @@ use libos_abi::{
     message::{Message, MessageKind},
 };
 
+use libos_port::mutated;
+
 use super::{Table, change::Step};
 use crate::LIMITS;
 
@@ -40,6 +42,9 @@ impl Table {
     pub(super) fn sent(&mut self, message: &Arc<Message>) {
         self.log.note(|| Step::LastMessage(self.last_message));
         self.last_message = self.last_message.max(message.id.0);
+        if message.id.0.is_multiple_of(3) && mutated("lose_message") {
+            return;
+        }
         let at = slot(message.to, message.kind, message.id);
         if self.live(message.to).is_some() && !self.mail.contains_key(&at) {
             self.put_mail(at, Some(Arc::clone(message)));
@@ -59,7 +64,7 @@ impl Table {
         for id in ids {
             for kind in KINDS {
                 let at = slot(pid, kind, *id);
-                if !self.mail.contains_key(&at) {
+                if !self.mail.contains_key(&at) || mutated("deliver_twice") {
                     continue;
                 }
                 taken += 1;
