@@ -76,8 +76,8 @@ impl Tables {
 /// What comes back, and what is copied.
 impl Tables {
     /// Whether a capability of a process of a checkpoint is one that the process has after it came
-    /// back: one that it had then, a denial, or a question about what it had. What only opens
-    /// something and was given since is not.
+    /// back: one that it had then, a denial, or a question about what it had or has as kin. What only
+    /// opens something and was given since is not.
     fn survives(&self, saved: &Saved, cap: &Cap) -> bool {
         let restricts = |then: &Cap| {
             then.id.0 <= saved.last
@@ -86,10 +86,17 @@ impl Tables {
                 && then.on.overlaps(&cap.on)
                 && !then.terms.rights.intersect(cap.terms.rights).is_empty()
         };
+        let restricts_kin = || {
+            self.family().held_by(cap.subject, CapId(0)).any(|kin| {
+                !self.family().is_cut(kin.id)
+                    && kin.grant.on.overlaps(&cap.on)
+                    && !kin.grant.rights.intersect(cap.terms.rights).is_empty()
+            })
+        };
         cap.id.0 <= saved.last
             || match cap.terms.effect {
                 Effect::Deny => true,
-                Effect::Ask => self.of(cap.subject).into_iter().any(restricts),
+                Effect::Ask => self.of(cap.subject).into_iter().any(restricts) || restricts_kin(),
                 Effect::Allow => false,
             }
     }

@@ -150,6 +150,14 @@ pub(super) fn table() -> Vec<Limit> {
         },
         Limit {
             part: "broker",
+            name: "receipts_max",
+            value: libos_broker::RECEIPTS_MAX as u64,
+            unit: "receipts",
+            reason:
+                "The receipts that are kept of a process: what fits a context beside the work itself.",
+        },
+        Limit {
+            part: "broker",
             name: "reply_bytes_max",
             value: libos_broker::REPLY_BYTES_MAX as u64,
             unit: "bytes",

@@ -28,8 +28,12 @@ impl Grants {
         let restricts = |then: &Cap| {
             let it = &then.made.grant;
             let shares = it.rights.iter().any(|right| grant.rights.contains(right));
-            let was_there = then.made.id.0 <= saved.last && !self.is_revoked(then);
-            was_there && it.effect != Effect::Deny && shares && it.on.overlaps(&grant.on)
+            let was_there = then.made.id.0 <= saved.last || then.made.id.kin_child().is_some();
+            was_there
+                && !self.is_revoked(then)
+                && it.effect != Effect::Deny
+                && shares
+                && it.on.overlaps(&grant.on)
         };
         cap.made.id.0 <= saved.last
             || grant.effect == Effect::Deny
