@@ -297,7 +297,7 @@ impl Kernel {
             Event::Process(ProcessEvent::Ended { pid, .. } | ProcessEvent::Rewound { pid, .. }) => {
                 let open: Vec<OpId> = self.ops.open_of(*pid).map(|(id, _)| id).collect();
                 self.stop_run(tx, *pid);
-                let open = self.taken(&open);
+                let open = self.taken(tx.op, &open);
                 self.ops.apply(event);
                 if self.ops.asks(*pid) {
                     self.kernel_call(tx, human::Cancel { pid: *pid });
@@ -320,7 +320,7 @@ impl Kernel {
                     Event::Process(ProcessEvent::Execed { .. }) => self.stop_run(tx, *pid),
                     _ => drop(self.runs.remove(pid)),
                 }
-                let open = self.taken(&open);
+                let open = self.taken(tx.op, &open);
                 self.ops.apply(event);
                 self.abandon(tx, open);
                 if matches!(event, Event::Process(ProcessEvent::Execed { .. })) {
@@ -388,14 +388,14 @@ impl Kernel {
 
     /// The open operations of a process that is about to lose its memo, as far as they are to be
     /// abandoned.
-    fn taken(&self, open: &[OpId]) -> Vec<Abandoned> {
+    fn taken(&self, own: OpId, open: &[OpId]) -> Vec<Abandoned> {
         let abandoned = |id: &OpId| {
             let op = self.ops.get(*id)?;
             Some(Abandoned {
                 id: *id,
                 wait: op.wait(),
                 is_effect: op.state == OpState::Dispatched && !op.is_tool_call(),
-                is_own: op.state == OpState::Admitted,
+                is_own: *id == own,
                 reserved: op.reserved,
                 estimated: !op.call.charge().estimated().is_nothing(),
             })
@@ -410,6 +410,10 @@ impl Kernel {
                 self.unwatch(op.id, wait);
             }
             if op.is_own {
+                // It is answered like any other; what it took is taken.
+                if op.reserved {
+                    self.kernel_call(tx, capability::Settle { op: op.id, give_back: false });
+                }
                 continue;
             }
             if op.is_effect {

@@ -50,7 +50,7 @@ impl Kernel {
         }
         for (id, op) in self.ops.open_of(pid) {
             // The call that ends the run is answered like any other.
-            if op.state == OpState::Admitted {
+            if id == tx.op {
                 continue;
             }
             tx.outputs.extend(self.tickets.remove(&id).map(Output::Forget));

@@ -22,7 +22,9 @@ const NAMESPACES: [&str; 2] = ["plans", "notes"];
 const IMAGES: [&str; 3] = ["base-agent", "worker", "mine"];
 
 /// What tasks are granted: of each line as much as is drawn.
-const GRANTS: [&str; 25] = [
+const GRANTS: [&str; 27] = [
+    r#"{"effect":"ask","on":"image:*","rights":["execute"]}"#,
+    r#"{"on":"image:base-agent","rights":["execute"],"uses":2}"#,
     r#"{"on":"checkpoint:*","rights":["read","write","delete","execute"],"delegable":1}"#,
     r#"{"on":"fs:workspace/*","rights":["read","write","delete"],"delegable":3}"#,
     r#"{"on":"fs:workspace/*","rights":["read","write"],"delegable":2,"calls_max":9}"#,

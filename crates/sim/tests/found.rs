@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 
 use libos_abi::{
-    Error, Fault, OpId, Outcome, Pid, Reply, Syscall,
-    event::Step,
+    Error, Event, Fault, OpId, Outcome, Pid, Reply, Syscall,
+    event::{CapabilityEvent, OpEvent, Step},
     process::{self, Usage},
 };
 use libos_broker::{Input, Kernel, Mode, Output, Outputs, Parts, Submission, Submitter, Ticket};
@@ -181,4 +181,50 @@ fn a_call_that_the_host_cancels_keeps_nothing_of_the_budget() {
     assert_eq!(core.usage().bytes, 4);
     core.host("process.signal", json!({ "pid": "p1", "signal": "cancel" })).expect("it is sent");
     assert_eq!(core.usage().bytes, 0);
+}
+
+/// How often each operation ends in the journal.
+fn endings(core: &Core) -> Vec<OpId> {
+    let records = core.journal.iter().map(|body| libos_abi::wire::decode_record(body));
+    let events = records.flat_map(|record| record.expect("it decodes").events);
+    let ended = events.filter_map(|event| match event {
+        Event::Op(OpEvent::Settled { op, .. }) => Some(op),
+        _ => None,
+    });
+    ended.collect()
+}
+
+/// A call that ends its own quantum after a human approved it has one outcome, and what it took of
+/// a finite grant is taken.
+#[test]
+fn a_call_that_waited_and_then_ends_its_quantum_has_one_outcome() {
+    let grants = json!([
+        { "effect": "ask", "on": "image:*", "rights": ["execute"] },
+        { "on": "image:*", "rights": ["execute"] },
+    ]);
+    let mut core = Core::new(grants, json!({}));
+    let planner = json!({ "kind": "none", "program": "" });
+    let exec = call("process.exec", json!({ "image": "base-agent", "planner": planner }));
+    assert_eq!(core.process(1, 1, exec), None, "it waits for the human");
+    let decision = json!({ "approve": { "scope": "once" } });
+    core.host("human.decide", json!({ "request": "req-1", "decision": decision }))
+        .expect("it is approved");
+    let mut ended = endings(&core);
+    let all = ended.len();
+    ended.sort_unstable();
+    ended.dedup();
+    assert_eq!(ended.len(), all, "no operation ends twice");
+    let reserved = core
+        .journal
+        .iter()
+        .flat_map(|body| libos_abi::wire::decode_record(body).expect("it decodes").events);
+    let (mut taken, mut settled) = (0, 0);
+    for event in reserved {
+        match event {
+            Event::Capability(CapabilityEvent::Reserved { .. }) => taken += 1,
+            Event::Capability(CapabilityEvent::Settled { gave_back: false, .. }) => settled += 1,
+            _ => {}
+        }
+    }
+    assert_eq!((taken, settled), (1, 1));
 }
