@@ -23,6 +23,13 @@ pub(crate) struct Held {
     denials: Vec<CapId>,
 }
 
+impl Held {
+    fn of(new: &NewCapability) -> Self {
+        let new = new.clone();
+        Self { new, revoked: false, ended: false, uses: 0, calls: 0, denials: Vec::new() }
+    }
+}
+
 impl Laws {
     pub(super) fn capability(&mut self, event: &CapabilityEvent) {
         match event {
@@ -49,8 +56,13 @@ impl Laws {
             CapabilityEvent::Bounded { pid, manifest } => {
                 self.bounds.insert(*pid, manifest.clone());
             }
-            CapabilityEvent::ChildKnown { .. }
-            | CapabilityEvent::Saved { .. }
+            // A parent and its child may write to each other: nothing is made for it.
+            CapabilityEvent::ChildKnown { parent, child } => {
+                for new in NewCapability::kin(*parent, *child) {
+                    self.caps.entry(new.id).or_insert_with(|| Held::of(&new));
+                }
+            }
+            CapabilityEvent::Saved { .. }
             | CapabilityEvent::Forgotten { .. }
             | CapabilityEvent::BoundsCopied { .. } => {}
             CapabilityEvent::Restored { revived, revoked, .. } => {
@@ -64,7 +76,8 @@ impl Laws {
 
     fn granted(&mut self, new: &NewCapability) {
         let id = new.id;
-        let next = self.caps.last_key_value().map_or(0, |(last, _)| last.0) + 1;
+        let made = self.caps.keys().rev().find(|id| id.kin_child().is_none());
+        let next = made.map_or(0, |last| last.0) + 1;
         self.must("numbers are given once", id.0 == next, || format!("{id} is not cap-{next}"));
         let mut denials = Vec::new();
         if let Some(parent) = new.parent {
@@ -85,8 +98,7 @@ impl Laws {
         if let (Origin::Human { request }, Some(_)) = (&new.origin, &new.binding) {
             self.approved.push((*request, id));
         }
-        let held =
-            Held { new: new.clone(), revoked: false, ended: false, uses: 0, calls: 0, denials };
+        let held = Held { denials, ..Held::of(new) };
         self.caps.insert(id, held);
     }
 
