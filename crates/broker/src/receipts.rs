@@ -27,6 +27,9 @@ pub(crate) enum Undo {
     Dropped(Pid, VecDeque<Receipt>),
 }
 
+/// A receipt as a state holds it: whose, of which operation and call, its code and digest.
+type Row = (Pid, OpId, (u16, u16), &'static str, Digest);
+
 impl Receipts {
     /// Those of a process, oldest first.
     pub(crate) fn of(&self, pid: Pid) -> Vec<Receipt> {
@@ -64,7 +67,7 @@ impl Receipts {
 
     /// All of them in order: whose, the operation, its call by numbers, what it ended in, and the
     /// digest.
-    pub(crate) fn rows(&self) -> Vec<(Pid, OpId, (u16, u16), &'static str, Digest)> {
+    pub(crate) fn rows(&self) -> Vec<Row> {
         let mut rows = Vec::new();
         for (pid, all) in &self.0 {
             for Receipt { op, call, outcome, digest } in all {

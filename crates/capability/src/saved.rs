@@ -76,8 +76,8 @@ impl Tables {
 /// What comes back, and what is copied.
 impl Tables {
     /// Whether a capability of a process of a checkpoint is one that the process has after it came
-    /// back: one that it had then, a denial, or a question about what it had or has as kin. What only
-    /// opens something and was given since is not.
+    /// back: one that it had then, a denial, or a question about what it had or has as kin. What
+    /// only opens something and was given since is not.
     fn survives(&self, saved: &Saved, cap: &Cap) -> bool {
         let restricts = |then: &Cap| {
             then.id.0 <= saved.last

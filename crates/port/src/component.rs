@@ -7,7 +7,8 @@
 //! ```
 //! use libos_abi::{Event, Reply, Syscall, event::HumanEvent, human, wire};
 //! use libos_port::{
-//!     BadSnapshot, Component, Context, Fold, Manifest, Stop, Versioned, load_version, save_version,
+//!     BadSnapshot, Component, Context, Fold, Manifest, Stop, Versioned, load_version,
+//!     save_version,
 //! };
 //!
 //! #[derive(Clone, Default, serde::Serialize)]

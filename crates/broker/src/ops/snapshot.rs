@@ -96,7 +96,7 @@ impl Ops {
                 save_steps(*steps_before, entries, outcomes, out);
             }
         }
-        wire::encode_each(receipts.rows().into_iter(), out);
+        wire::encode_each(receipts.rows(), out);
     }
 
     pub(crate) fn read(bytes: &[u8]) -> Result<Self, BadSnapshot> {

@@ -60,7 +60,10 @@ impl Desk {
         let id = request.id;
         if request.state == RequestState::Pending {
             self.pending.insert((request.root, id));
-            self.waiting.extend(askers(&request).map(|asker| (asker.pid, id)));
+            // Whoever made an unknown effect does not wait for its answer.
+            if !matches!(request.ask, libos_abi::human::Ask::Unknown { .. }) {
+                self.waiting.extend(askers(&request).map(|asker| (asker.pid, id)));
+            }
         }
         self.requests.insert(id, Arc::new(request));
     }
