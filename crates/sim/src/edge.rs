@@ -240,7 +240,7 @@ impl Outside {
         }
         if step.index > 0
             && !refused
-            && let Some(op) = self.laws.find(pid, step)
+            && let Some(op) = self.laws.find(pid, step, &outcome)
         {
             self.laws.leaves(op, &outcome, self.disk.durable());
         }

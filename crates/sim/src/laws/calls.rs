@@ -65,6 +65,7 @@ impl Laws {
                     format!("#{at}: {} of {pid} is admitted, which does not run", call.info().name)
                 });
                 if step.index > 0 {
+                    self.latest.insert((*pid, step), id);
                     let before = self.steps.entry(*pid).or_default().insert(step, id);
                     self.must("no step twice", before.is_none(), || {
                         format!("#{at}: step {step:?} of {pid} is admitted again, as {id}")
@@ -186,9 +187,16 @@ impl Laws {
         });
     }
 
-    /// The operation behind a step, or behind a call of the host.
-    pub(crate) fn find(&self, pid: Pid, step: Step) -> Option<OpId> {
-        self.steps.get(&pid)?.get(&step).copied()
+    /// The operation behind a step that is answered so. One that was answered in the batch in
+    /// which its process came back to a checkpoint is no step of its quantum any more.
+    pub(crate) fn find(&self, pid: Pid, step: Step, outcome: &Outcome) -> Option<OpId> {
+        let own = self.steps.get(&pid).and_then(|steps| steps.get(&step)).copied();
+        let latest = self.latest.get(&(pid, step)).copied();
+        let is_it = |op: &OpId| {
+            let settled = self.ops.get(op).and_then(|called| called.settled.as_ref());
+            settled.is_some_and(|(_, recorded)| recorded == outcome)
+        };
+        own.filter(is_it).or(latest.filter(is_it)).or(own)
     }
 
     /// The operation that the host made under a name.

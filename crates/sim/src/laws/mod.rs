@@ -39,6 +39,8 @@ pub(crate) struct Laws {
     open: BTreeSet<OpId>,
     /// The steps of each process's quantum.
     steps: BTreeMap<Pid, BTreeMap<Step, OpId>>,
+    /// What was admitted last as a step, whatever came back to a checkpoint since.
+    latest: BTreeMap<(Pid, Step), OpId>,
     /// The call that the host made under a name.
     hosts: BTreeMap<String, OpId>,
     pub(crate) tasks: BTreeMap<Pid, Task>,
