@@ -64,8 +64,7 @@ mod tests {
 
     fn run() -> Syscall {
         let argv = vec!["ls".to_owned()];
-        shell::Run { argv, cwd: Folder(None), timeout_ms: None, stdin: None, secrets: None }
-            .into()
+        shell::Run { argv, cwd: Folder(None), timeout_ms: None, stdin: None, secrets: None }.into()
     }
 
     fn read(max_bytes: Option<u32>) -> Syscall {

@@ -443,7 +443,10 @@ mod tests {
         };
         let key = named(&settings, "key");
         assert_eq!(key.source, SecretSource::File(user_dir.path().join("key")));
-        assert_eq!((key.hosts, key.headers), (vec!["api.example.com".to_owned()], vec!["authorization".to_owned()]));
+        assert_eq!(
+            (key.hosts, key.headers),
+            (vec!["api.example.com".to_owned()], vec!["authorization".to_owned()])
+        );
         let settings = Settings::of([user, Layer::file(&project).expect("a file")]);
         let key = named(&settings, "key");
         assert_eq!(key.source, SecretSource::Variable("KEY".into()));

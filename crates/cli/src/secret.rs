@@ -25,13 +25,15 @@ pub(crate) fn run(
 fn list(settings: &Settings, json: bool) -> Result<Exit, Failure> {
     let secrets = settings.secrets();
     if json {
-        for (name, spec) in secrets.iter() {
+        let shown = |(name, spec): (&str, &SecretSpec)| {
             let SecretSpec { hosts, headers, variables, .. } = spec;
-            show::json(&json!({
+            json!({
                 "name": name, "from": from(spec), "hosts": hosts, "headers": headers,
                 "variables": variables,
-            }));
-        }
+            })
+        };
+        let secrets: Vec<_> = secrets.iter().map(shown).collect();
+        show::json(&json!({ "secrets": secrets }));
         return Ok(Exit::Done);
     }
     let row = |(name, spec): (&str, &SecretSpec)| {

@@ -96,6 +96,7 @@ fn reply(call: &Syscall, value: Value) -> Outcome {
         Fs fs: Read Write List Mkdir Delete Stat;
         Shell shell: Run;
         Clock clock: GetNow Sleep;
+        Http http: Fetch Replace Send;
         Object object: Create Read Update List Append MakeLink Unlink ListLinks Query Transfer
             Release MakeView Materialize;
         Human human: AskQuestion Output RequestPermission;
@@ -967,7 +968,7 @@ fn another_call_than_a_tools_is_not_served() {
 
 #[test]
 fn every_tool_is_described() {
-    assert_eq!(names().count(), 60);
+    assert_eq!(names().count(), 62);
     for name in names() {
         let info = describe(name).unwrap();
         assert_eq!(info.name, name);

@@ -85,7 +85,8 @@ pub(crate) fn workspace(lab: &Lab) -> String {
 fn file(asked: &Asked) -> Answer {
     let path = asked.target.trim_start_matches('/').split_once('/');
     let Some((lab, name)) = path else { return (404, String::new(), Vec::new()) };
-    let path: PathBuf = [std::env::temp_dir(), lab.into(), "ws".into(), name.into()].iter().collect();
+    let path: PathBuf =
+        [std::env::temp_dir(), lab.into(), "ws".into(), name.into()].iter().collect();
     let done = match asked.method.as_str() {
         "PUT" => fs::write(&path, &asked.body).map(|()| Vec::new()),
         "DELETE" => fs::remove_file(&path).map(|()| Vec::new()),

@@ -119,7 +119,7 @@ service! {
     }
 
     /// Asks for what is at an address. It changes nothing on a server that keeps to the standard.
-    1 fetch Fetch {
+    1 fetch Fetch as Box {
         /// The address. Nothing but the exact text of a grant's condition is compared with it.
         url: Url,
         /// The method.
@@ -132,14 +132,14 @@ service! {
         max_bytes: Option<u32>,
         /// How long all of it may take; 30 s if absent, 5 min at the most.
         timeout_ms: Option<Millis>,
-    } -> Response
+    } -> Response as Box
     { demand: [Read on net by |c| needs(Right::Read, &c.url, c.secrets.as_ref())];
       effect: Read;
       fails: [BadRequest Unresolved AddressRefused NotConnected TimedOut BadResponse
               SecretRefused]; }
 
     /// Puts something at an address, or removes what is there.
-    2 replace Replace {
+    2 replace Replace as Box {
         /// The address.
         url: Url,
         /// The method.
@@ -154,14 +154,14 @@ service! {
         max_bytes: Option<u32>,
         /// How long all of it may take; 30 s if absent, 5 min at the most.
         timeout_ms: Option<Millis>,
-    } -> Response
+    } -> Response as Box
     { demand: [Write on net by |c| needs(Right::Write, &c.url, c.secrets.as_ref())];
       effect: Idempotent;
       fails: [BadRequest Unresolved AddressRefused NotConnected TimedOut BadResponse
               SecretRefused]; }
 
     /// Hands something over to an address.
-    3 send Send {
+    3 send Send as Box {
         /// The address.
         url: Url,
         /// The method.
@@ -176,7 +176,7 @@ service! {
         max_bytes: Option<u32>,
         /// How long all of it may take; 30 s if absent, 5 min at the most.
         timeout_ms: Option<Millis>,
-    } -> Response
+    } -> Response as Box
     { demand: [Write on net by |c| needs(Right::Write, &c.url, c.secrets.as_ref())];
       effect: Irreversible;
       fails: [BadRequest Unresolved AddressRefused NotConnected BadResponse SecretRefused]; }

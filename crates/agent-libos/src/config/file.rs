@@ -122,7 +122,9 @@ impl TryFrom<SecretText> for SecretSection {
             is_word && !name.is_empty() && !KEPT_VARIABLES.contains(&name.as_str())
         };
         if !variables.iter().all(is_variable) {
-            return Err("a variable of a secret is a word, and none that makes a program run another");
+            return Err(
+                "a variable of a secret is a word, and none that makes a program run another",
+            );
         }
         Ok(Self(SecretSpec { source, hosts, headers, variables }))
     }

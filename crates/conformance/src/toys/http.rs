@@ -123,9 +123,8 @@ async fn play(call: &Call, parts: &Parts<'_>, asked: &Asked) -> EffectOutcome {
         Answered::With(status, headers, body) => (status, headers, body),
         Answered::Never => return lost(FailureKind::BadResponse.because("it broke off")),
         Answered::Late => {
-            let limit = parts.timeout_ms.map_or(Duration::from_secs(30), |ms| {
-                Duration::from_millis(ms.0)
-            });
+            let limit =
+                parts.timeout_ms.map_or(Duration::from_secs(30), |ms| Duration::from_millis(ms.0));
             tokio::time::sleep(limit).await;
             return lost(FailureKind::TimedOut.because("it took too long"));
         }
@@ -140,7 +139,8 @@ async fn play(call: &Call, parts: &Parts<'_>, asked: &Asked) -> EffectOutcome {
     let headers = told.into_iter().map(|(name, value)| Header { name: name.into(), value });
     let body = if asked.method == "HEAD" { Vec::new() } else { body };
     let max = parts.max_bytes.unwrap_or(BODY_BYTES_DEFAULT) as usize;
-    let response = Response { status, headers: headers.collect(), redirect, ..told_of(body, max) };
+    let told = told_of(body, max);
+    let response = Box::new(Response { status, headers: headers.collect(), redirect, ..told });
     let reply = match call {
         Call::Fetch(_) => Reply::Fetch(response),
         Call::Replace(_) => Reply::Replace(response),

@@ -96,9 +96,8 @@ pub(super) async fn connect(
     addresses: &[IpAddr],
     tls: Option<Arc<ClientConfig>>,
 ) -> Result<Connection, Error> {
-    let not_connected = |what: &str| {
-        FailureKind::NotConnected.because(format!("{what} `{}`", url.authority()))
-    };
+    let not_connected =
+        |what: &str| FailureKind::NotConnected.because(format!("{what} `{}`", url.authority()));
     let each = Duration::from_millis(CONNECT_MS_MAX);
     let mut stream = None;
     for address in addresses.iter().take(ADDRESSES_MAX) {

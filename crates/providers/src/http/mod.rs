@@ -128,6 +128,7 @@ impl Provider for HttpProvider {
 }
 
 fn reply(call: &Call, response: Response) -> libos_abi::Reply {
+    let response = Box::new(response);
     match call {
         Call::Fetch(_) => Reply::Fetch(response),
         Call::Replace(_) => Reply::Replace(response),
@@ -142,10 +143,13 @@ impl HttpProvider {
         let deadline = Instant::now() + Duration::from_millis(given.min(TIMEOUT_MS_MAX));
         let opened = self.open(op, &parts);
         // Nothing was sent as long as there is no connection.
-        let (request, connection) = in_time(deadline, opened).await.unwrap_or_else(|| {
-            let why = format!("no connection was made in time to `{}`", parts.url.authority());
-            Err(FailureKind::NotConnected.because(why))
-        }).map_err(Stop::Refused)?;
+        let (request, connection) = in_time(deadline, opened)
+            .await
+            .unwrap_or_else(|| {
+                let why = format!("no connection was made in time to `{}`", parts.url.authority());
+                Err(FailureKind::NotConnected.because(why))
+            })
+            .map_err(Stop::Refused)?;
         let lost = |error: Error| match parts.is_irreversible {
             true => Stop::Unknown(error.to_string()),
             false => Stop::Failed(error),

@@ -97,7 +97,10 @@ fn get(url: &str) -> Fetch {
 }
 
 async fn code(provider: &HttpProvider, fetch: Fetch) -> String {
-    call(provider, Path::new("/nowhere"), fetch).await.map(|got| got.status.to_string()).unwrap_or_else(|code| code)
+    call(provider, Path::new("/nowhere"), fetch)
+        .await
+        .map(|got| got.status.to_string())
+        .unwrap_or_else(|code| code)
 }
 
 fn secrets(hosts: &[&str]) -> Secrets {
@@ -206,7 +209,10 @@ async fn a_server_proves_its_name() {
     assert!(request.contains(&format!("host: api.example.test:{port}\r\n")), "{request}");
     assert_eq!(code(&trusting, named("127.0.0.1")).await, "200");
     assert_eq!(code(&trusting, named("other.example.test")).await, "-not_connected");
-    assert_eq!(code(&HttpProvider::new(plain.clone()), named("api.example.test")).await, "-not_connected");
+    assert_eq!(
+        code(&HttpProvider::new(plain.clone()), named("api.example.test")).await,
+        "-not_connected"
+    );
     let none = HttpConfig { ca_file: Some("/no/such/file.pem".into()), ..plain };
     assert_eq!(code(&HttpProvider::new(none), named("api.example.test")).await, "-provider_failed");
     let (port, _) = server(OK);
@@ -283,7 +289,8 @@ async fn where_an_answer_points_is_told_and_not_asked() {
         ("http://allowed@evil.example/".into(), None),
         ("gopher://127.0.0.1:6379/_x".into(), None),
     ] {
-        let answer = format!("HTTP/1.1 302 Found\r\nlocation: {location}\r\ncontent-length: 0\r\n\r\n");
+        let answer =
+            format!("HTTP/1.1 302 Found\r\nlocation: {location}\r\ncontent-length: 0\r\n\r\n");
         let (port, _) = server(answer.leak().as_bytes());
         let (config, _) = config(&[&["127.0.0.1"]]);
         let fetch = get(&format!("http://127.0.0.1:{port}/"));

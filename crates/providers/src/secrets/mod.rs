@@ -342,7 +342,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_value_that_could_not_be_found_again_is_refused() {
-        for text in ["", "short", "aaaaaaaaaaaa", "abcabcabcabc", "pässwörd-lang", "nul\0l-long-1"] {
+        for text in ["", "short", "aaaaaaaaaaaa", "abcabcabcabc", "pässwörd-lang", "nul\0l-long-1"]
+        {
             let (_dir, source) = file(text);
             let refused = one(source).check("key").await.unwrap_err();
             assert_eq!(refused, SecretError::Unfit("key".into()), "{text}");

@@ -337,9 +337,9 @@ mod tests {
         forms
     }
 
-    /// What is left of a form holds no eight characters of it on end.
+    /// What is left of a form holds no twelve characters of it on end.
     fn is_gone(form: &str, left: &str) -> bool {
-        form.as_bytes().windows(8).all(|part| !left.as_bytes().windows(8).any(|it| it == part))
+        form.as_bytes().windows(12).all(|part| !left.as_bytes().windows(12).any(|it| it == part))
     }
 
     #[test]

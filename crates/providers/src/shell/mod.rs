@@ -137,9 +137,8 @@ async fn run(order: Order, config: Arc<ShellConfig>, spawner: Spawner) -> Result
     let reads = stdin.is_some();
     let secrets = config.secrets.clone();
     let given = secrets.for_program(call.secrets.as_deref().unwrap_or_default()).await;
-    let given = given.map_err(|error| {
-        Stop::Refused(FailureKind::SecretRefused.because(error.to_string()))
-    })?;
+    let given = given
+        .map_err(|error| Stop::Refused(FailureKind::SecretRefused.because(error.to_string())))?;
     let planned = tokio::task::spawn_blocking(move || plan(&order, &config, reads, given)).await;
     let plan = planned.map_err(|lost| Stop::Refused(host_failure(op, "plan a run", &lost.into())));
     let plan = plan??;
@@ -163,7 +162,8 @@ async fn conduct(
     };
     let pipes = running.pipes().map_err(io("open the pipes of a program"))?;
     let exit = running.exit_signal().map_err(io("watch a program"))?;
-    let (mut out, mut err) = (Capture::new(output_max, scrubber), Capture::new(output_max, scrubber));
+    let (mut out, mut err) =
+        (Capture::new(output_max, scrubber), Capture::new(output_max, scrubber));
     let (status, timed_out, wall);
     {
         let mut streams = pin!(async {
