@@ -41,17 +41,6 @@ pub(super) struct Grants {
     pub(super) saved: Vec<Saved>,
 }
 
-/// What was held at a checkpoint.
-#[derive(Clone, Serialize)]
-pub(super) struct Saved {
-    pub(super) checkpoint: CheckpointId,
-    /// The last id that was given before it.
-    pub(super) last: u64,
-    pub(super) subjects: Vec<Pid>,
-    pub(super) bounds: Vec<(Pid, Manifest)>,
-    pub(super) in_force: Vec<CapId>,
-}
-
 #[derive(Clone, Serialize)]
 pub(super) struct Cap {
     pub(super) made: NewCapability,
