@@ -6,8 +6,7 @@
 //! ids.
 
 use libos_abi::{
-    CapId, CheckpointId, Denial, DenyReason, Effect, Few, Manifest, Need, OpId, Pid, Status,
-    Syscall,
+    CapId, Denial, DenyReason, Effect, Few, Manifest, Need, OpId, Pid, Status, Syscall,
     capability::{Charge, Sum},
     checkpoint::Revived,
     event::{CapabilityEvent, NewCapability},
@@ -19,6 +18,7 @@ use serde::Serialize;
 use super::{
     condition::{Met, amount, met},
     hand::names,
+    saved::Saved,
 };
 
 /// The state: everything that happened, in order.

@@ -1,10 +1,11 @@
 //! Checkpoints in the reference model: what comes back, and what copies get.
 
 use libos_abi::{
-    CapId, CheckpointId, Effect, Error, Fault, GrantSpec, Origin, Pattern, Pid, Status,
+    CapId, CheckpointId, Effect, Error, Fault, GrantSpec, Manifest, Origin, Pattern, Pid, Status,
     checkpoint::{CapabilityChange, Change, Copied},
     event::NewCapability,
 };
+use serde::Serialize;
 
 use super::{
     decide::{Cap, Grants},
