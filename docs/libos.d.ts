@@ -2412,9 +2412,9 @@ interface LibosCheckpoint {
     revoked: Array<Abi.CapId>;
   }>;
   /**
-   * Registers an image of the process that a checkpoint is of: made of what it was made of, and
-   * requiring what it held. It grants nothing. It takes `write` on `checkpoint:`. It fails with
-   * `not_found`, `bad_image`.
+   * Registers an image of the process that a checkpoint is of: made of what it was made of, with
+   * the tools that it had registered, and requiring what it held. It grants nothing. It takes
+   * `write` on `checkpoint:`. It fails with `not_found`, `bad_image`.
    */
   commit(args: {
     /** The checkpoint. */
@@ -2459,7 +2459,7 @@ interface LibosHttp {
    * `not_connected`, `timed_out`, `bad_response`, `secret_refused`.
    */
   fetch(args: {
-    /** The address. Nothing but the exact text of a grant's condition is compared with it. */
+    /** The address. */
     url: Abi.Url;
     /** The method. */
     method: Abi.Looking;

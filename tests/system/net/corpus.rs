@@ -301,7 +301,10 @@ fn no_method_gets_around_a_grant() {
 
 #[test]
 fn a_tool_gets_no_further_than_a_call() {
-    let tool = |url: &str, code: &str| json!({ "tool": "http_get", "args": { "url": here(url) }, "expect": code });
+    let tool = |url: &str, code: &str| {
+        let args = json!({ "url": here(url) });
+        json!({ "tool": "http_get", "args": args, "expect": code })
+    };
     run(
         &public("read", ""),
         &[
@@ -320,9 +323,13 @@ fn what_is_meant_well_works() {
         args.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         args
     };
-    let change = |method: &str| json!({ "url": here("http://HOST/public/x"), "method": method, "body": "b\u{e9}\n" });
+    let change = |method: &str| {
+        let url = here("http://HOST/public/x");
+        json!({ "url": url, "method": method, "body": "b\u{e9}\n" })
+    };
     let said = json!({ "headers": [{ "name": "X-Said", "value": "hello" },
-        { "name": "Authorization", "value": "Basic dTpw" }, { "name": "Accept", "value": "a/b" }] });
+        { "name": "Authorization", "value": "Basic dTpw" },
+        { "name": "Accept", "value": "a/b" }] });
     let plan = [
         save("http.fetch", get("http://HOST/public/x"), "a"),
         save("http.fetch", get("HTTP://HOST/public/x?a=1&b=%20c&to=https://a.b/../c"), "b"),

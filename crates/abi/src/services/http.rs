@@ -41,7 +41,10 @@ crate::field::opaque!(Header);
 crate::field::carries_texts! { Response { body } }
 
 macro_rules! methods {
-    ($(#[doc = $doc:literal] $name:ident { $($(#[doc = $what:literal])* $method:ident $text:literal)* })*) => {$(
+    ($(
+        #[doc = $doc:literal]
+        $name:ident { $($(#[doc = $what:literal])* $method:ident $text:literal)* }
+    )*) => {$(
         #[doc = $doc]
         #[derive(
             Debug, Clone, Copy, PartialEq, Eq, bincode::Encode, bincode::Decode,
@@ -120,7 +123,7 @@ service! {
 
     /// Asks for what is at an address. It changes nothing on a server that keeps to the standard.
     1 fetch Fetch as Box {
-        /// The address. Nothing but the exact text of a grant's condition is compared with it.
+        /// The address.
         url: Url,
         /// The method.
         method: Looking,

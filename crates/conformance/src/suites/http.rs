@@ -42,11 +42,11 @@ macro_rules! http_cases {
             case an_address_that_is_not_open_is_refused
                 holds "I-260"
                 shows "http.fetch address_refused, http.replace address_refused,
-            http.send address_refused";
+http.send address_refused";
             case an_address_at_which_nobody_listens_is_told
                 holds "I-262"
                 shows "http.fetch not_connected, http.replace not_connected,
-            http.send not_connected";
+http.send not_connected";
             case an_answer_that_is_none_is_told
                 holds "I-86"
                 shows "http.fetch bad_response, http.replace bad_response, http.send bad_response";
@@ -57,7 +57,7 @@ macro_rules! http_cases {
             case a_secret_goes_nowhere_else
                 holds "I-261"
                 shows "http.fetch secret_refused, http.replace secret_refused,
-            http.send secret_refused";
+http.send secret_refused";
             case an_abandoned_request_holds_nothing_up
                 holds "I-86" shows "";
             case requests_run_side_by_side

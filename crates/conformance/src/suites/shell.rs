@@ -33,7 +33,7 @@ macro_rules! shell_cases {
             case refusals_come_before_anything_begins
                 holds "I-02"
                 shows "shell.run bad_arguments, shell.run not_found, shell.run bad_folder,
-            shell.run secret_refused";
+shell.run secret_refused";
             case an_abandoned_program_holds_nothing_up
                 holds "I-28" shows "";
             case programs_run_side_by_side

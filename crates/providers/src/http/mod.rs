@@ -2,9 +2,9 @@
 //!
 //! Owns the choice of the address ([`connect`], [`address`]), what may be sent ([`request`]) and
 //! what is told of the answer. A redirect is told and never followed: whoever wants to go there
-//! makes a call, which is decided like any other. Nothing is unpacked, no proxy and no credential of
-//! the host's environment is used, and what comes back is searched for secrets before anything else
-//! happens to it.
+//! makes a call, which is decided like any other. Nothing is unpacked, no proxy of the host's
+//! environment is used, and what comes back is searched for secrets before anything else happens
+//! to it.
 
 mod address;
 mod connect;
