@@ -1,6 +1,7 @@
 //! Building and holding a runtime.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
@@ -13,7 +14,10 @@ use libos_journal::{
     Blobs, Head, Journal, JournalError, Limits as JournalLimits, MemoryJournal, SqliteJournal,
 };
 use libos_port::{Authority, BoxFuture, Component, Planner, Port, Provider};
-use libos_providers::{FsProvider, HttpConfig, HttpProvider, ShellConfig, ShellProvider};
+use libos_providers::{
+    BadEndpoint, EndpointSpec, FsProvider, HttpConfig, HttpProvider, RpcProvider, ShellConfig,
+    ShellProvider,
+};
 use tokio::sync::oneshot;
 
 use crate::{
@@ -117,6 +121,9 @@ pub enum StartError {
     /// The parts do not fit together.
     #[error(transparent)]
     Compose(#[from] ComposeError),
+    /// An endpoint cannot be registered.
+    #[error(transparent)]
+    Endpoint(#[from] BadEndpoint),
     /// The host's operating system refused a thread.
     #[error("the host gives no thread: {0}")]
     Thread(#[source] std::io::Error),
@@ -142,6 +149,7 @@ pub struct Builder {
     boundaries: Boundaries,
     tool_cache: Option<PathBuf>,
     http: HttpConfig,
+    endpoints: BTreeMap<String, EndpointSpec>,
 }
 
 impl Default for Builder {
@@ -174,6 +182,7 @@ impl Builder {
             boundaries: Boundaries::default(),
             tool_cache: None,
             http: HttpConfig::default(),
+            endpoints: BTreeMap::new(),
         }
     }
 
@@ -281,6 +290,13 @@ impl Builder {
         self
     }
 
+    /// Registers endpoints of JSON-RPC, which the standard provider serves.
+    #[must_use]
+    pub fn endpoints(mut self, endpoints: BTreeMap<String, EndpointSpec>) -> Self {
+        self.endpoints = endpoints;
+        self
+    }
+
     /// Opens the store for calls of the host only: no process runs and nothing that a crash left
     /// open is taken up, until [`Runtime::run_processes`].
     #[must_use]
@@ -331,13 +347,15 @@ impl Builder {
             Store::Given(journal) => journal,
         };
         let mut providers = self.providers;
+        let http = HttpProvider::new(self.http.clone());
         for standard in [
             Arc::new(files) as Arc<dyn Provider>,
             Arc::new(ShellProvider::new(ShellConfig {
                 secrets: self.http.secrets.clone(),
                 ..ShellConfig::from_host()
             })),
-            Arc::new(HttpProvider::new(self.http)),
+            Arc::new(RpcProvider::new(self.endpoints, http.clone())?),
+            Arc::new(http),
             Arc::new(Tools::new(self.tool_cache)),
         ] {
             let is_served = |service| providers.iter().any(|p| p.serves().contains(service));

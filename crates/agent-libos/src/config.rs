@@ -13,7 +13,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use libos_providers::{HttpConfig, SecretSource, Secrets};
+use libos_providers::{EndpointSpec, HttpConfig, MethodSpec, SecretSource, Secrets};
 use libos_scheduler::{EarliestDeadline, Policy, RoundRobin, Scheduler, WeightedFair};
 use schemars::schema_for;
 use serde::Serialize;
@@ -21,8 +21,8 @@ use serde_json::Value as Schema;
 use toml::Value;
 
 pub use self::file::{
-    ConfigFile, HttpSection, LimitsSection, NetworkText, PolicyName, SchedulerSection, SecretName,
-    SecretSection,
+    ConfigFile, EndpointSection, HttpSection, LimitsSection, MethodClass, MethodSection,
+    NetworkText, PolicyName, SchedulerSection, SecretName, SecretSection,
 };
 use crate::{Builder, Limits, task::TaskError};
 
@@ -190,10 +190,11 @@ impl Layer {
     }
 }
 
-/// What one setting is. A secret is one as a whole: no layer changes where that of another goes.
+/// What one setting is. A secret is one as a whole, and an endpoint too: no layer changes where
+/// that of another goes.
 fn flatten(prefix: &str, value: Value, each: &mut impl FnMut(String, Value)) {
     match value {
-        Value::Table(table) if !prefix.starts_with(SECRETS) => {
+        Value::Table(table) if !WHOLE.iter().any(|whole| prefix.starts_with(whole)) => {
             let dot = if prefix.is_empty() { "" } else { "." };
             for (name, value) in table {
                 flatten(&format!("{prefix}{dot}{name}"), value, each);
@@ -203,8 +204,8 @@ fn flatten(prefix: &str, value: Value, each: &mut impl FnMut(String, Value)) {
     }
 }
 
-/// What the keys of secrets begin with.
-const SECRETS: &str = "secrets.";
+/// What the keys of secrets and endpoints begin with.
+const WHOLE: [&str; 2] = ["secrets.", "rpc."];
 
 /// The document that sets one key.
 fn nested(key: &str, value: Value) -> Value {
@@ -334,6 +335,23 @@ impl Settings {
         HttpConfig { networks, ca_file, secrets, ..HttpConfig::default() }
     }
 
+    /// The endpoints of JSON-RPC.
+    #[must_use]
+    pub fn endpoints(&self) -> BTreeMap<String, EndpointSpec> {
+        let method = |(name, it): (&String, &MethodSection)| {
+            let is_query = it.class == MethodClass::Read;
+            let (params, result) = (it.params.clone(), it.result.clone());
+            (name.clone(), MethodSpec { is_query, params, result })
+        };
+        let endpoint = |it: &EndpointSection| EndpointSpec {
+            url: it.url.clone(),
+            secret: it.secret.clone(),
+            methods: it.methods.iter().map(method).collect(),
+        };
+        let endpoints = self.file.rpc.iter();
+        endpoints.map(|(name, it)| (name.as_str().to_owned(), endpoint(it))).collect()
+    }
+
     /// A runtime as it is set: its store, limits, policy, network and secrets. Processes are kept
     /// out of the files that hold secrets.
     #[must_use]
@@ -352,7 +370,8 @@ impl Settings {
             .store(self.store())
             .limits(self.limits())
             .component(Box::new(Scheduler::new(policy)))
-            .http(self.http(secrets));
+            .http(self.http(secrets))
+            .endpoints(self.endpoints());
         files.fold(builder, Builder::keep_out_of)
     }
 }
@@ -379,7 +398,7 @@ mod tests {
         assert_eq!(settings.file, ConfigFile::built_in());
         let known: Vec<String> = keys().into_iter().map(|key| key.name).collect();
         let mut set: Vec<&str> = settings.iter().map(|(name, _)| name).collect();
-        set.extend(["approvals", "http.ca_file", "secrets"]);
+        set.extend(["approvals", "http.ca_file", "rpc", "secrets"]);
         set.sort_unstable();
         let mut sorted = known.clone();
         sorted.sort();

@@ -48,3 +48,6 @@ pub const SECRET_VALUES_MAX: usize = 64;
 
 /// How long a command that writes a secret may take, in milliseconds: it may ask a person.
 pub const SECRET_COMMAND_MS_MAX: u64 = 30_000;
+
+/// Characters of what an endpoint says of a failure that a caller is told.
+pub const RPC_MESSAGE_CHARS_MAX: usize = 500;

@@ -1,8 +1,9 @@
 //! Tools over the network.
 
 use libos_abi::{
-    Millis, SecretUse, Text, Url,
+    Json, Millis, SecretUse, Text, Url,
     http::{self, Header, Looking, Replacing, Sending},
+    rpc,
 };
 use libos_port::Port;
 use schemars::JsonSchema;
@@ -87,4 +88,27 @@ pub(crate) async fn http_send(port: &dyn Port, args: HttpSend) -> Ended {
         Changing::Post => port.call(send(Sending::Post)).await?,
         Changing::Patch => port.call(send(Sending::Patch)).await?,
     })
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RpcCall {
+    /// The endpoint.
+    endpoint: String,
+    /// The method.
+    method: String,
+    /// Its parameters: a list or an object; none if absent.
+    params: Option<Json>,
+    /// How long all of it may take; 30 s if absent, 5 min at the most.
+    timeout_ms: Option<Millis>,
+}
+
+pub(crate) async fn rpc_query(port: &dyn Port, args: RpcCall) -> Ended {
+    let RpcCall { endpoint, method, params, timeout_ms } = args;
+    json(port.call(rpc::Query { endpoint, method, params, timeout_ms }).await?)
+}
+
+pub(crate) async fn rpc_call(port: &dyn Port, args: RpcCall) -> Ended {
+    let RpcCall { endpoint, method, params, timeout_ms } = args;
+    json(port.call(rpc::Invoke { endpoint, method, params, timeout_ms }).await?)
 }

@@ -27,6 +27,7 @@ pub mod message;
 pub mod namespace;
 pub mod object;
 pub mod process;
+pub mod rpc;
 pub mod shell;
 pub mod tool;
 
@@ -61,6 +62,8 @@ crate::call::syscalls! {
     Checkpoint checkpoint;
     /// Requests over the network.
     Http http;
+    /// Methods of endpoints that the host has registered.
+    Rpc rpc;
 }
 
 impl std::error::Error for Error {}

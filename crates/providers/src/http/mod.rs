@@ -170,6 +170,19 @@ impl HttpProvider {
         .map_err(Stop::Failed)
     }
 
+    /// Sends a request on behalf of another provider, which says what a crash means for it.
+    pub(crate) async fn send(
+        &self,
+        op: OpId,
+        call: libos_abi::http::Send,
+        is_irreversible: bool,
+    ) -> Result<Response, Stop> {
+        let call = Call::Send(Box::new(call));
+        let mut parts = Parts::of(&call);
+        parts.is_irreversible = is_irreversible;
+        self.exchange(op, parts).await
+    }
+
     /// Refuses all that can be, then connects.
     async fn open(
         &self,
