@@ -260,7 +260,7 @@ pub(crate) const CRATES: &[CrateRule] = &[
     ])),
 
     place("libos-providers", Provider, Only(&[
-        "cap-fs-ext", "cap-std", "libc", "rustix", "serde", "serde_json", "tempfile",
+        "cap-fs-ext", "cap-std", "landlock", "libc", "rustix", "seccompiler", "serde", "serde_json", "tempfile",
         "thiserror", "tokio", "tracing",
     ])),
     place("libos-sandbox", Provider, Only(&[

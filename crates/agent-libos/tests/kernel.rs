@@ -70,6 +70,7 @@ impl Provider for FakeShell {
             stderr: "".into(),
             truncated: false,
             wall_ms: 0,
+            ..Default::default()
         };
         Box::pin(async { EffectOutcome::Done(shell::Reply::Run(ended).into()) })
     }

@@ -31,7 +31,10 @@ mod testing;
 pub use fs::FsProvider;
 pub use limits::OUTPUT_BYTES_MAX;
 pub use probe::{Probe, probe};
-pub use shell::{ShellConfig, ShellProvider, default_search_path, toolchain_environment};
+pub use shell::{
+    Layer, ShellConfig, ShellProvider, default_readable, default_search_path, layers_missing,
+    toolchain_environment,
+};
 
 use libos_abi::{Error, Fault, OpId};
 use libos_port::EffectOutcome;

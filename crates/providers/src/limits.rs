@@ -17,3 +17,22 @@ pub const TIMEOUT_MS_DEFAULT: u64 = 30_000;
 
 /// How long a program runs at the most, in milliseconds: longer work is several calls.
 pub const TIMEOUT_MS_MAX: u64 = 300_000;
+
+/// Rules of the kernel that confine one program: a folder with something kept out of it that no
+/// mount covers up is given entry by entry.
+pub const VIEW_RULES_MAX: usize = 4_096;
+
+/// Programs whose digests are remembered while their files do not change.
+pub const PROGRAMS_SEEN_MAX: usize = 1_024;
+
+/// Symbolic links from the name of a program to its file: as the kernel's own.
+pub const LINKS_MAX: usize = 40;
+
+/// Files that a process of a program holds open at a time.
+pub const OPEN_FILES_MAX: u64 = 4_096;
+
+/// Bytes of a file that a program writes: 8 GiB, so that a runaway does not fill the disk.
+pub const WRITTEN_FILE_BYTES_MAX: u64 = 8 << 30;
+
+/// Processes of a program at a time, where the kernel can count them by themselves.
+pub const PROCESSES_MAX: u64 = 2_048;

@@ -1,12 +1,13 @@
 //! Programs of the host.
 
-use crate::{Folder, Millis, Resource, Text, call::service};
+use crate::{Digest, Folder, Millis, Resource, Text, call::service};
 
 /// How many bytes of each output of a program are kept; the rest is read and dropped.
 pub const OUTPUT_BYTES_MAX: u32 = 200_000;
 
 record! {
     /// How a program ended.
+    #[derive(Default)]
     pub struct Ended {
         /// Its exit code; absent when a signal ended it.
         pub exit_code: Option<i32>,
@@ -20,6 +21,17 @@ record! {
         pub truncated: bool,
         /// How long it ran.
         pub wall_ms: u64,
+        /// Processor time that it and all it started spent in their own code.
+        pub user_ms: u64,
+        /// Processor time that they spent in the kernel.
+        pub system_ms: u64,
+        /// The most memory that one of them held at a time, in KiB.
+        pub max_rss_kib: u64,
+        /// The digest of the executable file that ran.
+        pub program: Option<Digest>,
+        /// Where its confinement was narrower than what the process may do, or lacked a layer that
+        /// the host does without.
+        pub notes: Vec<String>,
     }
 }
 
@@ -39,6 +51,8 @@ service! {
         4 "bad_folder" BadFolder;
         /// The host's operating system does not permit it.
         5 "not_permitted" NotPermitted;
+        /// The host's kernel cannot confine it as the host demands.
+        6 "unconfined" Unconfined;
     }
 
     /// Runs a program to its end.
@@ -55,5 +69,5 @@ service! {
     { demand: [Execute on shell by
         |c| Resource::named("shell", c.argv.first().map_or("", String::as_str))];
       effect: Irreversible;
-      fails: [NotFound TimedOut BadArguments BadFolder NotPermitted]; }
+      fails: [NotFound TimedOut BadArguments BadFolder NotPermitted Unconfined]; }
 }

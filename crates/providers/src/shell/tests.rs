@@ -15,14 +15,21 @@ use libos_abi::{
 use libos_port::{Provider, Reconciled};
 use tempfile::TempDir;
 
-use super::{ShellConfig, ShellProvider, default_search_path, toolchain_environment};
+use super::{
+    ShellConfig, ShellProvider, default_search_path, layers_missing, toolchain_environment,
+};
 use crate::testing::{call, order};
 
 /// Generous: the machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// What the host gives programs; what its kernel lacks may be missing.
+fn config() -> ShellConfig {
+    ShellConfig { may_lack: layers_missing().clone(), ..ShellConfig::from_host() }
+}
+
 fn shell() -> ShellProvider {
-    ShellProvider::new(ShellConfig::from_host())
+    ShellProvider::new(config())
 }
 
 fn run(argv: &[&str]) -> Run {
@@ -100,7 +107,7 @@ async fn programs_end_with_a_code_or_a_signal() {
 
 #[tokio::test]
 async fn output_is_cut_and_never_holds_a_program_up() {
-    let config = ShellConfig { output_bytes_max: 1_001, ..ShellConfig::from_host() };
+    let config = ShellConfig { output_bytes_max: 1_001, ..config() };
     let (shell, dir) = (ShellProvider::new(config), folder());
     let chatty = "i=0; while [ $i -lt 40000 ]; do echo éééééééééé; echo 1234 >&2; i=$((i+1)); done";
     let ended = call(&shell, dir.path(), sh(chatty)).await.unwrap();
@@ -144,7 +151,7 @@ async fn dropping_the_future_ends_all_that_was_started() {
 
 #[tokio::test]
 async fn the_environment_is_scrubbed() {
-    let (mut config, dir) = (ShellConfig::from_host(), folder());
+    let (mut config, dir) = (config(), folder());
     config.environment =
         BTreeMap::from([("EXTRA".into(), "1".into()), ("HOME".into(), "x".into())]);
     let shell = ShellProvider::new(config);
@@ -236,7 +243,7 @@ async fn no_program_comes_from_the_workspace() {
     symlink(bin.join("evil"), tools.path().join("linked-evil")).unwrap();
     program(&tools.path().join("plain"), "#!/bin/sh\n", 0o644);
     program(&tools.path().join("lost"), "#!/no/such/interpreter\n", 0o755);
-    let mut config = ShellConfig::from_host();
+    let mut config = config();
     let inside = [bin, tools.path().join("linked"), PathBuf::from("bin"), tools.path().into()];
     config.search_path.splice(0..0, inside);
     let shell = ShellProvider::new(config);
