@@ -57,19 +57,24 @@ async fn code(shell: &ShellProvider, dir: &Path, run: Run) -> String {
     call(shell, dir, run).await.map(|_| ()).unwrap_err()
 }
 
-/// Whether a process is there and no zombie.
-fn alive(pid: &str) -> bool {
-    let stat = host::read_to_string(format!("/proc/{}/stat", pid.trim()));
-    stat.is_ok_and(|stat| !stat.rsplit(") ").next().unwrap_or("Z").starts_with('Z'))
+/// Every process that some program of the workspace `dir` started and that is no zombie. They are
+/// known by their environment, since they know themselves by numbers of their own namespace.
+fn of(dir: &Path) -> Vec<String> {
+    let home = format!("HOME={}", dir.canonicalize().unwrap().display());
+    let is_of = |pid: &str| {
+        let environment = host::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|variable| variable == home.as_bytes())
+    };
+    let all = host::read_dir("/proc").unwrap();
+    let all = all.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    all.filter(|name| name.parse::<u32>().is_ok() && is_of(name)).collect()
 }
 
-/// Waits until every process listed in `file` has ended.
-async fn all_end(file: &Path) {
-    let pids = host::read_to_string(file).unwrap();
-    assert!(!pids.trim().is_empty());
+/// Waits until every process of a workspace has ended.
+async fn all_end(dir: &Path) {
     let since = Instant::now();
-    while pids.lines().any(alive) {
-        assert!(since.elapsed() < PATIENCE, "one of {pids:?} lives");
+    while !of(dir).is_empty() {
+        assert!(since.elapsed() < PATIENCE, "{:?} live", of(dir));
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
@@ -126,7 +131,8 @@ async fn a_timeout_ends_all_that_was_started() {
     let (shell, dir) = (shell(), folder());
     let family = Run { timeout_ms: Some(Millis(2_000)), ..sh(FAMILY) };
     assert_eq!(code(&shell, dir.path(), family).await, "timed_out");
-    all_end(&dir.path().join("pids")).await;
+    assert!(host::read_to_string(dir.path().join("pids")).unwrap().lines().count() >= 5);
+    all_end(dir.path()).await;
 }
 
 #[tokio::test]
@@ -135,7 +141,8 @@ async fn nothing_outlives_its_program() {
     let leaves = FAMILY.strip_suffix("wait").unwrap().to_owned() + "sleep 1; exit 4";
     let ended = call(&shell, dir.path(), sh(&leaves)).await.unwrap();
     assert_eq!(ended.exit_code, Some(4));
-    all_end(&dir.path().join("pids")).await;
+    assert!(host::read_to_string(dir.path().join("pids")).unwrap().lines().count() >= 5);
+    all_end(dir.path()).await;
 }
 
 #[tokio::test]
@@ -144,9 +151,10 @@ async fn dropping_the_future_ends_all_that_was_started() {
     let pids = dir.path().join("pids");
     let running = tokio::spawn(shell.perform(order(dir.path(), sh(FAMILY))));
     lines(&pids, 5).await;
+    assert!(of(dir.path()).len() >= 5);
     running.abort();
     assert!(running.await.unwrap_err().is_cancelled());
-    all_end(&pids).await;
+    all_end(dir.path()).await;
 }
 
 #[tokio::test]
@@ -300,12 +308,11 @@ async fn a_program_ends_with_its_host() {
     let pid = dir.path().join("pid");
     lines(&pid, 3).await;
     let told = host::read_to_string(&pid).unwrap();
-    let (pids, temporary) = told.trim().rsplit_once('\n').unwrap();
-    host::write(&pid, pids).unwrap();
-    assert!(pids.lines().all(alive));
+    let temporary = told.lines().last().unwrap();
+    assert!(of(dir.path()).len() >= 2);
     host.kill().unwrap();
     host.wait().unwrap();
-    all_end(&pid).await;
+    all_end(dir.path()).await;
     let since = Instant::now();
     while Path::new(temporary).exists() {
         assert!(since.elapsed() < PATIENCE, "{temporary} stays behind");
