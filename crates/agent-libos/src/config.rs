@@ -7,19 +7,22 @@
 mod file;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     num::NonZeroU32,
     path::{Path, PathBuf},
 };
 
+use libos_providers::{Layer as ProgramLayer, ShellConfig};
 use libos_scheduler::{EarliestDeadline, Policy, RoundRobin, Scheduler, WeightedFair};
 use schemars::schema_for;
 use serde::Serialize;
 use serde_json::Value as Schema;
 use toml::Value;
 
-pub use self::file::{ConfigFile, LimitsSection, PolicyName, SchedulerSection};
+pub use self::file::{
+    ConfigFile, ConfinementLayer, LimitsSection, PolicyName, SchedulerSection, ShellSection,
+};
 use crate::{Builder, Limits, task::TaskError};
 
 /// What the variables of the environment that set a key begin with.
@@ -136,6 +139,9 @@ impl Layer {
         })?;
         let folder = path.parent().unwrap_or(Path::new(""));
         for named in [&mut file.store, &mut file.approvals].into_iter().flatten() {
+            *named = folder.join(&*named);
+        }
+        for named in file.shell.readable.iter_mut().flatten() {
             *named = folder.join(&*named);
         }
         Ok(Self::of(&file, &Origin::File(path.to_owned())))
@@ -306,7 +312,22 @@ impl Settings {
         self.file.scheduler.policy.unwrap_or(PolicyName::RoundRobin)
     }
 
-    /// A runtime as it is set: its store, limits and policy.
+    /// The layers of the confinement of programs that this host may lack.
+    #[must_use]
+    pub fn may_lack(&self) -> BTreeSet<ProgramLayer> {
+        let set = self.file.shell.may_lack.iter().flatten();
+        set.map(|layer| ProgramLayer::from(*layer)).collect()
+    }
+
+    /// What programs get from the host.
+    #[must_use]
+    pub fn programs(&self) -> ShellConfig {
+        let mut programs = ShellConfig::from_host();
+        programs.readable.extend(self.file.shell.readable.iter().flatten().cloned());
+        ShellConfig { may_lack: self.may_lack(), ..programs }
+    }
+
+    /// A runtime as it is set: its store, limits, policy and programs.
     #[must_use]
     pub fn builder(&self) -> Builder {
         let policy: Box<dyn Policy> = match self.policy() {
@@ -317,6 +338,7 @@ impl Settings {
         Builder::new()
             .store(self.store())
             .limits(self.limits())
+            .programs(self.programs())
             .component(Box::new(Scheduler::new(policy)))
     }
 }

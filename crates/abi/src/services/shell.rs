@@ -61,7 +61,7 @@ service! {
         argv: Vec<String>,
         /// Its working directory; the process's own if absent.
         cwd: Folder,
-        /// How long it may run; 30 s if absent, 5 min at the most.
+        /// How long it may run; 30 s if absent, a day at the most.
         timeout_ms: Option<Millis>,
         /// What it reads from standard input; nothing if absent.
         stdin: Option<Text>,

@@ -86,7 +86,8 @@ pub(super) fn plan(
         }
         Err(search::NotExecutable) => return Err(Stop::Refused(not_permitted(name))),
     };
-    let lacking = lacking(config).map_err(Stop::Refused)?;
+    let missing = layers_missing();
+    lacking(missing, &config.may_lack).map_err(Stop::Refused)?;
     let host = |error: io::Error| Stop::Refused(host_failure(order.op, "plan a run", &error));
     let looked = look(&program, seen).map_err(host)?;
     if changed_since(&program, order.waited_ms).map_err(host)? {
@@ -112,7 +113,7 @@ pub(super) fn plan(
     base.push((looked.real.clone(), Access::READ.and(Access::EXECUTE)));
     base.push((temporary.clone(), Access::ALL));
     let kept_out = config.kept_out.iter().filter_map(|path| path.canonicalize().ok());
-    let isolates = !lacking.contains(&Layer::Namespaces);
+    let isolates = !missing.contains(&Layer::Namespaces);
     let view = compile(&Sources {
         reach: &order.reach,
         mounts: &mounts,
@@ -125,7 +126,7 @@ pub(super) fn plan(
         Stop::Refused(FailureKind::Unconfined.because(format!("{many}; give whole folders")))
     })?;
     let mut notes = std::mem::take(&mut view.notes);
-    notes.extend(lacking.iter().map(|layer| format!("the host does without `{layer}`")));
+    notes.extend(missing.iter().map(|layer| format!("the host does without `{layer}`")));
     let network = opens_network(&order.reach);
     if !network && order.reach.rules.iter().any(|rule| rule.on.kind() == "net" && rule.allows) {
         notes.push("no network: a program gets all of it (`net:*`, read and write) or none".into());
@@ -152,19 +153,18 @@ pub(super) fn plan(
         isolates,
         // An old version is better than none.
         landlock: crate::probe().landlock.is_some(),
-        best_effort: lacking.contains(&Layer::Landlock),
-        seccomp: !lacking.contains(&Layer::Seccomp),
+        best_effort: missing.contains(&Layer::Landlock),
+        seccomp: !missing.contains(&Layer::Seccomp),
         network,
         limits: kernel_limits(limit, isolates),
     };
     Ok(Plan { jail, program: looked.digest, notes, folder })
 }
 
-/// The layers that are missing and may be.
-fn lacking(config: &ShellConfig) -> Result<&'static BTreeSet<Layer>, Error> {
-    let missing = layers_missing();
-    match missing.iter().find(|layer| !config.may_lack.contains(layer)) {
-        None => Ok(missing),
+/// Refuses programs where a layer is missing that may not be.
+pub(super) fn lacking(missing: &BTreeSet<Layer>, may_lack: &BTreeSet<Layer>) -> Result<(), Error> {
+    match missing.difference(may_lack).next() {
+        None => Ok(()),
         Some(layer) => Err(FailureKind::Unconfined.because(format!(
             "the host's kernel lacks `{layer}`; to run programs without it, its operator sets \
              shell.may_lack = [\"{layer}\"]"

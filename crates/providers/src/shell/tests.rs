@@ -1,7 +1,7 @@
 //! What must hold of programs, with real ones.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs as host,
     os::unix::fs::{PermissionsExt as _, symlink},
     path::{Path, PathBuf},
@@ -16,7 +16,8 @@ use libos_port::{Provider, Reconciled};
 use tempfile::TempDir;
 
 use super::{
-    ShellConfig, ShellProvider, default_search_path, layers_missing, toolchain_environment,
+    Layer, ShellConfig, ShellProvider, default_search_path, layers_missing, plan::lacking,
+    toolchain_environment,
 };
 use crate::testing::{call, order};
 
@@ -318,4 +319,57 @@ async fn a_program_ends_with_its_host() {
         assert!(since.elapsed() < PATIENCE, "{temporary} stays behind");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+#[tokio::test]
+async fn a_missing_layer_stops_programs_unless_the_host_does_without() {
+    let dir = folder();
+    let strict =
+        ShellProvider::new(ShellConfig { may_lack: BTreeSet::new(), ..ShellConfig::from_host() });
+    let ran = call(&strict, dir.path(), run(&["true"])).await;
+    match layers_missing().is_empty() {
+        true => assert_eq!(ran.unwrap().notes, Vec::<String>::new()),
+        false => assert_eq!(ran.unwrap_err(), "-unconfined"),
+    }
+    let ran = call(&shell(), dir.path(), run(&["true"])).await.unwrap();
+    assert_eq!(ran.notes.len(), layers_missing().len(), "{:?}", ran.notes);
+    // As if the kernel had none of them.
+    for layer in Layer::ALL {
+        let lacks = BTreeSet::from([layer]);
+        let refused = lacking(&lacks, &BTreeSet::new());
+        let said = refused.unwrap_err().to_string();
+        assert!(said.contains(&format!("shell.may_lack = [\"{layer}\"]")), "{said}");
+        assert_eq!(lacking(&lacks, &lacks).unwrap(), ());
+    }
+}
+
+#[tokio::test]
+async fn a_program_that_changed_since_the_call_is_refused() {
+    let (dir, tools) = (folder(), folder());
+    program(&tools.path().join("tool"), "#!/bin/sh\necho ran\n", 0o755);
+    let mut config = config();
+    config.search_path.insert(0, tools.path().into());
+    config.readable.push(tools.path().into());
+    let shell = ShellProvider::new(config);
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let ended = call(&shell, dir.path(), run(&["tool"])).await.unwrap();
+    assert_eq!(out(&ended), "ran\n");
+    let text = host::read(tools.path().join("tool")).unwrap();
+    assert_eq!(ended.program, Some(libos_abi::Digest::of(&text)));
+    let waited = |ms| libos_port::Order { waited_ms: ms, ..order(dir.path(), run(&["tool"])) };
+    let late = shell.perform(waited(3_600_000)).await;
+    let (not_started, error) = crate::testing::typed::<Run>(late).unwrap_err();
+    assert!(not_started && error.to_string().contains("has changed"), "{error}");
+    // A link that leads to it counts as well as the file.
+    symlink("tool", tools.path().join("link")).unwrap();
+    let linked = libos_port::Order { waited_ms: 60_000, ..order(dir.path(), run(&["link"])) };
+    assert!(crate::testing::typed::<Run>(shell.perform(linked).await).is_err());
+}
+
+#[tokio::test]
+async fn what_a_program_used_is_told() {
+    let (shell, dir) = (shell(), folder());
+    let busy = "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done";
+    let ended = call(&shell, dir.path(), sh(busy)).await.unwrap();
+    assert!(ended.user_ms > 0 && ended.max_rss_kib > 100, "{ended:?}");
 }

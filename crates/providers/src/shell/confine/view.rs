@@ -1,12 +1,13 @@
 //! What of the host's files a program sees: compiled from what its process may do.
 //!
-//! Pure but for looking at folders. A rule of the kernel covers all below a folder and cannot leave
+//! It looks at folders, and makes those that a program may make and could not be given otherwise. A rule of the kernel covers all below a folder and cannot leave
 //! anything out again. So what is kept out of a folder that a program may use is either covered up
 //! by a mount, where the host has mount namespaces, or the folder is given entry by entry. What
 //! cannot be expressed is narrowed and noted, never widened.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    io,
     path::{Path, PathBuf},
 };
 
@@ -200,6 +201,18 @@ fn decoded(segment: &str) -> Option<String> {
 /// The path of an allow, if a program can be given it.
 fn allow(place: Place, access: Access, notes: &mut Vec<String>) -> Option<(PathBuf, Access)> {
     let path = place.path();
+    // A rule needs something to stand on. What a program may make is made for it, if it is a folder
+    // with all below it.
+    let is_above = path.parent().is_some_and(|above| {
+        !place.below.is_empty() && above.canonicalize().is_ok_and(|real| real == above)
+    });
+    if place.deep && is_above && access.has(Access::WRITE) {
+        match std::fs::create_dir(&path) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => tracing::info!(%error, "a folder that a program may make is not made"),
+        }
+    }
     let mut note = |why: &str| notes.push(format!("`{}` is not given: {why}", place.name));
     match path.canonicalize() {
         Ok(real) if real != path => note("a symbolic link is on the way"),
@@ -262,7 +275,8 @@ fn grant(
         view.rules.push((path.to_owned(), whole));
     }
     if split != Access::default() {
-        for kept in inside.filter(|kept| kept.access.meets(split)) {
+        let is_lost = |kept: &&Kept| kept.access.meets(split) && !(kept.is_there && sources.covers);
+        for kept in inside.filter(is_lost) {
             let what = kept.name.as_deref().unwrap_or("what the host keeps to itself");
             view.notes.push(format!("the folders above `{what}` are given entry by entry"));
         }
@@ -315,4 +329,127 @@ fn cover(view: &mut View, kept: &[Kept]) {
     view.pinned =
         pinned.iter().filter(|path| outer(path) && !hidden.contains(*path)).cloned().collect();
     view.hidden = hidden.iter().filter(|path| outer(path)).cloned().collect();
+}
+
+#[cfg(test)]
+mod tests {
+    use libos_abi::Rights;
+    use libos_port::ReachRule;
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn folder(entries: &[&str]) -> (TempDir, PathBuf) {
+        let dir = TempDir::new().unwrap();
+        let real = dir.path().canonicalize().unwrap();
+        for entry in entries {
+            let path = real.join(entry);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            match entry.ends_with('/') {
+                true => std::fs::create_dir_all(path).unwrap(),
+                false => std::fs::write(path, "").unwrap(),
+            }
+        }
+        (dir, real)
+    }
+
+    /// A view of `real` as the workspace: rules with `!` keep out, each followed by its rights.
+    fn view(real: &Path, rules: &[(&str, &[Right])], covers: bool) -> View {
+        let rules = rules.iter().map(|(on, rights)| {
+            let rights: Rights = rights.iter().copied().collect();
+            match on.strip_prefix('!') {
+                Some(on) => ReachRule::keep_out(on.parse().unwrap(), rights),
+                None => ReachRule::allow(on.parse().unwrap(), rights),
+            }
+        });
+        compile(&Sources {
+            reach: &Reach { rules: rules.collect() },
+            mounts: &BTreeMap::from([("workspace".to_owned(), real.to_owned())]),
+            base: &[],
+            kept_out: &[real.join("store")],
+            frozen: &[],
+            covers,
+        })
+        .unwrap()
+    }
+
+    const READ: &[Right] = &[Right::Read];
+    const BOTH: &[Right] = &[Right::Read, Right::Write];
+
+    fn may(view: &View, path: &Path, access: Access) -> bool {
+        let given = view.rules.iter().filter(|(root, _)| path.starts_with(root));
+        let given = given.fold(Access::default(), |all, (_, access)| all.and(*access));
+        let covered = view.hidden.iter().any(|it| path.starts_with(it));
+        let frozen = access == Access::WRITE && view.frozen.iter().any(|it| path.starts_with(it));
+        given.has(access) && !covered && !frozen
+    }
+
+    #[test]
+    fn what_is_kept_out_is_never_given() {
+        let (_dir, real) = folder(&["a/b/secret", "a/b/c", "a/d", "e", "store/log", "f/x"]);
+        let rules: &[(&str, &[Right])] = &[
+            ("fs:workspace/*", BOTH),
+            ("!fs:workspace/a/b/secret", READ),
+            ("!fs:workspace/f/*", &[Right::Write]),
+            ("fs:workspace/store/*", BOTH),
+        ];
+        for covers in [true, false] {
+            let view = view(&real, rules, covers);
+            for (path, read, write) in [
+                ("a/b/secret", false, false),
+                ("a/b/c", true, true),
+                ("a/d", true, true),
+                ("e", true, true),
+                ("store/log", false, false),
+                ("f/x", true, false),
+            ] {
+                let path = real.join(path);
+                // Without covers, what cannot be read can be written at best where it may be.
+                let writes = may(&view, &path, Access::WRITE);
+                assert_eq!(may(&view, &path, Access::READ), read, "{path:?} {covers} {view:?}");
+                assert!(
+                    writes == write || !covers && path.ends_with("secret"),
+                    "{path:?} {view:?}"
+                );
+            }
+            // The workspace as a whole is given only where covers keep the rest out.
+            assert_eq!(may(&view, &real, Access::READ), covers);
+            assert_eq!(view.pinned.contains(&real.join("a/b")), covers);
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_yet_cannot_be_made_in_its_place() {
+        let (_dir, real) = folder(&["a/x", "b", "store/log"]);
+        let rules: &[(&str, &[Right])] =
+            &[("fs:workspace/*", BOTH), ("!fs:workspace/a/new/*", BOTH)];
+        let view = view(&real, rules, true);
+        assert!(!may(&view, &real.join("a"), Access::WRITE), "{view:?}");
+        assert!(may(&view, &real.join("a/x"), Access::WRITE) && may(&view, &real, Access::READ));
+        assert!(view.notes[0].contains("workspace/a/new"), "{:?}", view.notes);
+    }
+
+    #[test]
+    fn links_and_single_folders_are_narrowed_and_noted() {
+        let (_dir, real) = folder(&["real/x", "file"]);
+        std::os::unix::fs::symlink("real", real.join("link")).unwrap();
+        let rules: &[(&str, &[Right])] = &[
+            ("fs:workspace/link/*", BOTH),
+            ("fs:workspace/real", BOTH),
+            ("fs:workspace/file", READ),
+            ("fs:workspace/no/no/*", BOTH),
+            ("fs:elsewhere/*", BOTH),
+        ];
+        let view = view(&real, rules, true);
+        assert_eq!(view.rules, [(real.join("file"), Access::READ)]);
+        assert_eq!(view.notes.len(), 3, "{:?}", view.notes);
+        assert!(view.notes.iter().all(|note| !note.contains(real.to_str().unwrap())));
+    }
+
+    #[test]
+    fn a_folder_that_may_be_made_is_made() {
+        let (_dir, real) = folder(&[]);
+        let view = view(&real, &[("fs:workspace/target/*", BOTH)], true);
+        assert!(real.join("target").is_dir() && may(&view, &real.join("target"), Access::WRITE));
+    }
 }
