@@ -70,7 +70,7 @@ const USES: &[Use] = &[
 async fn everyday_work_goes_on() {
     let (mut failed, mut done) = (Vec::new(), 0);
     for it in USES.iter().filter(|it| it.needs.iter().all(|name| has_program(name))) {
-        let stage = Stage::new();
+        let stage = Stage::for_work();
         let script = ["set -e\n", it.script].concat();
         let (code, printed) = stage.run(vec!["sh".into(), "-c".into(), script]).await;
         if code != Some(0) || !printed.contains(it.prints) {

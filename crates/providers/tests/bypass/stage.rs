@@ -20,7 +20,7 @@ use std::{
 
 use libos_abi::{Folder, FsPath, Millis, OpId, Outcome, Pid, Reply, Rights, Syscall, shell};
 use libos_port::{BoxFuture, EffectOutcome, Order, Port, Provider as _, Reach, ReachRule};
-use libos_providers::{ShellConfig, ShellProvider, layers_missing};
+use libos_providers::{Layer, ShellConfig, ShellProvider, layers_missing};
 use tempfile::TempDir;
 
 use crate::cases::Case;
@@ -44,6 +44,11 @@ fn search_path() -> Vec<PathBuf> {
     all
 }
 
+/// Whether mounts can cover things up here.
+pub(crate) fn has_mounts() -> bool {
+    !layers_missing().contains(&Layer::Namespaces)
+}
+
 struct NoPort;
 
 impl Port for NoPort {
@@ -57,7 +62,9 @@ pub(crate) struct Stage {
     pub(crate) out: PathBuf,
     pub(crate) ws: PathBuf,
     before: BTreeMap<PathBuf, String>,
-    victim: Child,
+    /// Whether nothing in the workspace is kept out.
+    is_open: bool,
+    victim: Victim,
     sockets: [UnixListener; 2],
     tcp: TcpListener,
     udp: UdpSocket,
@@ -105,8 +112,14 @@ impl Stage {
             .stdin(fs::File::open(out.join("secret.txt")).unwrap())
             .spawn()
             .unwrap();
+        let victim = Victim(victim);
         let before = protected(&out, &ws);
-        Self { _root: root, out, ws, before, victim, sockets, tcp, udp, name }
+        Self { _root: root, out, ws, before, is_open: false, victim, sockets, tcp, udp, name }
+    }
+
+    /// One in which nothing is kept out where keeping out takes everything above along.
+    pub(crate) fn for_work() -> Self {
+        Self { is_open: !has_mounts(), ..Self::new() }
     }
 
     fn script(&self, case: &Case) -> String {
@@ -114,7 +127,7 @@ impl Stage {
         [
             ("{out}", self.out.to_str().unwrap()),
             ("{ws}", self.ws.to_str().unwrap()),
-            ("{pid}", &self.victim.id().to_string()),
+            ("{pid}", &self.victim.0.id().to_string()),
             ("{host}", &std::process::id().to_string()),
             ("{port}", &port),
             ("{name}", &self.name),
@@ -149,6 +162,7 @@ impl Stage {
             ReachRule::keep_out(on("fs:workspace/asked/*"), all()),
             ReachRule::keep_out(on("fs:workspace/ro/*"), change()),
         ];
+        let rules = if self.is_open { rules[..1].to_vec() } else { rules };
         let run = shell::Run {
             argv,
             cwd: Folder(None),
@@ -172,7 +186,7 @@ impl Stage {
     pub(crate) async fn run(&self, argv: Vec<String>) -> (Option<i32>, String) {
         let shell = ShellProvider::new(ShellConfig {
             search_path: search_path(),
-            kept_out: vec![self.ws.join(".store")],
+            kept_out: if self.is_open { vec![] } else { vec![self.ws.join(".store")] },
             may_lack: layers_missing().clone(),
             ..ShellConfig::from_host()
         });
@@ -236,7 +250,7 @@ impl Stage {
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             _ => found.push("it sent by UDP".to_owned()),
         }
-        let status = fs::read_to_string(format!("/proc/{}/status", self.victim.id()));
+        let status = fs::read_to_string(format!("/proc/{}/status", self.victim.0.id()));
         let status = status.unwrap_or_default();
         let is_well = ["State:\tS", "TracerPid:\t0"].iter().all(|line| status.contains(line));
         if !is_well {
@@ -277,18 +291,23 @@ impl Stage {
     }
 }
 
-impl Drop for Stage {
+/// A process of the host that a row may try to harm; it ends with its stage.
+struct Victim(Child);
+
+impl Drop for Victim {
     fn drop(&mut self) {
         // It may have been ended by a row.
-        self.victim.kill().and_then(|()| self.victim.wait()).ok();
+        self.0.kill().and_then(|()| self.0.wait()).ok();
     }
 }
 
 /// The state of everything that no program may change.
 fn protected(out: &Path, ws: &Path) -> BTreeMap<PathBuf, String> {
     let mut all = BTreeMap::new();
-    let inside = ["private", "asked", "ro", ".store", "libos.toml", ".git/hooks"];
-    let roots = inside.iter().map(|name| ws.join(name)).chain([out.to_owned()]);
+    // Only a mount freezes what others obey.
+    let frozen: &[&str] = if has_mounts() { &["libos.toml", ".git/hooks"] } else { &[] };
+    let inside = ["private", "asked", "ro", ".store"];
+    let roots = inside.iter().chain(frozen).map(|name| ws.join(name)).chain([out.to_owned()]);
     roots.for_each(|root| note(&root, &mut all));
     let planted = fs::read_dir("/tmp").unwrap().filter_map(Result::ok);
     let name = format!("planted-{}", out.parent().unwrap().file_name().unwrap().display());
