@@ -28,7 +28,7 @@ pub(super) const ROLE: &str = "LIBOS_SUPERVISE";
 /// How often children of others that have ended are reaped while a program runs.
 const REAP_EVERY: Duration = Duration::from_millis(200);
 /// The longest order.
-const ORDER_BYTES_MAX: u32 = 16 << 20;
+const LONGEST_ORDER: u32 = 16 << 20;
 
 /// Is a supervisor to its end, if told so. Runs before `main`.
 pub(super) fn if_told() {
@@ -50,7 +50,7 @@ fn order(mut host: &UnixStream) -> io::Result<Jail> {
     let mut length = [0; 4];
     host.read_exact(&mut length)?;
     let length = u32::from_le_bytes(length);
-    if length > ORDER_BYTES_MAX {
+    if length > LONGEST_ORDER {
         return Err(io::Error::other("the order is too long"));
     }
     let mut text = Vec::new();
