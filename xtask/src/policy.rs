@@ -260,8 +260,9 @@ pub(crate) const CRATES: &[CrateRule] = &[
     ])),
 
     place("libos-providers", Provider, Only(&[
-        "cap-fs-ext", "cap-std", "landlock", "libc", "rustix", "seccompiler", "serde", "serde_json", "tempfile",
-        "thiserror", "tokio", "tracing",
+        "base64", "cap-fs-ext", "cap-std", "http-body-util", "hyper", "hyper-util", "jsonschema",
+        "landlock", "libc", "rustix", "rustls-native-certs", "seccompiler", "serde", "serde_json",
+        "tempfile", "thiserror", "tokio", "tokio-rustls", "tracing",
     ])),
     place("libos-sandbox", Provider, Only(&[
         "jsonschema", "oxc", "rustix", "serde", "serde_json", "tempfile", "thiserror", "tokio",

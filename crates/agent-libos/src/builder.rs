@@ -13,7 +13,7 @@ use libos_journal::{
     Blobs, Head, Journal, JournalError, Limits as JournalLimits, MemoryJournal, SqliteJournal,
 };
 use libos_port::{Authority, BoxFuture, Component, Planner, Port, Provider};
-use libos_providers::{FsProvider, Layer, ShellConfig, ShellProvider};
+use libos_providers::{FsProvider, HttpConfig, HttpProvider, Layer, ShellConfig, ShellProvider};
 use tokio::sync::oneshot;
 
 use crate::{
@@ -142,6 +142,7 @@ pub struct Builder {
     boundaries: Boundaries,
     tool_cache: Option<PathBuf>,
     programs: ShellConfig,
+    http: HttpConfig,
 }
 
 impl Default for Builder {
@@ -174,6 +175,7 @@ impl Builder {
             boundaries: Boundaries::default(),
             tool_cache: None,
             programs: ShellConfig::from_host(),
+            http: HttpConfig::default(),
         }
     }
 
@@ -288,6 +290,14 @@ impl Builder {
         self
     }
 
+    /// Sets what requests over the network may reach, and the secrets of the host, which programs
+    /// may be given too. The standard providers keep to it.
+    #[must_use]
+    pub fn http(mut self, config: HttpConfig) -> Self {
+        self.http = config;
+        self
+    }
+
     /// Opens the store for calls of the host only: no process runs and nothing that a crash left
     /// open is taken up, until [`Runtime::run_processes`].
     #[must_use]
@@ -341,7 +351,12 @@ impl Builder {
         let mut providers = self.providers;
         for standard in [
             Arc::new(files) as Arc<dyn Provider>,
-            Arc::new(ShellProvider::new(ShellConfig { kept_out, ..self.programs })),
+            Arc::new(ShellProvider::new(ShellConfig {
+                kept_out,
+                secrets: self.http.secrets.clone(),
+                ..self.programs
+            })),
+            Arc::new(HttpProvider::new(self.http)),
             Arc::new(Tools::new(self.tool_cache)),
         ] {
             let is_served = |service| providers.iter().any(|p| p.serves().contains(service));

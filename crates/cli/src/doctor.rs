@@ -20,7 +20,7 @@ use crate::{
     Compose, config,
     exit::{Exit, Failure},
     host::{Access, Host},
-    show,
+    secret, show,
 };
 
 /// From which part of a limit on it is near, in percent.
@@ -65,6 +65,7 @@ pub(crate) async fn doctor(
     configuration(&mut report);
     if let Ok(settings) = &settings {
         programs(&mut report, settings);
+        secrets(settings, &mut report).await;
     }
     match settings.and_then(|settings| Host::of(settings, compose)) {
         Ok(host) => store(&host, &mut report).await,
@@ -147,6 +148,19 @@ fn configuration(report: &mut Report) {
     for name in config::unknown_variables() {
         let says = format!("{name} in the environment sets nothing; see `libos config show`");
         report.add("settings", State::Note, says);
+    }
+}
+
+async fn secrets(settings: &Settings, report: &mut Report) {
+    let secrets = settings.secrets();
+    for (name, spec) in secrets.iter() {
+        match secrets.check(name).await {
+            Ok(()) => report.add("secret", State::Ok, format!("{name}: read")),
+            Err(error) => {
+                let says = format!("{error} ({})", secret::from(spec));
+                report.add("secret", State::Bad, says);
+            }
+        }
     }
 }
 

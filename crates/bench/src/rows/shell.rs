@@ -31,7 +31,8 @@ fn order(workspace: &str) -> anyhow::Result<Order> {
     Ok(Order {
         op: OpId(1),
         pid: Some(Pid(1)),
-        call: shell::Run { argv, cwd: Folder(None), timeout_ms: None, stdin: None }.into(),
+        call: shell::Run { argv, cwd: Folder(None), timeout_ms: None, stdin: None, secrets: None }
+            .into(),
         cwd: FsPath::from("workspace"),
         workspace: Some(workspace.into()),
         waited_ms: 0,

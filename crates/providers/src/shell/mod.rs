@@ -45,6 +45,7 @@ use crate::{
     Stop, host_failure,
     limits::{self, OUTPUT_BYTES_MAX},
     provider_failed,
+    secrets::{Scrubber, Secrets},
 };
 
 /// How long a program may run if the call does not say.
@@ -77,6 +78,8 @@ pub struct ShellConfig {
     /// The layers of confinement that may be missing. Where one is that is not among them, no
     /// program runs.
     pub may_lack: BTreeSet<Layer>,
+    /// The secrets of the host.
+    pub secrets: Secrets,
 }
 
 impl ShellConfig {
@@ -93,6 +96,7 @@ impl ShellConfig {
             mounts: BTreeMap::new(),
             kept_out: Vec::new(),
             may_lack: BTreeSet::new(),
+            secrets: Secrets::default(),
         }
     }
 }
@@ -145,14 +149,19 @@ async fn run(order: Order, config: Arc<ShellConfig>, seen: Arc<Seen>) -> Result<
     let name = call.argv.first().cloned().unwrap_or_default();
 
     let output_max = config.output_bytes_max;
-    let planned = tokio::task::spawn_blocking(move || plan(&order, &config, &seen, limit)).await;
+    let secrets = config.secrets.clone();
+    let given = secrets.for_program(call.secrets.as_deref().unwrap_or_default()).await;
+    let given = given
+        .map_err(|error| Stop::Refused(FailureKind::SecretRefused.because(error.to_string())))?;
+    let planned = move || plan(&order, &config, &seen, limit, given);
+    let planned = tokio::task::spawn_blocking(planned).await;
     let plan = planned.map_err(|lost| Stop::Refused(host_failure(op, "plan a run", &lost.into())));
     let Plan { jail, program, notes, folder } = plan??;
     let started = Running::start(op, &jail).await;
     let running = started.map_err(|why| Stop::Refused(not_started(op, &name, why)))?;
     // The supervisor removes it, whatever becomes of the host.
     drop(folder.keep());
-    let ended = conduct(running, &name, limit, output_max).await?;
+    let ended = conduct(running, &name, limit, output_max, &secrets.scrubber()).await?;
     Ok(Ended { program: Some(program), notes, ..ended })
 }
 
@@ -162,13 +171,15 @@ async fn conduct(
     name: &str,
     limit: Duration,
     output_max: usize,
+    scrubber: &Scrubber,
 ) -> Result<Ended, Stop> {
     let op = running.op();
     let io = |doing: &'static str| {
         move |error: std::io::Error| Stop::Failed(host_failure(op, doing, &error))
     };
     let pipes = running.pipes();
-    let (mut out, mut err) = (Capture::new(output_max), Capture::new(output_max));
+    let (mut out, mut err) =
+        (Capture::new(output_max, scrubber), Capture::new(output_max, scrubber));
     let ending;
     let wall;
     {

@@ -70,6 +70,7 @@ pub(super) fn plan(
     config: &ShellConfig,
     seen: &Seen,
     limit: Duration,
+    secrets: Vec<(String, String)>,
 ) -> Result<Plan, Stop> {
     let Syscall::Shell(shell::Call::Run(call)) = &order.call else {
         unreachable!("`run` looked at the call");
@@ -133,6 +134,7 @@ pub(super) fn plan(
     }
     let path = std::env::join_paths(&search_path).map_err(|error| host(io::Error::other(error)))?;
     let mut environment = search::harmless(&config.environment);
+    environment.extend(secrets.into_iter().map(|(name, value)| (name.into(), value.into())));
     environment.extend([
         ("PATH".into(), path),
         ("HOME".into(), workspace.into_os_string()),

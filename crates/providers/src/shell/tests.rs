@@ -39,6 +39,7 @@ fn run(argv: &[&str]) -> Run {
         cwd: Folder(None),
         timeout_ms: None,
         stdin: None,
+        secrets: None,
     }
 }
 

@@ -168,6 +168,7 @@ impl Stage {
             cwd: Folder(None),
             timeout_ms: Some(Millis(60_000)),
             stdin: Some("from the host\n".into()),
+            secrets: None,
         };
         Order {
             op: OpId(7),
