@@ -8,6 +8,9 @@
 //! host go where the host lets them, and are taken out of what comes back. What the operating
 //! system says of a failure goes to the host's log under the operation's id, never to the caller.
 //!
+//! An executable that this crate is linked into is run again as the supervisor of each program: a
+//! function before `main` looks for a variable of the environment that says so.
+//!
 //! The crate is for Linux, from 5.3 on (`pidfd_open`); it uses `openat2` where the kernel has it.
 //!
 //! ```

@@ -161,7 +161,7 @@ fn part() -> Arc<dyn Provider> {
 fn an_order_passes_and_its_outcome_comes_back() {
     for (name, near) in both(&part()) {
         assert_eq!(near.serves(), ["shell"], "{name}");
-        let told = r#"op-5 Some(Pid(3)) workspace Some("/somewhere")"#;
+        let told = r#"op-5 Some(Pid(3)) workspace Some("/somewhere") ["fs:workspace/*"]"#;
         assert_eq!(block_on(near.perform(order(&["tell"]))), done(told), "{name}");
         let late = shell::FailureKind::TimedOut.because("late");
         assert_eq!(block_on(near.perform(order(&["fail"]))), EffectOutcome::Failed(late));
