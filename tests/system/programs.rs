@@ -74,7 +74,7 @@ fn nothing_that_a_program_started_outlives_a_runtime_that_is_killed() {
 }
 
 #[test]
-fn long_work_runs_in_the_background_and_is_cancelled() {
+fn long_work_runs_in_the_background_until_it_is_ended() {
     let head = [
         grant("allow", "execute", "shell:sh", "delegable = 1"),
         grant("allow", "read write delete", "fs:workspace/*", "delegable = 1"),
@@ -102,7 +102,7 @@ fn long_work_runs_in_the_background_and_is_cancelled() {
             // Meanwhile the process does other work.
             write("meanwhile.txt", "done"),
             save("message.receive", json!({}), "m"),
-            call("process.signal", json!({ "pid": "${job.pid}", "signal": "cancel" })),
+            call("process.signal", json!({ "pid": "${job.pid}", "signal": "terminate" })),
             expect("process.wait", json!({ "pid": "${job.pid}" }), "ok"),
         ],
     );
