@@ -135,7 +135,8 @@ impl Layer {
             message: error.to_string(),
         })?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        for named in [&mut file.store, &mut file.approvals].into_iter().flatten() {
+        let paths = [&mut file.store, &mut file.approvals, &mut file.labels];
+        for named in paths.into_iter().flatten() {
             *named = folder.join(&*named);
         }
         Ok(Self::of(&file, &Origin::File(path.to_owned())))
@@ -273,6 +274,12 @@ impl Settings {
         self.file.approvals.as_deref()
     }
 
+    /// The label file.
+    #[must_use]
+    pub fn labels(&self) -> Option<&Path> {
+        self.file.labels.as_deref()
+    }
+
     /// The limits of the edge.
     #[must_use]
     pub fn limits(&self) -> Limits {
@@ -343,7 +350,7 @@ mod tests {
         assert_eq!(settings.file, ConfigFile::built_in());
         let known: Vec<String> = keys().into_iter().map(|key| key.name).collect();
         let mut set: Vec<&str> = settings.iter().map(|(name, _)| name).collect();
-        set.push("approvals");
+        set.extend(["approvals", "labels"]);
         set.sort_unstable();
         let mut sorted = known.clone();
         sorted.sort();

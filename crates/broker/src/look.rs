@@ -25,6 +25,7 @@ impl Kernel {
             Authorized::Yes { .. } if is_served => self.serve_op(&mut tx, id),
             Authorized::Yes { .. } | Authorized::Ask { .. } => Err(Stop::Perform),
             Authorized::No(denial) => Err(Fault::Denied { denial }.into()),
+            Authorized::Over(over) => Err(Fault::denied(None, over.reason()).into()),
         };
         let is_look = tx.is_look();
         self.rollback(tx);

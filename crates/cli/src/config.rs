@@ -204,7 +204,7 @@ fn template() -> String {
         }
         let value = defaults.iter().find(|(name, _)| *name == key.name);
         let value =
-            value.map_or_else(|| "\"approvals.toml\"".into(), |(_, it)| it.value.to_string());
+            value.map_or_else(|| format!("\"{name}.toml\""), |(_, it)| it.value.to_string());
         text.push_str(&format!("# {}\n# {name} = {value}\n", key.about));
     }
     text

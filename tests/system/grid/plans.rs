@@ -85,6 +85,7 @@ fn everything() -> String {
         allow("write", "namespace:*"),
         allow("read", "namespace:*"),
         allow("read", "audit:log"),
+        allow("admin", "label:*"),
     ]
     .concat()
 }
@@ -313,6 +314,8 @@ fn shown(call: &str) -> Option<Vec<Value>> {
                     "args": { "path": "tool.txt", "text": "by a tool" } }),
             json!({ "tool": "read_file", "expect": "ok", "args": { "path": "in.txt" } }),
         ],
+        "label.show" => vec![note(), ok(call, id())],
+        "label.declassify" => vec![note(), ok(call, json!({ "id": "${o.id}", "to": {} }))],
         "audit.list" => vec![expect(call, json!({ "limit": 1 }), "ok")],
         "shell.run" => vec![
             json!({ "call": call, "expect": ["ok", "unknown_outcome"],
@@ -349,6 +352,7 @@ fn acts(call: &str) -> Option<(Vec<Value>, Vec<&'static [&'static str]>)> {
             acts.push(&["msg", "p2", "go on", "--subject", "on"]);
             (plan, acts)
         }
+        "label.list" => (waiting(), vec![&["label", "ls"]]),
         "audit.compact" => (asks("fs.write"), vec![&["store", "compact", "--older-than", "0s"]]),
         _ => return None,
     })

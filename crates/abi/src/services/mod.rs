@@ -22,6 +22,7 @@ pub mod event;
 pub mod fs;
 pub mod human;
 pub mod image;
+pub mod label;
 pub mod message;
 pub mod namespace;
 pub mod object;
@@ -58,6 +59,8 @@ crate::call::syscalls! {
     Event event;
     /// The state of a process and all below it, to come back to.
     Checkpoint checkpoint;
+    /// Data labels.
+    Label label;
 }
 
 impl std::error::Error for Error {}
