@@ -86,7 +86,7 @@ fn from_a_file_by_an_object_a_child_and_a_tool_to_a_sink() {
         "name": "send", "language": "typescript", "input": true,
         "needs": [{ "call": "human.output" }],
         "source": "export default async function run(args: any, libos: Libos) {
-            return await libos.call('human.output', { message: args.text });
+            return await libos.human.output({ message: args.text });
         }",
     });
     let use_tool = json!({ "tool": "send", "args": { "text": "${note.payload}" } });
@@ -117,7 +117,7 @@ fn from_a_file_by_an_object_a_child_and_a_tool_to_a_sink() {
     let card = lab.told(&["inbox"]);
     assert!(card.contains("secret, trusted, from fs"), "{card}");
     let id = first["id"].as_str().unwrap();
-    assert_eq!(lab.failure(&["approve", id, "--scope", "process"], 1).0, "wrong_answer");
+    assert_eq!(lab.failure(&["approve", id, "--scope", "process"], 2).0, "wrong_answer");
     lab.json(&["approve", id]).code(0);
     lab.resume().code(3);
     assert_eq!(ended(&lab), ["ok", "ok", "waits"], "released once, and stopped again");
@@ -192,9 +192,9 @@ fn what_may_be_lowered_is_lowered_by_who_may() {
         save("fs.read", json!({ "path": "secrets/key.txt" }), "key"),
         save("object.create", json!({ "type": "note", "payload": "digest only" }), "made"),
         save("label.show", json!({}), "own"),
-        write("own.txt", "${own}"),
+        write("own.txt", "${own} "),
         save("label.show", json!({ "id": "obj-1.1" }), "of"),
-        write("of.txt", "${of}"),
+        write("of.txt", "${of} "),
         expect("label.list", json!({}), "denied"),
         expect("label.declassify", json!({ "to": public }), "denied"),
         expect(
@@ -213,14 +213,18 @@ fn what_may_be_lowered_is_lowered_by_who_may() {
         assert_eq!(shown["label"]["sensitivity"], "secret", "{name}");
         assert_eq!(shown["label"]["origins"], json!(["fs"]), "{name}");
     }
-    let all = lab.json(&["label", "ls"]).code(0).lines();
+    let all = lab.value(&["label", "ls"]);
     let of = |what: Value| {
-        let found = all.iter().find(|it| it["what"] == what);
+        let found = all["entries"].as_array().unwrap().iter().find(|it| it["what"] == what);
         found.map(|it| it["label"]["sensitivity"].clone())
     };
-    assert_eq!(of(json!({ "process": "p1" })), Some(json!("secret")), "{all:?}");
-    assert_eq!(of(json!({ "object": "obj-1.1" })), None, "{all:?}");
+    assert_eq!(of(json!({ "process": "p1" })), Some(json!("secret")), "{all}");
+    assert_eq!(of(json!({ "object": "obj-1.1" })), None, "{all}");
     assert!(lab.told(&["label", "ls"]).contains("p1"));
+    assert!(lab.told(&["inspect", "p1"]).contains("secret, trusted, from fs"));
+    let read = lab.steps().into_iter().find(|op| op["call"] == "fs.read").unwrap();
+    let why = lab.told(&["why", read["op"].as_str().unwrap()]);
+    assert!(why.contains("p1 is secret, trusted, from fs from here on"), "{why}");
     lab.value(&["label", "declassify", "p1"]);
     assert_eq!(
         lab.failure(&["label", "declassify", "p1", "--sensitivity", "secret"], 1).0,
@@ -235,6 +239,6 @@ fn what_may_be_lowered_is_lowered_by_who_may() {
 fn a_host_without_rules_has_no_labels() {
     let lab = Lab::with(&head(), &[tell("a"), write("a.txt", "b"), tell("c")]);
     lab.run().code(0);
-    assert!(lab.json(&["label", "ls"]).code(0).lines().is_empty());
+    assert_eq!(lab.value(&["label", "ls"]), json!({ "entries": [] }));
     assert_eq!(lab.told(&["label", "ls"]), "Nothing has a label.\n");
 }

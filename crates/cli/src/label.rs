@@ -63,17 +63,15 @@ pub(crate) async fn run(host: &Host, command: LabelCommand) -> Result<Exit, Fail
     let port = &access.port;
     match command {
         LabelCommand::Ls => {
-            let all = port.call(label::List {}).await?.entries;
+            let all = port.call(label::List {}).await?;
             if host.json {
-                for entry in &all {
-                    show::json(&entry);
-                }
-            } else if all.is_empty() {
+                show::json(&all);
+            } else if all.entries.is_empty() {
                 say!("Nothing has a label.");
             } else {
                 let row =
                     |entry: &label::LabelEntry| vec![what(&entry.what), entry.label.to_string()];
-                let rows: Vec<Vec<String>> = all.iter().map(row).collect();
+                let rows: Vec<Vec<String>> = all.entries.iter().map(row).collect();
                 put!("{}", show::table(&["WHAT", "LABEL"], &rows));
             }
         }

@@ -92,7 +92,7 @@ mod tests {
     fn the_tests_elsewhere_are_there() {
         let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         let mut sources = String::new();
-        let mut folders = vec![crates];
+        let mut folders = vec![crates.join("../tests"), crates];
         while let Some(folder) = folders.pop() {
             for entry in folder.read_dir().unwrap() {
                 let path = entry.unwrap().path();
