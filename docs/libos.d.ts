@@ -165,12 +165,8 @@ declare namespace Abi {
     sum_max?: number | null;
   };
 
-  /**
-   * Conditions by argument name. Those named `sensitivity`, `integrity` and `origin` are about the
-   * label of what the caller has taken in. A condition may be written as the one value that it is
-   * to equal.
-   */
-  type Conditions = Record<string, Abi.Written>;
+  /** Conditions by argument name. */
+  type Conditions = Record<string, Abi.Condition>;
 
   /** A process that was copied for another one. */
   type Copied = {
@@ -205,14 +201,7 @@ declare namespace Abi {
   };
 
   /** Why a call was denied. */
-  type DenyReason = "no_grant" | { deny_rule: Abi.CapId } | { conditions: Abi.CapId } | { exhausted: Abi.CapId } | { limit: Abi.CapId } | { expired: Abi.CapId } | { revoked: Abi.CapId } | "human" | "not_for_processes" | { attenuation: string } | { not_in_tool_table: string } | { manifest: string } | { not_declared: string } | { clearance: {
-    /** The clearance of the sink, which the need names. */
-    clearance: Abi.Label;
-    /** The label of the data. */
-    label: Abi.Label;
-    /** Whether a human may release this one call. */
-    releasable: boolean;
-  } };
+  type DenyReason = "no_grant" | { deny_rule: Abi.CapId } | { conditions: Abi.CapId } | { exhausted: Abi.CapId } | { limit: Abi.CapId } | { expired: Abi.CapId } | { revoked: Abi.CapId } | "human" | "not_for_processes" | { attenuation: string } | { not_in_tool_table: string } | { manifest: string } | { not_declared: string };
 
   /** What is not as it was. */
   type Difference = {
@@ -346,6 +335,14 @@ declare namespace Abi {
     request: Abi.RequestId;
   } };
 
+  /** A header of a request or of a reply. */
+  type Header = {
+    /** Its name. */
+    name: string;
+    /** Its value. */
+    value: string;
+  };
+
   /** An image: a declaration, which grants nothing. */
   type Image = {
     /** What it is for. */
@@ -372,23 +369,7 @@ declare namespace Abi {
   /** Whether an object is in a rendering, and why. */
   type Inclusion = "pinned" | "chosen" | "over_budget" | "denied" | "released";
 
-  /** How far data can be trusted to say what its reader is to do. */
-  type Integrity = "trusted" | "untrusted";
-
   type Json = any;
-
-  /**
-   * The label of some data, or the clearance of a place that data may go to. A part that is left
-   * out is the lowest.
-   */
-  type Label = {
-    /** How far it can be trusted. */
-    integrity?: Abi.Integrity;
-    /** Where it came from. */
-    origins?: Abi.Sources;
-    /** How far it may spread. */
-    sensitivity?: Abi.Sensitivity;
-  };
 
   /** The language of a tool's source. */
   type Language = "javascript" | "typescript" | "wat" | "component";
@@ -402,6 +383,9 @@ declare namespace Abi {
     /** Where it ends. */
     to: Abi.ObjectId;
   };
+
+  /** Methods that change nothing on the server. */
+  type Looking = "GET" | "HEAD";
 
   /**
    * What bounds a process and all below it, whatever they are granted. A part that is absent bounds
@@ -637,12 +621,15 @@ declare namespace Abi {
     version: number;
   };
 
+  /** Methods that may be repeated and change nothing more. */
+  type Replacing = "PUT" | "DELETE";
+
   type RequestId = string;
 
   type Resource = string;
 
   /** One thing that may be done to a resource. No right implies another. */
-  type Right = "read" | "write" | "execute" | "delete" | "link" | "diff" | "materialize" | "grant" | "revoke" | "approve" | "admin";
+  type Right = "read" | "write" | "execute" | "delete" | "link" | "diff" | "materialize" | "grant" | "revoke" | "approve" | "admin" | "use";
 
   type Rights = Array<Abi.Right>;
 
@@ -677,16 +664,21 @@ declare namespace Abi {
     message?: string;
   };
 
-  /** How far data may spread. */
-  type Sensitivity = "public" | "internal" | "confidential" | "secret";
+  /** The use of a secret in a call. Whoever performs the call puts the value there. */
+  type SecretUse = {
+    /** Where it goes: the name of a header, or of a variable of a program's environment. */
+    at: string;
+    /** The name under which the host registered it. */
+    name: string;
+    /** What stands before it there, as in `Bearer `. */
+    prefix?: string | null;
+  };
+
+  /** Methods of which nobody can tell afterwards what they did. */
+  type Sending = "POST" | "PATCH";
 
   /** A signal. */
   type Signal = "pause" | "resume" | "terminate" | "cancel";
-
-  /** Where data came from: the kind of the resource that was read. */
-  type Source = "fs" | "shell" | "net" | "llm" | "mcp" | "human" | "other";
-
-  type Sources = Array<Abi.Source>;
 
   /** How far a generated tool has come. */
   type Stage = "proposed" | "rejected" | "validated" | "registered";
@@ -805,6 +797,9 @@ declare namespace Abi {
     result?: Abi.Json | null;
   };
 
+  /** an http or https address without credentials or fragment */
+  type Url = string;
+
   /** What a process and all below it have used, what is set aside for calls under way included. */
   type Usage = {
     /** Bytes moved in and out by effects. */
@@ -858,9 +853,6 @@ declare namespace Abi {
 
   /** The thing a process waits for. */
   type WaitOn = { child: Abi.Pid } | { message: Abi.Pid } | { human: Abi.RequestId } | "time" | { event: Abi.Pid };
-
-  /** A condition as it is written. */
-  type Written = Abi.Value | Abi.Condition;
 }
 
 /** Processes: launch, spawn, wait, end. */
@@ -2109,7 +2101,7 @@ interface LibosFs {
 interface LibosShell {
   /**
    * Runs a program to its end. It takes `execute` on `shell:`. It fails with `not_found`,
-   * `timed_out`, `bad_arguments`, `bad_folder`, `not_permitted`.
+   * `timed_out`, `bad_arguments`, `bad_folder`, `not_permitted`, `secret_refused`.
    */
   run(args: {
     /** The program and its arguments. */
@@ -2120,6 +2112,11 @@ interface LibosShell {
     timeout_ms?: Abi.Millis | null;
     /** What it reads from standard input; nothing if absent. */
     stdin?: Abi.Text | null;
+    /**
+     * Secrets, each for the variable of its environment that it names. Each needs `use` on
+     * `secret:NAME` as well.
+     */
+    secrets?: Array<Abi.SecretUse> | null;
   }): Promise<{
     /** Its exit code; absent when a signal ended it. */
     exit_code?: number | null;
@@ -2452,35 +2449,120 @@ interface LibosCheckpoint {
 }
 
 /**
- * Data labels. The kernel joins them on everything that is made from something else; these calls
- * look at them, and lower them where the host lets somebody do so.
+ * Requests over HTTP. A reply that points elsewhere is not followed, nothing is taken from the
+ * host's environment, and the connection is made to an address that was checked.
  */
-interface LibosLabel {
-  /** Shows the label of an object, or the caller's own. It takes `read` on `object:`. */
-  show(args?: {
-    /** The object; the caller itself if absent. */
-    id?: Abi.ObjectId | null;
+interface LibosHttp {
+  /**
+   * Asks for what is at an address. It changes nothing on a server that keeps to the standard. It
+   * takes `read` on `net:`. It fails with `bad_request`, `unresolved`, `address_refused`,
+   * `not_connected`, `timed_out`, `bad_response`, `secret_refused`.
+   */
+  fetch(args: {
+    /** The address. */
+    url: Abi.Url;
+    /** The method. */
+    method: Abi.Looking;
+    /** Further headers. */
+    headers?: Array<Abi.Header> | null;
+    /** Secrets, each for the header that it names. Each needs `use` on `secret:NAME` as well. */
+    secrets?: Array<Abi.SecretUse> | null;
+    /** How many bytes of the body are given; 262,144 if absent, 1 MiB at the most. */
+    max_bytes?: number | null;
+    /** How long all of it may take; 30 s if absent, 5 min at the most. */
+    timeout_ms?: Abi.Millis | null;
   }): Promise<{
-    /** The label. */
-    label: Abi.Label;
+    /** Whether the body is in base64. */
+    base64: boolean;
+    /** The body within the limit, as text, or in base64 when it is not UTF-8. */
+    body: Abi.Text;
+    /** How many bytes of the body are given. */
+    bytes: number;
+    /** The digest of these bytes. */
+    digest: Abi.Digest;
+    /** The headers, names in lower case. */
+    headers: Array<Abi.Header>;
+    /** Where the server points to. Nothing was asked there: that is a call of its own. */
+    redirect?: Abi.Url | null;
+    /** The status. */
+    status: number;
+    /** Whether the body was cut. */
+    truncated: boolean;
   }>;
   /**
-   * Lowers the label of an object, of files, of a process, or the caller's own, on the word of
-   * whoever was given the right to. The label of a file is not below what the host's rules give its
-   * path. It takes `admin` on `label:`. It fails with `not_lower`.
+   * Puts something at an address, or removes what is there. It takes `write` on `net:`. It fails
+   * with `bad_request`, `unresolved`, `address_refused`, `not_connected`, `timed_out`,
+   * `bad_response`, `secret_refused`.
    */
-  declassify(args: {
-    /** The object. */
-    id?: Abi.ObjectId | null;
-    /** The file, or the folder with all that is in it. */
-    path?: Abi.FsPath | null;
-    /** The process. */
-    pid?: Abi.Pid | null;
-    /** The label from now on. */
-    to: Abi.Label;
+  replace(args: {
+    /** The address. */
+    url: Abi.Url;
+    /** The method. */
+    method: Abi.Replacing;
+    /** Further headers. */
+    headers?: Array<Abi.Header> | null;
+    /** Secrets, each for the header that it names. Each needs `use` on `secret:NAME` as well. */
+    secrets?: Array<Abi.SecretUse> | null;
+    /** The body; none if absent. */
+    body?: Abi.Text | null;
+    /** How many bytes of the body are given; 262,144 if absent, 1 MiB at the most. */
+    max_bytes?: number | null;
+    /** How long all of it may take; 30 s if absent, 5 min at the most. */
+    timeout_ms?: Abi.Millis | null;
   }): Promise<{
-    /** The label. */
-    label: Abi.Label;
+    /** Whether the body is in base64. */
+    base64: boolean;
+    /** The body within the limit, as text, or in base64 when it is not UTF-8. */
+    body: Abi.Text;
+    /** How many bytes of the body are given. */
+    bytes: number;
+    /** The digest of these bytes. */
+    digest: Abi.Digest;
+    /** The headers, names in lower case. */
+    headers: Array<Abi.Header>;
+    /** Where the server points to. Nothing was asked there: that is a call of its own. */
+    redirect?: Abi.Url | null;
+    /** The status. */
+    status: number;
+    /** Whether the body was cut. */
+    truncated: boolean;
+  }>;
+  /**
+   * Hands something over to an address. It takes `write` on `net:`. It fails with `bad_request`,
+   * `unresolved`, `address_refused`, `not_connected`, `bad_response`, `secret_refused`.
+   */
+  send(args: {
+    /** The address. */
+    url: Abi.Url;
+    /** The method. */
+    method: Abi.Sending;
+    /** Further headers. */
+    headers?: Array<Abi.Header> | null;
+    /** Secrets, each for the header that it names. Each needs `use` on `secret:NAME` as well. */
+    secrets?: Array<Abi.SecretUse> | null;
+    /** The body; none if absent. */
+    body?: Abi.Text | null;
+    /** How many bytes of the body are given; 262,144 if absent, 1 MiB at the most. */
+    max_bytes?: number | null;
+    /** How long all of it may take; 30 s if absent, 5 min at the most. */
+    timeout_ms?: Abi.Millis | null;
+  }): Promise<{
+    /** Whether the body is in base64. */
+    base64: boolean;
+    /** The body within the limit, as text, or in base64 when it is not UTF-8. */
+    body: Abi.Text;
+    /** How many bytes of the body are given. */
+    bytes: number;
+    /** The digest of these bytes. */
+    digest: Abi.Digest;
+    /** The headers, names in lower case. */
+    headers: Array<Abi.Header>;
+    /** Where the server points to. Nothing was asked there: that is a call of its own. */
+    redirect?: Abi.Url | null;
+    /** The status. */
+    status: number;
+    /** Whether the body was cut. */
+    truncated: boolean;
   }>;
 }
 
@@ -2548,10 +2630,10 @@ interface Libos {
    */
   readonly checkpoint: LibosCheckpoint;
   /**
-   * Data labels. The kernel joins them on everything that is made from something else; these calls
-   * look at them, and lower them where the host lets somebody do so.
+   * Requests over HTTP. A reply that points elsewhere is not followed, nothing is taken from the
+   * host's environment, and the connection is made to an address that was checked.
    */
-  readonly label: LibosLabel;
+  readonly http: LibosHttp;
   /** Makes the call of a name, as in `fs.read`. */
   syscall(call: string, args?: object): Promise<unknown>;
   /** For `instanceof`. */

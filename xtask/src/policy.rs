@@ -260,8 +260,9 @@ pub(crate) const CRATES: &[CrateRule] = &[
     ])),
 
     place("libos-providers", Provider, Only(&[
-        "cap-fs-ext", "cap-std", "libc", "rustix", "serde", "serde_json", "tempfile",
-        "thiserror", "tokio", "tracing",
+        "base64", "cap-fs-ext", "cap-std", "http-body-util", "hyper", "hyper-util", "jsonschema",
+        "libc", "rustix", "rustls-native-certs", "serde", "serde_json", "tempfile", "thiserror",
+        "tokio", "tokio-rustls", "tracing",
     ])),
     place("libos-sandbox", Provider, Only(&[
         "jsonschema", "oxc", "rustix", "serde", "serde_json", "tempfile", "thiserror", "tokio",

@@ -30,8 +30,10 @@ mod ids;
 mod iso8601;
 mod labels;
 mod resource;
+mod secret;
 pub mod services;
 mod state;
+mod url;
 mod usage;
 pub mod wire;
 
@@ -53,9 +55,11 @@ pub use ids::{BadId, CapId, CheckpointId, MessageId, ObjectId, OpId, Pid, Reques
 pub use iso8601::{BadTime, Iso8601};
 pub use labels::{Integrity, Label, Labelled, Sensitivity, Source, Sources};
 pub use resource::{BadResource, Form, Pattern, RESOURCE_BYTES_MAX, Resource, Right, Rights};
+pub use secret::SecretUse;
 pub use services::{
     Error, Outcome, Reply, SERVICES, Syscall, audit, capability, checkpoint, clock,
-    event as events, find, fs, human, image, label, message, namespace, object, process, shell,
-    tool,
+    event as events, find, fs, http, human, image, label, message, namespace, object, process,
+    shell, tool,
 };
 pub use state::state_digest;
+pub use url::{BadUrl, URL_BYTES_MAX, Url};

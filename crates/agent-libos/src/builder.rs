@@ -13,7 +13,7 @@ use libos_journal::{
     Blobs, Head, Journal, JournalError, Limits as JournalLimits, MemoryJournal, SqliteJournal,
 };
 use libos_port::{Authority, BoxFuture, Component, Planner, Port, Provider};
-use libos_providers::{FsProvider, ShellConfig, ShellProvider};
+use libos_providers::{FsProvider, HttpConfig, HttpProvider, ShellConfig, ShellProvider};
 use tokio::sync::oneshot;
 
 use crate::{
@@ -141,6 +141,7 @@ pub struct Builder {
     kept_out: Vec<PathBuf>,
     boundaries: Boundaries,
     tool_cache: Option<PathBuf>,
+    http: HttpConfig,
     labels: LabelRules,
 }
 
@@ -173,6 +174,7 @@ impl Builder {
             kept_out: Vec::new(),
             boundaries: Boundaries::default(),
             tool_cache: None,
+            http: HttpConfig::default(),
             labels: LabelRules::default(),
         }
     }
@@ -273,6 +275,14 @@ impl Builder {
         self
     }
 
+    /// Sets what requests over the network may reach, and the secrets of the host, which programs
+    /// may be given too. The standard providers keep to it.
+    #[must_use]
+    pub fn http(mut self, config: HttpConfig) -> Self {
+        self.http = config;
+        self
+    }
+
     /// Says which labels data has and how far it may go; without it, none and anywhere.
     #[must_use]
     pub fn labels(mut self, rules: LabelRules) -> Self {
@@ -332,7 +342,11 @@ impl Builder {
         let mut providers = self.providers;
         for standard in [
             Arc::new(files) as Arc<dyn Provider>,
-            Arc::new(ShellProvider::new(ShellConfig::from_host())),
+            Arc::new(ShellProvider::new(ShellConfig {
+                secrets: self.http.secrets.clone(),
+                ..ShellConfig::from_host()
+            })),
+            Arc::new(HttpProvider::new(self.http)),
             Arc::new(Tools::new(self.tool_cache)),
         ] {
             let is_served = |service| providers.iter().any(|p| p.serves().contains(service));

@@ -96,6 +96,7 @@ fn reply(call: &Syscall, value: Value) -> Outcome {
         Fs fs: Read Write List Mkdir Delete Stat;
         Shell shell: Run;
         Clock clock: GetNow Sleep;
+        Http http: Fetch Replace Send;
         Object object: Create Read Update List Append MakeLink Unlink ListLinks Query Transfer
             Release MakeView Materialize;
         Human human: AskQuestion Output RequestPermission;
@@ -184,9 +185,11 @@ fn file_tools_pass_on() {
 fn host_tools_pass_on() {
     passes_on(
         "run_command",
-        json!({"argv": ["echo", "hi"], "cwd": "a", "timeout_ms": "2s", "stdin": "x"}),
+        json!({"argv": ["echo", "hi"], "cwd": "a", "timeout_ms": "2s", "stdin": "x",
+               "secrets": [{"name": "key", "at": "TOKEN"}]}),
         "shell.run",
-        json!({"argv": ["echo", "hi"], "cwd": "a", "timeout_ms": 2000, "stdin": "x"}),
+        json!({"argv": ["echo", "hi"], "cwd": "a", "timeout_ms": 2000, "stdin": "x",
+               "secrets": [{"name": "key", "at": "TOKEN"}]}),
         json!({"exit_code": 0, "signal": null, "stdout": "hi\n", "stderr": "", "truncated": false,
                "wall_ms": 3}),
     );
@@ -204,6 +207,37 @@ fn host_tools_pass_on() {
         json!({"ms": 5}),
         json!({"ms": 5, "elapsed_ms": 6}),
     );
+}
+
+#[test]
+fn network_tools_pass_on() {
+    let answer = json!({"status": 200, "headers": [], "body": "hi", "base64": false, "bytes": 2,
+                        "digest": DIGEST, "truncated": false, "redirect": null});
+    let common = json!({"url": "https://a.b/c", "headers": [{"name": "accept", "value": "x"}],
+                        "secrets": [{"name": "key", "at": "authorization", "prefix": "Bearer "}],
+                        "max_bytes": 9, "timeout_ms": 2000});
+    let with = |more: Value| {
+        let mut args = common.clone();
+        let more = more.as_object().unwrap().clone();
+        args.as_object_mut().unwrap().extend(more);
+        args
+    };
+    passes_on(
+        "http_get",
+        common.clone(),
+        "http.fetch",
+        with(json!({"method": "GET"})),
+        answer.clone(),
+    );
+    for (method, call) in [
+        ("PUT", "http.replace"),
+        ("DELETE", "http.replace"),
+        ("POST", "http.send"),
+        ("PATCH", "http.send"),
+    ] {
+        let args = with(json!({"method": method, "body": "b"}));
+        passes_on("http_send", args.clone(), call, args, answer.clone());
+    }
 }
 
 #[test]
@@ -934,7 +968,7 @@ fn another_call_than_a_tools_is_not_served() {
 
 #[test]
 fn every_tool_is_described() {
-    assert_eq!(names().count(), 60);
+    assert_eq!(names().count(), 62);
     for name in names() {
         let info = describe(name).unwrap();
         assert_eq!(info.name, name);
