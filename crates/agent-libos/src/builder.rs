@@ -8,7 +8,7 @@ use std::{
 
 use libos_abi::{Digest, Fault, Outcome, Seq, Syscall, wire};
 use libos_bindings::inbox::{Sender, inbox};
-use libos_broker::{ComposeError, Kernel, Parts, Submitter};
+use libos_broker::{ComposeError, Kernel, LabelRules, Parts, Submitter};
 use libos_journal::{
     Blobs, Head, Journal, JournalError, Limits as JournalLimits, MemoryJournal, SqliteJournal,
 };
@@ -143,6 +143,7 @@ pub struct Builder {
     tool_cache: Option<PathBuf>,
     programs: ShellConfig,
     http: HttpConfig,
+    labels: LabelRules,
 }
 
 impl Default for Builder {
@@ -176,6 +177,7 @@ impl Builder {
             tool_cache: None,
             programs: ShellConfig::from_host(),
             http: HttpConfig::default(),
+            labels: LabelRules::default(),
         }
     }
 
@@ -298,6 +300,13 @@ impl Builder {
         self
     }
 
+    /// Says which labels data has and how far it may go; without it, none and anywhere.
+    #[must_use]
+    pub fn labels(mut self, rules: LabelRules) -> Self {
+        self.labels = rules;
+        self
+    }
+
     /// Opens the store for calls of the host only: no process runs and nothing that a crash left
     /// open is taken up, until [`Runtime::run_processes`].
     #[must_use]
@@ -369,6 +378,7 @@ impl Builder {
         provided.push("audit");
         let parts = Parts::new(self.authority, self.components)?;
         let mut kernel = Kernel::new(parts, provided);
+        kernel.set_label_rules(self.labels);
         boundaries.pass("start.fold");
         let mut each = |_| boundaries.pass("start.folded");
         let from =

@@ -139,7 +139,8 @@ impl Layer {
             message: error.to_string(),
         })?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        let named = [&mut file.store, &mut file.approvals, &mut file.http.ca_file];
+        let named =
+            [&mut file.store, &mut file.approvals, &mut file.labels, &mut file.http.ca_file];
         let secrets = file.secrets.values_mut().filter_map(|secret| match &mut secret.0.source {
             SecretSource::File(path) => Some(path),
             _ => None,
@@ -289,6 +290,12 @@ impl Settings {
         self.file.approvals.as_deref()
     }
 
+    /// The label file.
+    #[must_use]
+    pub fn labels(&self) -> Option<&Path> {
+        self.file.labels.as_deref()
+    }
+
     /// The limits of the edge.
     #[must_use]
     pub fn limits(&self) -> Limits {
@@ -398,7 +405,7 @@ mod tests {
         assert_eq!(settings.file, ConfigFile::built_in());
         let known: Vec<String> = keys().into_iter().map(|key| key.name).collect();
         let mut set: Vec<&str> = settings.iter().map(|(name, _)| name).collect();
-        set.extend(["approvals", "http.ca_file", "secrets"]);
+        set.extend(["approvals", "labels", "http.ca_file", "secrets"]);
         set.sort_unstable();
         let mut sorted = known.clone();
         sorted.sort();

@@ -224,6 +224,7 @@ async fn answer(host: &dyn Port, id: RequestId, call: &human::Request) {
                 _ => human::Decision::Approve { scope: Scope::Once },
             }
         }
+        human::Ask::Release(_) => human::Decision::Approve { scope: Scope::Once },
         human::Ask::Question { .. } => human::Decision::Answer { text: "yes".into() },
         human::Ask::Permission { .. } => human::Decision::Permit { policy: human::Policy::Always },
         human::Ask::Extension { .. } => human::Decision::Extend { by: 10 },

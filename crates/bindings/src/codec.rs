@@ -93,8 +93,9 @@ impl Message for ToPart {
             }
             Self::Answer(outcome) => (plain(2), wire::encode(outcome)),
             Self::Decide(asked) => {
-                let Asked { subject, ancestors, needs, call, op, now_ms } = &**asked;
-                (about(3, call), wire::encode(&(subject, ancestors, needs, call, op, now_ms)))
+                let Asked { subject, ancestors, needs, call, op, label, now_ms } = &**asked;
+                let body = (subject, ancestors, needs, call, op, label, now_ms);
+                (about(3, call), wire::encode(&body))
             }
             Self::Apply(event) => (plain(4), wire::encode(event)),
             Self::Begin => (plain(5), Vec::new()),
@@ -118,9 +119,9 @@ impl Message for ToPart {
             }
             2 => Self::Answer(wire::decode(body)?),
             3 => {
-                let (subject, ancestors, needs, call, op, now_ms) = wire::decode(body)?;
+                let (subject, ancestors, needs, call, op, label, now_ms) = wire::decode(body)?;
                 agree(head, &call)?;
-                Self::Decide(Box::new(Asked { subject, ancestors, needs, call, op, now_ms }))
+                Self::Decide(Box::new(Asked { subject, ancestors, needs, call, op, label, now_ms }))
             }
             4 => Self::Apply(wire::decode(body)?),
             5 => Self::Begin,

@@ -247,6 +247,7 @@ impl Authority for RemoteAuthority {
             needs: query.needs.to_vec(),
             call: query.call.clone(),
             op: query.op,
+            label: query.label,
             now_ms: query.now_ms,
         };
         let decision = self.0.near.lock().converse(query.op, |link| {
@@ -383,6 +384,7 @@ fn decide(authority: &dyn Authority, asked: &Asked) -> Decision {
         call: &asked.call,
         digest: &|| asked.call.digest(),
         op: asked.op,
+        label: asked.label,
         now_ms: asked.now_ms,
     })
 }

@@ -5,7 +5,7 @@
 use std::{fmt, sync::Arc};
 
 use libos_abi::{
-    Digest, Error, Event, FsPath, Need, OpId, Outcome, Pid, Reply, Syscall, tool::Program,
+    Digest, Error, Event, FsPath, Label, Need, OpId, Outcome, Pid, Reply, Syscall, tool::Program,
 };
 use libos_port::{
     BadSnapshot, Caller, Decision, EffectOutcome, Order, Port, Reach, Reconciled, Stop,
@@ -58,6 +58,7 @@ pub(crate) struct Asked {
     pub(crate) needs: Vec<Need>,
     pub(crate) call: Syscall,
     pub(crate) op: OpId,
+    pub(crate) label: Label,
     pub(crate) now_ms: u64,
 }
 

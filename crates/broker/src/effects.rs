@@ -67,6 +67,9 @@ impl Kernel {
         let Some(mut tx) = self.begin_again(id) else { return };
         if is_unknown {
             self.ask_unknown(&mut tx, id);
+        } else if !self.labels.is_quiet() {
+            // Whose workspace it read; a process that has ended takes nothing in.
+            self.readmit(&mut tx);
         }
         self.settle(&mut tx, id, outcome, give_back || mutated("give_back_always"));
         if mutated("settle_twice") {

@@ -190,6 +190,7 @@ fn example(key: &str) -> String {
     let text = match key {
         "secrets" => "{ key = { file = \"key\", hosts = [\"api.example.com\"] } }",
         "http.ca_file" => "\"ca.pem\"",
+        "labels" => "\"labels.toml\"",
         _ => "\"approvals.toml\"",
     };
     text.to_owned()

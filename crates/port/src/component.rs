@@ -60,8 +60,8 @@
 use std::{ops::Deref, sync::Arc};
 
 use libos_abi::{
-    CapId, Denial, Digest, Error, Event, Fault, Few, Need, OpId, Pid, Principal, Reply, Request,
-    Syscall,
+    CapId, Denial, Digest, Error, Event, Fault, Few, Label, Need, OpId, Pid, Principal, Reply,
+    Request, Syscall,
     capability::Charge,
     process::{Admission, Wait},
     tool::Program,
@@ -281,6 +281,8 @@ pub struct Query<'a> {
     pub digest: &'a dyn Fn() -> Digest,
     /// The operation.
     pub op: OpId,
+    /// The label of what the subject has taken in, for conditions on labels.
+    pub label: Label,
     /// The time, in milliseconds since the epoch.
     pub now_ms: u64,
 }

@@ -37,6 +37,9 @@ pub struct ConfigFile {
     /// The approvals file of `libos run` and `libos resume`, relative to this file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub approvals: Option<PathBuf>,
+    /// The label file: which labels data has and how far it may go, relative to this file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub labels: Option<PathBuf>,
     /// In which order processes run.
     #[serde(default)]
     pub scheduler: SchedulerSection,
@@ -321,6 +324,7 @@ impl ConfigFile {
             operator: Some(libos_abi::human::OWNER.into()),
             json: Some(false),
             approvals: None,
+            labels: None,
             scheduler: SchedulerSection { policy: Some(PolicyName::RoundRobin) },
             limits: LimitsSection {
                 running_max: number(running_max),
