@@ -13,7 +13,7 @@ use libos_journal::{
     Blobs, Head, Journal, JournalError, Limits as JournalLimits, MemoryJournal, SqliteJournal,
 };
 use libos_port::{Authority, BoxFuture, Component, Planner, Port, Provider};
-use libos_providers::{FsProvider, HttpConfig, HttpProvider, ShellConfig, ShellProvider};
+use libos_providers::{FsProvider, HttpConfig, HttpProvider, Layer, ShellConfig, ShellProvider};
 use tokio::sync::oneshot;
 
 use crate::{
@@ -141,6 +141,7 @@ pub struct Builder {
     kept_out: Vec<PathBuf>,
     boundaries: Boundaries,
     tool_cache: Option<PathBuf>,
+    programs: ShellConfig,
     http: HttpConfig,
     labels: LabelRules,
 }
@@ -174,6 +175,7 @@ impl Builder {
             kept_out: Vec::new(),
             boundaries: Boundaries::default(),
             tool_cache: None,
+            programs: ShellConfig::from_host(),
             http: HttpConfig::default(),
             labels: LabelRules::default(),
         }
@@ -246,6 +248,21 @@ impl Builder {
     #[must_use]
     pub fn keep_out_of(mut self, path: impl AsRef<Path>) -> Self {
         self.kept_out.push(path.as_ref().to_owned());
+        self
+    }
+
+    /// Sets what the standard provider of programs gives them from the host, and which layers of
+    /// their confinement may be missing. What the runtime keeps out of is added.
+    #[must_use]
+    pub fn programs(mut self, config: ShellConfig) -> Self {
+        self.programs = config;
+        self
+    }
+
+    /// Lets programs run though the host's kernel lacks a layer of their confinement.
+    #[must_use]
+    pub fn programs_may_lack(mut self, layers: impl IntoIterator<Item = Layer>) -> Self {
+        self.programs.may_lack.extend(layers);
         self
     }
 
@@ -322,7 +339,7 @@ impl Builder {
         self,
         watchers: Vec<tokio::sync::mpsc::UnboundedSender<crate::News>>,
     ) -> Result<Runtime, StartError> {
-        let mut files = self.kept_out.into_iter().fold(FsProvider::new(), FsProvider::keep_out_of);
+        let mut kept_out = self.kept_out;
         let boundaries = self.boundaries;
         boundaries.pass("start.open");
         let journal: Box<dyn Journal> = match self.store {
@@ -334,17 +351,19 @@ impl Builder {
                     boundaries.observer(),
                 )?;
                 // A workspace may hold the store; its processes do not see it.
-                files = files.keep_out_of(folder);
+                kept_out.push(folder);
                 Box::new(journal)
             }
             Store::Given(journal) => journal,
         };
+        let files = kept_out.iter().cloned().fold(FsProvider::new(), FsProvider::keep_out_of);
         let mut providers = self.providers;
         for standard in [
             Arc::new(files) as Arc<dyn Provider>,
             Arc::new(ShellProvider::new(ShellConfig {
+                kept_out,
                 secrets: self.http.secrets.clone(),
-                ..ShellConfig::from_host()
+                ..self.programs
             })),
             Arc::new(HttpProvider::new(self.http)),
             Arc::new(Tools::new(self.tool_cache)),

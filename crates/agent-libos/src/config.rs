@@ -7,13 +7,13 @@
 mod file;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     num::NonZeroU32,
     path::{Path, PathBuf},
 };
 
-use libos_providers::{HttpConfig, SecretSource, Secrets};
+use libos_providers::{HttpConfig, Layer as ProgramLayer, SecretSource, Secrets, ShellConfig};
 use libos_scheduler::{EarliestDeadline, Policy, RoundRobin, Scheduler, WeightedFair};
 use schemars::schema_for;
 use serde::Serialize;
@@ -21,8 +21,8 @@ use serde_json::Value as Schema;
 use toml::Value;
 
 pub use self::file::{
-    ConfigFile, HttpSection, LimitsSection, NetworkText, PolicyName, SchedulerSection, SecretName,
-    SecretSection,
+    ConfigFile, ConfinementLayer, HttpSection, LimitsSection, NetworkText, PolicyName,
+    SchedulerSection, SecretName, SecretSection, ShellSection,
 };
 use crate::{Builder, Limits, task::TaskError};
 
@@ -146,6 +146,9 @@ impl Layer {
             _ => None,
         });
         for named in named.into_iter().flatten().chain(secrets) {
+            *named = folder.join(&*named);
+        }
+        for named in file.shell.readable.iter_mut().flatten() {
             *named = folder.join(&*named);
         }
         Ok(Self::of(&file, &Origin::File(path.to_owned())))
@@ -326,6 +329,21 @@ impl Settings {
         self.file.scheduler.policy.unwrap_or(PolicyName::RoundRobin)
     }
 
+    /// The layers of the confinement of programs that this host may lack.
+    #[must_use]
+    pub fn may_lack(&self) -> BTreeSet<ProgramLayer> {
+        let set = self.file.shell.may_lack.iter().flatten();
+        set.map(|layer| ProgramLayer::from(*layer)).collect()
+    }
+
+    /// What programs get from the host.
+    #[must_use]
+    pub fn programs(&self) -> ShellConfig {
+        let mut programs = ShellConfig::from_host();
+        programs.readable.extend(self.file.shell.readable.iter().flatten().cloned());
+        ShellConfig { may_lack: self.may_lack(), ..programs }
+    }
+
     /// The secrets of the host.
     #[must_use]
     pub fn secrets(&self) -> Secrets {
@@ -341,8 +359,8 @@ impl Settings {
         HttpConfig { networks, ca_file, secrets, ..HttpConfig::default() }
     }
 
-    /// A runtime as it is set: its store, limits, policy, network and secrets. Processes are kept
-    /// out of the files that hold secrets.
+    /// A runtime as it is set: its store, limits, policy, programs, network and secrets.
+    /// Processes are kept out of the files that hold secrets.
     #[must_use]
     pub fn builder(&self) -> Builder {
         let policy: Box<dyn Policy> = match self.policy() {
@@ -358,6 +376,7 @@ impl Settings {
         let builder = Builder::new()
             .store(self.store())
             .limits(self.limits())
+            .programs(self.programs())
             .component(Box::new(Scheduler::new(policy)))
             .http(self.http(secrets));
         files.fold(builder, Builder::keep_out_of)

@@ -63,7 +63,7 @@ pub enum Seen {
 }
 
 /// What a step was seen to be, and the events it made.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Done {
     /// What was seen.
     pub seen: Seen,

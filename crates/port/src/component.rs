@@ -68,7 +68,7 @@ use libos_abi::{
 };
 use serde::Serialize;
 
-use crate::BadSnapshot;
+use crate::{BadSnapshot, Reach};
 
 /// What a component serves and whom it may ask.
 #[derive(Debug, Clone, Copy)]
@@ -310,4 +310,11 @@ pub enum Decision {
 pub trait Authority: Component {
     /// Decides. Deny beats ask beats allow; no match is a denial.
     fn decide(&self, query: &Query<'_>) -> Decision;
+
+    /// What a program may reach that runs for `subject`, of resources of these kinds: what is
+    /// allowed whatever a call looks like and as often as it is made, and everything that would
+    /// deny or ask about some call. One that does not tell lets programs reach nothing.
+    fn reach(&self, _subject: Pid, _kinds: &[&str], _now_ms: u64) -> Reach {
+        Reach::default()
+    }
 }

@@ -348,7 +348,8 @@ pub(crate) fn calls() -> Vec<Sample> {
         shell::Run { "argv": ["cargo", "test"], "cwd": "src", "timeout_ms": 30_000, "stdin": "x",
             "secrets": [secret] }
             -> { "exit_code": -1, "signal": 9, "stdout": "o", "stderr": "e", "truncated": true,
-                "wall_ms": 4 };
+                "wall_ms": 4, "user_ms": 3, "system_ms": 2, "max_rss_kib": 1, "program": HASH,
+                "notes": ["n"] };
 
         clock::GetNow {} -> { "unix_ms": 7, "iso8601": "1970-01-01T00:00:00.007Z" };
         clock::Sleep { "ms": 250 } -> { "ms": 250, "elapsed_ms": 251 };
