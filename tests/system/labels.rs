@@ -10,10 +10,13 @@
 
 mod support;
 
-use std::fs;
+use std::{fs, sync::Mutex};
 
 use serde_json::{Value, json};
-use support::*;
+use support::{
+    web::{Answer, Asked},
+    *,
+};
 
 const RULES: &str = "
 [[label]]
@@ -132,6 +135,65 @@ fn from_a_file_by_an_object_a_child_and_a_tool_to_a_sink() {
     let says = ["write on human:owner", "secret, trusted, from fs", "internal, untrusted"];
     assert!(says.iter().all(|part| error.contains(part)), "{error}");
     lab.verify(None).code(0);
+}
+
+static CAME: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+fn note(asked: &Asked) -> Answer {
+    CAME.lock().unwrap().push(String::from_utf8_lossy(&asked.body).into_owned());
+    (200, String::new(), b"thanks".to_vec())
+}
+
+#[test]
+fn from_a_file_by_an_object_a_child_and_a_tool_to_the_network() {
+    let port = web::serve(note);
+    let rules = "[[sink]]\non = \"net:*\"\nsensitivity = \"internal\"\n";
+    let lab = labelled(&[RULES, rules].concat());
+    lab.settings("labels = \"labels.toml\"\n[http]\nnetworks = [\"127.0.0.1\"]\n");
+    let url = format!("http://127.0.0.1:{port}/in");
+    let tool = json!({
+        "name": "send", "language": "typescript", "input": true,
+        "needs": [{ "call": "http.send" }],
+        "source": format!("export default async function run(args: any, libos: Libos) {{
+            const sent = await libos.http.send({{ url: '{url}', body: args.text }});
+            return sent.status;
+        }}"),
+    });
+    let use_tool = json!({ "tool": "send", "args": { "text": "${note.payload}" } });
+    let child = [
+        save("object.read", json!({ "id": "obj-1.1" }), "note"),
+        expect("tool.propose", json!({ "tool": tool }), "ok"),
+        expect("tool.validate", json!({ "name": "send" }), "ok"),
+        expect("tool.register", json!({ "name": "send" }), "ok"),
+        use_tool.clone(),
+        use_tool,
+    ];
+    let on = format!("net:127.0.0.1:{port}");
+    let grants = json!([{ "on": on, "rights": ["write"] }]);
+    let net = grant("allow", "write", &on, "delegable = 1");
+    lab.task(
+        &[head(), net].concat(),
+        &[
+            save("fs.read", json!({ "path": "secrets/key.txt" }), "key"),
+            save("object.create", json!({ "type": "note", "payload": "${key.text}" }), "made"),
+            json!({ "fork": { "goal": "send it", "mode": "worker", "grants": grants,
+                    "program": jsonl(&child) }, "save": "c", "expect": "ok" }),
+            wait("c"),
+        ],
+    );
+    let sent = || CAME.lock().unwrap().clone();
+    lab.run().code(3);
+    assert!(sent().is_empty(), "stopped before anything leaves: {:?}", sent());
+    let asked = lab.inbox().remove(0);
+    assert_eq!(asked["ask"]["release"]["sink"], on, "{asked}");
+    lab.json(&["approve", asked["id"].as_str().unwrap()]).code(0);
+    lab.resume().code(3);
+    assert_eq!(sent(), ["hunter2"], "released once");
+    let again = lab.inbox().remove(0);
+    assert_eq!(again["ask"]["release"]["digest"], asked["ask"]["release"]["digest"]);
+    lab.json(&["deny", again["id"].as_str().unwrap()]).code(0);
+    lab.resume();
+    assert_eq!(sent(), ["hunter2"], "and stopped again");
 }
 
 #[test]
