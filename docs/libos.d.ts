@@ -2139,14 +2139,14 @@ interface LibosFs {
 interface LibosShell {
   /**
    * Runs a program to its end. It takes `execute` on `shell:`. It fails with `not_found`,
-   * `timed_out`, `bad_arguments`, `bad_folder`, `not_permitted`, `secret_refused`.
+   * `timed_out`, `bad_arguments`, `bad_folder`, `not_permitted`, `secret_refused`, `unconfined`.
    */
   run(args: {
     /** The program and its arguments. */
     argv: Array<string>;
     /** Its working directory; the process's own if absent. */
     cwd?: Abi.Folder;
-    /** How long it may run; 30 s if absent, 5 min at the most. */
+    /** How long it may run; 30 s if absent, a day at the most. */
     timeout_ms?: Abi.Millis | null;
     /** What it reads from standard input; nothing if absent. */
     stdin?: Abi.Text | null;
@@ -2158,14 +2158,27 @@ interface LibosShell {
   }): Promise<{
     /** Its exit code; absent when a signal ended it. */
     exit_code?: number | null;
+    /** The most memory that one of them held at a time, in KiB. */
+    max_rss_kib: number;
+    /**
+     * Where its confinement was narrower than what the process may do, or lacked a layer that the
+     * host does without.
+     */
+    notes: Array<string>;
+    /** The digest of the executable file that ran. */
+    program?: Abi.Digest | null;
     /** The signal that ended it. */
     signal?: number | null;
     /** What it wrote to standard error, likewise. */
     stderr: Abi.Text;
     /** What it wrote to standard output, within the limit; bytes that are not UTF-8 replaced. */
     stdout: Abi.Text;
+    /** Processor time that they spent in the kernel. */
+    system_ms: number;
     /** Whether output was cut. */
     truncated: boolean;
+    /** Processor time that it and all it started spent in their own code. */
+    user_ms: number;
     /** How long it ran. */
     wall_ms: number;
   }>;
