@@ -4,6 +4,13 @@
 //! in a stage of its own; afterwards nothing outside was read, written, reached or left alive, and
 //! the system said what the layer says that the row names. Rows that can do no harm run bare as
 //! well, without confinement: there they must do what they try, or the row would show nothing.
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "tests act on a stage of their own"
+)]
 
 mod cases;
 mod legitimate;
