@@ -155,7 +155,9 @@ fn from_a_file_by_an_object_a_child_and_a_tool_to_the_network() {
         "name": "send", "language": "typescript", "input": true,
         "needs": [{ "call": "http.send" }],
         "source": format!("export default async function run(args: any, libos: Libos) {{
-            const sent = await libos.http.send({{ url: '{url}', body: args.text }});
+            const sent = await libos.http.send({{
+                url: '{url}', method: 'POST', body: args.text,
+            }});
             return sent.status;
         }}"),
     });

@@ -189,7 +189,7 @@ impl Labels {
             ProcessEvent::Copied { pid, checkpoint, from } => {
                 let Some(saved) = self.saved.get(checkpoint) else { return };
                 let own = saved.get(&Labelled::Process(*from)).copied();
-                let mail = messages(saved, *from).into_iter().map(|(_, label)| label);
+                let mail = messages(saved, *from).into_values();
                 let label = join(mail.chain(own));
                 self.raise(Labelled::Process(*pid), label);
             }

@@ -19,10 +19,12 @@ pub(crate) enum LabelCommand {
         #[arg(value_parser = target)]
         what: Target,
         /// How far the data may spread from now on.
-        #[arg(long, value_parser = word(Sensitivity::ALL, Sensitivity::name), default_value = "public")]
+        #[arg(long, default_value = "public")]
+        #[arg(value_parser = word(Sensitivity::ALL, Sensitivity::name))]
         sensitivity: Sensitivity,
         /// How far it can be trusted from now on.
-        #[arg(long, value_parser = word(Integrity::ALL, Integrity::name), default_value = "trusted")]
+        #[arg(long, default_value = "trusted")]
+        #[arg(value_parser = word(Integrity::ALL, Integrity::name))]
         integrity: Integrity,
     },
 }
