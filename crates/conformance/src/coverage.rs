@@ -26,6 +26,7 @@ pub const ELSEWHERE: &[(&str, &str, &str)] = &[
     ("label.list", "ok", "what_may_be_lowered_is_lowered_by_who_may"),
     ("label.show", "ok", "what_may_be_lowered_is_lowered_by_who_may"),
     ("shell.run", "not_permitted", "no_program_comes_from_the_workspace"),
+    ("shell.run", "unconfined", "a_missing_layer_stops_programs_unless_the_host_does_without"),
     ("tool.call", "ok", "file_tools_pass_on"),
     ("tool.call", "bad_arguments", "arguments_that_do_not_fit_are_refused_with_their_path"),
     ("tool.call", "tool_failed", "file_to_object_passes_on_failures_and_refuses_a_part"),
