@@ -16,18 +16,21 @@ use libos_abi::{
 
 use super::Laws;
 
-/// What of a file's path says how it is labelled.
-pub(crate) const LABELS: [(&str, Sensitivity, Integrity); 3] = [
+/// How what is read from a resource is labelled.
+pub(crate) const LABELS: [(&str, Sensitivity, Integrity); 5] = [
+    ("fs:workspace/*", Sensitivity::Internal, Integrity::Trusted),
+    ("human:*", Sensitivity::Public, Integrity::Untrusted),
     ("fs:workspace/secret/*", Sensitivity::Secret, Integrity::Trusted),
     ("fs:workspace/b/*", Sensitivity::Internal, Integrity::Untrusted),
     ("fs:workspace/b/y", Sensitivity::Confidential, Integrity::Trusted),
 ];
 
 /// How far data may go.
-pub(crate) const SINKS: [(&str, Sensitivity, Integrity); 4] = [
+pub(crate) const SINKS: [(&str, Sensitivity, Integrity); 5] = [
+    ("process:*", Sensitivity::Confidential, Integrity::Trusted),
     ("shell:curl", Sensitivity::Internal, Integrity::Untrusted),
     ("shell:make", Sensitivity::Secret, Integrity::Trusted),
-    ("human:*", Sensitivity::Confidential, Integrity::Untrusted),
+    ("human:*", Sensitivity::Public, Integrity::Untrusted),
     ("fs:workspace/c", Sensitivity::Public, Integrity::Untrusted),
 ];
 
@@ -72,9 +75,11 @@ impl Known {
 
     fn ruled(&self, fits: impl Fn(&str) -> bool) -> Label {
         let rules = LABELS.iter().filter(|(on, ..)| self.ruled && fits(on));
-        rules.fold(Label::BOTTOM, |all, (_, sensitivity, integrity)| {
+        rules.fold(Label::BOTTOM, |all, (on, sensitivity, integrity)| {
             let (sensitivity, integrity) = (*sensitivity, *integrity);
-            all.join(Label { sensitivity, integrity, ..Label::from_source(Source::Fs) })
+            let kind = on.split(':').next().unwrap_or_default();
+            let source = Label::from_source(Source::of_kind(kind));
+            all.join(Label { sensitivity, integrity, ..source })
         })
     }
 
@@ -86,7 +91,7 @@ impl Known {
     /// What a program could come by.
     fn reachable(&self) -> Label {
         let files = self.files.values().fold(self.all, |all, label| all.join(*label));
-        files.join(self.ruled(|_| true))
+        files.join(self.ruled(|rule| rule.starts_with("fs:")))
     }
 
     /// What a call tells a process.
@@ -95,6 +100,9 @@ impl Known {
             (Syscall::Fs(fs::Call::Read(fs::Read { path, .. })), _)
             | (Syscall::Fs(fs::Call::Stat(fs::Stat { path })), _) => self.file(&path.resource()),
             (Syscall::Shell(_), _) => self.reachable(),
+            (Syscall::Human(human::Call::AskQuestion(_)), _) => {
+                self.ruled(|rule| rule == "human:*")
+            }
             (Syscall::Object(object::Call::Read(read)), _) => self.object(read.id),
             (_, Reply::Object(object::Reply::Query(found))) => {
                 let all = found.objects.iter().map(|it| self.object(it.id));
