@@ -143,7 +143,7 @@ pub(super) fn drop_capabilities() -> io::Result<()> {
     prctl_ambient()?;
     let header = Header { version: 0x2008_0522, pid: 0 };
     let none = [[0_u32; 3]; 2];
-    // SAFETY: the header and the two sets have the layout of the version told, and outlive the call.
+    // SAFETY: the header and the two sets have the layout of the version told and outlive the call.
     check(unsafe { libc::syscall(libc::SYS_capset, &raw const header, none.as_ptr()) }).map(drop)
 }
 

@@ -1,7 +1,8 @@
 //! What of the host's files a program sees: compiled from what its process may do.
 //!
-//! It looks at folders, and makes those that a program may make and could not be given otherwise. A rule of the kernel covers all below a folder and cannot leave
-//! anything out again. So what is kept out of a folder that a program may use is either covered up
+//! It looks at folders, and makes those that a program may make and could not be given otherwise.
+//! A rule of the kernel covers all below a folder and cannot leave anything out again. So what is
+//! kept out of a folder that a program may use is either covered up
 //! by a mount, where the host has mount namespaces, or the folder is given entry by entry. What
 //! cannot be expressed is narrowed and noted, never widened.
 
