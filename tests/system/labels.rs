@@ -82,6 +82,19 @@ fn ended(lab: &Lab) -> Vec<String> {
     outputs(lab).into_iter().map(word).collect()
 }
 
+/// The plan of a child: it reads the note, makes the tool `send`, and sends with it, twice.
+fn reads_and_sends(tool: &Value) -> [Value; 6] {
+    let use_tool = json!({ "tool": "send", "args": { "text": "${note.payload}" } });
+    [
+        save("object.read", json!({ "id": "obj-1.1" }), "note"),
+        expect("tool.propose", json!({ "tool": tool }), "ok"),
+        expect("tool.validate", json!({ "name": "send" }), "ok"),
+        expect("tool.register", json!({ "name": "send" }), "ok"),
+        use_tool.clone(),
+        use_tool,
+    ]
+}
+
 #[test]
 fn from_a_file_by_an_object_a_child_and_a_tool_to_a_sink() {
     let lab = labelled(RULES);
@@ -92,15 +105,7 @@ fn from_a_file_by_an_object_a_child_and_a_tool_to_a_sink() {
             return await libos.human.output({ message: args.text });
         }",
     });
-    let use_tool = json!({ "tool": "send", "args": { "text": "${note.payload}" } });
-    let child = [
-        save("object.read", json!({ "id": "obj-1.1" }), "note"),
-        expect("tool.propose", json!({ "tool": tool }), "ok"),
-        expect("tool.validate", json!({ "name": "send" }), "ok"),
-        expect("tool.register", json!({ "name": "send" }), "ok"),
-        use_tool.clone(),
-        use_tool,
-    ];
+    let child = reads_and_sends(&tool);
     let grants = json!([{ "on": "human:owner", "rights": ["write"] }]);
     lab.task(
         &head(),
@@ -161,15 +166,7 @@ fn from_a_file_by_an_object_a_child_and_a_tool_to_the_network() {
             return sent.status;
         }}"),
     });
-    let use_tool = json!({ "tool": "send", "args": { "text": "${note.payload}" } });
-    let child = [
-        save("object.read", json!({ "id": "obj-1.1" }), "note"),
-        expect("tool.propose", json!({ "tool": tool }), "ok"),
-        expect("tool.validate", json!({ "name": "send" }), "ok"),
-        expect("tool.register", json!({ "name": "send" }), "ok"),
-        use_tool.clone(),
-        use_tool,
-    ];
+    let child = reads_and_sends(&tool);
     let on = format!("net:127.0.0.1:{port}");
     let grants = json!([{ "on": on, "rights": ["write"] }]);
     let net = grant("allow", "write", &on, "delegable = 1");

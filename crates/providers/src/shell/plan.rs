@@ -187,12 +187,15 @@ fn look(program: &Path, seen: &Seen) -> io::Result<Looked> {
     let mut file = File::open(&real)?;
     let pin = Pin::from(&file.metadata()?);
     let mut first = [0; 2];
-    let is_script = file.read(&mut first)? == 2 && first == *b"#!";
+    let read = file.read(&mut first)?;
+    let is_script = first == *b"#!";
     let known = seen.lock().unwrap_or_else(PoisonError::into_inner).get(&pin).copied();
     let digest = match known {
         Some(digest) => digest,
         None => {
-            let digest = Digest::of(&std::fs::read(&real)?);
+            let mut bytes = first[..read].to_vec();
+            file.read_to_end(&mut bytes)?;
+            let digest = Digest::of(&bytes);
             let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
             if seen.len() >= limits::PROGRAMS_SEEN_MAX {
                 seen.clear();
