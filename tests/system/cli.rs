@@ -69,6 +69,8 @@ const TOUR: &[Stop] = &[
     ("cap grant", &["p2", "fs:workspace/in.txt", "read"], 0),
     ("cap why", &["p2", "read", "fs:workspace/in.txt"], 0),
     ("cap revoke", &["cap-1"], 0),
+    ("label ls", &[], 0),
+    ("label declassify", &["p1"], 0),
     ("object ls", &[], 0),
     ("object show", &["obj-1.1"], 0),
     ("checkpoint create", &["p1", "--reason", "before"], 0),

@@ -261,8 +261,8 @@ pub(crate) const CRATES: &[CrateRule] = &[
 
     place("libos-providers", Provider, Only(&[
         "base64", "cap-fs-ext", "cap-std", "http-body-util", "hyper", "hyper-util", "jsonschema",
-        "libc", "rustix", "rustls-native-certs", "serde", "serde_json", "tempfile", "thiserror",
-        "tokio", "tokio-rustls", "tracing",
+        "landlock", "libc", "rustix", "rustls-native-certs", "seccompiler", "serde", "serde_json",
+        "tempfile", "thiserror", "tokio", "tokio-rustls", "tracing",
     ])),
     place("libos-sandbox", Provider, Only(&[
         "jsonschema", "oxc", "rustix", "serde", "serde_json", "tempfile", "thiserror", "tokio",

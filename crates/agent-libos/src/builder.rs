@@ -9,14 +9,14 @@ use std::{
 
 use libos_abi::{Digest, Fault, Outcome, Seq, Syscall, wire};
 use libos_bindings::inbox::{Sender, inbox};
-use libos_broker::{ComposeError, Kernel, Parts, Submitter};
+use libos_broker::{ComposeError, Kernel, LabelRules, Parts, Submitter};
 use libos_journal::{
     Blobs, Head, Journal, JournalError, Limits as JournalLimits, MemoryJournal, SqliteJournal,
 };
 use libos_port::{Authority, BoxFuture, Component, Planner, Port, Provider};
 use libos_providers::{
-    BadEndpoint, EndpointSpec, FsProvider, HttpConfig, HttpProvider, RpcProvider, ShellConfig,
-    ShellProvider,
+    BadEndpoint, EndpointSpec, FsProvider, HttpConfig, HttpProvider, Layer, RpcProvider,
+    ShellConfig, ShellProvider,
 };
 use tokio::sync::oneshot;
 
@@ -148,8 +148,10 @@ pub struct Builder {
     kept_out: Vec<PathBuf>,
     boundaries: Boundaries,
     tool_cache: Option<PathBuf>,
+    programs: ShellConfig,
     http: HttpConfig,
     endpoints: BTreeMap<String, EndpointSpec>,
+    labels: LabelRules,
 }
 
 impl Default for Builder {
@@ -181,8 +183,10 @@ impl Builder {
             kept_out: Vec::new(),
             boundaries: Boundaries::default(),
             tool_cache: None,
+            programs: ShellConfig::from_host(),
             http: HttpConfig::default(),
             endpoints: BTreeMap::new(),
+            labels: LabelRules::default(),
         }
     }
 
@@ -256,6 +260,21 @@ impl Builder {
         self
     }
 
+    /// Sets what the standard provider of programs gives them from the host, and which layers of
+    /// their confinement may be missing. What the runtime keeps out of is added.
+    #[must_use]
+    pub fn programs(mut self, config: ShellConfig) -> Self {
+        self.programs = config;
+        self
+    }
+
+    /// Lets programs run though the host's kernel lacks a layer of their confinement.
+    #[must_use]
+    pub fn programs_may_lack(mut self, layers: impl IntoIterator<Item = Layer>) -> Self {
+        self.programs.may_lack.extend(layers);
+        self
+    }
+
     /// The parts as a kernel in which nothing has happened. What providers serve is no state.
     pub(crate) fn kernel(self) -> Result<Kernel, StartError> {
         Ok(Kernel::new(Parts::new(self.authority, self.components)?, []))
@@ -297,6 +316,13 @@ impl Builder {
         self
     }
 
+    /// Says which labels data has and how far it may go; without it, none and anywhere.
+    #[must_use]
+    pub fn labels(mut self, rules: LabelRules) -> Self {
+        self.labels = rules;
+        self
+    }
+
     /// Opens the store for calls of the host only: no process runs and nothing that a crash left
     /// open is taken up, until [`Runtime::run_processes`].
     #[must_use]
@@ -329,7 +355,7 @@ impl Builder {
         self,
         watchers: Vec<tokio::sync::mpsc::UnboundedSender<crate::News>>,
     ) -> Result<Runtime, StartError> {
-        let mut files = self.kept_out.into_iter().fold(FsProvider::new(), FsProvider::keep_out_of);
+        let mut kept_out = self.kept_out;
         let boundaries = self.boundaries;
         boundaries.pass("start.open");
         let journal: Box<dyn Journal> = match self.store {
@@ -341,18 +367,20 @@ impl Builder {
                     boundaries.observer(),
                 )?;
                 // A workspace may hold the store; its processes do not see it.
-                files = files.keep_out_of(folder);
+                kept_out.push(folder);
                 Box::new(journal)
             }
             Store::Given(journal) => journal,
         };
+        let files = kept_out.iter().cloned().fold(FsProvider::new(), FsProvider::keep_out_of);
         let mut providers = self.providers;
         let http = HttpProvider::new(self.http.clone());
         for standard in [
             Arc::new(files) as Arc<dyn Provider>,
             Arc::new(ShellProvider::new(ShellConfig {
+                kept_out,
                 secrets: self.http.secrets.clone(),
-                ..ShellConfig::from_host()
+                ..self.programs
             })),
             Arc::new(RpcProvider::new(self.endpoints, http.clone())?),
             Arc::new(http),
@@ -368,6 +396,7 @@ impl Builder {
         provided.push("audit");
         let parts = Parts::new(self.authority, self.components)?;
         let mut kernel = Kernel::new(parts, provided);
+        kernel.set_label_rules(self.labels);
         boundaries.pass("start.fold");
         let mut each = |_| boundaries.pass("start.folded");
         let from =

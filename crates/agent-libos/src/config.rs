@@ -7,13 +7,15 @@
 mod file;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     num::NonZeroU32,
     path::{Path, PathBuf},
 };
 
-use libos_providers::{EndpointSpec, HttpConfig, MethodSpec, SecretSource, Secrets};
+use libos_providers::{
+    EndpointSpec, HttpConfig, Layer as ProgramLayer, MethodSpec, SecretSource, Secrets, ShellConfig,
+};
 use libos_scheduler::{EarliestDeadline, Policy, RoundRobin, Scheduler, WeightedFair};
 use schemars::schema_for;
 use serde::Serialize;
@@ -21,8 +23,9 @@ use serde_json::Value as Schema;
 use toml::Value;
 
 pub use self::file::{
-    ConfigFile, EndpointSection, HttpSection, LimitsSection, MethodClass, MethodSection,
-    NetworkText, PolicyName, SchedulerSection, SecretName, SecretSection,
+    ConfigFile, ConfinementLayer, EndpointSection, HttpSection, LimitsSection, MethodClass,
+    MethodSection, NetworkText, PolicyName, SchedulerSection, SecretName, SecretSection,
+    ShellSection,
 };
 use crate::{Builder, Limits, task::TaskError};
 
@@ -139,12 +142,16 @@ impl Layer {
             message: error.to_string(),
         })?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        let named = [&mut file.store, &mut file.approvals, &mut file.http.ca_file];
+        let named =
+            [&mut file.store, &mut file.approvals, &mut file.labels, &mut file.http.ca_file];
         let secrets = file.secrets.values_mut().filter_map(|secret| match &mut secret.0.source {
             SecretSource::File(path) => Some(path),
             _ => None,
         });
         for named in named.into_iter().flatten().chain(secrets) {
+            *named = folder.join(&*named);
+        }
+        for named in file.shell.readable.iter_mut().flatten() {
             *named = folder.join(&*named);
         }
         Ok(Self::of(&file, &Origin::File(path.to_owned())))
@@ -287,6 +294,12 @@ impl Settings {
         self.file.approvals.as_deref()
     }
 
+    /// The label file.
+    #[must_use]
+    pub fn labels(&self) -> Option<&Path> {
+        self.file.labels.as_deref()
+    }
+
     /// The limits of the edge.
     #[must_use]
     pub fn limits(&self) -> Limits {
@@ -318,6 +331,21 @@ impl Settings {
     #[must_use]
     pub fn policy(&self) -> PolicyName {
         self.file.scheduler.policy.unwrap_or(PolicyName::RoundRobin)
+    }
+
+    /// The layers of the confinement of programs that this host may lack.
+    #[must_use]
+    pub fn may_lack(&self) -> BTreeSet<ProgramLayer> {
+        let set = self.file.shell.may_lack.iter().flatten();
+        set.map(|layer| ProgramLayer::from(*layer)).collect()
+    }
+
+    /// What programs get from the host.
+    #[must_use]
+    pub fn programs(&self) -> ShellConfig {
+        let mut programs = ShellConfig::from_host();
+        programs.readable.extend(self.file.shell.readable.iter().flatten().cloned());
+        ShellConfig { may_lack: self.may_lack(), ..programs }
     }
 
     /// The secrets of the host.
@@ -352,8 +380,8 @@ impl Settings {
         endpoints.map(|(name, it)| (name.as_str().to_owned(), endpoint(it))).collect()
     }
 
-    /// A runtime as it is set: its store, limits, policy, network and secrets. Processes are kept
-    /// out of the files that hold secrets.
+    /// A runtime as it is set: its store, limits, policy, programs, network, endpoints and
+    /// secrets. Processes are kept out of the files that hold secrets.
     #[must_use]
     pub fn builder(&self) -> Builder {
         let policy: Box<dyn Policy> = match self.policy() {
@@ -369,6 +397,7 @@ impl Settings {
         let builder = Builder::new()
             .store(self.store())
             .limits(self.limits())
+            .programs(self.programs())
             .component(Box::new(Scheduler::new(policy)))
             .http(self.http(secrets))
             .endpoints(self.endpoints());
@@ -398,7 +427,7 @@ mod tests {
         assert_eq!(settings.file, ConfigFile::built_in());
         let known: Vec<String> = keys().into_iter().map(|key| key.name).collect();
         let mut set: Vec<&str> = settings.iter().map(|(name, _)| name).collect();
-        set.extend(["approvals", "http.ca_file", "rpc", "secrets"]);
+        set.extend(["approvals", "labels", "http.ca_file", "rpc", "secrets"]);
         set.sort_unstable();
         let mut sorted = known.clone();
         sorted.sort();

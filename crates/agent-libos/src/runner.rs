@@ -57,11 +57,6 @@ impl Runner {
         }
     }
 
-    /// Runs something short in the pool of the runs.
-    pub(crate) fn run_beside(&self, work: impl Future<Output = ()> + Send + 'static) {
-        self.tokio.spawn(work);
-    }
-
     /// Starts a run.
     pub(crate) fn start(&mut self, start: Start) {
         let Start { order, steps_before, receipts } = start;
@@ -168,6 +163,8 @@ impl Runner {
             call,
             cwd: order.cwd,
             workspace: order.workspace,
+            waited_ms: order.waited_ms,
+            reach: order.reach,
             program,
             port: door,
         })

@@ -23,7 +23,9 @@ use self::{
     tool::ToolCommand,
 };
 
-use crate::{evidence::EvidenceCommand, simulate::SimulateArgs, store::StoreCommand};
+use crate::{
+    evidence::EvidenceCommand, label::LabelCommand, simulate::SimulateArgs, store::StoreCommand,
+};
 
 const EXITS: &str = "\
 Exit codes:
@@ -179,6 +181,9 @@ pub(crate) enum Command {
     /// Look at capabilities, grant and revoke them.
     #[command(subcommand)]
     Cap(CapCommand),
+    /// Look at data labels, and lower them.
+    #[command(subcommand)]
+    Label(LabelCommand),
     /// Look at objects.
     #[command(subcommand)]
     Object(ObjectCommand),

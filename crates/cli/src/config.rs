@@ -191,6 +191,7 @@ fn example(key: &str) -> String {
         "secrets" => "{ key = { file = \"key\", hosts = [\"api.example.com\"] } }",
         "rpc" => "{ name = { url = \"https://api.example.com/rpc\", methods = {} } }",
         "http.ca_file" => "\"ca.pem\"",
+        "labels" => "\"labels.toml\"",
         _ => "\"approvals.toml\"",
     };
     text.to_owned()

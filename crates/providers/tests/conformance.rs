@@ -6,7 +6,7 @@ use libos_conformance::{site, suite};
 use libos_port::BoxFuture;
 use libos_providers::{
     EndpointSpec, FsProvider, HttpConfig, HttpProvider, MethodSpec, Resolve, RpcProvider,
-    SecretSource, SecretSpec, Secrets, ShellConfig, ShellProvider,
+    SecretSource, SecretSpec, Secrets, ShellConfig, ShellProvider, layers_missing,
 };
 
 /// Names have no addresses here.
@@ -52,4 +52,7 @@ fn rpc() -> RpcProvider {
 suite!(fs, FsProvider::new);
 suite!(http, http);
 suite!(rpc, rpc);
-suite!(shell, || ShellProvider::new(ShellConfig::from_host()));
+suite!(shell, || ShellProvider::new(ShellConfig {
+    may_lack: layers_missing().clone(),
+    ..ShellConfig::from_host()
+}));

@@ -341,7 +341,7 @@ pub(crate) fn forged(random: &mut Random, known: &Known) -> Syscall {
     let usage = json!({
         "syscalls": 0, "tool_calls": 0, "children": 0, "bytes": 0, "tokens": 0, "cost": 0,
     });
-    match random.below(14) {
+    match random.below(16) {
         0 => call("process.admit", json!({ "pid": pid, "run": 0, "charge": usage })),
         1 => call("process.ready", json!({ "pid": pid })),
         2 => call("capability.settle", json!({ "op": "op-1", "give_back": true })),
@@ -365,6 +365,8 @@ pub(crate) fn forged(random: &mut Random, known: &Known) -> Syscall {
         12 => {
             call("event.publish", json!({ "of": pid, "what": { "child_ended": { "pid": pid } } }))
         }
+        13 => call("label.declassify", json!({ "to": {} })),
+        14 => call("label.show", json!({ "id": object(random, known) })),
         _ => {
             let known = Known { quantum: known.quantum + 1, ..known.clone() };
             let state = serde_json::to_string(&known).unwrap_or_default();
@@ -375,7 +377,7 @@ pub(crate) fn forged(random: &mut Random, known: &Known) -> Syscall {
 
 /// A call of the host that changes something.
 pub(crate) fn of_host(random: &mut Random, pid: Pid, id: CapId) -> Syscall {
-    match random.below(16) {
+    match random.below(17) {
         0..3 => {
             let signal = *random.pick(&["pause", "resume", "resume", "cancel"]);
             call("process.signal", json!({ "pid": pid, "signal": signal }))
@@ -395,7 +397,8 @@ pub(crate) fn of_host(random: &mut Random, pid: Pid, id: CapId) -> Syscall {
             call("image.register", json!({ "image": image, "replace": random.percent(50) }))
         }
         13 => call("message.send", json!({ "to": pid, "body": "from the host" })),
-        14 => {
+        14 => call("label.list", json!({})),
+        15 => {
             let planner = planner(random, 2);
             call("process.exec", json!({ "pid": pid, "image": "base-agent", "planner": planner }))
         }

@@ -91,6 +91,7 @@ fn reply(call: &Syscall) -> Option<Reply> {
             stderr: "".into(),
             truncated: false,
             wall_ms: 1,
+            ..Default::default()
         })
         .into(),
         Syscall::Audit(audit::Call::List(_)) => {

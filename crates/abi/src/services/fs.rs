@@ -186,7 +186,7 @@ service! {
         max_bytes: Option<u32>,
     } -> FileText
     { demand: [Read on fs by |c| c.path.resource()]; effect: Read;
-      fails: [NotFound NotAFile NotText NotPermitted BadTarget]; }
+      fails: [NotFound NotAFile NotText NotPermitted BadTarget]; data: In; }
 
     /// Writes a file as a whole: a reader sees the old content or the new, never a part.
     2 write Write {
@@ -198,7 +198,7 @@ service! {
         overwrite: Option<bool>,
     } -> Written
     { demand: [Write on fs by |c| c.path.resource()]; effect: Reconcilable;
-      fails: [NotFound Exists NotAFile TooLarge NotPermitted BadTarget]; }
+      fails: [NotFound Exists NotAFile TooLarge NotPermitted BadTarget]; data: Out; }
 
     /// Lists a folder.
     3 list List {
@@ -208,7 +208,7 @@ service! {
         limit: Option<u32>,
     } -> Listing
     { demand: [Read on fs by |c| c.path.path().resource()]; effect: Read;
-      fails: [NotFound NotAFolder NotPermitted BadTarget]; }
+      fails: [NotFound NotAFolder NotPermitted BadTarget]; data: In; }
 
     /// Makes a folder.
     4 mkdir Mkdir {
@@ -219,7 +219,7 @@ service! {
         parents: Option<bool>,
     } -> Made
     { demand: [Write on fs by Mkdir::folders]; effect: Idempotent;
-      fails: [NotFound Exists NotPermitted BadTarget]; }
+      fails: [NotFound Exists NotPermitted BadTarget]; data: Out; }
 
     /// Removes a file or an empty folder.
     5 delete Delete {
@@ -229,7 +229,7 @@ service! {
         missing_ok: Option<bool>,
     } -> Removed
     { demand: [Delete on fs by |c| c.path.resource()]; effect: Reconcilable;
-      fails: [NotFound NotEmpty NotPermitted BadTarget]; }
+      fails: [NotFound NotEmpty NotPermitted BadTarget]; data: Out; }
 
     /// Tells what a path leads to.
     6 stat Stat {
@@ -237,7 +237,7 @@ service! {
         path: FsPath,
     } -> Metadata
     { demand: [Read on fs by |c| c.path.resource()]; effect: Read;
-      fails: [NotFound NotPermitted BadTarget]; }
+      fails: [NotFound NotPermitted BadTarget]; data: In; }
 
     /// Has a file of a workspace be what it was, as long as it is what the last recorded change
     /// left. Folders above it that are not there are made.

@@ -23,6 +23,7 @@ pub mod fs;
 pub mod http;
 pub mod human;
 pub mod image;
+pub mod label;
 pub mod message;
 pub mod namespace;
 pub mod object;
@@ -62,6 +63,8 @@ crate::call::syscalls! {
     Checkpoint checkpoint;
     /// Requests over the network.
     Http http;
+    /// Data labels.
+    Label label;
     /// Methods of endpoints that the host has registered.
     Rpc rpc;
 }

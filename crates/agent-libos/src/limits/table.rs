@@ -714,7 +714,55 @@ pub(super) fn table() -> Vec<Limit> {
             value: libos_providers::limits::TIMEOUT_MS_MAX,
             unit: "milliseconds",
             reason:
-                "How long a program runs at the most, in milliseconds: longer work is several calls.",
+                "How long a program runs at the most, in milliseconds: a day, for work in the background. Whoever waits for it meanwhile is data.",
+        },
+        Limit {
+            part: "providers",
+            name: "view_rules_max",
+            value: libos_providers::limits::VIEW_RULES_MAX as u64,
+            unit: "rules",
+            reason:
+                "Rules of the kernel that confine one program: a folder with something kept out of it that no mount covers up is given entry by entry.",
+        },
+        Limit {
+            part: "providers",
+            name: "programs_seen_max",
+            value: libos_providers::limits::PROGRAMS_SEEN_MAX as u64,
+            unit: "programs",
+            reason:
+                "Programs whose digests are remembered while their files do not change.",
+        },
+        Limit {
+            part: "providers",
+            name: "links_max",
+            value: libos_providers::limits::LINKS_MAX as u64,
+            unit: "links",
+            reason:
+                "Symbolic links from the name of a program to its file: as the kernel's own.",
+        },
+        Limit {
+            part: "providers",
+            name: "open_files_max",
+            value: libos_providers::limits::OPEN_FILES_MAX,
+            unit: "files",
+            reason:
+                "Files that a process of a program holds open at a time.",
+        },
+        Limit {
+            part: "providers",
+            name: "written_file_bytes_max",
+            value: libos_providers::limits::WRITTEN_FILE_BYTES_MAX,
+            unit: "bytes",
+            reason:
+                "Bytes of a file that a program writes: 8 GiB, so that a runaway does not fill the disk.",
+        },
+        Limit {
+            part: "providers",
+            name: "processes_max",
+            value: libos_providers::limits::PROCESSES_MAX,
+            unit: "processes",
+            reason:
+                "Processes of a program at a time, where the kernel can count them by themselves.",
         },
         Limit {
             part: "providers",
