@@ -375,6 +375,9 @@ impl Builder {
         let files = kept_out.iter().cloned().fold(FsProvider::new(), FsProvider::keep_out_of);
         let mut providers = self.providers;
         let http = HttpProvider::new(self.http.clone());
+        let labels = self.endpoints.iter().fold(self.labels, |labels, (name, endpoint)| {
+            labels.standing_for(libos_abi::rpc::methods(name), endpoint.url.resource())
+        });
         for standard in [
             Arc::new(files) as Arc<dyn Provider>,
             Arc::new(ShellProvider::new(ShellConfig {
@@ -396,7 +399,7 @@ impl Builder {
         provided.push("audit");
         let parts = Parts::new(self.authority, self.components)?;
         let mut kernel = Kernel::new(parts, provided);
-        kernel.set_label_rules(self.labels);
+        kernel.set_label_rules(labels);
         boundaries.pass("start.fold");
         let mut each = |_| boundaries.pass("start.folded");
         let from =

@@ -12,8 +12,12 @@ pub const LIST_ENTRIES_MAX: u32 = 10_000;
 /// Bytes of each output of a program that are kept: what a reader still takes in.
 pub const OUTPUT_BYTES_MAX: usize = 200_000;
 
-/// How long a program runs when the call does not say, in milliseconds.
+/// How long a program, a request or a call of a method takes when the call does not say, in
+/// milliseconds.
 pub const TIMEOUT_MS_DEFAULT: u64 = 30_000;
+
+/// How long a request or a call of a method takes at the most, in milliseconds.
+pub const REQUEST_MS_MAX: u64 = 300_000;
 
 /// How long a program runs at the most, in milliseconds: a day, for work in the background. Whoever
 /// waits for it meanwhile is data.

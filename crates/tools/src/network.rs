@@ -64,30 +64,19 @@ pub(crate) struct HttpSend {
 
 pub(crate) async fn http_send(port: &dyn Port, args: HttpSend) -> Ended {
     let HttpSend { url, method, headers, secrets, body, max_bytes, timeout_ms } = args;
-    let replace = |method| http::Replace {
-        url: url.clone(),
-        method,
-        headers: headers.clone(),
-        secrets: secrets.clone(),
-        body: body.clone(),
-        max_bytes,
-        timeout_ms,
-    };
-    let send = |method| http::Send {
-        url: url.clone(),
-        method,
-        headers: headers.clone(),
-        secrets: secrets.clone(),
-        body: body.clone(),
-        max_bytes,
-        timeout_ms,
-    };
-    json(match method {
-        Changing::Put => port.call(replace(Replacing::Put)).await?,
-        Changing::Delete => port.call(replace(Replacing::Delete)).await?,
-        Changing::Post => port.call(send(Sending::Post)).await?,
-        Changing::Patch => port.call(send(Sending::Patch)).await?,
-    })
+    macro_rules! call {
+        ($call:ident, $method:expr) => {{
+            let method = $method;
+            let call = http::$call { url, method, headers, secrets, body, max_bytes, timeout_ms };
+            json(port.call(call).await?)
+        }};
+    }
+    match method {
+        Changing::Put => call!(Replace, Replacing::Put),
+        Changing::Delete => call!(Replace, Replacing::Delete),
+        Changing::Post => call!(Send, Sending::Post),
+        Changing::Patch => call!(Send, Sending::Patch),
+    }
 }
 
 #[derive(Deserialize, JsonSchema)]

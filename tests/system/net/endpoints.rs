@@ -105,6 +105,47 @@ fn a_method_is_called_as_its_host_registered_it() {
 }
 
 #[test]
+fn data_for_a_method_is_held_against_the_clearance_of_its_address() {
+    let grants = [
+        allow("read write", "fs:workspace/*"),
+        allow("read execute", "rpc:ledger/*"),
+        allow("write", "human:owner"),
+    ];
+    let pay = |code| ask("rpc.call", "pay", json!({ "to": "bob" }), code);
+    let plan = [
+        pay("ok"),
+        // What came from there is not to be trusted, whatever it went through.
+        expect("human.output", json!({ "message": "paid" }), "denied"),
+        save("fs.read", json!({ "path": "key.txt" }), "key"),
+        pay("denied"),
+        ask("rpc.query", "whoami", json!([]), "ok"),
+    ];
+    let lab = Lab::with(&grants.concat(), &plan);
+    lab.put("key.txt", "hunter2");
+    std::fs::write(lab.path("token"), SECRET).unwrap();
+    lab.settings(&format!("labels = \"labels.toml\"\n{}", settings()));
+    let rules = format!(
+        r#"
+label = [
+    {{ on = "fs:workspace/key.txt", sensitivity = "secret" }},
+    {{ on = "net:*", integrity = "untrusted" }},
+]
+sink = [
+    {{ on = "net:127.0.0.1:{}", sensitivity = "internal", release = false }},
+    {{ on = "rpc:ledger/whoami" }},
+    {{ on = "human:*", integrity = "trusted", release = false }},
+]
+"#,
+        *PORT
+    );
+    std::fs::write(lab.path("labels.toml"), rules).unwrap();
+    let ran = lab.run();
+    assert_eq!(ran.code, 0, "{ran}");
+    let shown = lab.value(&["label", "ls"]).to_string();
+    assert!(shown.contains("net") && shown.contains("untrusted"), "{shown}");
+}
+
+#[test]
 fn an_endpoint_that_is_none_is_refused_with_its_place() {
     let lab = Lab::with("", &[]);
     for (method, says) in [

@@ -1,6 +1,6 @@
 //! Methods of endpoints that the host has registered, over JSON-RPC.
 
-use crate::{Json, Millis, Resource, call::service};
+use crate::{Json, Millis, Pattern, Resource, call::service};
 
 record! {
     /// What a method gave.
@@ -15,6 +15,13 @@ crate::field::carries_texts! { Returned { result } }
 /// `rpc:ENDPOINT/METHOD`, each encoded as one segment.
 fn resource(endpoint: &str, method: &str) -> Resource {
     Resource::segments("rpc", &[endpoint, method])
+}
+
+/// All methods of an endpoint.
+#[must_use]
+pub fn methods(endpoint: &str) -> Pattern {
+    let endpoint = Resource::segments("rpc", &[endpoint]);
+    format!("{endpoint}/*").parse().expect("what is encoded as a segment has no star")
 }
 
 service! {
@@ -48,7 +55,7 @@ service! {
         timeout_ms: Option<Millis>,
     } -> Returned
     { demand: [Read on rpc by |c| resource(&c.endpoint, &c.method)]; effect: Read;
-      fails: [UnknownMethod BadParams NotConnected TimedOut BadResult MethodFailed]; }
+      fails: [UnknownMethod BadParams NotConnected TimedOut BadResult MethodFailed]; data: Both; }
 
     /// Calls a method, whatever it changes.
     2 call Invoke {
@@ -62,5 +69,5 @@ service! {
         timeout_ms: Option<Millis>,
     } -> Returned
     { demand: [Execute on rpc by |c| resource(&c.endpoint, &c.method)]; effect: Irreversible;
-      fails: [UnknownMethod BadParams NotConnected BadResult MethodFailed]; }
+      fails: [UnknownMethod BadParams NotConnected BadResult MethodFailed]; data: Both; }
 }
