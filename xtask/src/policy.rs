@@ -231,7 +231,7 @@ pub(crate) const CRATES: &[CrateRule] = &[
     place("libos-port", Endpoint, Only(&["serde", "thiserror", "tracing"])),
     place("libos-bindings", Binding, Only(&[
         "crossbeam-channel", "futures-channel", "futures-util", "loom", "parking_lot",
-        "thiserror", "tracing",
+        "serde_json", "thiserror", "tracing",
     ])),
 
     place("libos-capability", Component, Only(&[
@@ -260,8 +260,8 @@ pub(crate) const CRATES: &[CrateRule] = &[
     ])),
 
     place("libos-providers", Provider, Only(&[
-        "cap-fs-ext", "cap-std", "libc", "rustix", "serde", "serde_json", "tempfile",
-        "thiserror", "tokio", "tracing",
+        "cap-fs-ext", "cap-std", "diffy", "globset", "grep-regex", "grep-searcher", "ignore",
+        "libc", "rustix", "serde", "serde_json", "tempfile", "thiserror", "tokio", "tracing",
     ])),
     place("libos-sandbox", Provider, Only(&[
         "jsonschema", "oxc", "rustix", "serde", "serde_json", "tempfile", "thiserror", "tokio",

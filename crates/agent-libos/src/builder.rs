@@ -1,6 +1,7 @@
 //! Building and holding a runtime.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
@@ -13,14 +14,16 @@ use libos_journal::{
     Blobs, Head, Journal, JournalError, Limits as JournalLimits, MemoryJournal, SqliteJournal,
 };
 use libos_port::{Authority, BoxFuture, Component, Planner, Port, Provider};
-use libos_providers::{FsProvider, ShellConfig, ShellProvider};
+use libos_providers::{FsProvider, Mounted, ShellConfig, ShellProvider};
 use tokio::sync::oneshot;
 
 use crate::{
     boundary::{Boundaries, OnBoundary},
     core_loop::{Core, Message, State, Watch},
     generated::Tools,
-    hydrate, recovery,
+    hydrate,
+    mounts::ByMount,
+    recovery,
     runner::Runner,
 };
 
@@ -139,6 +142,8 @@ pub struct Builder {
     limits: Limits,
     run_processes: bool,
     kept_out: Vec<PathBuf>,
+    mounts: BTreeMap<String, Mounted>,
+    mount_providers: BTreeMap<String, Arc<dyn Provider>>,
     boundaries: Boundaries,
     tool_cache: Option<PathBuf>,
 }
@@ -170,6 +175,8 @@ impl Builder {
             limits: Limits::default(),
             run_processes: true,
             kept_out: Vec::new(),
+            mounts: BTreeMap::new(),
+            mount_providers: BTreeMap::new(),
             boundaries: Boundaries::default(),
             tool_cache: None,
         }
@@ -211,6 +218,22 @@ impl Builder {
         let serves = provider.serves();
         self.providers.retain(|old| !old.serves().iter().any(|service| serves.contains(service)));
         self.providers.push(provider);
+        self
+    }
+
+    /// Gives processes a further folder, under the name of its mount: what is in one named `data`
+    /// are the resources `fs:data/...`. The standard provider of files serves it.
+    #[must_use]
+    pub fn mount(mut self, name: &str, folder: Mounted) -> Self {
+        self.mounts.insert(name.to_owned(), folder);
+        self
+    }
+
+    /// Has a provider perform the calls on files of one mount, such as `workspace`: all that are
+    /// about paths in it.
+    #[must_use]
+    pub fn mount_provider(mut self, name: &str, provider: Arc<dyn Provider>) -> Self {
+        self.mount_providers.insert(name.to_owned(), provider);
         self
     }
 
@@ -303,7 +326,8 @@ impl Builder {
         self,
         watchers: Vec<tokio::sync::mpsc::UnboundedSender<crate::News>>,
     ) -> Result<Runtime, StartError> {
-        let mut files = self.kept_out.into_iter().fold(FsProvider::new(), FsProvider::keep_out_of);
+        let files = FsProvider::with_mounts(self.mounts);
+        let mut files = self.kept_out.into_iter().fold(files, FsProvider::keep_out_of);
         let boundaries = self.boundaries;
         boundaries.pass("start.open");
         let journal: Box<dyn Journal> = match self.store {
@@ -331,6 +355,7 @@ impl Builder {
                 providers.push(standard);
             }
         }
+        let providers = by_mount(providers, self.mount_providers);
         let mut provided: Vec<&'static str> =
             providers.iter().flat_map(|provider| provider.serves()).copied().collect();
         provided.push("audit");
@@ -356,6 +381,21 @@ impl Builder {
             .map_err(StartError::Thread)?;
         Ok(Runtime { inbox, blobs, thread: Some(thread) })
     }
+}
+
+/// Puts the providers of single mounts before that of all others.
+fn by_mount(
+    providers: Vec<Arc<dyn Provider>>,
+    mounts: BTreeMap<String, Arc<dyn Provider>>,
+) -> Vec<Arc<dyn Provider>> {
+    let is_files = |provider: &Arc<dyn Provider>| provider.serves().contains(&"fs");
+    let put_before = |others: Arc<dyn Provider>| -> Arc<dyn Provider> {
+        match is_files(&others) && !mounts.is_empty() {
+            true => Arc::new(ByMount { mounts: mounts.clone(), others }),
+            false => others,
+        }
+    };
+    providers.into_iter().map(put_before).collect()
 }
 
 /// The digest of the kernel state that a journal folds to, from its first record on and with the

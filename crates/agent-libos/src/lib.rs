@@ -32,6 +32,7 @@ mod core_loop;
 mod generated;
 mod hydrate;
 pub mod limits;
+pub mod mounts;
 pub mod policy;
 mod recovery;
 pub mod replay;

@@ -11,7 +11,10 @@ pub(crate) mod tool;
 
 use std::path::PathBuf;
 
-use agent_libos::abi::{CapId, Millis, ObjectId, OpId, Pattern, Pid, RequestId, Resource, Right};
+use agent_libos::{
+    abi::{CapId, Millis, ObjectId, OpId, Pattern, Pid, RequestId, Resource, Right},
+    mounts::MountFlag,
+};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
@@ -276,6 +279,10 @@ pub(crate) struct AnswerArgs {
     /// it.
     #[arg(long, value_name = "FILE")]
     pub(crate) approvals: Option<PathBuf>,
+    /// Give processes a further folder as fs:NAME: PATH, or PATH:ro to be read only. One that is
+    /// always there belongs into libos.toml, where every command finds it.
+    #[arg(long = "mount", value_name = "NAME=PATH[:ro]")]
+    pub(crate) mounts: Vec<MountFlag>,
     /// Keep running while a request waits, to be answered from another terminal.
     #[arg(long)]
     pub(crate) wait: bool,

@@ -28,7 +28,7 @@ mod shell;
 #[cfg(test)]
 mod testing;
 
-pub use fs::FsProvider;
+pub use fs::{Access, FsProvider, Mounted};
 pub use limits::OUTPUT_BYTES_MAX;
 pub use probe::{Probe, probe};
 pub use shell::{ShellConfig, ShellProvider, default_search_path, toolchain_environment};

@@ -115,6 +115,34 @@ fn shown(call: &str) -> Option<Vec<Value>> {
         "fs.stat" => vec![save(call, json!({ "path": "in.txt" }), "s")],
         "fs.mkdir" => vec![ok(call, json!({ "path": "a/b", "parents": true }))],
         "fs.delete" => vec![ok(call, json!({ "path": "in.txt" }))],
+        // Each would show if it were done twice.
+        "fs.edit" => {
+            vec![ok(call, json!({ "path": "in.txt", "old": "read", "new": "read it, read" }))]
+        }
+        "fs.patch" => {
+            let diff = "@@ -1 +1,2 @@\n-read me\n\\ No newline at end of file\n+read\n+read me\n\\ No newline at end of file\n";
+            vec![ok(call, json!({ "path": "in.txt", "diff": diff }))]
+        }
+        "fs.append" => vec![
+            ok(call, json!({ "path": "in.txt", "text": " and more" })),
+            ok(call, json!({ "path": "log.txt", "text": "first" })),
+        ],
+        "fs.rename" => vec![
+            ok(call, json!({ "from": "in.txt", "to": "moved.txt" })),
+            ok(call, json!({ "from": "other.txt", "to": "moved.txt", "overwrite": true })),
+        ],
+        "fs.search" => {
+            vec![
+                save(call, json!({ "pattern": "read" }), "s"),
+                write("out.txt", "${s.lines.0.text}"),
+            ]
+        }
+        "fs.glob" => {
+            vec![
+                save(call, json!({ "pattern": "in.*" }), "s"),
+                write("out.txt", "${s.entries.0.path}"),
+            ]
+        }
         "clock.now" => vec![ok(call, json!({}))],
         "clock.sleep" => vec![sleep(3), write("slept.txt", "yes")],
         "object.create" => vec![note(), object(json!({ "text": large }), "big")],
