@@ -10,10 +10,10 @@ pub const LIST_ENTRIES_DEFAULT: u32 = 1_024;
 pub const LIST_ENTRIES_MAX: u32 = 10_000;
 
 /// Lines or paths that one search gives when it does not say.
-pub const FIND_DEFAULT: u32 = 100;
+pub const FIND_RESULTS_DEFAULT: u32 = 100;
 
 /// Lines or paths that one search gives.
-pub const FIND_MAX: u32 = 1_000;
+pub const FIND_RESULTS_MAX: u32 = 1_000;
 
 /// Bytes of a line that a search shows.
 pub const FIND_LINE_BYTES_MAX: usize = 256;

@@ -28,8 +28,8 @@ use super::{
 use crate::{
     Stop,
     limits::{
-        FIND_BYTES_MAX, FIND_DEFAULT, FIND_DEPTH_MAX, FIND_ENTRIES_MAX, FIND_FILE_BYTES_MAX,
-        FIND_LINE_BYTES_MAX, FIND_MAX, IGNORE_FILE_BYTES_MAX, PATTERN_BYTES_MAX, REGEX_BYTES_MAX,
+        FIND_BYTES_MAX, FIND_RESULTS_DEFAULT, FIND_DEPTH_MAX, FIND_ENTRIES_MAX, FIND_FILE_BYTES_MAX,
+        FIND_LINE_BYTES_MAX, FIND_RESULTS_MAX, IGNORE_FILE_BYTES_MAX, PATTERN_BYTES_MAX, REGEX_BYTES_MAX,
     },
 };
 
@@ -223,7 +223,7 @@ fn path_of(names: &[&str]) -> String {
 /// Finds files and folders by their paths.
 pub(super) fn glob(task: &Task<'_>, call: &fs::Glob) -> Result<Globbed, Stop> {
     let pattern = globbing(&call.pattern)?;
-    let limit = call.limit.unwrap_or(FIND_DEFAULT).min(FIND_MAX) as usize;
+    let limit = call.limit.unwrap_or(FIND_RESULTS_DEFAULT).min(FIND_RESULTS_MAX) as usize;
     let from = call.from.unwrap_or(0);
     let mut walk = Walk::new(task)?;
     let (mut entries, mut room) = (Vec::new(), FOUND_BYTES_MAX as usize);
@@ -270,7 +270,7 @@ impl Finds {
 /// Finds lines.
 pub(super) fn search(task: &Task<'_>, call: &fs::Search) -> Result<Searched, Stop> {
     let (matcher, glob) = (regex(call)?, call.glob.as_deref().map(globbing).transpose()?);
-    let limit = call.limit.unwrap_or(FIND_DEFAULT).min(FIND_MAX) as usize;
+    let limit = call.limit.unwrap_or(FIND_RESULTS_DEFAULT).min(FIND_RESULTS_MAX) as usize;
     let from = call.from.unwrap_or(0);
     let (first, line) = (from >> LINE_BITS, from & ((1 << LINE_BITS) - 1));
     let mut searcher = SearcherBuilder::new()
