@@ -2541,9 +2541,9 @@ interface LibosCheckpoint {
     revoked: Array<Abi.CapId>;
   }>;
   /**
-   * Registers an image of the process that a checkpoint is of: made of what it was made of, and
-   * requiring what it held. It grants nothing. It takes `write` on `checkpoint:`. It fails with
-   * `not_found`, `bad_image`.
+   * Registers an image of the process that a checkpoint is of: made of what it was made of, with
+   * the tools that it had registered, and requiring what it held. It grants nothing. It takes
+   * `write` on `checkpoint:`. It fails with `not_found`, `bad_image`.
    */
   commit(args: {
     /** The checkpoint. */

@@ -501,3 +501,33 @@ fn the_demo_of_tools_shows_four_languages_and_a_denied_tool() {
     let said = lab.told(&["tool", "test", "demo/lines.toml"]);
     assert!(said.contains("all of 2 tests passed"), "{said}");
 }
+
+#[test]
+fn the_image_of_a_checkpoint_has_the_tools_of_its_process() {
+    let one = tool("one", json!([]), "return 1;");
+    let call = json!({ "tool": "one", "args": {}, "expect": "ok", "save": "called" });
+    let mut plan = made(&one).to_vec();
+    plan.extend([
+        expect("message.receive", json!({ "subject": "on" }), "ok"),
+        call.clone(),
+        expect("tool.unregister", json!({ "name": "one" }), "ok"),
+        json!({ "spawn": { "goal": "c", "image": "kept", "program": jsonl(&[call]) },
+                "save": "c", "expect": "ok" }),
+        wait("c"),
+        told("ending"),
+    ]);
+    let head = [all_files(), allow("write", "process:spawn"), allow("read", "image:*")];
+    let lab = Lab::with(&head.concat(), &plan);
+    lab.run();
+    lab.json(&["checkpoint", "create", "p1"]).code(0);
+    lab.json(&["checkpoint", "commit", "ckpt-1.1", "kept"]).code(0);
+    let image = lab.value(&["image", "show", "kept"]);
+    assert!(image["tools"].as_array().unwrap().contains(&json!("one")), "{image:#}");
+    lab.json(&["msg", "p1", "go on", "--subject", "on"]).code(0);
+    lab.resume().code(0);
+    assert_eq!(result(&lab, "ending")["state"], "exited", "{}", lab.text("ending.txt"));
+    let called = lab.audit().into_iter().filter(|op| op["call"] == "tool.call");
+    let called: Vec<Value> = called.map(|op| op["ended"].clone()).collect();
+    assert_eq!(called, ["ok", "ok"], "of the process, and of a child made from the image");
+    lab.verify(None).code(0);
+}

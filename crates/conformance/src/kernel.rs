@@ -61,9 +61,11 @@ pub fn host() -> By {
     By { principal: Principal::Host("ada".into()), op: None }
 }
 
-/// A state is taken over before the first call, and before every so many after it: that takes time
-/// in proportion to the state.
-const LOADED_EVERY: u64 = 5;
+/// Whether a state is taken over before this call, the first being 1. That takes time in proportion
+/// to the state, so it gets rarer the longer a case is.
+fn is_loaded_before(call: u64) -> bool {
+    call.isqrt().pow(2) == call
+}
 
 /// One component with its journal, in a fake of the rest of the system.
 pub struct Kernel<P: ?Sized = dyn Component> {
@@ -78,7 +80,7 @@ pub struct Kernel<P: ?Sized = dyn Component> {
     pub is_strict: bool,
     /// A component that has folded the journal, and nothing else.
     folded: Box<P>,
-    /// A component that takes over the state of the other before every few calls.
+    /// A component that takes over the state of the other before some calls.
     loaded: Box<P>,
     rehearsed: u64,
     make: Factory<Box<P>>,
@@ -165,7 +167,7 @@ impl<P: ?Sized + Component> Kernel<P> {
         self.world = world.clone();
         (self.began_ms, self.last_op) = (began_ms.clone(), last_op);
         self.rehearsed += 1;
-        if self.rehearsed % LOADED_EVERY != 1 {
+        if !is_loaded_before(self.rehearsed) {
             (self.world, self.began_ms) = (world, began_ms);
             return;
         }

@@ -94,6 +94,10 @@ const ARGS: &[(&str, &str)] = &[
     ("image.inspect", r#"{"image":"worker"}"#),
     ("image.unregister", r#"{"image":"mine"}"#),
     ("image.register", r#"{"image":{"name":"mine","version":"1"}}"#),
+    (
+        "image.commit",
+        r#"{"checkpoint":"ckpt-1.1","of":"p1","base":"worker","image":{"name":"mine","version":"1"}}"#,
+    ),
     ("tool.call", r#"{"name":"read_file","args":{}}"#),
     (
         "tool.propose",

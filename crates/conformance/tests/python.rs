@@ -1,5 +1,6 @@
 //! The provider of the Python example keeps the contract of files, but for what it does not serve.
 #![allow(
+    clippy::panic,
     clippy::unwrap_used,
     clippy::disallowed_methods,
     clippy::disallowed_types,
@@ -9,10 +10,13 @@
 use std::{
     path::Path,
     process::{Command, Stdio},
+    sync::Arc,
 };
 
+use libos_abi::{Fault, FsPath, OpId, Outcome, Syscall};
 use libos_bindings::{RemoteProvider, lines, wire::Stream};
-use libos_conformance::suite;
+use libos_conformance::{suite, text};
+use libos_port::{BoxFuture, EffectOutcome, Order, Port, Provider};
 
 suite!(fs, files, gaps: {
     a_file_is_put_back_if_it_is_what_the_last_change_left: "it serves no fs.put_back",
@@ -32,10 +36,13 @@ suite!(fs, files, gaps: {
 
 /// The example in a process of its own, which ends with its standard input.
 fn files() -> RemoteProvider {
-    let example =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/provider-python/files.py");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    python(&[folder.join("../../examples/provider-python/files.py").to_str().unwrap()])
+}
+
+fn python(args: &[&str]) -> RemoteProvider {
     let mut child = Command::new("python3")
-        .arg(example)
+        .args(args)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -43,4 +50,51 @@ fn files() -> RemoteProvider {
     let (stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
     std::thread::spawn(move || child.wait());
     lines::provider(Stream::new(stdout, stdin)).unwrap()
+}
+
+/// Says of reads what no table knows, of writes that it does not know, and of lists nothing.
+const CARELESS: &str = r#"
+import json, sys
+print(json.dumps({"abi": 2, "serves": ["fs"]}), flush=True)
+for line in sys.stdin:
+    order = json.loads(line)
+    said = {"fs.read": {"failed": "the password is 1234"}, "fs.write": {"unknown": "1234"}}
+    print(json.dumps({"id": order["perform"]} | said.get(order["call"], {})), flush=True)
+"#;
+
+/// Makes no call.
+struct NoPort;
+
+impl Port for NoPort {
+    fn submit(&self, _: Syscall) -> BoxFuture<'_, Outcome> {
+        Box::pin(async { Err(Fault::Cancelled.into()) })
+    }
+}
+
+/// A caller gets a code and the operation's id.
+#[tokio::test]
+async fn what_a_provider_says_of_its_own_troubles_is_for_the_log() {
+    let near = python(&["-c", CARELESS]);
+    let perform = |call: &str| {
+        near.perform(Order {
+            op: OpId(5),
+            pid: None,
+            call: text::call(call),
+            cwd: FsPath::from("workspace"),
+            workspace: None,
+            program: None,
+            port: Arc::new(NoPort),
+        })
+    };
+    let EffectOutcome::Failed(error) = perform(r#"fs.read {"path":"workspace/a"}"#).await else {
+        panic!("it failed")
+    };
+    assert_eq!(error, Fault::ProviderFailed { kind: "binding.code".into(), op: OpId(5) }.into());
+    let unknown = perform(r#"fs.write {"path":"workspace/a","text":"x"}"#).await;
+    assert_eq!(unknown, EffectOutcome::Unknown("1234".into()));
+    // What is no answer ends the binding.
+    let ended = perform(r#"fs.list {"path":"workspace"}"#).await;
+    assert!(matches!(ended, EffectOutcome::Unknown(_)), "{ended:?}");
+    let ended = perform(r#"fs.read {"path":"workspace/a"}"#).await;
+    assert!(matches!(ended, EffectOutcome::NotStarted(_)), "{ended:?}");
 }

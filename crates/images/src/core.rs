@@ -14,7 +14,7 @@ use imbl::OrdMap;
 use libos_abi::{
     Digest, Error, Pid,
     event::ImageEvent,
-    image::{FailureKind, Image},
+    image::{CommitImage, FailureKind, Image},
     tool::{self, Definition, Program},
     wire,
 };
@@ -209,6 +209,29 @@ impl Registry {
             return Err(FailureKind::Exists.because(detail));
         }
         Ok(ImageEvent::Registered(Arc::new(image.clone())))
+    }
+
+    /// What registering the image of a process makes, with the generated tools of the image it was
+    /// made from and with `own`.
+    pub(crate) fn plan_commit(
+        &self,
+        call: &CommitImage,
+        own: Vec<(Digest, Arc<Definition>)>,
+        limits: &Limits,
+    ) -> Result<(Vec<ImageEvent>, Arc<Image>), Error> {
+        let registered = self.plan_register(&call.image, call.replace.unwrap_or(false), limits)?;
+        let mut events = vec![registered];
+        let mut image = Arc::new(call.image.clone());
+        let of_base = self.generated_of(&call.base).into_iter().map(|(_, generated)| generated);
+        for (digest, tool) in of_base.chain(own) {
+            if !image.has_tool(&tool.name) {
+                Arc::make_mut(&mut image).tools.push(tool.name.clone());
+            }
+            let (image, from) = (Arc::clone(&image), image.name.clone());
+            events.push(ImageEvent::Promoted { image, from, digest, tool });
+        }
+        check(&image, limits).map_err(|flaw| FailureKind::BadImage.because(flaw))?;
+        Ok((events, image))
     }
 
     /// What removing an image makes, with the image as it was.

@@ -144,6 +144,17 @@ impl<'c> image::Server<dyn Context + 'c, Stop> for Images {
         self.state.change(cx, event);
         Ok(image)
     }
+
+    fn commit(
+        &mut self,
+        cx: &mut (dyn Context + 'c),
+        call: &image::CommitImage,
+    ) -> Result<Arc<Image>, Stop> {
+        let own = self.toolbox.registered_at(call.checkpoint, call.of);
+        let (events, image) = self.state.plan_commit(call, own, &self.limits)?;
+        events.into_iter().for_each(|event| self.state.change(cx, event));
+        Ok(image)
+    }
 }
 
 impl<'c> tool::Server<dyn Context + 'c, Stop> for Images {

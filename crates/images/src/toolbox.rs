@@ -121,6 +121,17 @@ impl Toolbox {
         }
     }
 
+    /// The tools that a process had registered at a checkpoint.
+    pub(crate) fn registered_at(
+        &self,
+        checkpoint: CheckpointId,
+        pid: Pid,
+    ) -> Vec<(Digest, Arc<Definition>)> {
+        let saved = self.saved.get(&checkpoint).and_then(|saved| saved.get(&pid));
+        let registered = saved.into_iter().flatten().filter(|entry| entry.registered);
+        registered.map(|entry| (entry.digest, Arc::clone(&entry.tool))).collect()
+    }
+
     /// Whether anything is kept of a process for a checkpoint.
     pub(crate) fn has_saved(&self, checkpoint: CheckpointId, pid: Pid) -> bool {
         let saved = self.saved.get(&checkpoint).and_then(|saved| saved.get(&pid));

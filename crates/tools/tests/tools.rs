@@ -966,7 +966,7 @@ fn another_call_than_a_tools_is_not_served() {
 
 #[test]
 fn every_tool_is_described() {
-    assert_eq!(names().count(), 60);
+    assert_eq!(names().count(), 66);
     for name in names() {
         let info = describe(name).unwrap();
         assert_eq!(info.name, name);

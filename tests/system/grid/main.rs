@@ -262,13 +262,13 @@ fn many_processes_survive_kills_at_any_moment() {
     storm(12, 2, 3);
 }
 
-/// No call is left out of the grid but by name.
+/// No call is left out of the grid.
 #[test]
 fn every_call_has_a_plan() {
     let have: BTreeSet<&str> = cases().iter().map(|case| case.call).collect();
     let open: BTreeSet<&str> = plans::open_calls().into_iter().map(|(call, _)| call).collect();
     let without: Vec<&str> = open.difference(&have).copied().collect();
-    assert_eq!(without, plans::WITHOUT, "these have no plan");
+    assert!(without.is_empty(), "these have no plan: {without:?}");
 }
 
 /// All of it, or the calls that `LIBOS_GRID_CALL` names, or with `LIBOS_GRID_QUICK` its short form.

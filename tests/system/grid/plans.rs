@@ -120,7 +120,8 @@ fn shown(call: &str) -> Option<Vec<Value>> {
             vec![ok(call, json!({ "path": "in.txt", "old": "read", "new": "read it, read" }))]
         }
         "fs.patch" => {
-            let diff = "@@ -1 +1,2 @@\n-read me\n\\ No newline at end of file\n+read\n+read me\n\\ No newline at end of file\n";
+            let end = "\\ No newline at end of file\n";
+            let diff = format!("@@ -1 +1,2 @@\n-read me\n{end}+read\n+read me\n{end}");
             vec![ok(call, json!({ "path": "in.txt", "diff": diff }))]
         }
         "fs.append" => vec![
@@ -351,39 +352,65 @@ fn shown(call: &str) -> Option<Vec<Value>> {
     })
 }
 
-/// How the host shows a call of its own, or answers one of a process.
-fn acts(call: &str) -> Option<(Vec<Value>, Vec<&'static [&'static str]>)> {
-    const KEPT: &[&str] = &["checkpoint", "create", "p1"];
+/// How the host shows a call of its own, or answers one of a process: what comes after the run.
+fn acts(call: &str) -> Option<(Vec<Value>, Vec<Act>)> {
+    const KEPT: Act = Act::Say(&["checkpoint", "create", "p1"]);
+    const APPROVED: Act = Act::Say(&["approve", "req-1"]);
+    const RESTORED: Act = Act::Say(&["checkpoint", "restore", "ckpt-1.1", "--yes"]);
+    let asked = |plan, answer| (plan, vec![answer, Act::Resume]);
+    let while_waiting = |act| (waiting(), vec![act, GO_ON, Act::Resume]);
+    let of_checkpoint =
+        |then: &'static [&str]| (waiting(), vec![KEPT, Act::Say(then), GO_ON, Act::Resume]);
     let asks = |call| shown(call).unwrap_or_default();
-    let answered: &[&str] = &["answer", "req-1", "this"];
-    let approved: &[&str] = &["approve", "req-1"];
-    let of_checkpoint = |then: &'static [&'static str]| (waiting(), vec![KEPT, then]);
     Some(match call {
-        "human.ask" | "human.list" => (asks("human.ask"), vec![answered]),
-        "human.request_permission" => (asks(call), vec![approved]),
-        "human.decide" => (vec![write("asked.txt", "with a human's word")], vec![approved]),
-        "capability.grant" => (waiting(), vec![&["cap", "grant", "p1", "fs:workspace/x", "read"]]),
-        "checkpoint.create" => (waiting(), vec![KEPT]),
+        "human.ask" | "human.list" => {
+            asked(asks("human.ask"), Act::Say(&["answer", "req-1", "this"]))
+        }
+        "human.request_permission" => asked(asks(call), APPROVED),
+        "human.decide" => asked(vec![write("asked.txt", "with a human's word")], APPROVED),
+        "tool.promote" => {
+            let image = json!({
+                "name": "one", "digest": "${it.status.digest}", "image": "ours", "version": "2",
+            });
+            let mut plan = asks("tool.register");
+            plan.push(save("tool.inspect", json!({ "name": "one" }), "it"));
+            plan.push(ok(call, image));
+            asked(plan, APPROVED)
+        }
+        "capability.grant" => {
+            while_waiting(Act::Say(&["cap", "grant", "p1", "fs:workspace/x", "read"]))
+        }
+        "checkpoint.create" => while_waiting(KEPT),
         "checkpoint.list" => of_checkpoint(&["checkpoint", "ls"]),
         "checkpoint.inspect" => of_checkpoint(&["checkpoint", "show", "ckpt-1.1"]),
         "checkpoint.diff" => of_checkpoint(&["checkpoint", "diff", "ckpt-1.1"]),
         "checkpoint.drop" => of_checkpoint(&["checkpoint", "drop", "ckpt-1.1"]),
         "checkpoint.commit" => of_checkpoint(&["checkpoint", "commit", "ckpt-1.1", "kept"]),
         "checkpoint.preview" | "checkpoint.restore" => {
-            of_checkpoint(&["checkpoint", "restore", "ckpt-1.1", "--yes"])
+            (waiting(), vec![KEPT, RESTORED, GO_ON, Act::Resume])
+        }
+        // Files changed since are put back, and changed again.
+        "fs.put_back" => {
+            let mut plan = waiting();
+            plan.push(ok("fs.delete", json!({ "path": "in.txt" })));
+            plan.push(write("other.txt", "changed"));
+            plan.extend(waiting());
+            let acts = [KEPT, GO_ON, Act::Resume, RESTORED, GO_ON, Act::Resume, GO_ON, Act::Resume];
+            (plan, acts.to_vec())
         }
         "checkpoint.fork" => {
+            let go_on = Act::Say(&["msg", "p2", "go on", "--subject", "on"]);
             let (plan, mut acts) = of_checkpoint(&["checkpoint", "fork", "ckpt-1.1"]);
-            acts.push(&["msg", "p2", "go on", "--subject", "on"]);
+            acts.insert(2, go_on);
             (plan, acts)
         }
-        "audit.compact" => (asks("fs.write"), vec![&["store", "compact", "--older-than", "0s"]]),
+        "audit.compact" => {
+            let compacted = Act::Say(&["store", "compact", "--older-than", "0s"]);
+            (asks("fs.write"), vec![compacted])
+        }
         _ => return None,
     })
 }
-
-/// Calls that have no plan yet.
-pub(crate) const WITHOUT: &[&str] = &["fs.put_back", "tool.promote"];
 
 /// The plan of each call; `process.launch` is in all of them.
 pub(crate) fn cases() -> Vec<Case> {
@@ -430,17 +457,7 @@ fn case(call: &'static str, class: EffectClass) -> Option<Case> {
         head += &ask("write", "fs:workspace/asked.txt");
     }
     let (plan, acts) = match (acts(call), shown(call)) {
-        (Some((plan, say)), _) => {
-            let mut acts = vec![Act::Run];
-            acts.extend(say.into_iter().map(Act::Say));
-            if plan.first().is_some_and(|step| step["call"] == "message.receive") {
-                acts.push(GO_ON);
-            }
-            if call != "audit.compact" {
-                acts.push(Act::Resume);
-            }
-            (plan, acts)
-        }
+        (Some((plan, then)), _) => (plan, [vec![Act::Run], then].concat()),
         (None, Some(plan)) => (plan, vec![Act::Run]),
         (None, None) if call == "process.launch" => (vec![write("a.txt", "a")], vec![Act::Run]),
         (None, None) => return None,

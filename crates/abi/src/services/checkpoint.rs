@@ -349,8 +349,8 @@ service! {
     { demand: [Admin on checkpoint by |c| Resource::checkpoint(c.checkpoint)]; effect: State;
       fails: [NotFound Stale Inside]; }
 
-    /// Registers an image of the process that a checkpoint is of: made of what it was made of, and
-    /// requiring what it held. It grants nothing.
+    /// Registers an image of the process that a checkpoint is of: made of what it was made of, with
+    /// the tools that it had registered, and requiring what it held. It grants nothing.
     9 commit Commit {
         /// The checkpoint.
         checkpoint: CheckpointId,

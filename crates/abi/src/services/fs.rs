@@ -282,8 +282,8 @@ crate::field::carries_texts! {
 
 service! {
     /// Files of mounted folders. Paths are relative to the working directory and never lead out of
-    /// its mount; `fs:data/a.txt` is `a.txt` in the mount `data`. Authority is decided before anything is looked at, so a denial does not tell
-    /// whether a file exists.
+    /// its mount; `fs:data/a.txt` is `a.txt` in the mount `data`. Authority is decided before
+    /// anything is looked at, so a denial does not tell whether a file exists.
     service fs = 9;
     failures {
         /// Nothing is there.

@@ -1,7 +1,7 @@
 //! Images: what a process is made from.
 
 use super::process::PlannerSpec;
-use crate::{GrantSpec, Resource, Text, call::service};
+use crate::{CheckpointId, GrantSpec, Pid, Resource, Text, call::service};
 
 record! {
     /// Tools that a process is shown once it activates the group.
@@ -109,4 +109,20 @@ service! {
     } -> Image as Arc
     { demand: [Delete on image by |c| Resource::named("image", &c.image)]; effect: State;
       fails: [NotFound BuiltIn]; }
+
+    /// Registers the image of a process of a checkpoint. Generated tools go into it: those of the
+    /// image that the process was made from, and those it had registered itself.
+    32 commit CommitImage as Box {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+        /// The process.
+        of: Pid,
+        /// The image that it was made from.
+        base: String,
+        /// The image.
+        image: Image,
+        /// Whether it may replace one of the same name.
+        replace: Option<bool>,
+    } -> Image as Arc
+    { demand: [kernel]; effect: State; fails: [Exists BadImage BuiltIn]; }
 }

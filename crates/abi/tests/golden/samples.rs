@@ -294,6 +294,8 @@ pub(crate) fn calls() -> Vec<Sample> {
         image::Inspect { "image": "surveyor" } -> image;
         image::Register { "image": image, "replace": true } -> image;
         image::Unregister { "image": "surveyor" } -> image;
+        image::CommitImage { "checkpoint": "ckpt-2.1", "of": "p2", "base": "worker",
+            "image": image, "replace": true } -> image;
 
         tool::List {} -> { "tools": ["read_file"] };
         tool::CallTool { "name": "read_file", "args": { "path": "a" } } -> { "result": "x" };

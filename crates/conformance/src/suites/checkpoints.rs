@@ -290,11 +290,12 @@ fn an_image_of_a_checkpoint_requires_what_was_held_and_grants_nothing(k: &mut Re
         let grants = grants.map(text::grant);
         Ok(capability::Reply::Recall(Held { grants: grants.into() }).into())
     });
-    k.world.answer("image.register", |call| {
-        let Syscall::Image(image::Call::Register(call)) = call else { panic!("{call:?}") };
+    k.world.answer("image.commit", |call| {
+        let Syscall::Image(image::Call::CommitImage(call)) = call else { panic!("{call:?}") };
+        assert_eq!((call.checkpoint, call.of, &*call.base), (ONE, Pid(1), "worker"));
         let answer: Result<Reply, Error> = match call.image.name.as_str() {
             "taken" => Err(image::FailureKind::Exists.because("there is one")),
-            _ => Ok(image::Reply::Register(call.image.clone().into()).into()),
+            _ => Ok(image::Reply::CommitImage(call.image.clone().into()).into()),
         };
         answer
     });

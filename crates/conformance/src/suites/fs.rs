@@ -527,7 +527,8 @@ fn an_addition_stands_at_the_end(e: &mut Effects) {
     assert!(ended.iter().all(|it| matches!(it, libos_port::EffectOutcome::Done(_))));
     let all = text(e, "all");
     let mut found: Vec<String> = all.lines().map(|line| format!("{line}\n")).collect();
-    (lines.sort(), found.sort());
+    lines.sort();
+    found.sort();
     assert_eq!(found, lines, "each is there once");
 }
 

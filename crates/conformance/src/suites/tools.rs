@@ -47,6 +47,10 @@ tool.unregister nested, tool.call nested";
             case a_checkpoint_keeps_tools_and_brings_them_back
                 holds "I-121"
                 shows "tool.save ok, tool.copy ok, tool.restore ok, tool.forget ok";
+            case the_image_of_a_process_has_the_tools_it_had_registered
+                holds "I-121"
+                shows "image.commit ok, image.commit exists, image.commit bad_image,
+image.commit built_in";
             case generated_tools_survive_a_crash
                 holds "I-34" shows "tool.generated ok";
             case a_validated_tool_goes_into_an_image_and_is_callable_there
@@ -331,6 +335,39 @@ fn a_validated_tool_goes_into_an_image_and_is_callable_there(k: &mut Toolbox) {
     k.world.image = "mine".into();
     k.ok(host(), image::Register { image: mine, replace: Some(true) });
     assert_eq!(k.refused(process(2), call("count")).0, "denied");
+}
+
+fn the_image_of_a_process_has_the_tools_it_had_registered(k: &mut Toolbox) {
+    let checkpoint = CheckpointId::new(1, 1);
+    let digest = with_tool(k, 1);
+    k.ok(process(1), propose("unfinished", "s"));
+    k.ok(host(), tool::SaveTools { checkpoint, processes: vec![Pid(1)] });
+    k.ok(process(1), unregister("count"));
+    let commit = |name: &str, base: &str, version: &str, replace| image::CommitImage {
+        checkpoint,
+        of: Pid(1),
+        base: base.into(),
+        image: text::from(json!({ "name": name, "version": version })),
+        replace,
+    };
+    let made = k.ok(host(), commit("mine", "worker", "1", None));
+    assert_eq!(made.tools, ["count"], "what it had registered then");
+    k.world.image = "mine".into();
+    let called = program(k, process(2), call("count"));
+    assert_eq!((called.of, called.digest), (Pid(2), digest));
+    // Those of its base go along, even if the base is what it replaces.
+    let of_another =
+        |name: &str| image::CommitImage { of: Pid(9), ..commit(name, "mine", "2", Some(true)) };
+    for name in ["mine", "ours"] {
+        assert_eq!(k.ok(host(), of_another(name)).tools, ["count"]);
+        k.world.image = name.into();
+        assert_eq!(program(k, process(3), call("count")).digest, digest);
+    }
+    k.recover();
+    assert_eq!(program(k, process(3), call("count")).digest, digest);
+    assert_eq!(k.refused(host(), commit("mine", "worker", "3", None)).0, "exists");
+    assert_eq!(k.refused(host(), commit("base-agent", "worker", "3", Some(true))).0, "built_in");
+    assert_eq!(k.refused(host(), commit("not a name", "worker", "3", None)).0, "bad_image");
 }
 
 fn a_checkpoint_keeps_tools_and_brings_them_back(k: &mut Toolbox) {

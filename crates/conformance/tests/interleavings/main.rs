@@ -12,7 +12,7 @@ use std::rc::Rc;
 
 use libos_abi::{
     Outcome, Pid, Reply, RequestId, Scope, Syscall, capability,
-    human::{self, Decision, RequestState},
+    human::{self, Ask, Decision, RequestState},
     message,
     process::{ProcessInfo, ProcessState, Signal, WaitOn},
 };
@@ -24,7 +24,7 @@ use machine::{Down, Machine, Programs, is_fault};
 /// Something that the host does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Act {
-    /// Approves the oldest open question for this one call.
+    /// Approves the oldest call that waits for an approval, this one call.
     Approve,
     /// Refuses it.
     Deny,
@@ -244,7 +244,9 @@ fn is_possible(machine: &mut Machine, act: Act) -> bool {
 
 fn open_request(machine: &mut Machine) -> Option<RequestId> {
     let open = machine.host(human::List { all: None }).unwrap();
-    open.requests.first().map(|request| request.id)
+    // What became of an effect that a crash left unknown is asked too: no process waits for that.
+    let mut waited_for = open.requests.iter().filter(|it| !matches!(it.ask, Ask::Unknown { .. }));
+    waited_for.next().map(|request| request.id)
 }
 
 fn approval(machine: &mut Machine) -> Option<libos_abi::CapId> {
@@ -369,7 +371,6 @@ const PAUSE: Act = Act::Signal(Signal::Pause);
 const RESUME: Act = Act::Signal(Signal::Resume);
 
 #[test]
-#[ignore = "an effect that is unknown after a crash is a question now, which these orders lack"]
 fn in_every_interleaving_an_approval_admits_one_effect() {
     let mut orders =
         one_shots(&[MAKE, MAKE], &[&[Act::Approve, Act::Approve]], 1, |machine, path| {

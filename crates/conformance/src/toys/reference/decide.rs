@@ -6,8 +6,7 @@
 //! ids.
 
 use libos_abi::{
-    CapId, CheckpointId, Denial, DenyReason, Effect, Few, Manifest, Need, OpId, Pid, Status,
-    Syscall,
+    CapId, Denial, DenyReason, Effect, Few, Manifest, Need, OpId, Pid, Status, Syscall,
     capability::{Charge, Sum},
     checkpoint::Revived,
     event::{CapabilityEvent, NewCapability},
@@ -19,6 +18,7 @@ use serde::Serialize;
 use super::{
     condition::{Met, amount, met},
     hand::names,
+    saved::Saved,
 };
 
 /// The state: everything that happened, in order.
@@ -39,17 +39,6 @@ pub(super) struct Grants {
     /// What bounds each process: its own manifests, and those of everyone above it.
     pub(super) bounds: Vec<(Pid, Manifest)>,
     pub(super) saved: Vec<Saved>,
-}
-
-/// What was held at a checkpoint.
-#[derive(Clone, Serialize)]
-pub(super) struct Saved {
-    pub(super) checkpoint: CheckpointId,
-    /// The last id that was given before it.
-    pub(super) last: u64,
-    pub(super) subjects: Vec<Pid>,
-    pub(super) bounds: Vec<(Pid, Manifest)>,
-    pub(super) in_force: Vec<CapId>,
 }
 
 #[derive(Clone, Serialize)]

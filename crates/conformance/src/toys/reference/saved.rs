@@ -1,15 +1,27 @@
 //! Checkpoints in the reference model: what comes back, and what copies get.
 
 use libos_abi::{
-    CapId, CheckpointId, Effect, Error, Fault, GrantSpec, Origin, Pattern, Pid, Status,
+    CapId, CheckpointId, Effect, Error, Fault, GrantSpec, Manifest, Origin, Pattern, Pid, Status,
     checkpoint::{CapabilityChange, Change, Copied},
     event::NewCapability,
 };
+use serde::Serialize;
 
 use super::{
-    decide::{Cap, Grants, Saved},
+    decide::{Cap, Grants},
     hand::DEPTH_MAX,
 };
+
+/// What was held at a checkpoint.
+#[derive(Clone, Serialize)]
+pub(super) struct Saved {
+    pub(super) checkpoint: CheckpointId,
+    /// The last id that was given before it.
+    pub(super) last: u64,
+    pub(super) subjects: Vec<Pid>,
+    pub(super) bounds: Vec<(Pid, Manifest)>,
+    pub(super) in_force: Vec<CapId>,
+}
 
 /// Whether the grant itself holds for so many calls, or for so much.
 fn is_finite(grant: &GrantSpec) -> bool {
