@@ -92,6 +92,19 @@ impl Watch {
     }
 }
 
+/// What a call ended in, and who waits for it.
+struct Answer {
+    caller: oneshot::Sender<Outcome>,
+    outcome: Outcome,
+}
+
+impl Answer {
+    fn give(self) {
+        // A caller that has gone away gets the recorded outcome when it comes back.
+        drop(self.caller.send(self.outcome));
+    }
+}
+
 /// The core and what it holds on to.
 pub(crate) struct Core {
     kernel: Kernel,
@@ -117,8 +130,8 @@ pub(crate) struct Core {
     idle_told: bool,
     /// How many callers were answered after the last durable write.
     answered: usize,
-    /// How many were answered in what is being let out.
-    replies: usize,
+    /// Answers of what is being let out.
+    due: Vec<Answer>,
     run_processes: bool,
     boundaries: Boundaries,
 }
@@ -152,7 +165,7 @@ impl Core {
             stopping: false,
             idle_told: false,
             answered: 0,
-            replies: 0,
+            due: Vec::new(),
             run_processes: false,
             boundaries,
         }
@@ -351,6 +364,20 @@ impl Core {
         }
     }
 
+    /// Gives the answers that are due. Several are given by a task: waking tasks from within the
+    /// pool that runs them wakes a sleeping thread once, and from here once for each.
+    fn answer(&mut self) {
+        match self.due.len() {
+            0 => return,
+            several if several > 1 && !self.stopping => {
+                let due = std::mem::take(&mut self.due);
+                self.runner.run_beside(async move { due.into_iter().for_each(Answer::give) });
+            }
+            _ => self.due.drain(..).for_each(Answer::give),
+        }
+        self.boundaries.pass("reply.done");
+    }
+
     /// Commits what the steps brought and lets it out.
     fn let_out(&mut self, out: &mut Outputs) -> Result<(), JournalError> {
         libos_broker::let_out(self, out)?;
@@ -472,12 +499,9 @@ impl Edge for Core {
     fn release(&mut self, output: Output) {
         match output {
             Output::Reply(ticket, outcome) => {
-                self.replies += 1;
-                if let Some(reply) = self.tickets.remove(&ticket) {
+                if let Some(caller) = self.tickets.remove(&ticket) {
                     self.boundaries.pass("reply");
-                    // A caller that has gone away gets the recorded outcome when it comes back.
-                    drop(reply.send(outcome));
-                    self.boundaries.pass("reply.done");
+                    self.due.push(Answer { caller, outcome });
                 }
             }
             Output::Forget(ticket) => drop(self.tickets.remove(&ticket)),
@@ -513,7 +537,7 @@ impl Edge for Core {
     }
 
     fn left(&mut self, durable: bool) {
-        let replies = std::mem::take(&mut self.replies);
-        self.answered = if durable { replies } else { self.answered };
+        self.answered = if durable { self.due.len() } else { self.answered };
+        self.answer();
     }
 }

@@ -57,6 +57,11 @@ impl Runner {
         }
     }
 
+    /// Runs something short in the pool of the runs.
+    pub(crate) fn run_beside(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.tokio.spawn(work);
+    }
+
     /// Starts a run.
     pub(crate) fn start(&mut self, start: Start) {
         let Start { order, steps_before, receipts } = start;
