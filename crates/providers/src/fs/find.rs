@@ -10,10 +10,7 @@ use cap_std::fs::Dir;
 use globset::{GlobBuilder, GlobMatcher};
 use grep_regex::{RegexMatcher, RegexMatcherBuilder};
 use grep_searcher::{BinaryDetection, SearcherBuilder, sinks::Lossy};
-use ignore::{
-    Match,
-    gitignore::{Gitignore, GitignoreBuilder},
-};
+use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use libos_abi::{
     Fault, FsPath,
     fs::{self, FOUND_BYTES_MAX, FailureKind, FileKind, Globbed, LineFound, PathFound, Searched},
@@ -162,13 +159,10 @@ impl<'t, 'a> Walk<'t, 'a> {
 
     /// Whether a path from the mount on is passed over.
     fn is_ignored(&self, path: &str, is_folder: bool) -> bool {
-        let matched = self.ignores.iter().rev().map(|(above, ignore)| {
+        let mut matched = self.ignores.iter().rev().map(|(above, ignore)| {
             ignore.matched(path.get(*above..).unwrap_or_default(), is_folder)
         });
-        matched.into_iter().find(|matched| !matched.is_none()).is_some_and(|it| match it {
-            Match::Ignore(_) => true,
-            Match::Whitelist(_) | Match::None => false,
-        })
+        matched.find(|matched| !matched.is_none()).is_some_and(|matched| matched.is_ignore())
     }
 
     /// The next one, the folders before what is in them; nothing at the end.
