@@ -336,6 +336,14 @@ declare namespace Abi {
     request: Abi.RequestId;
   } };
 
+  /** A header of a request or of a reply. */
+  type Header = {
+    /** Its name. */
+    name: string;
+    /** Its value. */
+    value: string;
+  };
+
   /** An image: a declaration, which grants nothing. */
   type Image = {
     /** What it is for. */
@@ -386,6 +394,9 @@ declare namespace Abi {
     /** Where it ends. */
     to: Abi.ObjectId;
   };
+
+  /** Methods that change nothing on the server. */
+  type Looking = "GET" | "HEAD";
 
   /**
    * What bounds a process and all below it, whatever they are granted. A part that is absent bounds
@@ -631,12 +642,15 @@ declare namespace Abi {
     version: number;
   };
 
+  /** Methods that may be repeated and change nothing more. */
+  type Replacing = "PUT" | "DELETE";
+
   type RequestId = string;
 
   type Resource = string;
 
   /** One thing that may be done to a resource. No right implies another. */
-  type Right = "read" | "write" | "execute" | "delete" | "link" | "diff" | "materialize" | "grant" | "revoke" | "approve" | "admin";
+  type Right = "read" | "write" | "execute" | "delete" | "link" | "diff" | "materialize" | "grant" | "revoke" | "approve" | "admin" | "use";
 
   type Rights = Array<Abi.Right>;
 
@@ -670,6 +684,19 @@ declare namespace Abi {
     /** The message. */
     message?: string;
   };
+
+  /** The use of a secret in a call. Whoever performs the call puts the value there. */
+  type SecretUse = {
+    /** Where it goes: the name of a header, or of a variable of a program's environment. */
+    at: string;
+    /** The name under which the host registered it. */
+    name: string;
+    /** What stands before it there, as in `Bearer `. */
+    prefix?: string | null;
+  };
+
+  /** Methods of which nobody can tell afterwards what they did. */
+  type Sending = "POST" | "PATCH";
 
   /** A signal. */
   type Signal = "pause" | "resume" | "terminate" | "cancel";
@@ -790,6 +817,9 @@ declare namespace Abi {
     /** The result that it must give. */
     result?: Abi.Json | null;
   };
+
+  /** an http or https address without credentials or fragment */
+  type Url = string;
 
   /** What a process and all below it have used, what is set aside for calls under way included. */
   type Usage = {
@@ -2235,7 +2265,7 @@ interface LibosFs {
 interface LibosShell {
   /**
    * Runs a program to its end. It takes `execute` on `shell:`. It fails with `not_found`,
-   * `timed_out`, `bad_arguments`, `bad_folder`, `not_permitted`.
+   * `timed_out`, `bad_arguments`, `bad_folder`, `not_permitted`, `secret_refused`.
    */
   run(args: {
     /** The program and its arguments. */
@@ -2246,6 +2276,11 @@ interface LibosShell {
     timeout_ms?: Abi.Millis | null;
     /** What it reads from standard input; nothing if absent. */
     stdin?: Abi.Text | null;
+    /**
+     * Secrets, each for the variable of its environment that it names. Each needs `use` on
+     * `secret:NAME` as well.
+     */
+    secrets?: Array<Abi.SecretUse> | null;
   }): Promise<{
     /** Its exit code; absent when a signal ended it. */
     exit_code?: number | null;
@@ -2577,6 +2612,124 @@ interface LibosCheckpoint {
   }>;
 }
 
+/**
+ * Requests over HTTP. A reply that points elsewhere is not followed, nothing is taken from the
+ * host's environment, and the connection is made to an address that was checked.
+ */
+interface LibosHttp {
+  /**
+   * Asks for what is at an address. It changes nothing on a server that keeps to the standard. It
+   * takes `read` on `net:`. It fails with `bad_request`, `unresolved`, `address_refused`,
+   * `not_connected`, `timed_out`, `bad_response`, `secret_refused`.
+   */
+  fetch(args: {
+    /** The address. */
+    url: Abi.Url;
+    /** The method. */
+    method: Abi.Looking;
+    /** Further headers. */
+    headers?: Array<Abi.Header> | null;
+    /** Secrets, each for the header that it names. Each needs `use` on `secret:NAME` as well. */
+    secrets?: Array<Abi.SecretUse> | null;
+    /** How many bytes of the body are given; 262,144 if absent, 1 MiB at the most. */
+    max_bytes?: number | null;
+    /** How long all of it may take; 30 s if absent, 5 min at the most. */
+    timeout_ms?: Abi.Millis | null;
+  }): Promise<{
+    /** Whether the body is in base64. */
+    base64: boolean;
+    /** The body within the limit, as text, or in base64 when it is not UTF-8. */
+    body: Abi.Text;
+    /** How many bytes of the body are given. */
+    bytes: number;
+    /** The digest of these bytes. */
+    digest: Abi.Digest;
+    /** The headers, names in lower case. */
+    headers: Array<Abi.Header>;
+    /** Where the server points to. Nothing was asked there: that is a call of its own. */
+    redirect?: Abi.Url | null;
+    /** The status. */
+    status: number;
+    /** Whether the body was cut. */
+    truncated: boolean;
+  }>;
+  /**
+   * Puts something at an address, or removes what is there. It takes `write` on `net:`. It fails
+   * with `bad_request`, `unresolved`, `address_refused`, `not_connected`, `timed_out`,
+   * `bad_response`, `secret_refused`.
+   */
+  replace(args: {
+    /** The address. */
+    url: Abi.Url;
+    /** The method. */
+    method: Abi.Replacing;
+    /** Further headers. */
+    headers?: Array<Abi.Header> | null;
+    /** Secrets, each for the header that it names. Each needs `use` on `secret:NAME` as well. */
+    secrets?: Array<Abi.SecretUse> | null;
+    /** The body; none if absent. */
+    body?: Abi.Text | null;
+    /** How many bytes of the body are given; 262,144 if absent, 1 MiB at the most. */
+    max_bytes?: number | null;
+    /** How long all of it may take; 30 s if absent, 5 min at the most. */
+    timeout_ms?: Abi.Millis | null;
+  }): Promise<{
+    /** Whether the body is in base64. */
+    base64: boolean;
+    /** The body within the limit, as text, or in base64 when it is not UTF-8. */
+    body: Abi.Text;
+    /** How many bytes of the body are given. */
+    bytes: number;
+    /** The digest of these bytes. */
+    digest: Abi.Digest;
+    /** The headers, names in lower case. */
+    headers: Array<Abi.Header>;
+    /** Where the server points to. Nothing was asked there: that is a call of its own. */
+    redirect?: Abi.Url | null;
+    /** The status. */
+    status: number;
+    /** Whether the body was cut. */
+    truncated: boolean;
+  }>;
+  /**
+   * Hands something over to an address. It takes `write` on `net:`. It fails with `bad_request`,
+   * `unresolved`, `address_refused`, `not_connected`, `bad_response`, `secret_refused`.
+   */
+  send(args: {
+    /** The address. */
+    url: Abi.Url;
+    /** The method. */
+    method: Abi.Sending;
+    /** Further headers. */
+    headers?: Array<Abi.Header> | null;
+    /** Secrets, each for the header that it names. Each needs `use` on `secret:NAME` as well. */
+    secrets?: Array<Abi.SecretUse> | null;
+    /** The body; none if absent. */
+    body?: Abi.Text | null;
+    /** How many bytes of the body are given; 262,144 if absent, 1 MiB at the most. */
+    max_bytes?: number | null;
+    /** How long all of it may take; 30 s if absent, 5 min at the most. */
+    timeout_ms?: Abi.Millis | null;
+  }): Promise<{
+    /** Whether the body is in base64. */
+    base64: boolean;
+    /** The body within the limit, as text, or in base64 when it is not UTF-8. */
+    body: Abi.Text;
+    /** How many bytes of the body are given. */
+    bytes: number;
+    /** The digest of these bytes. */
+    digest: Abi.Digest;
+    /** The headers, names in lower case. */
+    headers: Array<Abi.Header>;
+    /** Where the server points to. Nothing was asked there: that is a call of its own. */
+    redirect?: Abi.Url | null;
+    /** The status. */
+    status: number;
+    /** Whether the body was cut. */
+    truncated: boolean;
+  }>;
+}
+
 /** A call that ended in an error. Only the host makes one. */
 interface SyscallError extends Error {
   /** The code of the fault or failure, as in `denied` or `not_found`. */
@@ -2640,6 +2793,11 @@ interface Libos {
    * to. Making one costs the same whatever is in memory.
    */
   readonly checkpoint: LibosCheckpoint;
+  /**
+   * Requests over HTTP. A reply that points elsewhere is not followed, nothing is taken from the
+   * host's environment, and the connection is made to an address that was checked.
+   */
+  readonly http: LibosHttp;
   /** Makes the call of a name, as in `fs.read`. */
   syscall(call: string, args?: object): Promise<unknown>;
   /** For `instanceof`. */

@@ -45,6 +45,7 @@ const TOUR: &[Stop] = &[
     ("config init", &[], 0),
     ("config show", &["--all"], 0),
     ("config path", &[], 0),
+    ("secret ls", &[], 0),
     ("completion", &["bash"], 0),
     ("run", &["task.toml"], 3),
     ("ps", &[], 0),

@@ -13,7 +13,7 @@ pub(crate) fn run(root: &Path, ops: u64) -> Result<()> {
     let start = Instant::now();
     eprintln!("==> {ops} random operations on the capability engine and on its reference model");
     let status = Command::new(cargo_path())
-        .args(["test", "--release", "--locked", "--quiet", "--package", "libos-conformance"])
+        .args(["test", "--release", "--locked", "--quiet", "--package", "libos-capability"])
         .args(["--test", "agreement", "--", "--nocapture"])
         .env("LIBOS_LAWS_OPS", ops.to_string())
         .current_dir(root)

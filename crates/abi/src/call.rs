@@ -35,6 +35,13 @@ impl IntoDemand for Resource {
     }
 }
 
+/// Several needs that tell their rights themselves.
+impl IntoDemand for Few<Need> {
+    fn demand(self, _: Right) -> Demand {
+        Demand::Rights(self)
+    }
+}
+
 impl IntoDemand for Vec<Resource> {
     fn demand(self, right: Right) -> Demand {
         Demand::Rights(self.into_iter().map(|on| Need { right, on }).collect())

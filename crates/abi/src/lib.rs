@@ -29,8 +29,10 @@ mod grant;
 mod ids;
 mod iso8601;
 mod resource;
+mod secret;
 pub mod services;
 mod state;
+mod url;
 mod usage;
 pub mod wire;
 
@@ -51,8 +53,11 @@ pub use grant::{
 pub use ids::{BadId, CapId, CheckpointId, MessageId, ObjectId, OpId, Pid, RequestId, Seq, ViewId};
 pub use iso8601::{BadTime, Iso8601};
 pub use resource::{BadResource, Form, Pattern, RESOURCE_BYTES_MAX, Resource, Right, Rights};
+pub use secret::SecretUse;
 pub use services::{
     Error, Outcome, Reply, SERVICES, Syscall, audit, capability, checkpoint, clock,
-    event as events, find, fs, human, image, message, namespace, object, process, shell, tool,
+    event as events, find, fs, http, human, image, message, namespace, object, process, shell,
+    tool,
 };
 pub use state::state_digest;
+pub use url::{BadUrl, URL_BYTES_MAX, Url};

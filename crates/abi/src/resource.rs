@@ -464,11 +464,13 @@ pub enum Right {
     Approve,
     /// Administer.
     Admin,
+    /// Have it used at a named place without seeing it.
+    Use,
 }
 
 impl Right {
     /// Every right, in order.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Read,
         Self::Write,
         Self::Execute,
@@ -480,6 +482,7 @@ impl Right {
         Self::Revoke,
         Self::Approve,
         Self::Admin,
+        Self::Use,
     ];
 
     /// Its name as it is written in documents.
@@ -497,6 +500,7 @@ impl Right {
             Self::Revoke => "revoke",
             Self::Approve => "approve",
             Self::Admin => "admin",
+            Self::Use => "use",
         }
     }
 }

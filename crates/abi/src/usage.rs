@@ -3,7 +3,7 @@
 //! Decided on the call alone, before anything happens, as its demand is. What may be estimated is
 //! the most that the call could take; it is set aside first and settled with the outcome.
 
-use crate::{Outcome, Reply, Syscall, fs, process::Usage, shell, tool};
+use crate::{Outcome, Reply, Syscall, Text, fs, http, process::Usage, shell, tool};
 
 impl Syscall {
     /// What the call may use at the most.
@@ -23,6 +23,11 @@ impl Syscall {
             Self::Shell(shell::Call::Run(_)) => {
                 Usage { bytes: 2 * u64::from(shell::OUTPUT_BYTES_MAX), ..one }
             }
+            Self::Http(call) => {
+                let (body, max_bytes) = bodies(call);
+                let max_bytes = max_bytes.unwrap_or(http::BODY_BYTES_DEFAULT);
+                Usage { bytes: body + u64::from(max_bytes), ..one }
+            }
             _ => one,
         }
     }
@@ -37,10 +42,26 @@ impl Syscall {
                 found.lines.iter().map(|found| found.text.len() as u64).sum()
             }
             Ok(Reply::Shell(shell::Reply::Run(ran))) => ran.stdout.bytes() + ran.stderr.bytes(),
+            Ok(Reply::Http(
+                http::Reply::Fetch(got) | http::Reply::Replace(got) | http::Reply::Send(got),
+            )) => match self {
+                Self::Http(call) => bodies(call).0 + got.bytes,
+                _ => return all,
+            },
             _ => return all,
         };
         Usage { bytes: bytes.min(all.bytes), ..all }
     }
+}
+
+/// The bytes that a request carries, and how many it takes.
+fn bodies(call: &http::Call) -> (u64, Option<u32>) {
+    let (body, max_bytes) = match call {
+        http::Call::Fetch(call) => (None, call.max_bytes),
+        http::Call::Replace(call) => (call.body.as_ref(), call.max_bytes),
+        http::Call::Send(call) => (call.body.as_ref(), call.max_bytes),
+    };
+    (body.map_or(0, Text::bytes), max_bytes)
 }
 
 #[cfg(test)]
@@ -50,7 +71,7 @@ mod tests {
 
     fn run() -> Syscall {
         let argv = vec!["ls".to_owned()];
-        shell::Run { argv, cwd: Folder(None), timeout_ms: None, stdin: None }.into()
+        shell::Run { argv, cwd: Folder(None), timeout_ms: None, stdin: None, secrets: None }.into()
     }
 
     fn read(max_bytes: Option<u32>) -> Syscall {

@@ -14,7 +14,9 @@ use libos_journal::{
     Blobs, Head, Journal, JournalError, Limits as JournalLimits, MemoryJournal, SqliteJournal,
 };
 use libos_port::{Authority, BoxFuture, Component, Planner, Port, Provider};
-use libos_providers::{FsProvider, Mounted, ShellConfig, ShellProvider};
+use libos_providers::{
+    FsProvider, HttpConfig, HttpProvider, Mounted, ShellConfig, ShellProvider,
+};
 use tokio::sync::oneshot;
 
 use crate::{
@@ -146,6 +148,7 @@ pub struct Builder {
     mount_providers: BTreeMap<String, Arc<dyn Provider>>,
     boundaries: Boundaries,
     tool_cache: Option<PathBuf>,
+    http: HttpConfig,
 }
 
 impl Default for Builder {
@@ -179,6 +182,7 @@ impl Builder {
             mount_providers: BTreeMap::new(),
             boundaries: Boundaries::default(),
             tool_cache: None,
+            http: HttpConfig::default(),
         }
     }
 
@@ -294,6 +298,14 @@ impl Builder {
         self
     }
 
+    /// Sets what requests over the network may reach, and the secrets of the host, which programs
+    /// may be given too. The standard providers keep to it.
+    #[must_use]
+    pub fn http(mut self, config: HttpConfig) -> Self {
+        self.http = config;
+        self
+    }
+
     /// Opens the store for calls of the host only: no process runs and nothing that a crash left
     /// open is taken up, until [`Runtime::run_processes`].
     #[must_use]
@@ -347,7 +359,11 @@ impl Builder {
         let mut providers = self.providers;
         for standard in [
             Arc::new(files) as Arc<dyn Provider>,
-            Arc::new(ShellProvider::new(ShellConfig::from_host())),
+            Arc::new(ShellProvider::new(ShellConfig {
+                secrets: self.http.secrets.clone(),
+                ..ShellConfig::from_host()
+            })),
+            Arc::new(HttpProvider::new(self.http)),
             Arc::new(Tools::new(self.tool_cache)),
         ] {
             let is_served = |service| providers.iter().any(|p| p.serves().contains(service));

@@ -13,13 +13,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use libos_providers::{HttpConfig, SecretSource, Secrets};
 use libos_scheduler::{EarliestDeadline, Policy, RoundRobin, Scheduler, WeightedFair};
 use schemars::schema_for;
 use serde::Serialize;
 use serde_json::Value as Schema;
 use toml::Value;
 
-pub use self::file::{ConfigFile, LimitsSection, PolicyName, SchedulerSection};
+pub use self::file::{
+    ConfigFile, HttpSection, LimitsSection, NetworkText, PolicyName, SchedulerSection, SecretName,
+    SecretSection,
+};
 use crate::{Builder, Limits, task::TaskError};
 
 /// What the variables of the environment that set a key begin with.
@@ -135,7 +139,12 @@ impl Layer {
             message: error.to_string(),
         })?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        for named in [&mut file.store, &mut file.approvals].into_iter().flatten() {
+        let named = [&mut file.store, &mut file.approvals, &mut file.http.ca_file];
+        let secrets = file.secrets.values_mut().filter_map(|secret| match &mut secret.0.source {
+            SecretSource::File(path) => Some(path),
+            _ => None,
+        });
+        for named in named.into_iter().flatten().chain(secrets) {
             *named = folder.join(&*named);
         }
         file.mounts.values_mut().for_each(|mount| mount.below(folder));
@@ -182,9 +191,10 @@ impl Layer {
     }
 }
 
+/// What one setting is. A secret is one as a whole: no layer changes where that of another goes.
 fn flatten(prefix: &str, value: Value, each: &mut impl FnMut(String, Value)) {
     match value {
-        Value::Table(table) => {
+        Value::Table(table) if !prefix.starts_with(SECRETS) => {
             let dot = if prefix.is_empty() { "" } else { "." };
             for (name, value) in table {
                 flatten(&format!("{prefix}{dot}{name}"), value, each);
@@ -193,6 +203,9 @@ fn flatten(prefix: &str, value: Value, each: &mut impl FnMut(String, Value)) {
         value => each(prefix.to_owned(), value),
     }
 }
+
+/// What the keys of secrets begin with.
+const SECRETS: &str = "secrets.";
 
 /// The document that sets one key.
 fn nested(key: &str, value: Value) -> Value {
@@ -307,7 +320,23 @@ impl Settings {
         self.file.scheduler.policy.unwrap_or(PolicyName::RoundRobin)
     }
 
-    /// A runtime as it is set: its store, limits and policy.
+    /// The secrets of the host.
+    #[must_use]
+    pub fn secrets(&self) -> Secrets {
+        let specs = self.file.secrets.iter();
+        Secrets::new(specs.map(|(name, it)| (name.as_str().to_owned(), it.0.clone())).collect())
+    }
+
+    /// What requests over the network may reach, with these secrets.
+    #[must_use]
+    pub fn http(&self, secrets: Secrets) -> HttpConfig {
+        let HttpSection { networks, ca_file } = self.file.http.clone();
+        let networks = networks.unwrap_or_default().into_iter().map(|it| it.0).collect();
+        HttpConfig { networks, ca_file, secrets, ..HttpConfig::default() }
+    }
+
+    /// A runtime as it is set: its store, limits, policy, network and secrets. Processes are kept
+    /// out of the files that hold secrets.
     #[must_use]
     pub fn builder(&self) -> Builder {
         let policy: Box<dyn Policy> = match self.policy() {
@@ -315,13 +344,20 @@ impl Settings {
             PolicyName::WeightedFair => Box::new(WeightedFair::default()),
             PolicyName::EarliestDeadline => Box::new(EarliestDeadline::default()),
         };
+        let secrets = self.secrets();
+        let files = self.file.secrets.values().filter_map(|secret| match &secret.0.source {
+            SecretSource::File(path) => Some(path),
+            _ => None,
+        });
         let mounts = self.file.mounts.iter();
         let builder = mounts
             .fold(Builder::new(), |builder, (name, folder)| builder.mount(name, folder.0.clone()));
-        builder
+        let builder = builder
             .store(self.store())
             .limits(self.limits())
             .component(Box::new(Scheduler::new(policy)))
+            .http(self.http(secrets));
+        files.fold(builder, Builder::keep_out_of)
     }
 }
 
@@ -348,7 +384,7 @@ mod tests {
         assert_eq!(settings.file, ConfigFile::built_in());
         let known: Vec<String> = keys().into_iter().map(|key| key.name).collect();
         let mut set: Vec<&str> = settings.iter().map(|(name, _)| name).collect();
-        set.extend(["approvals", "mounts"]);
+        set.extend(["approvals", "http.ca_file", "mounts", "secrets"]);
         set.sort_unstable();
         let mut sorted = known.clone();
         sorted.sort();
@@ -418,6 +454,34 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_is_one_setting_that_no_other_layer_adds_to() {
+        let (user_dir, user) = file(
+            "[secrets.key]\nfile = \"key\"\nhosts = [\"api.example.com\"]\n[secrets.own]\n\
+             variable = \"OWN\"\nvariables = [\"OWN\"]",
+        );
+        let (_project_dir, project) =
+            file("[secrets.key]\nvariable = \"KEY\"\nhosts = [\"elsewhere.example:8443\"]");
+        let user = Layer::file(&user).expect("a file");
+        let settings = Settings::of([user.clone()]);
+        let named = |settings: &Settings, name: &str| {
+            let secrets = settings.secrets();
+            let found = secrets.iter().find(|(it, _)| *it == name).map(|(_, spec)| spec.clone());
+            found.expect("a secret")
+        };
+        let key = named(&settings, "key");
+        assert_eq!(key.source, SecretSource::File(user_dir.path().join("key")));
+        assert_eq!(
+            (key.hosts, key.headers),
+            (vec!["api.example.com".to_owned()], vec!["authorization".to_owned()])
+        );
+        let settings = Settings::of([user, Layer::file(&project).expect("a file")]);
+        let key = named(&settings, "key");
+        assert_eq!(key.source, SecretSource::Variable("KEY".into()));
+        assert_eq!(key.hosts, ["elsewhere.example:8443"]);
+        assert_eq!(named(&settings, "own").variables, ["OWN"]);
+    }
+
+    #[test]
     fn what_is_no_key_or_no_value_is_refused_with_its_place() {
         for (text, line, what) in [
             ("json = true\nstoer = \"x\"", 2, "stoer"),
@@ -426,6 +490,14 @@ mod tests {
             ("\n[limits]\nlazy_flush_ms = 1001", 3, "at most 1000"),
             ("[limits]\nbusy_flush_ms = 60001", 2, "at most 60000"),
             ("[scheduler]\npolicy = \"fifo\"", 2, "fifo"),
+            ("[http]\nnetworks = [\"10.0.0.1/8\"]", 2, "no network"),
+            ("[secrets.A]\nfile = \"x\"\nhosts = [\"a.b\"]", 1, "small letters"),
+            ("[secrets.a]\nhosts = [\"a.b\"]", 1, "one of `file`"),
+            ("[secrets.a]\nfile = \"x\"\nvariable = \"X\"\nhosts = [\"a.b\"]", 1, "one of"),
+            ("[secrets.a]\nfile = \"x\"", 1, "goes somewhere"),
+            ("[secrets.a]\nfile = \"x\"\nhosts = [\"https://a.b\"]", 1, "with its port"),
+            ("[secrets.a]\nfile = \"x\"\nvariables = [\"LD_PRELOAD\"]", 1, "is a word"),
+            ("[secrets.a]\nfile = \"x\"\nvalue = \"x\"\nhosts = [\"a.b\"]", 3, "value"),
         ] {
             let (_dir, path) = file(text);
             let error = Layer::file(&path).expect_err(text).to_string();

@@ -19,7 +19,9 @@ const SOURCES: &[(&str, &str, &str)] = &[
     ("abi/src/field.rs", "", "libos_abi::"),
     ("abi/src/resource.rs", "", "libos_abi::"),
     ("abi/src/services/fs.rs", "", "libos_abi::fs::"),
+    ("abi/src/services/http.rs", "", "libos_abi::http::"),
     ("abi/src/services/shell.rs", "", "libos_abi::shell::"),
+    ("abi/src/url.rs", "", "libos_abi::"),
     ("abi/src/wire.rs", "", "libos_abi::wire::"),
     ("agent-libos/src/builder.rs", "crate::Limits::default()", ""),
     ("broker/src/kernel.rs", "", "libos_broker::"),
@@ -45,10 +47,12 @@ const SOURCES: &[(&str, &str, &str)] = &[
 const INNER: &[&str] = &[
     "ANCESTORS_MAX",
     "ARTIFACTS_MAX",
+    "BREAK_BYTES_MAX",
     "BUSY_FLUSH_MS_MAX",
     "BYTES_MAX",
     "CALLS_WAITING_MAX",
     "COMPONENT_HANDLES_MAX",
+    "ENCODED_TIMES_MAX",
     "FAULTS_MAX",
     "GATHER_US_MAX",
     "INSTANCE_BYTES_MAX",
@@ -63,6 +67,7 @@ const INNER: &[&str] = &[
     "STEP_TRIES_MAX",
     "STORE_RETRY_MS_MAX",
     "SWEEPS_MAX",
+    "UNIT_BYTES_MAX",
 ];
 
 /// A word in a limit's name, and what the limit counts then. The first that is there holds.

@@ -20,7 +20,7 @@ use clap_complete::Shell;
 
 use self::{
     checkpoint::CheckpointCommand,
-    host::{ConfigCommand, ImageCommand},
+    host::{ConfigCommand, ImageCommand, SecretCommand},
     past::{At, PolicyCommand, ReplayArgs},
     process::{EventsArgs, ExecArgs, ExitArgs, ForkArgs, LogsArgs, MsgArgs, SignalArgs, TopArgs},
     tool::ToolCommand,
@@ -74,6 +74,9 @@ pub(crate) enum Typed {
     /// Show the settings and every limit, or write a file to start from.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Look at the secrets of the host, without their values.
+    #[command(subcommand)]
+    Secret(SecretCommand),
     /// Tell what holds on this host, whether the store is whole, and which limits are near.
     #[command(after_help = "It ends with 1 if something is wrong.")]
     Doctor,

@@ -193,6 +193,17 @@ fn init(user: bool, json: bool) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
+/// What could stand for a key that has no default.
+fn example(key: &str) -> String {
+    let text = match key {
+        "secrets" => "{ key = { file = \"key\", hosts = [\"api.example.com\"] } }",
+        "http.ca_file" => "\"ca.pem\"",
+        "mounts" => "{ data = \"../data:ro\" }",
+        _ => "\"approvals.toml\"",
+    };
+    text.to_owned()
+}
+
 /// A file with every key and its default, as comments.
 fn template() -> String {
     let defaults = Settings::of([Layer::of(&ConfigFile::built_in(), &Origin::Default)]);
@@ -211,11 +222,7 @@ fn template() -> String {
             text.push('\n');
         }
         let value = defaults.iter().find(|(name, _)| *name == key.name);
-        let example = match key.name.as_str() {
-            "mounts" => "{ data = \"../data:ro\" }",
-            _ => "\"approvals.toml\"",
-        };
-        let value = value.map_or_else(|| example.into(), |(_, it)| it.value.to_string());
+        let value = value.map_or_else(|| example(&key.name), |(_, it)| it.value.to_string());
         text.push_str(&format!("# {}\n# {name} = {value}\n", key.about));
     }
     text

@@ -20,7 +20,7 @@ use crate::{
     Compose, config,
     exit::{Exit, Failure},
     host::{Access, Host},
-    show,
+    secret, show,
 };
 
 /// From which part of a limit on it is near, in percent.
@@ -63,6 +63,9 @@ pub(crate) async fn doctor(
     versions(&mut report);
     kernel(&mut report);
     configuration(&mut report);
+    if let Ok(settings) = &settings {
+        secrets(settings, &mut report).await;
+    }
     match settings.and_then(|settings| Host::of(settings, compose)) {
         Ok(host) => store(&host, &mut report).await,
         Err(failure) => report.add("settings", State::Bad, failure.to_string()),
@@ -123,6 +126,19 @@ fn configuration(report: &mut Report) {
     for name in config::unknown_variables() {
         let says = format!("{name} in the environment sets nothing; see `libos config show`");
         report.add("settings", State::Note, says);
+    }
+}
+
+async fn secrets(settings: &Settings, report: &mut Report) {
+    let secrets = settings.secrets();
+    for (name, spec) in secrets.iter() {
+        match secrets.check(name).await {
+            Ok(()) => report.add("secret", State::Ok, format!("{name}: read")),
+            Err(error) => {
+                let says = format!("{error} ({})", secret::from(spec));
+                report.add("secret", State::Bad, says);
+            }
+        }
     }
 }
 

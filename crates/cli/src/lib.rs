@@ -49,6 +49,7 @@ mod process;
 mod progress;
 mod prompt;
 mod run;
+mod secret;
 mod simulate;
 mod steer;
 mod store;
@@ -116,6 +117,7 @@ async fn command(
     match typed {
         Typed::OnStore(command) => run(&host::Host::of(settings?, compose)?, command).await,
         Typed::Config(command) => config::run(settings, &command, json),
+        Typed::Secret(command) => secret::run(&settings?, &command, json),
         Typed::Doctor => doctor::doctor(settings, json, compose).await,
         Typed::Completion { shell } => {
             let mut script = Vec::new();

@@ -36,6 +36,7 @@ pub mod history;
 mod invariants;
 mod kernel;
 pub mod samples;
+pub mod site;
 mod store;
 pub mod suites;
 pub mod text;
@@ -51,7 +52,8 @@ pub use invariants::statement;
 pub use kernel::{By, Kernel, code, host, process, tool_of};
 pub use store::Store;
 pub use suites::{
-    capability, checkpoints, clock, fs, human, images, journal, objects, policy, scheduler, shell,
+    capability, checkpoints, clock, fs, http, human, images, journal, objects, policy, scheduler,
+    shell,
 };
 pub use world::World;
 
@@ -90,6 +92,7 @@ macro_rules! suite {
     (@ tools $($rest:tt)*) => { $crate::tools_cases! { bound_tests [$($rest)*] } };
     (@ fs $($rest:tt)*) => { $crate::fs_cases! { bound_tests [$($rest)*] } };
     (@ shell $($rest:tt)*) => { $crate::shell_cases! { bound_tests [$($rest)*] } };
+    (@ http $($rest:tt)*) => { $crate::http_cases! { bound_tests [$($rest)*] } };
     (@ journal $($rest:tt)*) => { $crate::journal_cases! { direct_tests [$($rest)*] } };
 }
 

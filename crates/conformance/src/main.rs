@@ -11,14 +11,14 @@ use libos_bindings::{
 };
 use libos_conformance::{
     Listed, suites,
-    toys::{Clock, Files, Reference, Shell},
+    toys::{Clock, Files, Http, Reference, Shell},
 };
 use libos_port::{BoxFuture, Provider};
 
 const USAGE: &str = "\
 libos-conformance list [NAME]    the cases of every contract, or of those about a service
 libos-conformance suites [NAME]  the names of these contracts
-libos-conformance serve TOY      serves capability, clock, fs or shell over standard streams";
+libos-conformance serve TOY      serves capability, clock, fs, http or shell over standard streams";
 
 fn main() -> ExitCode {
     match run(&std::env::args().skip(1).collect::<Vec<_>>()) {
@@ -76,6 +76,7 @@ fn serve(toy: &str) -> Result<(), Box<dyn Error>> {
         "capability" => wire::serve_authority(stream, &mut Reference::default())?,
         "clock" => wire::serve_component(stream, &mut Clock)?,
         "fs" => provider(stream, Arc::new(Files::default()))?,
+        "http" => provider(stream, Arc::new(Http))?,
         "shell" => provider(stream, Arc::new(Shell))?,
         other => return Err(format!("there is no toy `{other}`").into()),
     }

@@ -10,4 +10,5 @@ suite!(policy as fifo_policy, || Scheduler::new(Box::new(fifo::Fifo::default()))
 suite!(clock, || toys::Clock);
 suite!(fs as files, toys::Files::default);
 suite!(shell, || toys::Shell);
+suite!(http, || toys::Http);
 suite!(journal as memory, |_| libos_journal::MemoryJournal::new());

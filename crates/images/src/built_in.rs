@@ -97,6 +97,7 @@ const GROUPS: &[(&str, &str, &[&str])] = &[
         &["explain_capability", "delegate_capability", "revoke_capability"],
     ),
     ("host", "Programs and time.", &["run_command", "get_time", "sleep"]),
+    ("network", "Requests over HTTP.", &["http_get", "http_send"]),
     (
         "toolmaking",
         "Tools of your own: write, test, register, hand on and remove them.",

@@ -1,10 +1,12 @@
 //! Providers: the effects of Agent libOS on its host.
 //!
-//! [`FsProvider`] serves files of mounted folders, [`ShellProvider`] programs of the host. Both do
-//! what the broker decided and report; they never decide authority. They must never act on another
-//! resource than the one that was authorized: no symbolic link is followed, no file with a second
-//! name is touched, no program is taken from the workspace. What the operating system says of a
-//! failure goes to the host's log under the operation's id and never to the caller.
+//! [`FsProvider`] serves files of mounted folders, [`ShellProvider`] programs of the host,
+//! [`HttpProvider`] requests over the network. They do what the broker decided and report; they
+//! never decide authority. They must never act on another resource than the one that was
+//! authorized: no symbolic link is followed, no file with a second name is touched, no program is
+//! taken from the workspace, no address is connected to that was not checked. [`Secrets`] of the
+//! host go where the host lets them, and are taken out of what comes back. What the operating
+//! system says of a failure goes to the host's log under the operation's id, never to the caller.
 //!
 //! The crate is for Linux, from 5.3 on (`pidfd_open`); it uses `openat2` where the kernel has it.
 //!
@@ -22,15 +24,19 @@
 )]
 
 mod fs;
+mod http;
 pub mod limits;
 mod probe;
+mod secrets;
 mod shell;
 #[cfg(test)]
 mod testing;
 
 pub use fs::{Access, FsProvider, Mounted};
+pub use http::{BadNetwork, HttpConfig, HttpProvider, Network, Resolve, SystemResolver};
 pub use limits::OUTPUT_BYTES_MAX;
 pub use probe::{Probe, probe};
+pub use secrets::{SecretError, SecretSource, SecretSpec, Secrets};
 pub use shell::{ShellConfig, ShellProvider, default_search_path, toolchain_environment};
 
 use libos_abi::{Error, Fault, OpId};

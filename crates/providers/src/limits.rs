@@ -51,3 +51,34 @@ pub const TIMEOUT_MS_DEFAULT: u64 = 30_000;
 
 /// How long a program runs at the most, in milliseconds: longer work is several calls.
 pub const TIMEOUT_MS_MAX: u64 = 300_000;
+
+/// Bytes of a body that one request carries or takes: a text, held in memory as a whole.
+pub const BODY_BYTES_MAX: u32 = 1_048_576;
+
+/// Headers of a request besides those that the provider sets, and of an answer.
+pub const HEADERS_MAX: usize = 100;
+
+/// Bytes of the headers of a request, and of the whole head of an answer.
+pub const HEAD_BYTES_MAX: usize = 65_536;
+
+/// How long a name is looked up and a connection is made, in milliseconds: a host that is there
+/// answers sooner.
+pub const CONNECT_MS_MAX: u64 = 10_000;
+
+/// Addresses of one host that are tried.
+pub const ADDRESSES_MAX: usize = 4;
+
+/// The least bytes of a secret: shorter ones stand in ordinary texts by accident.
+pub const SECRET_BYTES_MIN: usize = 8;
+
+/// Bytes of a secret: a key of 4,096 bits as text is shorter.
+pub const SECRET_BYTES_MAX: usize = 4_096;
+
+/// Secrets in one call.
+pub const SECRET_USES_MAX: usize = 8;
+
+/// Values of secrets that are looked for in what comes back, those that were replaced among them.
+pub const SECRET_VALUES_MAX: usize = 64;
+
+/// How long a command that writes a secret may take, in milliseconds: it may ask a person.
+pub const SECRET_COMMAND_MS_MAX: u64 = 30_000;

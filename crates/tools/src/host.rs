@@ -1,6 +1,6 @@
 //! Tools over programs and time.
 
-use libos_abi::{Folder, FsPath, Millis, Text, clock, shell};
+use libos_abi::{Folder, FsPath, Millis, SecretUse, Text, clock, shell};
 use libos_port::Port;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -19,6 +19,8 @@ pub(crate) struct RunCommand {
     timeout_ms: Option<Millis>,
     /// What it reads from standard input; nothing if absent.
     stdin: Option<Text>,
+    /// Secrets of the host, each for the variable that it names.
+    secrets: Option<Vec<SecretUse>>,
 }
 
 pub(crate) async fn run_command(port: &dyn Port, args: RunCommand) -> Ended {
@@ -27,6 +29,7 @@ pub(crate) async fn run_command(port: &dyn Port, args: RunCommand) -> Ended {
         cwd: Folder(args.cwd),
         timeout_ms: args.timeout_ms,
         stdin: args.stdin,
+        secrets: args.secrets,
     };
     json(port.call(call).await?)
 }

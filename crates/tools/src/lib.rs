@@ -32,6 +32,7 @@ mod limits;
 mod memory;
 mod merge;
 mod messages;
+mod network;
 mod objects;
 mod processes;
 mod survey;

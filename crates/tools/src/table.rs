@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     Limits, authority, checkpoints, error::ToolError, files, generated, groups, host, humans,
-    memory, merge, messages, objects, processes, survey, views,
+    memory, merge, messages, network, objects, processes, survey, views,
 };
 
 /// What a tool ends in.
@@ -78,6 +78,11 @@ tools! {
         "Tells the time.";
     sleep(host::Sleep) = host::sleep,
         "Waits for some time.";
+    // The network.
+    http_get(network::HttpGet) = network::http_get,
+        "Gets what is at an http or https address. A redirect is told and not followed.";
+    http_send(network::HttpSend) = network::http_send,
+        "Sends an http or https request that changes something: PUT, DELETE, POST or PATCH.";
     // Object Memory.
     create_object(memory::CreateObject) = memory::create_object,
         "Keeps a JSON value as an object and returns its id.";

@@ -96,6 +96,7 @@ fn reply(call: &Syscall, value: Value) -> Outcome {
         Fs fs: Read Write List Mkdir Delete Stat Edit Patch Append Rename Search Glob;
         Shell shell: Run;
         Clock clock: GetNow Sleep;
+        Http http: Fetch Replace Send;
         Object object: Create Read Update List Append MakeLink Unlink ListLinks Query Transfer
             Release MakeView Materialize;
         Human human: AskQuestion Output RequestPermission;
@@ -216,9 +217,11 @@ fn tools_that_find_give_paths_to_call_with() {
 fn host_tools_pass_on() {
     passes_on(
         "run_command",
-        json!({"argv": ["echo", "hi"], "cwd": "a", "timeout_ms": "2s", "stdin": "x"}),
+        json!({"argv": ["echo", "hi"], "cwd": "a", "timeout_ms": "2s", "stdin": "x",
+               "secrets": [{"name": "key", "at": "TOKEN"}]}),
         "shell.run",
-        json!({"argv": ["echo", "hi"], "cwd": "a", "timeout_ms": 2000, "stdin": "x"}),
+        json!({"argv": ["echo", "hi"], "cwd": "a", "timeout_ms": 2000, "stdin": "x",
+               "secrets": [{"name": "key", "at": "TOKEN"}]}),
         json!({"exit_code": 0, "signal": null, "stdout": "hi\n", "stderr": "", "truncated": false,
                "wall_ms": 3}),
     );
@@ -236,6 +239,37 @@ fn host_tools_pass_on() {
         json!({"ms": 5}),
         json!({"ms": 5, "elapsed_ms": 6}),
     );
+}
+
+#[test]
+fn network_tools_pass_on() {
+    let answer = json!({"status": 200, "headers": [], "body": "hi", "base64": false, "bytes": 2,
+                        "digest": DIGEST, "truncated": false, "redirect": null});
+    let common = json!({"url": "https://a.b/c", "headers": [{"name": "accept", "value": "x"}],
+                        "secrets": [{"name": "key", "at": "authorization", "prefix": "Bearer "}],
+                        "max_bytes": 9, "timeout_ms": 2000});
+    let with = |more: Value| {
+        let mut args = common.clone();
+        let more = more.as_object().unwrap().clone();
+        args.as_object_mut().unwrap().extend(more);
+        args
+    };
+    passes_on(
+        "http_get",
+        common.clone(),
+        "http.fetch",
+        with(json!({"method": "GET"})),
+        answer.clone(),
+    );
+    for (method, call) in [
+        ("PUT", "http.replace"),
+        ("DELETE", "http.replace"),
+        ("POST", "http.send"),
+        ("PATCH", "http.send"),
+    ] {
+        let args = with(json!({"method": method, "body": "b"}));
+        passes_on("http_send", args.clone(), call, args, answer.clone());
+    }
 }
 
 #[test]
@@ -966,7 +1000,7 @@ fn another_call_than_a_tools_is_not_served() {
 
 #[test]
 fn every_tool_is_described() {
-    assert_eq!(names().count(), 66);
+    assert_eq!(names().count(), 68);
     for name in names() {
         let info = describe(name).unwrap();
         assert_eq!(info.name, name);

@@ -215,6 +215,11 @@ fn an_irreversible_effect_is_done_once_or_unknown_at_every_boundary() {
 }
 
 #[test]
+fn a_request_survives_a_kill_at_every_boundary() {
+    assert_survives(&["http.fetch", "http.replace", "http.send"], Extent::Quick);
+}
+
+#[test]
 fn an_answer_survives_a_kill_at_every_boundary() {
     assert_survives(&["human.decide"], Extent::Quick);
 }

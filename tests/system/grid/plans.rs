@@ -27,13 +27,18 @@ pub(crate) enum Act {
 
 impl Case {
     pub(crate) fn lab(&self) -> Lab {
-        let lab = Lab::with(&self.head, &self.plan);
+        let lab = Lab::new();
+        lab.raw_task(&self.head, &jsonl(&self.plan).replace(WEB, &web::workspace(&lab)));
+        lab.settings("[http]\nnetworks = [\"127.0.0.1\"]\n");
         for (name, text) in self.files {
             lab.put(name, text);
         }
         lab
     }
 }
+
+/// Where the files of the workspace are on a server.
+const WEB: &str = "http://web.invalid";
 
 /// The name of a class, as it is shown.
 pub(crate) fn class_name(class: EffectClass) -> &'static str {
@@ -80,6 +85,7 @@ fn everything() -> String {
         allow("write", "process:spawn"),
         allow("write", "human:owner"),
         allow("execute", "shell:sh"),
+        allow("read write", "net:*"),
         allow("execute", "image:*"),
         allow("read write delete", "image:*"),
         allow("write", "namespace:*"),
@@ -348,6 +354,22 @@ fn shown(call: &str) -> Option<Vec<Value>> {
                     "args": { "argv": ["sh", "-c", "echo ran >> ran.txt"] } }),
             write("after.txt", "went on"),
         ],
+        "http.fetch" => {
+            let args = json!({ "url": format!("{WEB}/in.txt"), "method": "GET" });
+            vec![save(call, args, "t"), write("out.txt", "${t.body}")]
+        }
+        "http.replace" => {
+            let put =
+                json!({ "url": format!("{WEB}/put.txt"), "method": "PUT", "body": "by the web" });
+            vec![ok(call, put), write("after.txt", "went on")]
+        }
+        "http.send" => {
+            let post = json!({ "url": format!("{WEB}/ran.txt"), "method": "POST", "body": "ran" });
+            vec![
+                json!({ "call": call, "expect": ["ok", "unknown_outcome"], "args": post }),
+                write("after.txt", "went on"),
+            ]
+        }
         _ => return None,
     })
 }

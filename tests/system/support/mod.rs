@@ -16,6 +16,8 @@ use serde_json::{Value, json};
 
 #[path = "../binary.rs"]
 pub(crate) mod binary;
+#[path = "web.rs"]
+pub(crate) mod web;
 
 /// How long any one run of the binary may take.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
@@ -81,6 +83,11 @@ impl Lab {
         );
         fs::write(self.path("task.toml"), task).expect("a task file");
         fs::write(self.path("plan.jsonl"), plan).expect("a plan");
+    }
+
+    /// Writes the settings of the lab.
+    pub(crate) fn settings(&self, text: &str) {
+        fs::write(self.path("libos.toml"), text).expect("settings");
     }
 
     pub(crate) fn command(&self, args: &[&str]) -> Command {

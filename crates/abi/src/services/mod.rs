@@ -20,6 +20,7 @@ pub mod checkpoint;
 pub mod clock;
 pub mod event;
 pub mod fs;
+pub mod http;
 pub mod human;
 pub mod image;
 pub mod message;
@@ -58,6 +59,8 @@ crate::call::syscalls! {
     Event event;
     /// The state of a process and all below it, to come back to.
     Checkpoint checkpoint;
+    /// Requests over the network.
+    Http http;
 }
 
 impl std::error::Error for Error {}

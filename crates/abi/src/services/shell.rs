@@ -1,6 +1,6 @@
 //! Programs of the host.
 
-use crate::{Folder, Millis, Resource, Text, call::service};
+use crate::{Folder, Millis, Need, Resource, Right, SecretUse, Text, call::service};
 
 /// How many bytes of each output of a program are kept; the rest is read and dropped.
 pub const OUTPUT_BYTES_MAX: u32 = 200_000;
@@ -39,6 +39,8 @@ service! {
         4 "bad_folder" BadFolder;
         /// The host's operating system does not permit it.
         5 "not_permitted" NotPermitted;
+        /// There is no such secret, it may not go there, or it cannot be read.
+        6 "secret_refused" SecretRefused;
     }
 
     /// Runs a program to its end.
@@ -51,9 +53,15 @@ service! {
         timeout_ms: Option<Millis>,
         /// What it reads from standard input; nothing if absent.
         stdin: Option<Text>,
+        /// Secrets, each for the variable of its environment that it names. Each needs `use` on
+        /// `secret:NAME` as well.
+        secrets: Option<Vec<SecretUse>>,
     } -> Ended
-    { demand: [Execute on shell by
-        |c| Resource::named("shell", c.argv.first().map_or("", String::as_str))];
+    { demand: [Execute on shell by |c| {
+        let name = c.argv.first().map_or("", String::as_str);
+        let own = Need { right: Right::Execute, on: Resource::named("shell", name) };
+        crate::secret::needs(own, c.secrets.as_ref())
+      }];
       effect: Irreversible;
-      fails: [NotFound TimedOut BadArguments BadFolder NotPermitted]; }
+      fails: [NotFound TimedOut BadArguments BadFolder NotPermitted SecretRefused]; }
 }

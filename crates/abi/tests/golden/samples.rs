@@ -9,7 +9,7 @@ use libos_abi::{
         CapabilityEvent, CheckpointEvent, HumanEvent, ImageEvent, NewCapability, ObjectEvent,
         OpEvent, ProcessEvent, Step, SubscriberEvent, ToolEvent, Verdict,
     },
-    events, fs, human, image, message, namespace, object,
+    events, fs, http, human, image, message, namespace, object,
     process::{
         self, BudgetKind, Ending, ForkMode, PlannerSpec, ProcessState, Schedule, Usage, Wait,
         WaitOn,
@@ -134,6 +134,10 @@ pub(crate) fn calls() -> Vec<Sample> {
         "objects": [object_change], "capabilities": [capability_change], "truncated": 3 });
     let forked = json!({ "pid": "p7",
         "processes": [{ "from": "p2", "to": "p7", "parent": "p1" }] });
+    let secret = json!({ "name": "key", "at": "authorization", "prefix": "Bearer " });
+    let header = json!({ "name": "accept", "value": "text/plain" });
+    let response = json!({ "status": 302, "headers": [header], "body": "aGk=", "base64": true,
+        "bytes": 2, "digest": HASH, "truncated": false, "redirect": "https://example.com/b" });
     calls! {
         process::Launch { "image": "minimal", "goal": "look", "workspace": "/w", "planner": planner,
             "grants": [grant], "budget": { "syscalls": 9, "tool_calls": 8, "wall": 5, "children": 1, "bytes": 7,
@@ -347,7 +351,8 @@ pub(crate) fn calls() -> Vec<Sample> {
             -> { "entries": [{ "path": "workspace/src/a.rs", "kind": "file", "bytes": 2 }],
                 "next": 8 };
 
-        shell::Run { "argv": ["cargo", "test"], "cwd": "src", "timeout_ms": 30_000, "stdin": "x" }
+        shell::Run { "argv": ["cargo", "test"], "cwd": "src", "timeout_ms": 30_000, "stdin": "x",
+            "secrets": [secret] }
             -> { "exit_code": -1, "signal": 9, "stdout": "o", "stderr": "e", "truncated": true,
                 "wall_ms": 4 };
 
@@ -383,6 +388,13 @@ pub(crate) fn calls() -> Vec<Sample> {
                 "ended": ["p5"], "objects": 3, "revoked": ["cap-9"] };
         checkpoint::Commit { "checkpoint": "ckpt-2.1", "image": "surveyor", "version": "2",
             "replace": true } -> image;
+
+        http::Fetch { "url": "https://example.com/a?b", "method": "HEAD", "headers": [header],
+            "secrets": [secret], "max_bytes": 5, "timeout_ms": 30_000 } -> response;
+        http::Replace { "url": "https://example.com/a", "method": "DELETE", "headers": [header],
+            "secrets": [secret], "body": "b", "max_bytes": 5, "timeout_ms": 30_000 } -> response;
+        http::Send { "url": "http://example.com:8080/a", "method": "PATCH", "headers": [header],
+            "secrets": [secret], "body": "b", "max_bytes": 5, "timeout_ms": 30_000 } -> response;
     }
 }
 
@@ -834,6 +846,9 @@ pub(crate) fn enums() -> Vec<(&'static str, Vec<u8>, usize, usize)> {
             { "unknown": { "op": "op-1", "call": "shell.run", "args": {} } }];
         libos_abi::Effect: ["allow", "ask", "deny"];
         libos_abi::Scope: ["once", { "uses": 1 }, "process", "subtree", { "until": 1 }];
+        http::Looking: ["GET", "HEAD"];
+        http::Replacing: ["PUT", "DELETE"];
+        http::Sending: ["POST", "PATCH"];
         Origin: ["host", "kernel", { "delegated": { "by": "p1" } },
             { "human": { "request": "req-1" } }];
         libos_abi::Status: ["active", "revoked", "expired", "exhausted", "ended"];

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, num::NonZeroU32, path::PathBuf};
 
+use libos_abi::Url;
+use libos_providers::{BadNetwork, Network, SecretSource, SecretSpec};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
@@ -48,6 +50,152 @@ pub struct ConfigFile {
     /// The limits of the edge.
     #[serde(default)]
     pub limits: LimitsSection,
+    /// What requests over the network may reach.
+    #[serde(default)]
+    pub http: HttpSection,
+    /// The secrets of the host, by name: small letters, digits, `-` and `_`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<SecretName, SecretSection>,
+}
+
+/// What requests over the network may reach.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HttpSection {
+    /// Networks that may be connected to besides the public internet, as in `10.1.0.0/16`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub networks: Option<Vec<NetworkText>>,
+    /// A file with certificates that are trusted besides those of the host, relative to this file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
+}
+
+/// A secret: where its value is, and where it may go. One of `file`, `variable` and `command`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "SecretText", into = "SecretText")]
+pub struct SecretSection(#[schemars(with = "SecretText")] pub SecretSpec);
+
+/// A secret as it is written.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct SecretText {
+    /// The file that holds the value, relative to this file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    file: Option<PathBuf>,
+    /// The variable of the environment that holds the value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    variable: Option<String>,
+    /// The program that writes the value, with its arguments.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    command: Option<Vec<String>>,
+    /// The hosts it may be sent to, as in `api.example.com` or `localhost:8080`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    hosts: Vec<String>,
+    /// The headers it may be sent in; `authorization` if absent.
+    #[serde(default = "authorization")]
+    headers: Vec<String>,
+    /// The variables of programs it may be given as.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    variables: Vec<String>,
+}
+
+fn authorization() -> Vec<String> {
+    vec!["authorization".into()]
+}
+
+impl TryFrom<SecretText> for SecretSection {
+    type Error = &'static str;
+
+    fn try_from(text: SecretText) -> Result<Self, &'static str> {
+        let SecretText { file, variable, command, hosts, headers, variables } = text;
+        let source = match (file, variable, command) {
+            (Some(file), None, None) => SecretSource::File(file),
+            (None, Some(variable), None) => SecretSource::Variable(variable),
+            (None, None, Some(command)) if !command.is_empty() => SecretSource::Command(command),
+            _ => return Err("a secret has one of `file`, `variable` and `command`"),
+        };
+        if hosts.is_empty() && variables.is_empty() {
+            return Err("a secret goes somewhere: to `hosts`, or into `variables` of programs");
+        }
+        let is_host = |host: &String| {
+            let written = format!("https://{host}/").parse::<Url>();
+            written.is_ok_and(|url| url.resource().body() == host || url.host().contains(':'))
+        };
+        if !hosts.iter().all(is_host) {
+            return Err("a host of a secret is a name, with its port unless that is 443");
+        }
+        let is_variable = |name: &String| {
+            let is_word = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+            is_word && !name.is_empty() && !KEPT_VARIABLES.contains(&name.as_str())
+        };
+        if !variables.iter().all(is_variable) {
+            return Err(
+                "a variable of a secret is a word, and none that makes a program run another",
+            );
+        }
+        Ok(Self(SecretSpec { source, hosts, headers, variables }))
+    }
+}
+
+impl From<SecretSection> for SecretText {
+    fn from(SecretSection(spec): SecretSection) -> Self {
+        let SecretSpec { source, hosts, headers, variables } = spec;
+        let text = Self { hosts, headers, variables, ..Self::default() };
+        match source {
+            SecretSource::File(file) => Self { file: Some(file), ..text },
+            SecretSource::Variable(variable) => Self { variable: Some(variable), ..text },
+            SecretSource::Command(command) => Self { command: Some(command), ..text },
+        }
+    }
+}
+
+/// Variables that are set for every program, or have it run something else.
+const KEPT_VARIABLES: [&str; 8] =
+    ["PATH", "HOME", "LANG", "TERM", "TMPDIR", "LD_PRELOAD", "LD_LIBRARY_PATH", "BASH_ENV"];
+
+/// The name of a secret: small letters, digits, `-` and `_`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String")]
+pub struct SecretName(#[schemars(regex(pattern = "^[a-z0-9_-]+$"))] String);
+
+impl SecretName {
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for SecretName {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, &'static str> {
+        let is_plain =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
+        match !text.is_empty() && text.len() <= 64 && text.bytes().all(is_plain) {
+            true => Ok(Self(text)),
+            false => Err("a secret's name is a word of small letters, digits, `-` and `_`"),
+        }
+    }
+}
+
+/// A network as it is written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+pub struct NetworkText(#[schemars(with = "String")] pub Network);
+
+impl TryFrom<String> for NetworkText {
+    type Error = BadNetwork;
+
+    fn try_from(text: String) -> Result<Self, BadNetwork> {
+        text.parse().map(Self)
+    }
+}
+
+impl From<NetworkText> for String {
+    fn from(NetworkText(network): NetworkText) -> Self {
+        network.to_string()
+    }
 }
 
 /// In which order processes run.
@@ -153,6 +301,8 @@ impl ConfigFile {
                 snapshot_records: records(snapshot_records),
                 snapshot_idle_records: records(snapshot_idle_records),
             },
+            http: HttpSection { networks: Some(Vec::new()), ca_file: None },
+            secrets: BTreeMap::new(),
         }
     }
 }

@@ -38,11 +38,11 @@ pub(super) fn table() -> Vec<Limit> {
         },
         Limit {
             part: "abi",
-            name: "found_bytes_max",
-            value: libos_abi::fs::FOUND_BYTES_MAX as u64,
+            name: "body_bytes_default",
+            value: libos_abi::http::BODY_BYTES_DEFAULT as u64,
             unit: "bytes",
             reason:
-                "Bytes of paths and lines that one search gives: a reply that a reader still takes in.",
+                "How many bytes of a body a reply gives if the call does not say.",
         },
         Limit {
             part: "abi",
@@ -51,6 +51,14 @@ pub(super) fn table() -> Vec<Limit> {
             unit: "bytes",
             reason:
                 "How many bytes of each output of a program are kept; the rest is read and dropped.",
+        },
+        Limit {
+            part: "abi",
+            name: "url_bytes_max",
+            value: libos_abi::URL_BYTES_MAX as u64,
+            unit: "bytes",
+            reason:
+                "The longest URL, in bytes: what most servers still take.",
         },
         Limit {
             part: "abi",
@@ -686,94 +694,6 @@ pub(super) fn table() -> Vec<Limit> {
         },
         Limit {
             part: "providers",
-            name: "find_results_default",
-            value: libos_providers::limits::FIND_RESULTS_DEFAULT as u64,
-            unit: "results",
-            reason:
-                "Lines or paths that one search gives when it does not say.",
-        },
-        Limit {
-            part: "providers",
-            name: "find_results_max",
-            value: libos_providers::limits::FIND_RESULTS_MAX as u64,
-            unit: "results",
-            reason:
-                "Lines or paths that one search gives.",
-        },
-        Limit {
-            part: "providers",
-            name: "find_line_bytes_max",
-            value: libos_providers::limits::FIND_LINE_BYTES_MAX as u64,
-            unit: "bytes",
-            reason:
-                "Bytes of a line that a search shows.",
-        },
-        Limit {
-            part: "providers",
-            name: "find_entries_max",
-            value: libos_providers::limits::FIND_ENTRIES_MAX as u64,
-            unit: "entries",
-            reason:
-                "Files and folders that one search goes through from where it begins, and names of one folder: it is over in seconds.",
-        },
-        Limit {
-            part: "providers",
-            name: "find_depth_max",
-            value: libos_providers::limits::FIND_DEPTH_MAX as u64,
-            unit: "levels",
-            reason:
-                "Folders within folders that a search enters: each is an open descriptor.",
-        },
-        Limit {
-            part: "providers",
-            name: "find_bytes_max",
-            value: libos_providers::limits::FIND_BYTES_MAX,
-            unit: "bytes",
-            reason:
-                "Bytes that one search reads.",
-        },
-        Limit {
-            part: "providers",
-            name: "find_file_bytes_max",
-            value: libos_providers::limits::FIND_FILE_BYTES_MAX as u64,
-            unit: "bytes",
-            reason:
-                "Bytes of one file that are searched: so many lines can still be counted.",
-        },
-        Limit {
-            part: "providers",
-            name: "ignore_file_bytes_max",
-            value: libos_providers::limits::IGNORE_FILE_BYTES_MAX as u64,
-            unit: "bytes",
-            reason:
-                "Bytes of a `.gitignore` that are obeyed.",
-        },
-        Limit {
-            part: "providers",
-            name: "pattern_bytes_max",
-            value: libos_providers::limits::PATTERN_BYTES_MAX as u64,
-            unit: "bytes",
-            reason:
-                "Bytes of a pattern of a search.",
-        },
-        Limit {
-            part: "providers",
-            name: "regex_bytes_max",
-            value: libos_providers::limits::REGEX_BYTES_MAX as u64,
-            unit: "bytes",
-            reason:
-                "Bytes that a compiled pattern of a search takes, and again what it keeps while it searches.",
-        },
-        Limit {
-            part: "providers",
-            name: "patch_hunks_max",
-            value: libos_providers::limits::PATCH_HUNKS_MAX as u64,
-            unit: "hunks",
-            reason:
-                "Hunks of a diff: each is looked for in the whole file.",
-        },
-        Limit {
-            part: "providers",
             name: "output_bytes_max",
             value: libos_providers::limits::OUTPUT_BYTES_MAX as u64,
             unit: "bytes",
@@ -795,6 +715,78 @@ pub(super) fn table() -> Vec<Limit> {
             unit: "milliseconds",
             reason:
                 "How long a program runs at the most, in milliseconds: longer work is several calls.",
+        },
+        Limit {
+            part: "providers",
+            name: "body_bytes_max",
+            value: libos_providers::limits::BODY_BYTES_MAX as u64,
+            unit: "bytes",
+            reason:
+                "Bytes of a body that one request carries or takes: a text, held in memory as a whole.",
+        },
+        Limit {
+            part: "providers",
+            name: "headers_max",
+            value: libos_providers::limits::HEADERS_MAX as u64,
+            unit: "headers",
+            reason:
+                "Headers of a request besides those that the provider sets, and of an answer.",
+        },
+        Limit {
+            part: "providers",
+            name: "head_bytes_max",
+            value: libos_providers::limits::HEAD_BYTES_MAX as u64,
+            unit: "bytes",
+            reason:
+                "Bytes of the headers of a request, and of the whole head of an answer.",
+        },
+        Limit {
+            part: "providers",
+            name: "connect_ms_max",
+            value: libos_providers::limits::CONNECT_MS_MAX,
+            unit: "milliseconds",
+            reason:
+                "How long a name is looked up and a connection is made, in milliseconds: a host that is there answers sooner.",
+        },
+        Limit {
+            part: "providers",
+            name: "addresses_max",
+            value: libos_providers::limits::ADDRESSES_MAX as u64,
+            unit: "addresses",
+            reason:
+                "Addresses of one host that are tried.",
+        },
+        Limit {
+            part: "providers",
+            name: "secret_bytes_max",
+            value: libos_providers::limits::SECRET_BYTES_MAX as u64,
+            unit: "bytes",
+            reason:
+                "Bytes of a secret: a key of 4,096 bits as text is shorter.",
+        },
+        Limit {
+            part: "providers",
+            name: "secret_uses_max",
+            value: libos_providers::limits::SECRET_USES_MAX as u64,
+            unit: "uses",
+            reason:
+                "Secrets in one call.",
+        },
+        Limit {
+            part: "providers",
+            name: "secret_values_max",
+            value: libos_providers::limits::SECRET_VALUES_MAX as u64,
+            unit: "values",
+            reason:
+                "Values of secrets that are looked for in what comes back, those that were replaced among them.",
+        },
+        Limit {
+            part: "providers",
+            name: "secret_command_ms_max",
+            value: libos_providers::limits::SECRET_COMMAND_MS_MAX,
+            unit: "milliseconds",
+            reason:
+                "How long a command that writes a secret may take, in milliseconds: it may ask a person.",
         },
         Limit {
             part: "sandbox",

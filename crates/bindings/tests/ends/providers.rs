@@ -99,7 +99,8 @@ impl Port for Time {
 
 fn order(argv: &[&str]) -> Order {
     let argv = argv.iter().map(ToString::to_string).collect();
-    let run = shell::Run { argv, cwd: libos_abi::Folder(None), stdin: None, timeout_ms: None };
+    let cwd = libos_abi::Folder(None);
+    let run = shell::Run { argv, cwd, stdin: None, timeout_ms: None, secrets: None };
     Order {
         op: OpId(5),
         pid: Some(Pid(3)),

@@ -1,4 +1,4 @@
-//! What is typed about this host: images and settings.
+//! What is typed about this host: images, settings and secrets.
 
 use std::path::PathBuf;
 
@@ -30,6 +30,12 @@ pub(crate) enum ImageCommand {
         /// Its name.
         image: String,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SecretCommand {
+    /// List the secrets: where each value comes from and where it may go, never the value.
+    Ls,
 }
 
 #[derive(Debug, Subcommand)]

@@ -207,14 +207,16 @@ fn a_permission_makes_a_plain_grant(k: &mut Desk) {
 }
 
 fn some_things_may_not_be_asked_for(k: &mut Desk) {
-    use Right::{Admin, Approve, Delete, Execute, Grant, Read, Revoke, Write};
-    let refused: [(&str, &[Right]); 18] = [
+    use Right::{Admin, Approve, Delete, Execute, Grant, Read, Revoke, Use, Write};
+    let refused: [(&str, &[Right]); 20] = [
         ("capability:*", &[Read]),
         ("capability:cap-1", &[Read]),
         ("host:x", &[Read]),
         ("audit:all", &[Read]),
         ("shell:*", &[Execute]),
         ("shell:*", &[Read]),
+        ("net:*", &[Read]),
+        ("secret:*", &[Use]),
         ("tool:*", &[Read, Execute]),
         ("process:*", &[Admin]),
         ("object:*", &[Grant]),

@@ -10,6 +10,7 @@ pub mod checkpoints;
 pub mod clock;
 pub mod events;
 pub mod fs;
+pub mod http;
 pub mod human;
 pub mod images;
 pub mod journal;
@@ -49,5 +50,6 @@ pub fn all() -> Vec<Listed> {
         journal::CONTRACT.listed(),
         fs::CONTRACT.listed(),
         shell::CONTRACT.listed(),
+        http::CONTRACT.listed(),
     ]
 }

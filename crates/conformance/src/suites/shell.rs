@@ -7,7 +7,7 @@
 use std::{rc::Rc, sync::Arc};
 
 use libos_abi::{
-    Digest, Folder, FsPath, Millis, Text,
+    Digest, Folder, FsPath, Millis, SecretUse, Text,
     shell::{Ended, Run},
 };
 use libos_port::{EffectOutcome, Provider, Reconciled};
@@ -32,7 +32,8 @@ macro_rules! shell_cases {
                 holds "I-86" shows "shell.run timed_out";
             case refusals_come_before_anything_begins
                 holds "I-02"
-                shows "shell.run bad_arguments, shell.run not_found, shell.run bad_folder";
+                shows "shell.run bad_arguments, shell.run not_found, shell.run bad_folder,
+shell.run secret_refused";
             case an_abandoned_program_holds_nothing_up
                 holds "I-28" shows "";
             case programs_run_side_by_side
@@ -60,6 +61,7 @@ fn run(argv: &[&str]) -> Run {
         cwd: Folder(None),
         timeout_ms: None,
         stdin: None,
+        secrets: None,
     }
 }
 
@@ -115,6 +117,9 @@ fn refusals_come_before_anything_begins(e: &mut Effects) {
         assert_eq!(e.not_started(there(cwd)), "bad_folder", "{cwd}");
     }
     assert_eq!(e.ok(there("workspace")).exit_code, Some(0));
+    let secret = SecretUse { name: "no-such-secret".into(), at: "TOKEN".into(), prefix: None };
+    let with_secret = Run { secrets: Some(vec![secret]), ..run(&["true"]) };
+    assert_eq!(e.not_started(with_secret), "secret_refused");
     let blob = Text::blob(Digest::of(b""), 1);
     assert_eq!(e.not_started(Run { stdin: Some(blob), ..run(&["cat"]) }), "provider_failed");
 }

@@ -5,10 +5,12 @@
 
 mod clock;
 mod fs;
+mod http;
 mod reference;
 mod shell;
 
 pub use clock::Clock;
 pub use fs::Files;
+pub use http::Http;
 pub use reference::Reference;
 pub use shell::Shell;

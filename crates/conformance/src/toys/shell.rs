@@ -39,6 +39,9 @@ fn plan(run: &Run, order: &Order) -> Result<(i32, String, Duration), Error> {
     if name.is_empty() || name.contains('/') || run.argv.iter().any(|arg| arg.contains('\0')) {
         return Err(FailureKind::BadArguments.because("no program has such a name"));
     }
+    if run.secrets.as_ref().is_some_and(|secrets| !secrets.is_empty()) {
+        return Err(FailureKind::SecretRefused.because("there are no secrets here"));
+    }
     let cwd = run.cwd.0.as_ref().unwrap_or(&order.cwd);
     if &*cwd.0 != "workspace" {
         return Err(FailureKind::BadFolder.because(format!("`{cwd}` is not there")));

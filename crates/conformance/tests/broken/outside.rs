@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use libos_abi::{Error, Fault, FsPath, Reply, Seq, Syscall, Text, fs, shell};
+use libos_abi::{Error, Fault, FsPath, Reply, Seq, Syscall, Text, fs, http, shell};
 use libos_conformance::{
-    Binding,
-    suites::{fs as files, journal, shell as shells},
-    toys::{Files, Shell},
+    Binding, site,
+    suites::{fs as files, http as https, journal, shell as shells},
+    toys::{Files, Http, Shell},
 };
 use libos_journal::{Batch, Blobs, Head, Journal, JournalError, MemoryJournal, Sync};
 use libos_port::{BoxFuture, EffectOutcome, Order, Provider, Reconciled};
@@ -111,6 +111,37 @@ fn a_provider_that_takes_arguments_for_a_line_of_a_shell_is_named() {
         ..Altered::of(Shell)
     };
     breaks(&shells::CONTRACT, "I-28", &shells::factory(make));
+}
+
+#[test]
+fn a_provider_that_follows_a_redirect_is_named() {
+    let make = || Altered {
+        order: |order| {
+            if let Syscall::Http(http::Call::Fetch(fetch)) = &mut order.call
+                && fetch.url == site::page("/away")
+            {
+                fetch.url = site::page("/echo?away");
+            }
+        },
+        ..Altered::of(Http)
+    };
+    breaks(&https::CONTRACT, "I-260", &https::factory(make));
+}
+
+#[test]
+fn a_provider_that_tells_what_a_server_said_of_a_secret_is_named() {
+    let make = || Altered {
+        outcome: |_, outcome| match outcome {
+            EffectOutcome::Done(Reply::Http(http::Reply::Fetch(mut told))) => {
+                let text = told.body.as_str().unwrap_or_default();
+                told.body = text.replace("[secret:suite]", site::SECRET_VALUE).into();
+                EffectOutcome::Done(http::Reply::Fetch(told).into())
+            }
+            outcome => outcome,
+        },
+        ..Altered::of(Http)
+    };
+    breaks(&https::CONTRACT, "I-261", &https::factory(make));
 }
 
 #[test]

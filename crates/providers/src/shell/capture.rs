@@ -4,18 +4,20 @@ use std::{io, sync::Arc};
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
+use crate::secrets::{Scrubber, Stream};
+
 /// The beginning of an output. What is over the limit is read and dropped, so that a program that
-/// writes much is never held up.
-pub(super) struct Capture {
-    kept: Vec<u8>,
+/// writes much is never held up. Secrets are taken out before anything is kept.
+pub(super) struct Capture<'s> {
+    stream: Stream<'s>,
     max: usize,
     cut: bool,
     ended: bool,
 }
 
-impl Capture {
-    pub(super) fn new(max: usize) -> Self {
-        Self { kept: Vec::new(), max, cut: false, ended: false }
+impl<'s> Capture<'s> {
+    pub(super) fn new(max: usize, scrubber: &'s Scrubber) -> Self {
+        Self { stream: Stream::new(scrubber), max, cut: false, ended: false }
     }
 
     /// Reads to the end.
@@ -27,9 +29,10 @@ impl Capture {
                 if count == 0 {
                     break;
                 }
-                let keep = count.min(self.max - self.kept.len());
-                self.kept.extend_from_slice(&chunk[..keep]);
-                self.cut |= keep < count;
+                match self.stream.len() > self.max {
+                    true => self.cut = true,
+                    false => self.stream.take(&chunk[..count]),
+                }
             }
         }
         self.ended = true;
@@ -37,14 +40,16 @@ impl Capture {
     }
 
     /// The output within the limit as UTF-8, bytes that are not replaced, and whether it was cut.
-    pub(super) fn into_text(mut self) -> (String, bool) {
-        let mut cut = self.cut || !self.ended;
-        if let (true, Err(error)) = (cut, std::str::from_utf8(&self.kept))
+    pub(super) fn into_text(self) -> (String, bool) {
+        let mut kept = self.stream.finish();
+        let mut cut = self.cut || !self.ended || kept.len() > self.max;
+        kept.truncate(self.max);
+        if let (true, Err(error)) = (cut, std::str::from_utf8(&kept))
             && error.error_len().is_none()
         {
-            self.kept.truncate(error.valid_up_to());
+            kept.truncate(error.valid_up_to());
         }
-        let mut text = match String::from_utf8(self.kept) {
+        let mut text = match String::from_utf8(kept) {
             Ok(text) => text,
             Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
         };

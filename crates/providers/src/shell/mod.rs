@@ -44,6 +44,7 @@ use crate::{
     host_failure,
     limits::{self, OUTPUT_BYTES_MAX},
     outside, provider_failed,
+    secrets::{Scrubber, Secrets},
 };
 
 /// How long a program may run if the call does not say.
@@ -65,6 +66,8 @@ pub struct ShellConfig {
     pub output_bytes_max: usize,
     /// Where a private temporary folder is made for each run.
     pub temporary: PathBuf,
+    /// The secrets of the host.
+    pub secrets: Secrets,
 }
 
 impl ShellConfig {
@@ -76,6 +79,7 @@ impl ShellConfig {
             environment: toolchain_environment(),
             output_bytes_max: OUTPUT_BYTES_MAX,
             temporary: std::env::temp_dir(),
+            secrets: Secrets::default(),
         }
     }
 }
@@ -131,12 +135,16 @@ async fn run(order: Order, config: Arc<ShellConfig>, spawner: Spawner) -> Result
 
     let output_max = config.output_bytes_max;
     let reads = stdin.is_some();
-    let planned = tokio::task::spawn_blocking(move || plan(&order, &config, reads)).await;
+    let secrets = config.secrets.clone();
+    let given = secrets.for_program(call.secrets.as_deref().unwrap_or_default()).await;
+    let given = given
+        .map_err(|error| Stop::Refused(FailureKind::SecretRefused.because(error.to_string())))?;
+    let planned = tokio::task::spawn_blocking(move || plan(&order, &config, reads, given)).await;
     let plan = planned.map_err(|lost| Stop::Refused(host_failure(op, "plan a run", &lost.into())));
     let plan = plan??;
     let started = spawner.spawn(plan).await;
     let running = started.map_err(|error| Stop::Refused(not_started(op, &name, &error)))?;
-    conduct(running, &name, stdin, limit, output_max).await
+    conduct(running, &name, stdin, limit, output_max, &secrets.scrubber()).await
 }
 
 /// Sees a running program to its end.
@@ -146,6 +154,7 @@ async fn conduct(
     stdin: Option<Arc<str>>,
     limit: Duration,
     output_max: usize,
+    scrubber: &Scrubber,
 ) -> Result<Ended, Stop> {
     let op = running.op();
     let io = |doing: &'static str| {
@@ -153,7 +162,8 @@ async fn conduct(
     };
     let pipes = running.pipes().map_err(io("open the pipes of a program"))?;
     let exit = running.exit_signal().map_err(io("watch a program"))?;
-    let (mut out, mut err) = (Capture::new(output_max), Capture::new(output_max));
+    let (mut out, mut err) =
+        (Capture::new(output_max, scrubber), Capture::new(output_max, scrubber));
     let (status, timed_out, wall);
     {
         let mut streams = pin!(async {
@@ -206,7 +216,12 @@ async fn conduct(
 }
 
 /// Checks a call and decides all about its program. Nothing begins.
-fn plan(order: &Order, config: &ShellConfig, reads: bool) -> Result<Plan, Stop> {
+fn plan(
+    order: &Order,
+    config: &ShellConfig,
+    reads: bool,
+    secrets: Vec<(String, String)>,
+) -> Result<Plan, Stop> {
     let Syscall::Shell(shell::Call::Run(call)) = &order.call else {
         unreachable!("`run` looked at the call");
     };
@@ -231,6 +246,7 @@ fn plan(order: &Order, config: &ShellConfig, reads: bool) -> Result<Plan, Stop> 
         .tempdir_in(&config.temporary);
     let temporary = temporary.map_err(host)?;
     let mut environment = config.environment.clone();
+    environment.extend(secrets.into_iter().map(|(name, value)| (name.into(), value.into())));
     environment.extend([
         ("PATH".into(), path),
         ("HOME".into(), workspace.into_os_string()),

@@ -31,6 +31,7 @@ fn run(argv: &[&str]) -> Run {
         cwd: Folder(None),
         timeout_ms: None,
         stdin: None,
+        secrets: None,
     }
 }
 

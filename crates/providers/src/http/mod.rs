@@ -1,0 +1,301 @@
+//! Requests over HTTP/1.1, each on a connection of its own.
+//!
+//! Owns the choice of the address ([`connect`], [`address`]), what may be sent ([`request`]) and
+//! what is told of the answer. A redirect is told and never followed: whoever wants to go there
+//! makes a call, which is decided like any other. Nothing is unpacked, no proxy of the host's
+//! environment is used, and what comes back is searched for secrets before anything else happens
+//! to it.
+
+mod address;
+mod connect;
+mod request;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    future::Future,
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use http_body_util::{BodyExt as _, Full};
+use hyper::{
+    Request, Response as Answer, StatusCode,
+    body::{Bytes, Incoming},
+    client::conn::http1,
+    header,
+};
+use libos_abi::{
+    Digest, Error, OpId, Syscall, Text,
+    http::{BODY_BYTES_DEFAULT, Call, FailureKind, Header, Reply, Response},
+};
+use libos_port::{BoxFuture, EffectOutcome, Order, Provider};
+use tokio::{task::JoinSet, time::Instant};
+use tokio_rustls::rustls::ClientConfig;
+
+pub use self::{
+    address::{BadNetwork, Network},
+    connect::{Resolve, SystemResolver},
+};
+use self::{
+    connect::{Connection, addresses, connect},
+    request::{Parts, put},
+};
+use crate::{
+    Stop,
+    limits::{BODY_BYTES_MAX, HEAD_BYTES_MAX, HEADERS_MAX, TIMEOUT_MS_DEFAULT, TIMEOUT_MS_MAX},
+    provider_failed,
+    secrets::{Scrubber, Secrets, Stream},
+};
+
+/// What requests get from the host.
+#[derive(Clone)]
+pub struct HttpConfig {
+    /// Networks that may be connected to besides the public internet.
+    pub networks: Vec<Network>,
+    /// A file with certificates that are trusted besides those of the host.
+    pub ca_file: Option<PathBuf>,
+    /// What tells the addresses of names.
+    pub resolver: Arc<dyn Resolve>,
+    /// The secrets of the host.
+    pub secrets: Secrets,
+}
+
+impl Default for HttpConfig {
+    fn default() -> Self {
+        Self {
+            networks: Vec::new(),
+            ca_file: None,
+            resolver: Arc::new(SystemResolver),
+            secrets: Secrets::default(),
+        }
+    }
+}
+
+/// Performs the calls of the `http` service.
+///
+/// It must be used inside a tokio runtime with I/O and time.
+#[derive(Clone)]
+pub struct HttpProvider {
+    config: Arc<HttpConfig>,
+    /// What the host trusts, read when it is first needed.
+    tls: Arc<OnceLock<Result<Arc<ClientConfig>, String>>>,
+}
+
+impl HttpProvider {
+    /// A provider with these settings.
+    #[must_use]
+    pub fn new(config: HttpConfig) -> Self {
+        Self { config: Arc::new(config), tls: Arc::default() }
+    }
+
+    async fn trust(&self, op: OpId) -> Result<Arc<ClientConfig>, Error> {
+        let this = self.clone();
+        let read = move || {
+            let make = || connect::trust(this.config.ca_file.as_deref()).map(Arc::new);
+            this.tls.get_or_init(make).clone()
+        };
+        let read = tokio::task::spawn_blocking(read).await;
+        let trusted = read.map_err(|lost| lost.to_string()).and_then(|trusted| trusted);
+        trusted.map_err(|error| {
+            tracing::error!(%op, %error, "the certificates to trust cannot be used");
+            provider_failed(op, "http.no_trust")
+        })
+    }
+}
+
+impl Provider for HttpProvider {
+    fn serves(&self) -> &'static [&'static str] {
+        &["http"]
+    }
+
+    /// Everything that is refused before a byte is sent is certified as not started.
+    fn perform(&self, order: Order) -> BoxFuture<'static, EffectOutcome> {
+        let this = self.clone();
+        Box::pin(async move {
+            let Syscall::Http(call) = &order.call else {
+                let call = order.call.info().name.to_owned();
+                return Stop::Refused(libos_abi::Fault::Unsupported { call }.into()).into();
+            };
+            match this.exchange(order.op, Parts::of(call)).await {
+                Ok(response) => EffectOutcome::Done(reply(call, response)),
+                Err(stop) => stop.into(),
+            }
+        })
+    }
+}
+
+fn reply(call: &Call, response: Response) -> libos_abi::Reply {
+    let response = Box::new(response);
+    match call {
+        Call::Fetch(_) => Reply::Fetch(response),
+        Call::Replace(_) => Reply::Replace(response),
+        Call::Send(_) => Reply::Send(response),
+    }
+    .into()
+}
+
+impl HttpProvider {
+    async fn exchange(&self, op: OpId, parts: Parts<'_>) -> Result<Response, Stop> {
+        let given = parts.timeout_ms.map_or(TIMEOUT_MS_DEFAULT, |ms| ms.0);
+        let deadline = Instant::now() + Duration::from_millis(given.min(TIMEOUT_MS_MAX));
+        let opened = self.open(op, &parts);
+        // Nothing was sent as long as there is no connection.
+        let (request, connection) = in_time(deadline, opened)
+            .await
+            .unwrap_or_else(|| {
+                let why = format!("no connection was made in time to `{}`", parts.url.authority());
+                Err(FailureKind::NotConnected.because(why))
+            })
+            .map_err(Stop::Refused)?;
+        let lost = |error: Error| match parts.is_irreversible {
+            true => Stop::Unknown(error.to_string()),
+            false => Stop::Failed(error),
+        };
+        let late = || FailureKind::TimedOut.because("there was no whole answer in time");
+        // The connection lives as long as this does.
+        let mut driver = JoinSet::new();
+        let answered = in_time(deadline, answer(op, request, connection, &mut driver)).await;
+        let answer = answered.unwrap_or_else(|| Err(late())).map_err(lost)?;
+        let scrubber = self.config.secrets.scrubber();
+        let limit = parts.max_bytes.unwrap_or(BODY_BYTES_DEFAULT).min(BODY_BYTES_MAX) as usize;
+        let told = in_time(deadline, told(answer, &parts, &scrubber, limit)).await;
+        // That it was answered is known, so the effect happened.
+        told.unwrap_or_else(|| match parts.is_irreversible {
+            true => Err(FailureKind::BadResponse.because("the answer did not end in time")),
+            false => Err(late()),
+        })
+        .map_err(Stop::Failed)
+    }
+
+    /// Refuses all that can be, then connects.
+    async fn open(
+        &self,
+        op: OpId,
+        parts: &Parts<'_>,
+    ) -> Result<(Request<Full<Bytes>>, Connection), Error> {
+        let mut request = parts.request()?;
+        let refused = |why: String| FailureKind::SecretRefused.because(why);
+        let resource = parts.url.resource();
+        let secrets = self.config.secrets.for_host(resource.body(), parts.secrets).await;
+        let secrets = secrets.map_err(|error| refused(error.to_string()))?;
+        let open = addresses(parts.url, &*self.config.resolver, &self.config.networks).await?;
+        let is_here = open.iter().all(std::net::IpAddr::is_loopback);
+        if !secrets.is_empty() && !parts.url.is_https() && !is_here {
+            return Err(refused("a secret goes over https, or to this very machine".into()));
+        }
+        for (at, value) in &secrets {
+            put(request.headers_mut(), at, value)?;
+        }
+        let tls = match parts.url.is_https() {
+            true => Some(self.trust(op).await?),
+            false => None,
+        };
+        let connection = connect(op, parts.url, &open, tls).await?;
+        Ok((request, connection))
+    }
+}
+
+async fn in_time<F: Future>(deadline: Instant, future: F) -> Option<F::Output> {
+    tokio::time::timeout_at(deadline, future).await.ok()
+}
+
+fn bad_response(why: &str) -> Error {
+    FailureKind::BadResponse.because(why)
+}
+
+/// Sends the request; the head of the answer.
+async fn answer(
+    op: OpId,
+    request: Request<Full<Bytes>>,
+    connection: Connection,
+    driver: &mut JoinSet<()>,
+) -> Result<Answer<Incoming>, Error> {
+    let broken = |error: hyper::Error| {
+        tracing::info!(%op, %error, "an exchange broke off");
+        bad_response("the exchange broke off, or the answer is none")
+    };
+    let (mut sender, connection) = http1::Builder::new()
+        .max_buf_size(HEAD_BYTES_MAX)
+        .max_headers(HEADERS_MAX)
+        .handshake(connection)
+        .await
+        .map_err(broken)?;
+    driver.spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%op, %error, "a connection ended");
+        }
+    });
+    sender.send_request(request).await.map_err(broken)
+}
+
+/// What the caller is told of an answer.
+async fn told(
+    answer: Answer<Incoming>,
+    parts: &Parts<'_>,
+    scrubber: &Scrubber,
+    limit: usize,
+) -> Result<Response, Error> {
+    let (head, mut incoming) = answer.into_parts();
+    if head.status.is_informational() {
+        return Err(bad_response("the server wants to speak another protocol"));
+    }
+    let is_plain = |value: &header::HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
+    if !head.headers.get_all(header::CONTENT_ENCODING).iter().all(is_plain) {
+        return Err(bad_response("the body is encoded though that was not asked for"));
+    }
+    let text = |bytes: &[u8]| scrubber.text(&String::from_utf8_lossy(bytes)).into_owned();
+    let headers: Vec<Header> = (head.headers.iter())
+        .map(|(name, value)| Header {
+            name: text(name.as_str().as_bytes()),
+            value: text(value.as_bytes()),
+        })
+        .collect();
+    let location = headers.iter().find(|header| header.name == "location");
+    let redirect = location.filter(|_| points_elsewhere(head.status));
+    let redirect = redirect.and_then(|location| parts.url.join(&location.value).ok());
+    let mut stream = Stream::new(scrubber);
+    let mut is_whole = true;
+    while let Some(frame) = incoming.frame().await {
+        let frame = frame.map_err(|_| bad_response("the answer broke off"))?;
+        if let Some(data) = frame.data_ref() {
+            stream.take(data);
+        }
+        // One byte more tells whether it was all.
+        if stream.len() > limit {
+            is_whole = false;
+            break;
+        }
+    }
+    let body = cut(stream.finish(), limit, is_whole);
+    Ok(Response { status: head.status.as_u16(), headers, redirect, ..body })
+}
+
+fn points_elsewhere(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+}
+
+/// A body within the limit, as text or else in base64.
+fn cut(mut body: Vec<u8>, limit: usize, is_whole: bool) -> Response {
+    let mut truncated = !is_whole || body.len() > limit;
+    body.truncate(limit);
+    if let (true, Err(error)) = (truncated, std::str::from_utf8(&body))
+        && error.error_len().is_none()
+    {
+        body.truncate(error.valid_up_to());
+    }
+    let base64 = std::str::from_utf8(&body).is_err();
+    if base64 && body.len() > limit / 4 * 3 {
+        body.truncate(limit / 4 * 3);
+        truncated = true;
+    }
+    let (bytes, digest) = (body.len() as u64, Digest::of(&body));
+    let body = match String::from_utf8(body) {
+        Ok(text) => Text::from(text),
+        Err(error) => Text::from(STANDARD.encode(error.as_bytes())),
+    };
+    let headers = Vec::new();
+    Response { status: 0, headers, body, base64, bytes, digest, truncated, redirect: None }
+}

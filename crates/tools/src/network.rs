@@ -1,0 +1,90 @@
+//! Tools over the network.
+
+use libos_abi::{
+    Millis, SecretUse, Text, Url,
+    http::{self, Header, Looking, Replacing, Sending},
+};
+use libos_port::Port;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::table::{Ended, json};
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HttpGet {
+    /// The address.
+    url: Url,
+    /// Further headers.
+    headers: Option<Vec<Header>>,
+    /// Secrets of the host, each for the header that it names.
+    secrets: Option<Vec<SecretUse>>,
+    /// How many bytes of the body are given; 262,144 if absent, 1 MiB at the most.
+    max_bytes: Option<u32>,
+    /// How long all of it may take; 30 s if absent, 5 min at the most.
+    timeout_ms: Option<Millis>,
+}
+
+pub(crate) async fn http_get(port: &dyn Port, args: HttpGet) -> Ended {
+    let HttpGet { url, headers, secrets, max_bytes, timeout_ms } = args;
+    let method = Looking::Get;
+    let call = http::Fetch { url, method, headers, secrets, max_bytes, timeout_ms };
+    json(port.call(call).await?)
+}
+
+/// A method that changes something.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+enum Changing {
+    Put,
+    Delete,
+    Post,
+    Patch,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HttpSend {
+    /// The address.
+    url: Url,
+    /// PUT, DELETE, POST or PATCH.
+    method: Changing,
+    /// Further headers.
+    headers: Option<Vec<Header>>,
+    /// Secrets of the host, each for the header that it names.
+    secrets: Option<Vec<SecretUse>>,
+    /// The body; none if absent.
+    body: Option<Text>,
+    /// How many bytes of the answer's body are given; 262,144 if absent, 1 MiB at the most.
+    max_bytes: Option<u32>,
+    /// How long all of it may take; 30 s if absent, 5 min at the most.
+    timeout_ms: Option<Millis>,
+}
+
+pub(crate) async fn http_send(port: &dyn Port, args: HttpSend) -> Ended {
+    let HttpSend { url, method, headers, secrets, body, max_bytes, timeout_ms } = args;
+    let replace = |method| http::Replace {
+        url: url.clone(),
+        method,
+        headers: headers.clone(),
+        secrets: secrets.clone(),
+        body: body.clone(),
+        max_bytes,
+        timeout_ms,
+    };
+    let send = |method| http::Send {
+        url: url.clone(),
+        method,
+        headers: headers.clone(),
+        secrets: secrets.clone(),
+        body: body.clone(),
+        max_bytes,
+        timeout_ms,
+    };
+    json(match method {
+        Changing::Put => port.call(replace(Replacing::Put)).await?,
+        Changing::Delete => port.call(replace(Replacing::Delete)).await?,
+        Changing::Post => port.call(send(Sending::Post)).await?,
+        Changing::Patch => port.call(send(Sending::Patch)).await?,
+    })
+}

@@ -1,0 +1,103 @@
+//! A web server on this machine.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, OpenOptions},
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+    path::PathBuf,
+    sync::LazyLock,
+    thread,
+};
+
+use super::Lab;
+
+/// A request as it arrives.
+#[derive(Debug, Default)]
+pub(crate) struct Asked {
+    pub(crate) method: String,
+    pub(crate) target: String,
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: Vec<u8>,
+}
+
+/// What is answered: status, further lines of the head, body.
+pub(crate) type Answer = (u16, String, Vec<u8>);
+
+/// Serves on a port of this machine for as long as the test runs; the port.
+pub(crate) fn serve(answer: fn(&Asked) -> Answer) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = listener.local_addr().expect("it is bound").port();
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            thread::spawn(move || exchange(stream, answer));
+        }
+    });
+    port
+}
+
+fn exchange(mut stream: TcpStream, answer: fn(&Asked) -> Answer) {
+    let Some(asked) = read(&mut stream) else { return };
+    let (status, head, body) = answer(&asked);
+    let head = format!("HTTP/1.1 {status} S\r\ncontent-length: {}\r\n{head}\r\n", body.len());
+    // Whoever asked may be dead.
+    drop(stream.write_all(&[head.as_bytes(), &body].concat()));
+}
+
+fn read(stream: &mut TcpStream) -> Option<Asked> {
+    let mut bytes = Vec::new();
+    let mut chunk = [0; 4096];
+    let mut more = |bytes: &mut Vec<u8>| {
+        let count = stream.read(&mut chunk).ok().filter(|count| *count > 0)?;
+        bytes.extend_from_slice(&chunk[..count]);
+        Some(())
+    };
+    let end = loop {
+        match bytes.windows(4).position(|window| window == b"\r\n\r\n") {
+            Some(end) => break end,
+            None => more(&mut bytes)?,
+        }
+    };
+    let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
+    let mut lines = head.lines();
+    let mut words = lines.next()?.split(' ').map(str::to_owned);
+    let (method, target) = (words.next()?, words.next()?);
+    let headers: BTreeMap<String, String> = lines
+        .filter_map(|line| line.split_once(':'))
+        .map(|(name, value)| (name.to_lowercase(), value.trim().to_owned()))
+        .collect();
+    let length = headers.get("content-length").and_then(|it| it.parse().ok()).unwrap_or(0);
+    let mut body = bytes.split_off(end + 4);
+    while body.len() < length {
+        more(&mut body)?;
+    }
+    Some(Asked { method, target, headers, body })
+}
+
+/// The address below which a lab's workspace is kept on a server: what a request does there is seen
+/// in its files.
+pub(crate) fn workspace(lab: &Lab) -> String {
+    static PORT: LazyLock<u16> = LazyLock::new(|| serve(file));
+    let name = lab.dir.path().file_name().and_then(|name| name.to_str()).expect("a name");
+    format!("http://127.0.0.1:{}/{name}", *PORT)
+}
+
+fn file(asked: &Asked) -> Answer {
+    let path = asked.target.trim_start_matches('/').split_once('/');
+    let Some((lab, name)) = path else { return (404, String::new(), Vec::new()) };
+    let path: PathBuf =
+        [std::env::temp_dir(), lab.into(), "ws".into(), name.into()].iter().collect();
+    let done = match asked.method.as_str() {
+        "PUT" => fs::write(&path, &asked.body).map(|()| Vec::new()),
+        "DELETE" => fs::remove_file(&path).map(|()| Vec::new()),
+        "POST" | "PATCH" => {
+            let file = OpenOptions::new().create(true).append(true).open(&path);
+            file.and_then(|mut file| file.write_all(&asked.body)).map(|()| Vec::new())
+        }
+        _ => fs::read(&path),
+    };
+    match done {
+        Ok(body) => (200, String::new(), body),
+        Err(_) => (404, String::new(), Vec::new()),
+    }
+}
