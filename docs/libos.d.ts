@@ -165,8 +165,12 @@ declare namespace Abi {
     sum_max?: number | null;
   };
 
-  /** Conditions by argument name. */
-  type Conditions = Record<string, Abi.Condition>;
+  /**
+   * Conditions by argument name. Those named `sensitivity`, `integrity` and `origin` are about the
+   * label of what the caller has taken in. A condition may be written as the one value that it is
+   * to equal.
+   */
+  type Conditions = Record<string, Abi.Written>;
 
   /** A process that was copied for another one. */
   type Copied = {
@@ -201,7 +205,14 @@ declare namespace Abi {
   };
 
   /** Why a call was denied. */
-  type DenyReason = "no_grant" | { deny_rule: Abi.CapId } | { conditions: Abi.CapId } | { exhausted: Abi.CapId } | { limit: Abi.CapId } | { expired: Abi.CapId } | { revoked: Abi.CapId } | "human" | "not_for_processes" | { attenuation: string } | { not_in_tool_table: string } | { manifest: string } | { not_declared: string };
+  type DenyReason = "no_grant" | { deny_rule: Abi.CapId } | { conditions: Abi.CapId } | { exhausted: Abi.CapId } | { limit: Abi.CapId } | { expired: Abi.CapId } | { revoked: Abi.CapId } | "human" | "not_for_processes" | { attenuation: string } | { not_in_tool_table: string } | { manifest: string } | { not_declared: string } | { clearance: {
+    /** The clearance of the sink, which the need names. */
+    clearance: Abi.Label;
+    /** The label of the data. */
+    label: Abi.Label;
+    /** Whether a human may release this one call. */
+    releasable: boolean;
+  } };
 
   /** What is not as it was. */
   type Difference = {
@@ -370,7 +381,23 @@ declare namespace Abi {
   /** Whether an object is in a rendering, and why. */
   type Inclusion = "pinned" | "chosen" | "over_budget" | "denied" | "released";
 
+  /** How far data can be trusted to say what its reader is to do. */
+  type Integrity = "trusted" | "untrusted";
+
   type Json = any;
+
+  /**
+   * The label of some data, or the clearance of a place that data may go to. A part that is left
+   * out is the lowest.
+   */
+  type Label = {
+    /** How far it can be trusted. */
+    integrity?: Abi.Integrity;
+    /** Where it came from. */
+    origins?: Abi.Sources;
+    /** How far it may spread. */
+    sensitivity?: Abi.Sensitivity;
+  };
 
   /** The language of a tool's source. */
   type Language = "javascript" | "typescript" | "wat" | "component";
@@ -698,8 +725,16 @@ declare namespace Abi {
   /** Methods of which nobody can tell afterwards what they did. */
   type Sending = "POST" | "PATCH";
 
+  /** How far data may spread. */
+  type Sensitivity = "public" | "internal" | "confidential" | "secret";
+
   /** A signal. */
   type Signal = "pause" | "resume" | "terminate" | "cancel";
+
+  /** Where data came from: the kind of the resource that was read. */
+  type Source = "fs" | "shell" | "net" | "llm" | "mcp" | "human" | "other";
+
+  type Sources = Array<Abi.Source>;
 
   /** How far a generated tool has come. */
   type Stage = "proposed" | "rejected" | "validated" | "registered";
@@ -874,6 +909,9 @@ declare namespace Abi {
 
   /** The thing a process waits for. */
   type WaitOn = { child: Abi.Pid } | { message: Abi.Pid } | { human: Abi.RequestId } | "time" | { event: Abi.Pid };
+
+  /** A condition as it is written. */
+  type Written = Abi.Value | Abi.Condition;
 }
 
 /** Processes: launch, spawn, wait, end. */
@@ -2043,7 +2081,10 @@ interface LibosFs {
     text: Abi.Text;
     /** Whether an existing file may be replaced; true if absent. */
     overwrite?: boolean | null;
-    /** The digest that the file must have now, as `read` of all of it gave; any if absent. */
+    /**
+     * The digest that the file must have now, as `read` of all of it gave; any if absent. It takes
+     * the right to read.
+     */
     expected_digest?: Abi.Digest | null;
   }): Promise<{
     /** Bytes written. */
@@ -2097,7 +2138,7 @@ interface LibosFs {
     path: Abi.FsPath;
     /** Whether it is no failure that nothing is there; false if absent. */
     missing_ok?: boolean | null;
-    /** The digest that the file must have now; any if absent. */
+    /** The digest that the file must have now; any if absent. It takes the right to read. */
     expected_digest?: Abi.Digest | null;
   }): Promise<{
     /** Its path. */
@@ -2179,7 +2220,7 @@ interface LibosFs {
     path: Abi.FsPath;
     /** What is added. */
     text: Abi.Text;
-    /** The digest that the file must have now; any if absent. */
+    /** The digest that the file must have now; any if absent. It takes the right to read. */
     expected_digest?: Abi.Digest | null;
   }): Promise<{
     /** Bytes added. */
@@ -2259,20 +2300,38 @@ interface LibosFs {
     /** Where to go on, if there may be more. */
     next?: number | null;
   }>;
+  /**
+   * Waits until a file, or what a folder lists, is other than it was seen; what is below the
+   * folders in it does not count. There may be nothing at the path yet, or any more. It takes
+   * `read` on `fs:`. It fails with `not_permitted`, `bad_target`.
+   */
+  watch(args: {
+    /** The file or folder. */
+    path: Abi.FsPath;
+    /** `state` of the watch before; if absent, the call tells what is there and does not wait. */
+    seen?: Abi.Digest | null;
+    /** How long to wait; 60,000 if absent, 3,600,000 at the most. */
+    timeout_ms?: Abi.Millis | null;
+  }): Promise<{
+    /** Whether it is other than `seen`. */
+    changed: boolean;
+    /** What is there now, as a digest of names, kinds, sizes and times: `seen` of the next. */
+    state: Abi.Digest;
+  }>;
 }
 
 /** Programs of the host. A program is started from an argument list, never from a command line. */
 interface LibosShell {
   /**
    * Runs a program to its end. It takes `execute` on `shell:`. It fails with `not_found`,
-   * `timed_out`, `bad_arguments`, `bad_folder`, `not_permitted`, `secret_refused`.
+   * `timed_out`, `bad_arguments`, `bad_folder`, `not_permitted`, `secret_refused`, `unconfined`.
    */
   run(args: {
     /** The program and its arguments. */
     argv: Array<string>;
     /** Its working directory; the process's own if absent. */
     cwd?: Abi.Folder;
-    /** How long it may run; 30 s if absent, 5 min at the most. */
+    /** How long it may run; 30 s if absent, a day at the most. */
     timeout_ms?: Abi.Millis | null;
     /** What it reads from standard input; nothing if absent. */
     stdin?: Abi.Text | null;
@@ -2284,14 +2343,27 @@ interface LibosShell {
   }): Promise<{
     /** Its exit code; absent when a signal ended it. */
     exit_code?: number | null;
+    /** The most memory that one of them held at a time, in KiB. */
+    max_rss_kib: number;
+    /**
+     * Where its confinement was narrower than what the process may do, or lacked a layer that the
+     * host does without.
+     */
+    notes: Array<string>;
+    /** The digest of the executable file that ran. */
+    program?: Abi.Digest | null;
     /** The signal that ended it. */
     signal?: number | null;
     /** What it wrote to standard error, likewise. */
     stderr: Abi.Text;
     /** What it wrote to standard output, within the limit; bytes that are not UTF-8 replaced. */
     stdout: Abi.Text;
+    /** Processor time that they spent in the kernel. */
+    system_ms: number;
     /** Whether output was cut. */
     truncated: boolean;
+    /** Processor time that it and all it started spent in their own code. */
+    user_ms: number;
     /** How long it ran. */
     wall_ms: number;
   }>;
@@ -2730,6 +2802,39 @@ interface LibosHttp {
   }>;
 }
 
+/**
+ * Data labels. The kernel joins them on everything that is made from something else; these calls
+ * look at them, and lower them where the host lets somebody do so.
+ */
+interface LibosLabel {
+  /** Shows the label of an object, or the caller's own. It takes `read` on `object:`. */
+  show(args?: {
+    /** The object; the caller itself if absent. */
+    id?: Abi.ObjectId | null;
+  }): Promise<{
+    /** The label. */
+    label: Abi.Label;
+  }>;
+  /**
+   * Lowers the label of an object, of files, of a process, or the caller's own, on the word of
+   * whoever was given the right to. The label of a file is not below what the host's rules give its
+   * path. It takes `admin` on `label:`. It fails with `not_lower`.
+   */
+  declassify(args: {
+    /** The object. */
+    id?: Abi.ObjectId | null;
+    /** The file, or the folder with all that is in it. */
+    path?: Abi.FsPath | null;
+    /** The process. */
+    pid?: Abi.Pid | null;
+    /** The label from now on. */
+    to: Abi.Label;
+  }): Promise<{
+    /** The label. */
+    label: Abi.Label;
+  }>;
+}
+
 /** A call that ended in an error. Only the host makes one. */
 interface SyscallError extends Error {
   /** The code of the fault or failure, as in `denied` or `not_found`. */
@@ -2798,6 +2903,11 @@ interface Libos {
    * host's environment, and the connection is made to an address that was checked.
    */
   readonly http: LibosHttp;
+  /**
+   * Data labels. The kernel joins them on everything that is made from something else; these calls
+   * look at them, and lower them where the host lets somebody do so.
+   */
+  readonly label: LibosLabel;
   /** Makes the call of a name, as in `fs.read`. */
   syscall(call: string, args?: object): Promise<unknown>;
   /** For `instanceof`. */

@@ -260,10 +260,10 @@ pub(crate) const CRATES: &[CrateRule] = &[
     ])),
 
     place("libos-providers", Provider, Only(&[
-        "base64", "cap-fs-ext", "cap-std", "diffy", "globset", "grep-regex", "grep-searcher",
-        "http-body-util", "hyper", "hyper-util", "ignore", "jsonschema", "libc", "rustix",
-        "rustls-native-certs", "serde", "serde_json", "tempfile", "thiserror", "tokio",
-        "tokio-rustls", "tracing",
+        "base64", "cap-fs-ext", "cap-std", "diffy", "futures-util", "globset", "grep-regex",
+        "grep-searcher", "http-body-util", "hyper", "hyper-util", "ignore", "inotify", "jsonschema",
+        "landlock", "libc", "rustix", "rustls-native-certs", "seccompiler", "serde", "serde_json",
+        "tempfile", "thiserror", "tokio", "tokio-rustls", "tracing",
     ])),
     place("libos-sandbox", Provider, Only(&[
         "jsonschema", "oxc", "rustix", "serde", "serde_json", "tempfile", "thiserror", "tokio",

@@ -12,8 +12,8 @@ use crate::workspace;
 const FILE_BYTES_MAX: usize = 1 << 20;
 /// The width of `rustfmt.toml`, in characters.
 const LINE_CHARS_MAX: usize = 100;
-/// How a line begins that is one literal.
-const LITERALS: &[&str] = &["\"", "r\"", "r#", "b\"", "br"];
+/// How a line begins that is one literal, or the row of a table.
+const LITERALS: &[&str] = &["\"", "r\"", "r#", "b\"", "br", "| "];
 /// Never committed. Split, so that this file keeps its own rule.
 const LEFTOVERS: &[&str] = &[concat!("todo", "!"), concat!("dbg", "!"), concat!("FIX", "ME")];
 /// Words after which a number means an issue of some tracker.

@@ -90,6 +90,45 @@ impl EffectClass {
     }
 }
 
+/// Which way data goes in a call between its caller and the resources that it demands, for data
+/// labels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// Neither way: it stays within the kernel, which keeps labels on all there is.
+    Inside,
+    /// From the resource to the caller.
+    In,
+    /// From the caller to the resource, which is a sink.
+    Out,
+    /// Both ways.
+    Both,
+}
+
+impl Direction {
+    /// Whether data comes to the caller.
+    #[must_use]
+    pub fn is_in(self) -> bool {
+        matches!(self, Self::In | Self::Both)
+    }
+
+    /// Whether data leaves the caller: the resource is a sink.
+    #[must_use]
+    pub fn is_out(self) -> bool {
+        matches!(self, Self::Out | Self::Both)
+    }
+
+    /// Its name as documents write it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Inside => "inside",
+            Self::In => "in",
+            Self::Out => "out",
+            Self::Both => "both",
+        }
+    }
+}
+
 /// One argument of a call.
 #[derive(Debug, Clone, Copy)]
 pub struct ArgInfo {
@@ -135,6 +174,9 @@ pub struct CallInfo {
     pub demand: DemandInfo,
     /// Its effect class.
     pub effect: EffectClass,
+    /// Which way data goes. Where its row does not say it: both ways if it has an effect, else
+    /// neither.
+    pub data: Direction,
     /// Its arguments.
     pub args: &'static [ArgInfo],
     /// The failures of its service it can end in.
@@ -254,6 +296,19 @@ macro_rules! demand {
 }
 pub(crate) use demand;
 
+macro_rules! direction {
+    (State) => {
+        $crate::Direction::Inside
+    };
+    ($effect:ident) => {
+        $crate::Direction::Both
+    };
+    ($effect:ident $data:ident) => {
+        $crate::Direction::$data
+    };
+}
+pub(crate) use direction;
+
 macro_rules! demand_info {
     (own) => {
         $crate::DemandInfo::Own
@@ -329,7 +384,10 @@ macro_rules! service {
             $number:literal $method:ident $Call:ident $(as $CallBox:ident)? {
                 $($(#[doc = $adoc:literal])* $arg:ident: $type:ty,)*
             } -> $reply:ty $(as $ReplyBox:ident)?
-            { demand: [$($demand:tt)*]; effect: $effect:ident; fails: [$($fails:ident)*]; }
+            {
+                demand: [$($demand:tt)*]; effect: $effect:ident; fails: [$($fails:ident)*];
+                $(data: $data:ident;)?
+            }
         )*
     ) => {
         $(
@@ -358,6 +416,7 @@ macro_rules! service {
                     doc: concat!($($doc, "\n"),*),
                     demand: $crate::call::demand_info!($($demand)*),
                     effect: $crate::EffectClass::$effect,
+                    data: $crate::call::direction!($effect $($data)?),
                     args: &[$($crate::ArgInfo {
                         name: stringify!($arg),
                         arg: <$type as $crate::Field>::TYPE,

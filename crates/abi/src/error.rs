@@ -8,7 +8,7 @@ use bincode::{Decode, Encode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{CapId, MessageId, OpId, Pid, Resource, Right, process::BudgetKind};
+use crate::{CapId, Label, MessageId, OpId, Pid, Resource, Right, process::BudgetKind};
 
 /// A right over a resource that a call needs.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Encode, Decode, Serialize, Deserialize, JsonSchema)]
@@ -55,6 +55,15 @@ pub enum DenyReason {
     Manifest(String),
     /// The generated tool that made the call does not declare it.
     NotDeclared(String),
+    /// The data has a label that is above the clearance of where it would go.
+    Clearance {
+        /// The label of the data.
+        label: Label,
+        /// The clearance of the sink, which the need names.
+        clearance: Label,
+        /// Whether a human may release this one call.
+        releasable: bool,
+    },
 }
 
 /// A denial: what was needed, what decided, what would have to be granted.
@@ -90,6 +99,13 @@ impl std::fmt::Display for Denial {
             DenyReason::Attenuation(what) => write!(f, "more than its giver holds: {what}"),
             DenyReason::Manifest(what) => write!(f, "the manifest does not foresee {what}"),
             DenyReason::NotDeclared(tool) => write!(f, "the tool `{tool}` does not declare it"),
+            DenyReason::Clearance { label, clearance, releasable } => {
+                write!(f, "the data is {label}; the most that may go there is {clearance}; ")?;
+                f.write_str(match releasable {
+                    true => "a human may release this very call, and did not: make it again to ask",
+                    false => "nobody may release it: it takes `label.declassify`",
+                })
+            }
             DenyReason::NotInToolTable(name) => {
                 write!(f, "`{name}` is not in the process's tool table; see tool.list")
             }

@@ -9,8 +9,9 @@ use bincode::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Binding, CapId, CheckpointId, Denial, Digest, Few, FsPath, GrantSpec, Json, Manifest, ObjectId,
-    OpId, Origin, Outcome, Pattern, Pid, RequestId, Resource, Right, Syscall, Text, ViewId,
+    Binding, CapId, CheckpointId, Denial, Digest, Few, FsPath, GrantSpec, Json, Label, Labelled,
+    Manifest, ObjectId, OpId, Origin, Outcome, Pattern, Pid, RequestId, Resource, Right, Syscall,
+    Text, ViewId,
     services::{
         capability::Charge,
         checkpoint::{CheckpointInfo, Revived},
@@ -56,6 +57,8 @@ pub enum Event {
     Checkpoint(CheckpointEvent),
     /// Of generated tools.
     Tool(ToolEvent),
+    /// Of data labels.
+    Label(LabelEvent),
 }
 
 /// Who made a call. The kernel writes it; a message cannot name its own sender.
@@ -875,6 +878,20 @@ pub enum ToolEvent {
     },
 }
 
+/// What happened to data labels. What else happens to them follows from other events: a copy of a
+/// memory has the labels of the memory, and what is gone has none.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LabelEvent {
+    /// Something has this label from now on.
+    Set {
+        /// What.
+        what: Labelled,
+        /// Its label.
+        label: Label,
+    },
+}
+
 macro_rules! into_event {
     ($($variant:ident($type:ident)),*) => {$(
         impl From<$type> for Event {
@@ -893,5 +910,6 @@ into_event!(
     Image(ImageEvent),
     Subscriber(SubscriberEvent),
     Checkpoint(CheckpointEvent),
-    Tool(ToolEvent)
+    Tool(ToolEvent),
+    Label(LabelEvent)
 );

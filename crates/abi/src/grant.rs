@@ -8,9 +8,15 @@ use std::collections::BTreeMap;
 
 use bincode::{Decode, Encode};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
+};
 
-use crate::{CapId, Digest, Millis, OpId, Pattern, Pid, RequestId, Rights};
+use crate::{
+    CapId, Digest, Integrity, Label, Millis, OpId, Pattern, Pid, RequestId, Rights, Sensitivity,
+    Source,
+};
 
 /// What a matching grant says.
 #[derive(
@@ -130,12 +136,84 @@ pub struct Bound {
     pub rights: Rights,
 }
 
-/// Conditions by argument name.
+/// Conditions by argument name. Those named `sensitivity`, `integrity` and `origin` are about the
+/// label of what the caller has taken in. A condition may be written as the one value that it is
+/// to equal.
 #[derive(
     Debug, Clone, PartialEq, Eq, Default, Encode, Decode, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(transparent)]
-pub struct Conditions(pub BTreeMap<String, Condition>);
+pub struct Conditions(
+    #[serde(deserialize_with = "written")]
+    #[schemars(with = "BTreeMap<String, Written>")]
+    pub BTreeMap<String, Condition>,
+);
+
+/// A condition as it is written.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "it is there for its schema")]
+enum Written {
+    Equals(Value),
+    Parts(Condition),
+}
+
+/// Reads conditions, each a value or its parts. An error names the part that is wrong, which one
+/// of an untagged enum would not.
+fn written<'de, D: Deserializer<'de>>(d: D) -> Result<BTreeMap<String, Condition>, D::Error> {
+    struct One(Condition);
+
+    struct Visit;
+
+    impl One {
+        fn equals<E>(value: Value) -> Result<Self, E> {
+            Ok(Self(Condition { equals: Some(value), ..Condition::default() }))
+        }
+    }
+
+    impl<'de> Visitor<'de> for Visit {
+        type Value = One;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a value, or a table of conditions")
+        }
+        fn visit_bool<E>(self, value: bool) -> Result<One, E> {
+            One::equals(Value::Bool(value))
+        }
+        fn visit_i64<E>(self, value: i64) -> Result<One, E> {
+            One::equals(Value::Int(value))
+        }
+        fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<One, E> {
+            let value = i64::try_from(value).map_err(|_| E::custom("the number is too large"))?;
+            One::equals(Value::Int(value))
+        }
+        fn visit_str<E>(self, value: &str) -> Result<One, E> {
+            One::equals(Value::Text(value.to_owned()))
+        }
+        fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<One, A::Error> {
+            let mut list = Vec::new();
+            while let Some(item) = items.next_element()? {
+                list.push(item);
+            }
+            One::equals(Value::List(list))
+        }
+        fn visit_map<A: MapAccess<'de>>(self, parts: A) -> Result<One, A::Error> {
+            Condition::deserialize(MapAccessDeserializer::new(parts)).map(One)
+        }
+    }
+
+    impl<'de> Deserialize<'de> for One {
+        fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+            match d.is_human_readable() {
+                true => d.deserialize_any(Visit),
+                false => Condition::deserialize(d).map(Self),
+            }
+        }
+    }
+
+    let all = BTreeMap::<String, One>::deserialize(d)?;
+    Ok(all.into_iter().map(|(name, One(condition))| (name, condition)).collect())
+}
 
 impl Conditions {
     /// Whether there are none.
@@ -172,6 +250,37 @@ pub struct Condition {
     /// The sum of this number (of a text: of its bytes) over the grant's life stays within this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sum_max: Option<u64>,
+}
+
+impl Condition {
+    /// The words that a condition of this name may speak of, if it is not about an argument but
+    /// about a part of the label of what the caller has taken in.
+    #[must_use]
+    pub fn words_of_label(name: &str) -> Option<&'static [&'static str]> {
+        Some(match name {
+            "sensitivity" => Sensitivity::NAMES,
+            "integrity" => Integrity::NAMES,
+            "origin" => Source::NAMES,
+            _ => return None,
+        })
+    }
+
+    /// Whether a condition on a part of the label holds for this one. Data that came from several
+    /// places has the origin of each.
+    #[must_use]
+    pub fn holds_for_label(&self, name: &str, label: Label) -> bool {
+        let is = |word: &str| {
+            let equals = |value: &Value| matches!(value, Value::Text(text) if text == word);
+            self.equals.as_ref().is_none_or(equals)
+                && self.one_of.as_ref().is_none_or(|values| values.iter().any(equals))
+        };
+        match name {
+            "sensitivity" => is(label.sensitivity.name()),
+            "integrity" => is(label.integrity.name()),
+            "origin" => label.origins.iter().any(|source| is(source.name())),
+            _ => false,
+        }
+    }
 }
 
 /// A value an argument is compared with.
@@ -352,6 +461,23 @@ mod tests {
             assert_eq!(serde_json::to_string(&empty).expect("it is JSON"), text);
         }
         assert_eq!(serde_json::to_string(&absent).expect("it is JSON"), "{}");
+    }
+
+    #[test]
+    fn a_condition_may_be_written_as_the_value_it_is_to_equal() {
+        let read = |text: &str| serde_json::from_str::<Conditions>(text);
+        for (short, long) in [
+            (r#"{"integrity":"untrusted"}"#, r#"{"integrity":{"equals":"untrusted"}}"#),
+            (r#"{"n":3,"b":true}"#, r#"{"n":{"equals":3},"b":{"equals":true}}"#),
+            (r#"{"argv":["a","b"]}"#, r#"{"argv":{"equals":["a","b"]}}"#),
+        ] {
+            let (short, long) = (read(short).expect("conditions"), read(long).expect("conditions"));
+            assert_eq!(short, long);
+            let written = serde_json::to_string(&short).expect("it is JSON");
+            assert_eq!(read(&written).expect("conditions"), short);
+        }
+        let error = read(r#"{"path":{"equal":"a"}}"#).expect_err("no part").to_string();
+        assert!(error.contains("equal"), "{error}");
     }
 
     #[test]

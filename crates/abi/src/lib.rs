@@ -28,6 +28,7 @@ mod field;
 mod grant;
 mod ids;
 mod iso8601;
+mod labels;
 mod resource;
 mod secret;
 pub mod services;
@@ -37,8 +38,8 @@ mod usage;
 pub mod wire;
 
 pub use call::{
-    ArgInfo, BadCall, CallInfo, Demand, DemandInfo, EffectClass, FailureInfo, IntoDemand, Request,
-    ServiceInfo,
+    ArgInfo, BadCall, CallInfo, Demand, DemandInfo, Direction, EffectClass, FailureInfo,
+    IntoDemand, Request, ServiceInfo,
 };
 pub use data::{BlobRef, INLINE_BYTES_MAX, Json, Millis, Text};
 pub use digest::{BadDigest, Digest};
@@ -52,12 +53,13 @@ pub use grant::{
 };
 pub use ids::{BadId, CapId, CheckpointId, MessageId, ObjectId, OpId, Pid, RequestId, Seq, ViewId};
 pub use iso8601::{BadTime, Iso8601};
+pub use labels::{Integrity, Label, Labelled, Sensitivity, Source, Sources};
 pub use resource::{BadResource, Form, Pattern, RESOURCE_BYTES_MAX, Resource, Right, Rights};
 pub use secret::SecretUse;
 pub use services::{
     Error, Outcome, Reply, SERVICES, Syscall, audit, capability, checkpoint, clock,
-    event as events, find, fs, http, human, image, message, namespace, object, process, shell,
-    tool,
+    event as events, find, fs, http, human, image, label, message, namespace, object, process,
+    shell, tool,
 };
 pub use state::state_digest;
 pub use url::{BadUrl, URL_BYTES_MAX, Url};

@@ -115,6 +115,7 @@ mod tests {
             stderr: "error".into(),
             truncated: false,
             wall_ms: 1,
+            ..Default::default()
         };
         assert_eq!(run().used(&Ok(shell::Reply::Run(ended).into())), bytes(8));
     }

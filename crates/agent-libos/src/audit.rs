@@ -8,7 +8,7 @@ use libos_abi::{
     CapId, Denial, Error, Event, Fault, Json, OpId, Origin, Outcome, Pid, Principal, Record, Reply,
     RequestId, Seq, Syscall, audit,
     event::{CapabilityEvent, HumanEvent, NewCapability, OpEvent, Step, Verdict},
-    human::{Decided, Request},
+    human::{Ask, Decided, Decision as Answer, Request},
     wire,
 };
 use libos_journal::{Dropped, Journal, JournalError};
@@ -227,7 +227,10 @@ impl Trail {
                 }
                 _ => "the caller's own state".into(),
             }],
-            Verdict::Allowed(by) => by.iter().map(|cap| self.lineage(*cap)).collect(),
+            Verdict::Allowed(by) => {
+                let by = by.iter().map(|cap| self.lineage(*cap));
+                by.chain(self.releases(op)).collect()
+            }
             Verdict::Asked { by, request } => {
                 let mut because: Vec<String> = by.iter().map(|cap| self.lineage(*cap)).collect();
                 because.push(format!("{request} was put to a human"));
@@ -235,6 +238,19 @@ impl Trail {
             }
             Verdict::Denied(denial) => self.denied(op, denial),
         }
+    }
+
+    /// Who released the data of an operation.
+    fn releases(&self, op: OpId) -> impl Iterator<Item = String> {
+        let releases = self
+            .requests
+            .values()
+            .filter(move |request| request.op == op && matches!(request.ask, Ask::Release(_)));
+        releases.filter_map(|request| {
+            let decided = self.answers.get(&request.id)?;
+            let is_yes = matches!(decided.decision, Answer::Approve { .. });
+            is_yes.then(|| format!("`{}` released its data ({})", decided.by, request.id))
+        })
     }
 
     fn denied(&self, op: OpId, denial: &Denial) -> Vec<String> {
@@ -315,6 +331,7 @@ pub fn describe(event: &Event) -> Value {
         Event::Subscriber(event) => tagged("subscriber", event),
         Event::Checkpoint(event) => tagged("checkpoint", event),
         Event::Tool(event) => tagged("tool", event),
+        Event::Label(event) => tagged("label", event),
     }
 }
 

@@ -9,13 +9,13 @@ use std::{
 
 use libos_abi::{Digest, Fault, Outcome, Seq, Syscall, wire};
 use libos_bindings::inbox::{Sender, inbox};
-use libos_broker::{ComposeError, Kernel, Parts, Submitter};
+use libos_broker::{ComposeError, Kernel, LabelRules, Parts, Submitter};
 use libos_journal::{
     Blobs, Head, Journal, JournalError, Limits as JournalLimits, MemoryJournal, SqliteJournal,
 };
 use libos_port::{Authority, BoxFuture, Component, Planner, Port, Provider};
 use libos_providers::{
-    FsProvider, HttpConfig, HttpProvider, Mounted, ShellConfig, ShellProvider,
+    FsProvider, HttpConfig, HttpProvider, Layer, Mounted, ShellConfig, ShellProvider,
 };
 use tokio::sync::oneshot;
 
@@ -148,7 +148,9 @@ pub struct Builder {
     mount_providers: BTreeMap<String, Arc<dyn Provider>>,
     boundaries: Boundaries,
     tool_cache: Option<PathBuf>,
+    programs: ShellConfig,
     http: HttpConfig,
+    labels: LabelRules,
 }
 
 impl Default for Builder {
@@ -182,7 +184,9 @@ impl Builder {
             mount_providers: BTreeMap::new(),
             boundaries: Boundaries::default(),
             tool_cache: None,
+            programs: ShellConfig::from_host(),
             http: HttpConfig::default(),
+            labels: LabelRules::default(),
         }
     }
 
@@ -272,6 +276,21 @@ impl Builder {
         self
     }
 
+    /// Sets what the standard provider of programs gives them from the host, and which layers of
+    /// their confinement may be missing. What the runtime keeps out of is added.
+    #[must_use]
+    pub fn programs(mut self, config: ShellConfig) -> Self {
+        self.programs = config;
+        self
+    }
+
+    /// Lets programs run though the host's kernel lacks a layer of their confinement.
+    #[must_use]
+    pub fn programs_may_lack(mut self, layers: impl IntoIterator<Item = Layer>) -> Self {
+        self.programs.may_lack.extend(layers);
+        self
+    }
+
     /// The parts as a kernel in which nothing has happened. What providers serve is no state.
     pub(crate) fn kernel(self) -> Result<Kernel, StartError> {
         Ok(Kernel::new(Parts::new(self.authority, self.components)?, []))
@@ -303,6 +322,13 @@ impl Builder {
     #[must_use]
     pub fn http(mut self, config: HttpConfig) -> Self {
         self.http = config;
+        self
+    }
+
+    /// Says which labels data has and how far it may go; without it, none and anywhere.
+    #[must_use]
+    pub fn labels(mut self, rules: LabelRules) -> Self {
+        self.labels = rules;
         self
     }
 
@@ -338,8 +364,7 @@ impl Builder {
         self,
         watchers: Vec<tokio::sync::mpsc::UnboundedSender<crate::News>>,
     ) -> Result<Runtime, StartError> {
-        let files = FsProvider::with_mounts(self.mounts);
-        let mut files = self.kept_out.into_iter().fold(files, FsProvider::keep_out_of);
+        let mut kept_out = self.kept_out;
         let boundaries = self.boundaries;
         boundaries.pass("start.open");
         let journal: Box<dyn Journal> = match self.store {
@@ -351,17 +376,25 @@ impl Builder {
                     boundaries.observer(),
                 )?;
                 // A workspace may hold the store; its processes do not see it.
-                files = files.keep_out_of(folder);
+                kept_out.push(folder);
                 Box::new(journal)
             }
             Store::Given(journal) => journal,
         };
+        let files = FsProvider::with_mounts(self.mounts.clone());
+        let files = kept_out.iter().cloned().fold(files, FsProvider::keep_out_of);
+        // What another provider serves is no folder that a program could be given.
+        let is_folder = |name: &String, _: &mut Mounted| !self.mount_providers.contains_key(name);
+        let mut mounts = self.mounts;
+        mounts.retain(is_folder);
         let mut providers = self.providers;
         for standard in [
             Arc::new(files) as Arc<dyn Provider>,
             Arc::new(ShellProvider::new(ShellConfig {
+                mounts,
+                kept_out,
                 secrets: self.http.secrets.clone(),
-                ..ShellConfig::from_host()
+                ..self.programs
             })),
             Arc::new(HttpProvider::new(self.http)),
             Arc::new(Tools::new(self.tool_cache)),
@@ -377,6 +410,7 @@ impl Builder {
         provided.push("audit");
         let parts = Parts::new(self.authority, self.components)?;
         let mut kernel = Kernel::new(parts, provided);
+        kernel.set_label_rules(self.labels);
         boundaries.pass("start.fold");
         let mut each = |_| boundaries.pass("start.folded");
         let from =

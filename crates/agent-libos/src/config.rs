@@ -7,13 +7,13 @@
 mod file;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     num::NonZeroU32,
     path::{Path, PathBuf},
 };
 
-use libos_providers::{HttpConfig, SecretSource, Secrets};
+use libos_providers::{HttpConfig, Layer as ProgramLayer, SecretSource, Secrets, ShellConfig};
 use libos_scheduler::{EarliestDeadline, Policy, RoundRobin, Scheduler, WeightedFair};
 use schemars::schema_for;
 use serde::Serialize;
@@ -21,8 +21,8 @@ use serde_json::Value as Schema;
 use toml::Value;
 
 pub use self::file::{
-    ConfigFile, HttpSection, LimitsSection, NetworkText, PolicyName, SchedulerSection, SecretName,
-    SecretSection,
+    ConfigFile, ConfinementLayer, HttpSection, LimitsSection, NetworkText, PolicyName,
+    SchedulerSection, SecretName, SecretSection, ShellSection,
 };
 use crate::{Builder, Limits, task::TaskError};
 
@@ -139,7 +139,8 @@ impl Layer {
             message: error.to_string(),
         })?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        let named = [&mut file.store, &mut file.approvals, &mut file.http.ca_file];
+        let named =
+            [&mut file.store, &mut file.approvals, &mut file.labels, &mut file.http.ca_file];
         let secrets = file.secrets.values_mut().filter_map(|secret| match &mut secret.0.source {
             SecretSource::File(path) => Some(path),
             _ => None,
@@ -148,6 +149,9 @@ impl Layer {
             *named = folder.join(&*named);
         }
         file.mounts.values_mut().for_each(|mount| mount.below(folder));
+        for named in file.shell.readable.iter_mut().flatten() {
+            *named = folder.join(&*named);
+        }
         Ok(Self::of(&file, &Origin::File(path.to_owned())))
     }
 
@@ -287,6 +291,12 @@ impl Settings {
         self.file.approvals.as_deref()
     }
 
+    /// The label file.
+    #[must_use]
+    pub fn labels(&self) -> Option<&Path> {
+        self.file.labels.as_deref()
+    }
+
     /// The limits of the edge.
     #[must_use]
     pub fn limits(&self) -> Limits {
@@ -320,6 +330,21 @@ impl Settings {
         self.file.scheduler.policy.unwrap_or(PolicyName::RoundRobin)
     }
 
+    /// The layers of the confinement of programs that this host may lack.
+    #[must_use]
+    pub fn may_lack(&self) -> BTreeSet<ProgramLayer> {
+        let set = self.file.shell.may_lack.iter().flatten();
+        set.map(|layer| ProgramLayer::from(*layer)).collect()
+    }
+
+    /// What programs get from the host.
+    #[must_use]
+    pub fn programs(&self) -> ShellConfig {
+        let mut programs = ShellConfig::from_host();
+        programs.readable.extend(self.file.shell.readable.iter().flatten().cloned());
+        ShellConfig { may_lack: self.may_lack(), ..programs }
+    }
+
     /// The secrets of the host.
     #[must_use]
     pub fn secrets(&self) -> Secrets {
@@ -335,8 +360,8 @@ impl Settings {
         HttpConfig { networks, ca_file, secrets, ..HttpConfig::default() }
     }
 
-    /// A runtime as it is set: its store, limits, policy, network and secrets. Processes are kept
-    /// out of the files that hold secrets.
+    /// A runtime as it is set: its store, limits, policy, programs, network and secrets.
+    /// Processes are kept out of the files that hold secrets.
     #[must_use]
     pub fn builder(&self) -> Builder {
         let policy: Box<dyn Policy> = match self.policy() {
@@ -355,6 +380,7 @@ impl Settings {
         let builder = builder
             .store(self.store())
             .limits(self.limits())
+            .programs(self.programs())
             .component(Box::new(Scheduler::new(policy)))
             .http(self.http(secrets));
         files.fold(builder, Builder::keep_out_of)
@@ -384,7 +410,7 @@ mod tests {
         assert_eq!(settings.file, ConfigFile::built_in());
         let known: Vec<String> = keys().into_iter().map(|key| key.name).collect();
         let mut set: Vec<&str> = settings.iter().map(|(name, _)| name).collect();
-        set.extend(["approvals", "http.ca_file", "mounts", "secrets"]);
+        set.extend(["approvals", "labels", "http.ca_file", "mounts", "secrets"]);
         set.sort_unstable();
         let mut sorted = known.clone();
         sorted.sort();

@@ -31,6 +31,7 @@ pub mod control;
 mod core_loop;
 mod generated;
 mod hydrate;
+pub mod label_file;
 pub mod limits;
 pub mod mounts;
 pub mod policy;

@@ -11,10 +11,10 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use libos_abi::{
-    CapId, Demand, Denial, Error, Event, Fault, Few, GrantSpec, Need, OpId, Origin, Pid, Principal,
-    Record, Reply, Seq, Syscall,
+    CapId, Demand, Denial, Error, Event, Fault, Few, GrantSpec, Label, Labelled, Need, OpId,
+    Origin, Pid, Principal, Record, Reply, Seq, Syscall,
     capability::{self, Charge},
-    event::{CapabilityEvent, NewCapability, OpEvent, ProcessEvent, Step, Verdict},
+    event::{CapabilityEvent, LabelEvent, NewCapability, OpEvent, ProcessEvent, Step, Verdict},
     tool::Program,
 };
 use libos_journal::Journal;
@@ -138,6 +138,7 @@ pub fn test(
         only: pid,
         parents: BTreeMap::new(),
         open: BTreeMap::new(),
+        labels: BTreeMap::new(),
         tested: Tested::default(),
     };
     audit::scan(journal, Seq(0), |seq, record| {
@@ -169,6 +170,8 @@ struct History<'a> {
     only: Option<Pid>,
     parents: BTreeMap<Pid, Pid>,
     open: BTreeMap<OpId, Open>,
+    /// The labels of what processes have taken in.
+    labels: BTreeMap<Pid, Label>,
     tested: Tested,
 }
 
@@ -190,6 +193,9 @@ impl History<'_> {
                     self.engine.follow(event);
                 }
                 Event::Op(event) => self.follow_op(seq, record.at_ms, event),
+                Event::Label(LabelEvent::Set { what: Labelled::Process(pid), label }) => {
+                    self.labels.insert(pid, label);
+                }
                 _ => {}
             }
         }
@@ -271,7 +277,10 @@ impl History<'_> {
                 .collect();
         let decision = match self.undeclared(&open) {
             Some(denial) => Decision::Deny(denial),
-            None => self.engine.decide(&open, &ancestors, &needs, op, now_ms),
+            None => {
+                let label = self.labels.get(&open.pid).copied().unwrap_or_default();
+                self.engine.decide(&open, label, &ancestors, &needs, op, now_ms)
+            }
         };
         // A call that closes a quantum has nobody to wait for an answer.
         let may_ask = open.step.index > 0;
@@ -392,6 +401,7 @@ impl Engine {
     fn decide(
         &self,
         open: &Open,
+        label: Label,
         ancestors: &[Pid],
         needs: &Few<Need>,
         op: OpId,
@@ -404,6 +414,7 @@ impl Engine {
             call: &open.call,
             digest: &|| open.call.digest(),
             op,
+            label,
             now_ms,
         })
     }

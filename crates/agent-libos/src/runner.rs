@@ -174,6 +174,8 @@ impl Runner {
             call,
             cwd: order.cwd,
             workspace: order.workspace,
+            waited_ms: order.waited_ms,
+            reach: order.reach,
             program,
             port: door,
         })

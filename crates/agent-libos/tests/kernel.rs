@@ -24,7 +24,7 @@ use agent_libos::{
     broker::Notice,
     journal::{Batch, Blobs, Head, Journal, JournalError, MemoryJournal, Sync},
     mounts::Mounted,
-    port::{BoxFuture, EffectOutcome, Order, Planner, Port, Provider, QuantumEnd, Turn},
+    port::{BoxFuture, EffectOutcome, Order, Planner, Port, Provider, QuantumEnd, ReachRule, Turn},
     replay_digest,
 };
 use parking_lot::Mutex;
@@ -71,6 +71,7 @@ impl Provider for FakeShell {
             stderr: "".into(),
             truncated: false,
             wall_ms: 0,
+            ..Default::default()
         };
         Box::pin(async { EffectOutcome::Done(shell::Reply::Run(ended).into()) })
     }
@@ -224,6 +225,7 @@ async fn answer(host: &dyn Port, id: RequestId, call: &human::Request) {
                 _ => human::Decision::Approve { scope: Scope::Once },
             }
         }
+        human::Ask::Release(_) => human::Decision::Approve { scope: Scope::Once },
         human::Ask::Question { .. } => human::Decision::Answer { text: "yes".into() },
         human::Ask::Permission { .. } => human::Decision::Permit { policy: human::Policy::Always },
         human::Ask::Extension { .. } => human::Decision::Extend { by: 10 },
@@ -313,6 +315,44 @@ async fn a_provider_of_the_embedder_takes_the_place_of_the_standard_one() {
     let allowed = json!([{ "on": "shell:no-such-program", "rights": ["execute"] }]);
     let ending = stage.run(launch("script", &plan, allowed)).await;
     assert_eq!(ending.message.as_deref(), Some("played no-such-program x"));
+}
+
+/// Tells what it was told that a program may reach.
+struct TellsReach;
+
+impl Provider for TellsReach {
+    fn serves(&self) -> &'static [&'static str] {
+        &["shell"]
+    }
+    fn perform(&self, order: Order) -> BoxFuture<'static, EffectOutcome> {
+        let rule = |rule: &ReachRule| {
+            let not = if rule.allows { "" } else { "not " };
+            format!("{not}{} {}", rule.rights, rule.on.as_str())
+        };
+        let rules: Vec<String> = order.reach.rules.iter().map(rule).collect();
+        let ended = shell::Ended { stdout: rules.join("; ").into(), ..shell::Ended::default() };
+        Box::pin(async { EffectOutcome::Done(shell::Reply::Run(ended).into()) })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_is_told_what_holds_for_every_call_of_its_process() {
+    let mut stage = Stage::start(Builder::new().provider(Arc::new(TellsReach)));
+    let plan = script(&[
+        json!({ "call": "shell.run", "args": { "argv": ["x"] }, "save": "r" }),
+        json!({ "exit": { "message": "${r.stdout}" } }),
+    ]);
+    let allowed = json!([
+        { "on": "shell:x", "rights": ["execute"] },
+        { "on": "fs:workspace/*", "rights": ["read", "write"] },
+        { "on": "fs:workspace/once/*", "rights": ["write"], "uses": 1 },
+        { "on": "fs:workspace/secrets/*", "rights": ["read"], "effect": "deny" },
+        { "on": "fs:workspace/asked/*", "rights": ["read"], "effect": "ask" },
+    ]);
+    let ending = stage.run(launch("script", &plan, allowed)).await;
+    let told = "read+write fs:workspace/*; not read fs:workspace/secrets/*; \
+                not read fs:workspace/asked/*";
+    assert_eq!(ending.message.as_deref(), Some(told));
 }
 
 /// A planner with a defect.

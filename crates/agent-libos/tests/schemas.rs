@@ -4,7 +4,8 @@
 use std::path::Path;
 
 use agent_libos::{
-    approvals::ApprovalsFile, config::ConfigFile, policy::RulesFile, task::TaskFile,
+    approvals::ApprovalsFile, config::ConfigFile, label_file::LabelFile, policy::RulesFile,
+    task::TaskFile,
 };
 use schemars::{Schema, schema_for};
 
@@ -35,6 +36,11 @@ fn the_schema_of_approvals_files_is_fresh() {
 #[test]
 fn the_schema_of_rules_files_is_fresh() {
     check("rules.schema.json", &schema_for!(RulesFile));
+}
+
+#[test]
+fn the_schema_of_label_files_is_fresh() {
+    check("labels.schema.json", &schema_for!(LabelFile));
 }
 
 #[test]

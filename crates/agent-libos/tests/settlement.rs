@@ -104,6 +104,7 @@ impl Provider for FakeShell {
             stderr: "".into(),
             truncated: false,
             wall_ms: 0,
+            ..Default::default()
         };
         Box::pin(async move {
             if let Some(may_end) = may_end {

@@ -240,7 +240,7 @@ async fn a_state_that_does_not_fit_changes_nothing() {
     };
     let mut other = bytes.clone();
     other[0] ^= 0x40;
-    assert!(matches!(refuse(&other, digest), BadSnapshot::Version { expected: 1, .. }));
+    assert!(matches!(refuse(&other, digest), BadSnapshot::Version { expected: 2, .. }));
     assert!(matches!(refuse(&bytes, empty), BadSnapshot::Digest));
     for cut in (0..bytes.len()).step_by(97) {
         refuse(&bytes[..cut], digest);

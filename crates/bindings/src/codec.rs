@@ -5,10 +5,12 @@
 //! another call than its body is malformed.
 
 use libos_abi::{
-    Syscall,
+    OpId, Pattern, Pid, Rights, Syscall,
     wire::{self, WireError},
 };
-use libos_port::{BadSnapshot, Caller, Decision, EffectOutcome, Reconciled, Stop};
+use libos_port::{
+    BadSnapshot, Caller, Decision, EffectOutcome, Reach, ReachRule, Reconciled, Stop,
+};
 
 use crate::{
     BindingError,
@@ -91,8 +93,9 @@ impl Message for ToPart {
             }
             Self::Answer(outcome) => (plain(2), wire::encode(outcome)),
             Self::Decide(asked) => {
-                let Asked { subject, ancestors, needs, call, op, now_ms } = &**asked;
-                (about(3, call), wire::encode(&(subject, ancestors, needs, call, op, now_ms)))
+                let Asked { subject, ancestors, needs, call, op, label, now_ms } = &**asked;
+                let body = (subject, ancestors, needs, call, op, label, now_ms);
+                (about(3, call), wire::encode(&body))
             }
             Self::Apply(event) => (plain(4), wire::encode(event)),
             Self::Begin => (plain(5), Vec::new()),
@@ -100,6 +103,9 @@ impl Message for ToPart {
             Self::Digest => (plain(7), Vec::new()),
             Self::Save => (plain(8), Vec::new()),
             Self::Load { piece, is_last } => (plain(9), wire::encode(&(piece, is_last))),
+            Self::Reach { subject, kinds, now_ms } => {
+                (plain(10), wire::encode(&(subject, kinds, now_ms)))
+            }
         }
     }
 
@@ -113,9 +119,9 @@ impl Message for ToPart {
             }
             2 => Self::Answer(wire::decode(body)?),
             3 => {
-                let (subject, ancestors, needs, call, op, now_ms) = wire::decode(body)?;
+                let (subject, ancestors, needs, call, op, label, now_ms) = wire::decode(body)?;
                 agree(head, &call)?;
-                Self::Decide(Box::new(Asked { subject, ancestors, needs, call, op, now_ms }))
+                Self::Decide(Box::new(Asked { subject, ancestors, needs, call, op, label, now_ms }))
             }
             4 => Self::Apply(wire::decode(body)?),
             5 => Self::Begin,
@@ -125,6 +131,10 @@ impl Message for ToPart {
             9 => {
                 let (piece, is_last) = wire::decode(body)?;
                 Self::Load { piece, is_last }
+            }
+            10 => {
+                let (subject, kinds, now_ms) = wire::decode(body)?;
+                Self::Reach { subject, kinds, now_ms }
             }
             other => return Err(unknown("message to a component", other)),
         })
@@ -159,6 +169,7 @@ impl Message for FromPart {
                     Decision::Deny(denial) => wire::encode(&(2_u8, denial)),
                 },
             ),
+            Self::Reached(reach) => (plain(10), wire::encode(&rules(reach))),
             Self::Digest(digest) => (plain(6), wire::encode(digest)),
             Self::State { piece, is_last } => (plain(7), wire::encode(&(piece, is_last))),
             Self::Loaded => (plain(8), Vec::new()),
@@ -220,6 +231,7 @@ impl Message for FromPart {
                 (4, []) => BadSnapshot::Unreachable("a part behind the far end"),
                 (other, _) => return Err(unknown("refusal", other)),
             }),
+            10 => Self::Reached(read_rules(wire::decode(body)?)),
             other => return Err(unknown("message from a component", other)),
         })
     }
@@ -235,15 +247,32 @@ fn choice(body: &[u8]) -> Result<(u8, &[u8]), BindingError> {
     Ok((*number, rest))
 }
 
+type Rules = Vec<(bool, Pattern, Rights)>;
+
+fn rules(reach: &Reach) -> Rules {
+    let rules = reach.rules.iter();
+    rules.map(|ReachRule { allows, on, rights }| (*allows, on.clone(), *rights)).collect()
+}
+
+fn read_rules(rules: Rules) -> Reach {
+    let rules = rules.into_iter();
+    let rules = rules.map(|(allows, on, rights)| ReachRule { allows, on, rights });
+    Reach { rules: rules.collect() }
+}
+
 fn order(kind: u16, id: u64, order: &Ordered) -> (Head, Vec<u8>) {
-    let Ordered { op, pid, call, cwd, workspace, program } = order;
-    (about(kind, call), wire::encode(&(id, op, pid, call, cwd, workspace, program)))
+    let Ordered { op, pid, call, cwd, workspace, waited_ms, reach, program } = order;
+    let head = (id, op, pid, call, waited_ms);
+    (about(kind, call), wire::encode(&(head, cwd, workspace, rules(reach), program)))
 }
 
 fn read_order(head: Head, body: &[u8]) -> Result<(u64, Box<Ordered>), BindingError> {
-    let (id, op, pid, call, cwd, workspace, program) = wire::decode(body)?;
+    type Named = (u64, OpId, Option<Pid>, Syscall, u64);
+    let ((id, op, pid, call, waited_ms), cwd, workspace, reach, program): (Named, _, _, _, _) =
+        wire::decode(body)?;
     agree(head, &call)?;
-    Ok((id, Box::new(Ordered { op, pid, call, cwd, workspace, program })))
+    let reach = read_rules(reach);
+    Ok((id, Box::new(Ordered { op, pid, call, cwd, workspace, waited_ms, reach, program })))
 }
 
 impl Message for ToProvider {

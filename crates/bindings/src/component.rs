@@ -5,10 +5,10 @@
 //! that asks back. A call is one conversation: nothing else is said until it is done.
 
 use libos_abi::{
-    Denial, DenyReason, Digest, Error, Event, OpId, Reply, Syscall, wire::FRAME_BYTES_MAX,
+    Denial, DenyReason, Digest, Error, Event, OpId, Pid, Reply, Syscall, wire::FRAME_BYTES_MAX,
 };
 use libos_port::{
-    Authority, BadSnapshot, Caller, Component, Context, Decision, Manifest, Query, Stop,
+    Authority, BadSnapshot, Caller, Component, Context, Decision, Manifest, Query, Reach, Stop,
 };
 use parking_lot::Mutex;
 
@@ -247,6 +247,7 @@ impl Authority for RemoteAuthority {
             needs: query.needs.to_vec(),
             call: query.call.clone(),
             op: query.op,
+            label: query.label,
             now_ms: query.now_ms,
         };
         let decision = self.0.near.lock().converse(query.op, |link| {
@@ -261,6 +262,19 @@ impl Authority for RemoteAuthority {
             Decision::Deny(Denial { need, reason: DenyReason::NoGrant })
         })
     }
+
+    /// A program reaches nothing for an authority that is gone.
+    fn reach(&self, subject: Pid, kinds: &[&str], now_ms: u64) -> Reach {
+        let kinds = kinds.iter().map(ToString::to_string).collect();
+        let reach = self.0.near.lock().converse(OpId(0), |link| {
+            link.out.send(ToPart::Reach { subject, kinds, now_ms })?;
+            match link.incoming.receive()? {
+                FromPart::Reached(reach) => Ok(reach),
+                other => Err(unexpected(&other)),
+            }
+        });
+        reach.unwrap_or_default()
+    }
 }
 
 fn unexpected(message: &FromPart) -> BindingError {
@@ -270,6 +284,7 @@ fn unexpected(message: &FromPart) -> BindingError {
         FromPart::Send(_) => "send",
         FromPart::Done(_) => "done",
         FromPart::Decided(_) => "decided",
+        FromPart::Reached(_) => "reached",
         FromPart::Digest(_) => "digest",
         FromPart::State { .. } => "state",
         FromPart::Loaded => "loaded",
@@ -320,6 +335,14 @@ pub(crate) fn serve_part(
                 let decision = decide(&**authority, &asked);
                 link.out.send(FromPart::Decided(decision))?;
             }
+            (ToPart::Reach { subject, kinds, now_ms }, Part::Authority(authority)) => {
+                let kinds: Vec<&str> = kinds.iter().map(String::as_str).collect();
+                let reach = authority.reach(subject, &kinds, now_ms);
+                link.out.send(FromPart::Reached(reach))?;
+            }
+            (ToPart::Reach { .. }, Part::Component(_)) => {
+                return Err(BindingError::Unexpected("reach"));
+            }
             (ToPart::Decide(_), Part::Component(_)) => {
                 return Err(BindingError::Unexpected("decide"));
             }
@@ -361,6 +384,7 @@ fn decide(authority: &dyn Authority, asked: &Asked) -> Decision {
         call: &asked.call,
         digest: &|| asked.call.digest(),
         op: asked.op,
+        label: asked.label,
         now_ms: asked.now_ms,
     })
 }

@@ -5,9 +5,11 @@
 use std::{fmt, sync::Arc};
 
 use libos_abi::{
-    Digest, Error, Event, FsPath, Need, OpId, Outcome, Pid, Reply, Syscall, tool::Program,
+    Digest, Error, Event, FsPath, Label, Need, OpId, Outcome, Pid, Reply, Syscall, tool::Program,
 };
-use libos_port::{BadSnapshot, Caller, Decision, EffectOutcome, Order, Port, Reconciled, Stop};
+use libos_port::{
+    BadSnapshot, Caller, Decision, EffectOutcome, Order, Port, Reach, Reconciled, Stop,
+};
 
 /// The kind of part a far end serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +58,7 @@ pub(crate) struct Asked {
     pub(crate) needs: Vec<Need>,
     pub(crate) call: Syscall,
     pub(crate) op: OpId,
+    pub(crate) label: Label,
     pub(crate) now_ms: u64,
 }
 
@@ -66,6 +69,11 @@ pub(crate) enum ToPart {
     /// What a call that the component sent ended in.
     Answer(Result<Reply, Error>),
     Decide(Box<Asked>),
+    Reach {
+        subject: Pid,
+        kinds: Vec<String>,
+        now_ms: u64,
+    },
     Apply(Event),
     Begin,
     Rollback,
@@ -86,6 +94,7 @@ pub(crate) enum FromPart {
     Send(Syscall),
     Done(Result<Reply, Stop>),
     Decided(Decision),
+    Reached(Reach),
     Digest(Digest),
     /// A piece of the state.
     State {
@@ -105,20 +114,22 @@ pub(crate) struct Ordered {
     pub(crate) call: Syscall,
     pub(crate) cwd: FsPath,
     pub(crate) workspace: Option<Arc<str>>,
+    pub(crate) waited_ms: u64,
+    pub(crate) reach: Reach,
     pub(crate) program: Option<Arc<Program>>,
 }
 
 impl From<Order> for Ordered {
     fn from(order: Order) -> Self {
-        let Order { op, pid, call, cwd, workspace, program, port: _ } = order;
-        Self { op, pid, call, cwd, workspace, program }
+        let Order { op, pid, call, cwd, workspace, waited_ms, reach, program, port: _ } = order;
+        Self { op, pid, call, cwd, workspace, waited_ms, reach, program }
     }
 }
 
 impl Ordered {
     pub(crate) fn with(self, port: Arc<dyn Port>) -> Order {
-        let Self { op, pid, call, cwd, workspace, program } = self;
-        Order { op, pid, call, cwd, workspace, program, port }
+        let Self { op, pid, call, cwd, workspace, waited_ms, reach, program } = self;
+        Order { op, pid, call, cwd, workspace, waited_ms, reach, program, port }
     }
 }
 

@@ -1,14 +1,17 @@
 //! Effects: orders to providers, what they report, and what a crash makes of them.
 
-use libos_abi::{EffectClass, Fault, FsPath, OpId, Reply, Right, capability, fs, human};
-use libos_port::{EffectOutcome, Reconciled, mutated};
+use libos_abi::{EffectClass, Fault, FsPath, OpId, Reply, Right, Syscall, capability, fs, human};
+use libos_port::{EffectOutcome, Reach, Reconciled, mutated};
 
 use crate::{
     kernel::{Kernel, full_arguments},
-    ops::OpState,
+    ops::{Op, OpState},
     output::{EffectOrder, Mode, Output, Outputs},
     tx::Tx,
 };
+
+/// The kinds of resources that a program reaches without a call.
+const REACHABLE: &[&str] = &["fs", "net"];
 
 impl Kernel {
     pub(crate) fn order(&mut self, tx: &mut Tx, id: OpId, mode: Mode) {
@@ -20,11 +23,27 @@ impl Kernel {
             call: op.call.clone(),
             cwd: admission.map_or_else(|| FsPath::from("workspace"), |a| a.cwd.clone()),
             workspace: admission.and_then(|a| a.workspace.clone()),
+            waited_ms: self.now_ms.saturating_sub(op.started_ms),
+            reach: self.reach(op),
             program: op.program.clone(),
             mode,
         };
         self.in_flight.insert(id);
         tx.outputs.push(Output::Effect(Box::new(order)));
+    }
+
+    /// What a program may reach that runs for the caller of an operation: of a generated tool, what
+    /// the tool declares as well. Only programs are told.
+    fn reach(&self, op: &Op) -> Reach {
+        let (Syscall::Shell(_), Some(pid)) = (&op.call, op.caller.pid()) else {
+            return Reach::default();
+        };
+        let reach = self.parts.reach(pid, REACHABLE, self.now_ms);
+        match (op.caller.tool(), self.program_above(op)) {
+            (None, _) => reach,
+            (Some(_), Some(program)) => reach.declared_by(&program.tool),
+            (Some(_), None) => Reach::default(),
+        }
     }
 
     fn is_dispatched(&self, id: OpId) -> bool {
@@ -48,6 +67,9 @@ impl Kernel {
         let Some(mut tx) = self.begin_again(id) else { return };
         if is_unknown {
             self.ask_unknown(&mut tx, id);
+        } else if !self.labels.is_quiet() {
+            // Whose workspace it read; a process that has ended takes nothing in.
+            self.readmit(&mut tx);
         }
         if let Ok(Reply::Fs(reply)) = &mut outcome {
             self.withhold(&mut tx, reply);

@@ -40,7 +40,7 @@ impl Kernel {
     }
 
     /// The generated tool that an operation is under.
-    fn program_above(&self, op: &Op) -> Option<&Arc<Program>> {
+    pub(crate) fn program_above(&self, op: &Op) -> Option<&Arc<Program>> {
         let mut above = self.ops.get(op.step.parent?)?;
         loop {
             match &above.program {

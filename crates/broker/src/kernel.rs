@@ -18,6 +18,8 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::{
     fingerprint::fingerprint,
+    flow::Exceeding,
+    labels::{LabelRules, Labels},
     ops::{OpState, Ops, is_tool_call},
     output::{Mode, Output, Outputs, Start, Ticket},
     parts::Parts,
@@ -107,9 +109,17 @@ struct Prepared {
 
 /// What authorization came to.
 pub(crate) enum Authorized {
-    Yes { by: Few<CapId>, charges: Vec<capability::Charge> },
-    Ask { by: Few<CapId>, needs: Few<Need> },
+    Yes {
+        by: Few<CapId>,
+        charges: Vec<capability::Charge>,
+    },
+    Ask {
+        by: Few<CapId>,
+        needs: Few<Need>,
+    },
     No(Denial),
+    /// Authority would let it through, and its data is above the clearance of a sink.
+    Over(Exceeding),
 }
 
 /// The core: deterministic, without clock, randomness, threads or I/O.
@@ -118,6 +128,7 @@ pub struct Kernel {
     /// The services that providers perform effects for.
     pub(crate) provided: BTreeSet<&'static str>,
     pub(crate) ops: Ops,
+    pub(crate) labels: Labels,
     pub(crate) now_ms: u64,
 
     // What follows is derived from the state or lives only as long as the host process.
@@ -151,6 +162,7 @@ impl Kernel {
             parts,
             provided: provided.into_iter().collect(),
             ops: Ops::default(),
+            labels: Labels::default(),
             now_ms: 0,
             own: Principal::Host("kernel".into()),
             watched: true,
@@ -168,6 +180,11 @@ impl Kernel {
         }
     }
 
+    /// Sets what the host says of data labels; nothing at first.
+    pub fn set_label_rules(&mut self, rules: LabelRules) {
+        self.labels.rules = rules;
+    }
+
     /// Applies a record of the journal. After all records, call [`recover`](Self::recover) once.
     pub fn replay(&mut self, record: Record) {
         self.now_ms = self.now_ms.max(record.at_ms);
@@ -177,6 +194,7 @@ impl Kernel {
                 continue;
             }
             self.parts.apply(&event);
+            self.labels.replay(&event);
             self.ops.replay(record.at_ms, event);
         }
     }
@@ -186,6 +204,7 @@ impl Kernel {
     pub fn digest(&self) -> Digest {
         let mut digests = self.parts.digests();
         digests.push(self.ops.digest());
+        digests.extend(self.labels.digest());
         Digest::of(&wire::encode(&digests))
     }
 
@@ -436,6 +455,18 @@ impl Kernel {
                 self.deny(tx, id, Denial { need, reason: DenyReason::NoGrant });
                 Ok(())
             }
+            Authorized::Over(over) if !over.releasable || self.is_bookkeeping(id) => {
+                let reason = over.reason();
+                self.deny(tx, id, Denial { need: Some(over.need), reason });
+                Ok(())
+            }
+            Authorized::Over(over) => match refusal {
+                Some(error) => {
+                    self.settle(tx, id, Err(error), true);
+                    Ok(())
+                }
+                None => self.ask_release(tx, id, over),
+            },
             Authorized::Ask { by, needs } => match refusal {
                 Some(error) => {
                     self.settle(tx, id, Err(error), true);
@@ -504,10 +535,14 @@ impl Kernel {
             call: &op.call,
             digest: &|| op.call.digest(),
             op: id,
+            label: self.mark(pid),
             now_ms: self.now_ms,
         });
         match decision {
-            Decision::Allow { by, charges } => Authorized::Yes { by, charges },
+            Decision::Allow { by, charges } => match self.exceeding(tx, op) {
+                None => Authorized::Yes { by, charges },
+                Some(over) => Authorized::Over(over),
+            },
             Decision::Ask { by } => Authorized::Ask { by, needs },
             Decision::Deny(denial) => Authorized::No(denial),
         }
@@ -580,9 +615,10 @@ impl Kernel {
     pub(crate) fn serve(&mut self, tx: &mut Tx, id: OpId) -> Result<(), Error> {
         let Some(op) = self.ops.get(id) else { return Err(Fault::NoProcess.into()) };
         let info = op.call.info();
-        let served = match self.parts.serves(&op.call) {
-            true => self.serve_op(tx, id),
-            false => Err(Stop::Perform),
+        let served = match &op.call {
+            Syscall::Label(_) => self.serve_label(tx, id),
+            call if self.parts.serves(call) => self.serve_op(tx, id),
+            _ => Err(Stop::Perform),
         };
         match served {
             Ok(reply) => self.settle(tx, id, Ok(reply), false),
@@ -596,8 +632,10 @@ impl Kernel {
             }
             Err(stop @ (Stop::Perform | Stop::Run(_))) => {
                 if let Stop::Run(program) = stop {
+                    self.flow_from_tool(tx, program.digest);
                     self.emit(tx, OpEvent::Loaded { op: id, program });
                 }
+                self.flow_out(tx, id);
                 self.emit(tx, OpEvent::Dispatched { op: id });
                 self.order(tx, id, Mode::Perform);
             }

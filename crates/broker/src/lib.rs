@@ -15,8 +15,10 @@
 
 mod effects;
 mod fingerprint;
+mod flow;
 mod generated;
 mod kernel;
+mod labels;
 mod look;
 mod ops;
 mod output;
@@ -28,6 +30,7 @@ mod tx;
 mod waits;
 
 pub use kernel::{CALL_BYTES_MAX, Input, Kernel, Remembered, Submission, Submitter};
+pub use labels::{LabelRules, Sink};
 pub use output::{EffectOrder, Mode, Notice, Output, Outputs, Part, Records, Start, Ticket};
 pub use parts::{ComposeError, Parts};
 pub use receipts::RECEIPTS_MAX;

@@ -16,15 +16,18 @@ impl Kernel {
             return Some(Err(fault.into()));
         }
         let is_served = self.parts.serves(&call);
+        let is_label = matches!(call, Syscall::Label(_));
         let id = self.ops.next_id();
         let mut tx = self.begin(caller, id, self.now_ms);
         let step = Step { parent: None, index: 0 };
         let admitted = OpEvent::Admitted { op: id, caller: principal, step, fingerprint: 0, call };
         self.emit(&mut tx, admitted);
         let result = match self.authorize(&tx, id) {
+            Authorized::Yes { .. } if is_label => self.serve_label(&mut tx, id),
             Authorized::Yes { .. } if is_served => self.serve_op(&mut tx, id),
             Authorized::Yes { .. } | Authorized::Ask { .. } => Err(Stop::Perform),
             Authorized::No(denial) => Err(Fault::Denied { denial }.into()),
+            Authorized::Over(over) => Err(Fault::denied(None, over.reason()).into()),
         };
         let is_look = tx.is_look();
         self.rollback(tx);

@@ -19,8 +19,8 @@ use std::{
 };
 
 use libos_abi::{
-    CallInfo, CheckpointId, Digest, Event, Fault, Few, OpId, Outcome, Pid, Principal, RequestId,
-    Syscall,
+    CallInfo, CheckpointId, Digest, Event, Fault, Few, Label, OpId, Outcome, Pid, Principal,
+    RequestId, Syscall,
     event::{CapabilityEvent, HumanEvent, OpEvent, ProcessEvent, Step, SubscriberEvent},
     human::{Ask, Decision},
     process::{BudgetKind, Wait, WaitOn},
@@ -42,7 +42,14 @@ pub(crate) enum OpState {
     /// Just admitted; never seen between transactions.
     Admitted,
     /// The broker asked a human about it: to approve the call, or to raise a limit.
-    Asking { request: RequestId, over: Option<Over>, decision: Option<Decision> },
+    Asking {
+        request: RequestId,
+        /// The limit that is to be raised.
+        over: Option<Over>,
+        /// The label of the data that is to be released.
+        release: Option<Label>,
+        decision: Option<Decision>,
+    },
     /// It waits for something else.
     Waiting(Wait),
     /// Its effect may be under way.
@@ -170,6 +177,8 @@ struct Asked {
     by_broker: bool,
     /// The limit that it is about.
     over: Option<Over>,
+    /// The label of the data that it is about.
+    release: Option<Label>,
     /// Whose operations wait for it.
     askers: Few<(Pid, OpId)>,
 }
@@ -417,8 +426,9 @@ impl Ops {
                 let state = match (&wait.on, self.get(op).map(|op| &op.state)) {
                     (WaitOn::Human(_), Some(OpState::Asking { decision: None, .. })) => return,
                     (WaitOn::Human(request), _) => match self.requests.get(request) {
-                        Some(Asked { by_broker: true, over, .. }) => {
-                            OpState::Asking { request: *request, over: *over, decision: None }
+                        Some(Asked { by_broker: true, over, release, .. }) => {
+                            let (request, over, release) = (*request, *over, *release);
+                            OpState::Asking { request, over, release, decision: None }
                         }
                         _ => OpState::Waiting(wait),
                     },
@@ -525,17 +535,18 @@ impl Ops {
     fn apply_human(&mut self, event: &HumanEvent) {
         match event {
             HumanEvent::Opened(request) => {
-                let (by_broker, over) = match request.ask {
-                    Ask::Approval(_) | Ask::Unknown { .. } => (true, None),
+                let (by_broker, over, release) = match &request.ask {
+                    Ask::Approval(_) | Ask::Unknown { .. } => (true, None, None),
                     Ask::Extension { of, kind, limit, .. } => {
-                        (true, Some(Over { of, kind, limit }))
+                        (true, Some(Over { of: *of, kind: *kind, limit: *limit }), None)
                     }
-                    Ask::Question { .. } | Ask::Permission { .. } => (false, None),
+                    Ask::Release(release) => (true, None, Some(release.label)),
+                    Ask::Question { .. } | Ask::Permission { .. } => (false, None, None),
                 };
                 let first = (request.pid, request.op);
                 let joined = request.joined.iter().map(|asker| (asker.pid, asker.op));
                 let askers = std::iter::once(first).chain(joined).collect();
-                let asked = Asked { by_broker, over, askers };
+                let asked = Asked { by_broker, over, release, askers };
                 self.set_asked(request.id, Some(asked));
             }
             HumanEvent::Joined { request, asker } => self.change_asked(*request, |asked| {
@@ -577,8 +588,9 @@ impl Ops {
                 |op| matches!(op.state, OpState::Asking { request: r, .. } if r == request),
             );
             if is_asking {
-                let (over, decision) = (asked.over, Some(answer.clone()));
-                self.change(*op, OpState::Asking { request, over, decision });
+                let (over, release) = (asked.over, asked.release);
+                let decision = Some(answer.clone());
+                self.change(*op, OpState::Asking { request, over, release, decision });
             }
         }
     }
@@ -657,9 +669,10 @@ impl Ops {
             }
             match &op.state {
                 OpState::Admitted => wire::encode_into(&0_u8, &mut bytes),
-                OpState::Asking { request, over, decision } => {
+                OpState::Asking { request, over, release, decision } => {
                     let over = over.map(|over| (over.of, over.kind, over.limit));
                     wire::encode_into(&(1_u8, *request, over, decision), &mut bytes);
+                    release.iter().for_each(|label| wire::encode_into(label, &mut bytes));
                 }
                 OpState::Waiting(wait) => wire::encode_into(&(2_u8, wait), &mut bytes),
                 OpState::Dispatched => wire::encode_into(&3_u8, &mut bytes),
@@ -682,6 +695,7 @@ impl Ops {
         for (request, asked) in &self.requests {
             let over = asked.over.map(|over| (over.of, over.kind, over.limit));
             wire::encode_into(&(*request, asked.by_broker, over, &asked.askers), &mut bytes);
+            asked.release.iter().for_each(|label| wire::encode_into(label, &mut bytes));
         }
         self.held.iter().for_each(|pid| wire::encode_into(pid, &mut bytes));
         self.receipts.encode(&mut bytes);

@@ -8,7 +8,7 @@ use libos_abi::{
     tool::Program,
     wire,
 };
-use libos_port::Receipt;
+use libos_port::{Reach, Receipt};
 
 /// Names a caller that waits for a reply. The edge chooses it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -147,6 +147,10 @@ pub struct EffectOrder {
     pub cwd: FsPath,
     /// The host folder behind its workspace.
     pub workspace: Option<Arc<str>>,
+    /// How long ago the call was made, in milliseconds.
+    pub waited_ms: u64,
+    /// What a program may reach that runs for the process.
+    pub reach: Reach,
     /// The generated tool that the call is about; large payloads by digest.
     pub program: Option<Arc<Program>>,
     /// What to do.

@@ -3,8 +3,8 @@
 //! A component is taken out of its place while it serves, so the borrow checker itself rules out
 //! that it is entered twice; that the imports have no cycle is checked once, at composition.
 
-use libos_abi::{Error, Event, Fault, OpId, Reply, SERVICES, Syscall};
-use libos_port::{Authority, Caller, Component, Context, Decision, Manifest, Query, Stop};
+use libos_abi::{Error, Event, Fault, OpId, Pid, Reply, SERVICES, Syscall};
+use libos_port::{Authority, Caller, Component, Context, Decision, Manifest, Query, Reach, Stop};
 
 /// What is wrong with a composition.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -165,6 +165,13 @@ impl Parts {
     pub(crate) fn decide(&self, query: &Query<'_>) -> Decision {
         match &self.slots[self.authority].part {
             Some(Part::Authority(authority)) => authority.decide(query),
+            _ => unreachable!("the authority is in its place between calls"),
+        }
+    }
+
+    pub(crate) fn reach(&self, subject: Pid, kinds: &[&str], now_ms: u64) -> Reach {
+        match &self.slots[self.authority].part {
+            Some(Part::Authority(authority)) => authority.reach(subject, kinds, now_ms),
             _ => unreachable!("the authority is in its place between calls"),
         }
     }

@@ -6,10 +6,10 @@ use libos_abi::{
 };
 use libos_port::{BadSnapshot, load_version, save_version};
 
-use crate::{kernel::Kernel, ops::Ops, parts::Parts};
+use crate::{kernel::Kernel, labels::Labels, ops::Ops, parts::Parts};
 
 /// Raised whenever the states of the parts are put together in another way.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 impl Kernel {
     /// Appends the whole state. What is derived, and what lives only as long as the host process,
@@ -23,6 +23,10 @@ impl Kernel {
         wire::encode_into(&self.now_ms, out);
         sized(out, |out| {
             self.ops.write(out);
+            Ok(())
+        })?;
+        sized(out, |out| {
+            self.labels.write(out);
             Ok(())
         })?;
         self.parts.save(out)
@@ -50,6 +54,8 @@ impl Kernel {
         let mut bytes = load_version(VERSION, bytes)?;
         self.now_ms = bytes.read()?;
         self.ops = Ops::read(bytes.bytes()?)?;
+        let rules = std::mem::take(&mut self.labels.rules);
+        self.labels = Labels::read(bytes.bytes()?, rules)?;
         self.parts.load(&mut bytes)?;
         Ok(bytes.end()?)
     }

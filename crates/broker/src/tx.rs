@@ -8,7 +8,10 @@ use std::sync::Arc;
 use libos_abi::{
     Digest, EffectClass, Error, Event, Fault, Few, OpId, Outcome, Pid, Principal, Reply, Request,
     Syscall, capability,
-    event::{CapabilityEvent, HumanEvent, ObjectEvent, OpEvent, ProcessEvent, SubscriberEvent},
+    event::{
+        CapabilityEvent, HumanEvent, LabelEvent, ObjectEvent, OpEvent, ProcessEvent,
+        SubscriberEvent,
+    },
     events::{self, Happened},
     human,
     message::MessageKind,
@@ -75,6 +78,7 @@ impl Kernel {
     pub(crate) fn begin(&mut self, caller: Caller, op: OpId, started_ms: u64) -> Tx {
         self.parts.begin();
         self.ops.begin();
+        self.labels.begin();
         let Buffers { blobs, outputs, events, encoded, blocked } =
             std::mem::take(&mut self.buffers);
         Tx {
@@ -122,6 +126,7 @@ impl Kernel {
     pub(crate) fn rollback(&mut self, tx: Tx) {
         self.parts.rollback();
         self.ops.rollback();
+        self.labels.rollback();
         self.keep_buffers(tx);
     }
 
@@ -161,6 +166,15 @@ impl Kernel {
         }
     }
 
+    /// Adds an event of data labels.
+    pub(crate) fn emit_label(&mut self, tx: &mut Tx, event: LabelEvent) {
+        let event = Event::Label(event);
+        encode(tx, &event);
+        self.labels.apply(&event);
+        tx.changed = true;
+        tx.is_look = false;
+    }
+
     /// Ends an operation: its outcome is recorded, remembered and told.
     pub(crate) fn settle(&mut self, tx: &mut Tx, id: OpId, mut outcome: Outcome, give_back: bool) {
         if let Ok(reply) = &mut outcome {
@@ -183,6 +197,7 @@ impl Kernel {
                 self.kernel_call(tx, process::Settle { op: id, used: Some(used) });
             }
         }
+        self.flow_in(tx, id, &outcome);
         self.conclude(tx, id, &outcome);
         tx.is_look &= outcome.is_ok();
         tx.changed = true;
@@ -280,6 +295,9 @@ impl Kernel {
             tx.sync |= must_be_durable_event(&event);
             tx.changed = true;
             tx.is_look = false;
+            if !self.labels.is_quiet() {
+                self.flow_along(tx, &event);
+            }
             let told = match self.ops.has_subscribers() {
                 true => self.occurrences(&event),
                 false => Few::new(),
@@ -454,6 +472,7 @@ impl Kernel {
             // Nothing happened that anyone could want to know of later.
             self.parts.rollback();
             self.ops.rollback();
+            self.labels.rollback();
             tx.outputs.drain(..).for_each(|output| out.push(output));
             return self.keep_buffers(tx);
         }
@@ -558,7 +577,7 @@ fn must_be_durable_event(event: &Event) -> bool {
                 | ProcessEvent::Settled { .. }
                 | ProcessEvent::Activated { .. }
         ),
-        Event::Subscriber(_) => false,
+        Event::Subscriber(_) | Event::Label(_) => false,
         Event::Capability(_)
         | Event::Object(_)
         | Event::Human(_)

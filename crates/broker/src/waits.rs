@@ -156,8 +156,13 @@ impl Kernel {
                 tx.caller.admission = Some(self.ask(tx, process::Admit { pid, run: 0, charge })?);
                 self.decide_and_serve(tx, id, None)
             }
-            OpState::Asking { decision: Some(Decision::Deny { .. }), .. } => {
-                self.deny(tx, id, Denial { need: None, reason: DenyReason::Human });
+            OpState::Asking { decision: Some(Decision::Deny { .. }), release, .. } => {
+                let over = self.ops.get(id).and_then(|op| self.exceeding(tx, op));
+                let denial = match over.filter(|_| release.is_some()) {
+                    Some(over) => Denial { reason: over.reason(), need: Some(over.need) },
+                    None => Denial { need: None, reason: DenyReason::Human },
+                };
+                self.deny(tx, id, denial);
                 Ok(())
             }
             OpState::Asking { .. } => self.decide_and_serve(tx, id, None),

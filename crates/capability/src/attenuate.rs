@@ -309,8 +309,12 @@ impl Handing<'_> {
                     let when = cap.terms.when.clone();
                     GrantSpec { effect: Effect::Deny, when, ..GrantSpec::allow(on, rights) }
                 }
-                // What was handed on, turned into a question: it opens no more than that.
-                _ => GrantSpec { effect: Effect::Ask, on, rights, delegable: 0, ..grant.clone() },
+                // What was handed on, turned into a question: it opens no more than that, and ends
+                // with it or with the question that it is a copy of.
+                _ => {
+                    let form = GrantSpec { expires: None, delegable: 0, ..grant.clone() };
+                    GrantSpec { effect: Effect::Ask, on, rights, ..form }
+                }
             };
             let until = match cap.terms.effect {
                 Effect::Deny => cap.expires_at_ms(),

@@ -8,8 +8,8 @@ mod snapshot;
 use std::{collections::BTreeMap, sync::Arc};
 
 use libos_abi::{
-    Binding, CapId, Conditions, Effect, Form, GrantSpec, Origin, Pattern, Pid, Rights, Syscall,
-    capability::Charge,
+    Binding, CapId, Conditions, Effect, Form, GrantSpec, Label, Origin, Pattern, Pid, Rights,
+    Syscall, capability::Charge,
 };
 use regex::Regex;
 use serde::{Serialize, Serializer};
@@ -111,9 +111,9 @@ impl Terms {
         !self.when.is_empty() || self.uses.is_some() || self.calls_max.is_some()
     }
 
-    /// Whether the conditions hold for `call`.
-    pub(crate) fn met(&self, call: &Syscall) -> condition::Met {
-        condition::met(&self.when, &self.compiled, call)
+    /// Whether the conditions hold for `call`, made by one whose data has this label.
+    pub(crate) fn met(&self, call: &Syscall, label: Label) -> condition::Met {
+        condition::met(&self.when, &self.compiled, call, label)
     }
 }
 

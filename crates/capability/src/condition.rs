@@ -8,8 +8,8 @@
 use std::collections::BTreeSet;
 
 use libos_abi::{
-    ArgType, ArgView, Condition, Conditions, DemandInfo, Effect, GrantSpec, SERVICES, Syscall,
-    Value,
+    ArgType, ArgView, Condition, Conditions, DemandInfo, Effect, GrantSpec, Label, SERVICES,
+    Syscall, Value,
 };
 use regex::{Regex, RegexBuilder};
 
@@ -66,10 +66,18 @@ fn build(text: &str) -> Result<Regex, regex::Error> {
 
 /// Whether `when` holds for `call`. Limits over a grant's life are not its business, except that
 /// the argument they sum must be there.
-pub(crate) fn met(when: &Conditions, compiled: &[Option<Regex>], call: &Syscall) -> Met {
+pub(crate) fn met(
+    when: &Conditions,
+    compiled: &[Option<Regex>],
+    call: &Syscall,
+    label: Label,
+) -> Met {
     let mut all = Met::Yes;
     for ((name, condition), regex) in when.0.iter().zip(compiled) {
-        all = all.and(one_met(condition, regex.as_ref(), call.arg(name)));
+        all = all.and(match Condition::words_of_label(name) {
+            Some(_) => Met::from(condition.holds_for_label(name, label)),
+            None => one_met(condition, regex.as_ref(), call.arg(name)),
+        });
         if all == Met::No {
             break;
         }
@@ -187,9 +195,27 @@ pub(crate) fn validate(grant: &GrantSpec) -> Result<(), String> {
     }
     for (name, condition) in &grant.when.0 {
         check_shape(name, condition)?;
-        check_types(name, condition, grant)?;
+        match Condition::words_of_label(name) {
+            Some(words) => check_label(name, condition, words)?,
+            None => check_types(name, condition, grant)?,
+        }
     }
     Ok(())
+}
+
+/// A condition on the label of the caller's data names words of that part, and says no more.
+fn check_label(name: &str, condition: &Condition, words: &[&str]) -> Result<(), String> {
+    let Condition { equals: _, one_of: _, prefix, min, max, matches, sum_max } = condition;
+    let is_plain = (prefix, min, max, matches, sum_max) == (&None, &None, &None, &None, &None);
+    let is_word =
+        |value: &Value| matches!(value, Value::Text(text) if words.contains(&text.as_str()));
+    match is_plain && values_of(condition).all(is_word) {
+        true => Ok(()),
+        false => Err(format!(
+            "the condition on `{name}`, a part of the caller's label, takes equals or one_of, of: {}",
+            words.join(", ")
+        )),
+    }
 }
 
 fn check_shape(name: &str, condition: &Condition) -> Result<(), String> {

@@ -4,7 +4,7 @@
 //! changes state. A call that is allowed without a finite grant allocates nothing.
 
 use libos_abi::{
-    CapId, Denial, DenyReason, Digest, Effect, Few, Need, Pid, Syscall,
+    CapId, Denial, DenyReason, Digest, Effect, Few, Label, Need, Pid, Syscall,
     capability::{Charge, Sum},
 };
 use libos_port::{Decision, Query, mutated};
@@ -27,8 +27,8 @@ pub(crate) struct Facts<'a> {
 /// What a decision knows of the call.
 #[derive(Clone, Copy)]
 pub(crate) enum Call<'a> {
-    /// This is it.
-    Is(&'a Syscall),
+    /// This is it, and the label of its caller's data.
+    Is(&'a Syscall, Label),
     /// There is none, and every condition counts as met.
     Fitting,
     /// There is none: whatever depends on it, or would be charged for it, helps nobody.
@@ -144,7 +144,7 @@ impl<'t> Weighed<'t> {
 impl Tables {
     /// Decides a query.
     pub(crate) fn decide(&self, query: &Query<'_>) -> Decision {
-        let facts = Facts { call: Call::Is(query.call), now_ms: query.now_ms };
+        let facts = Facts { call: Call::Is(query.call, query.label), now_ms: query.now_ms };
         let subject = self.subject(query.subject);
         if let Some(bounds) = subject.and_then(|subject| subject.bounds.as_ref())
             && !bounds.admit_call(query.call.info())
@@ -257,8 +257,8 @@ impl Tables {
             _ if cap.is_plain() => Met::Yes,
             Call::Fitting => Met::Yes,
             Call::Unknown => Met::Unknown,
-            Call::Is(call) => {
-                self.deciding(cap).fold(Met::Yes, |all, cap| all.and(cap.terms.met(call)))
+            Call::Is(call, label) => {
+                self.deciding(cap).fold(Met::Yes, |all, cap| all.and(cap.terms.met(call, label)))
             }
         }
     }
@@ -371,7 +371,7 @@ fn short_here(cap: &Cap, facts: Facts<'_>) -> Option<Unfit> {
     if terms.calls_max.is_some_and(|max| cap.calls_taken() >= max) {
         return Some(Unfit::Limit);
     }
-    let Call::Is(call) = facts.call else {
+    let Call::Is(call, _) = facts.call else {
         return None;
     };
     let passed = terms.when.0.iter().any(|(arg, condition)| {
@@ -390,7 +390,7 @@ fn charge(cap: &Cap, facts: Facts<'_>) -> Option<Charge> {
     }
     let terms = &*cap.terms;
     let mut sums = Vec::new();
-    if let Call::Is(call) = facts.call {
+    if let Call::Is(call, _) = facts.call {
         for (arg, _) in terms.when.0.iter().filter(|(_, it)| it.sum_max.is_some()) {
             sums.push(Sum { arg: arg.clone(), amount: amount(call.arg(arg)).unwrap_or(0) });
         }

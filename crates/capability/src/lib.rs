@@ -35,6 +35,7 @@ mod decide;
 mod explain;
 mod kin;
 pub mod limits;
+mod reach;
 mod saved;
 mod table;
 
@@ -53,7 +54,9 @@ use libos_abi::{
     event::{CapabilityEvent, NewCapability},
     wire,
 };
-use libos_port::{Authority, BadSnapshot, Component, Context, Decision, Manifest, Query, Stop};
+use libos_port::{
+    Authority, BadSnapshot, Component, Context, Decision, Manifest, Query, Reach, Stop,
+};
 
 use crate::{
     attenuate::Plan,
@@ -180,6 +183,10 @@ fn dispatch(server: &mut Capabilities, cx: &mut dyn Context, call: &Call) -> Res
 impl Authority for Capabilities {
     fn decide(&self, query: &Query<'_>) -> Decision {
         self.state.decide(query)
+    }
+
+    fn reach(&self, subject: Pid, kinds: &[&str], now_ms: u64) -> Reach {
+        self.state.reach(subject, kinds, now_ms)
     }
 }
 

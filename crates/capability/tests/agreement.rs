@@ -1,4 +1,5 @@
-//! The capability engine and the reference model see the same in random histories.
+//! The capability engine and the reference model see the same in random histories, and record the
+//! same.
 //!
 //! `cargo xtask laws --ops N` runs a longer one.
 #![allow(clippy::disallowed_methods, reason = "how long it runs is read from the environment")]
@@ -31,7 +32,7 @@ fn play(seed: u64) {
         let step = history.step();
         let by_engine = perform(&mut engine, history.now_ms(), &step);
         let by_model = perform(&mut model, history.now_ms(), &step);
-        assert_eq!(by_engine.seen, by_model.seen, "history {seed}, step {number}: {step:?}");
+        assert_eq!(by_engine, by_model, "history {seed}, step {number}: {step:?}");
         history.learn(&step, &by_engine);
     }
 }

@@ -5,7 +5,7 @@
 mod common;
 
 use common::{World, call, digest, read};
-use libos_abi::{Demand, OpId, Pid};
+use libos_abi::{Demand, Label, OpId, Pid};
 use libos_port::{Authority, Component, Query};
 
 /// How often `pid` allocates to have `text` decided, and what is decided.
@@ -20,6 +20,7 @@ fn allocations(world: &World, pid: u64, text: &str) -> (u64, String) {
         call: &call,
         digest: &|| digest,
         op: OpId(1),
+        label: Label::BOTTOM,
         now_ms: 1,
     };
     let mut decision = None;

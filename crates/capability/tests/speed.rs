@@ -6,7 +6,7 @@ mod common;
 use std::{hint::black_box, time::Duration};
 
 use common::{World, call, digest, read};
-use libos_abi::{Demand, OpId, Pid};
+use libos_abi::{Demand, Label, OpId, Pid};
 use libos_port::{Authority, Component, Query};
 
 #[test]
@@ -42,6 +42,7 @@ fn nanoseconds_per_decision() {
                 call: &call,
                 digest: &|| digest(&call),
                 op: OpId(1),
+                label: Label::BOTTOM,
                 now_ms: 1,
             };
             let best = per_call(|| drop(black_box(world.engine.decide(&query))));
@@ -84,6 +85,7 @@ fn nanoseconds_over_many_processes() {
                 call: &call,
                 digest: &|| digest(&call),
                 op: OpId(1),
+                label: Label::BOTTOM,
                 now_ms: 1,
             };
             drop(black_box(world.engine.decide(&query)));

@@ -38,6 +38,7 @@ impl Provider for Model {
                 stderr: "".into(),
                 truncated: false,
                 wall_ms: 0,
+                ..Default::default()
             };
             EffectOutcome::Done(shell::Reply::Run(answer).into())
         })

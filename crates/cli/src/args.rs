@@ -12,7 +12,7 @@ pub(crate) mod tool;
 use std::path::PathBuf;
 
 use agent_libos::{
-    abi::{CapId, Millis, ObjectId, OpId, Pattern, Pid, RequestId, Resource, Right},
+    abi::{CapId, Conditions, Millis, ObjectId, OpId, Pattern, Pid, RequestId, Resource, Right},
     mounts::MountFlag,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -26,7 +26,9 @@ use self::{
     tool::ToolCommand,
 };
 
-use crate::{evidence::EvidenceCommand, simulate::SimulateArgs, store::StoreCommand};
+use crate::{
+    evidence::EvidenceCommand, label::LabelCommand, simulate::SimulateArgs, store::StoreCommand,
+};
 
 const EXITS: &str = "\
 Exit codes:
@@ -182,6 +184,9 @@ pub(crate) enum Command {
     /// Look at capabilities, grant and revoke them.
     #[command(subcommand)]
     Cap(CapCommand),
+    /// Look at data labels, and lower them.
+    #[command(subcommand)]
+    Label(LabelCommand),
     /// Look at objects.
     #[command(subcommand)]
     Object(ObjectCommand),
@@ -326,6 +331,11 @@ pub(crate) enum CapCommand {
         at: At,
     },
     /// Grant a process a right, on your word.
+    #[command(after_help = "\
+Examples:
+  libos cap grant p2 fs:workspace/in.txt read
+  libos cap grant p2 'net:api.example.com' read --when 'method = \"GET\"' --uses 10
+  libos cap grant p2 'shell:*' execute --effect ask --when 'integrity = \"untrusted\"'")]
     Grant(GrantArgs),
     /// Take a capability back, and every one cut from it.
     Revoke {
@@ -365,6 +375,19 @@ pub(crate) struct GrantArgs {
     /// How long it lives, as in 1h.
     #[arg(long)]
     pub(crate) expires: Option<Millis>,
+    /// What must hold of an argument of the call, or of what the process has taken in, as a rules
+    /// file has it: 'method = "GET"', 'integrity = "untrusted"'. May be given several times.
+    #[arg(long, value_name = "CONDITION", value_parser = when)]
+    pub(crate) when: Vec<Conditions>,
+}
+
+fn when(text: &str) -> Result<Conditions, String> {
+    let conditions: Conditions =
+        toml::from_str(text).map_err(|error| error.message().to_owned())?;
+    match conditions.is_empty() {
+        true => Err("a condition is as in 'method = \"GET\"'".to_owned()),
+        false => Ok(conditions),
+    }
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

@@ -43,6 +43,15 @@ pub(crate) async fn card(port: &dyn Port, request: &Request) -> String {
             put(&mut text, "limit", &format!("{limit} {} of {of} are used up", kind.unit()));
             put(&mut text, "used", &used(port, *of).await);
         }
+        Ask::Release(release) => {
+            put(&mut text, "call", &release.call);
+            put(&mut text, "data", &format!("it is {}", release.label));
+            put(&mut text, "would go to", release.sink.as_str());
+            put(&mut text, "where", &format!("the most that may be is {}", release.clearance));
+            put(&mut text, "digest", &release.digest.to_string());
+            arguments(&release.args.value().unwrap_or_default(), &mut text);
+            put(&mut text, "because", "it is released once, exactly as it is shown, or not at all");
+        }
         Ask::Unknown { op, call, args } => {
             put(&mut text, "call", &format!("{call} ({op})"));
             arguments(&args.value().unwrap_or_default(), &mut text);

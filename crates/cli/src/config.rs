@@ -199,6 +199,7 @@ fn example(key: &str) -> String {
         "secrets" => "{ key = { file = \"key\", hosts = [\"api.example.com\"] } }",
         "http.ca_file" => "\"ca.pem\"",
         "mounts" => "{ data = \"../data:ro\" }",
+        "labels" => "\"labels.toml\"",
         _ => "\"approvals.toml\"",
     };
     text.to_owned()

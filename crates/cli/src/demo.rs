@@ -65,6 +65,7 @@ pub(crate) async fn demo(host: &Host, args: &DemoArgs) -> Result<Exit, Failure> 
         json: host.json,
         operator: host.operator.clone(),
         settings: host.settings.clone(),
+        labels: host.labels.clone(),
         compose: host.compose,
         observer: host.observer.clone(),
     };

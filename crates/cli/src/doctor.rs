@@ -11,7 +11,7 @@ use agent_libos::{
     control::ABI_VERSION,
     human::Limits as HumanLimits,
     journal::Journal as _,
-    providers::probe,
+    providers::{Layer, layers_missing, probe},
     scheduler::LIMITS,
 };
 use serde::Serialize;
@@ -64,6 +64,7 @@ pub(crate) async fn doctor(
     kernel(&mut report);
     configuration(&mut report);
     if let Ok(settings) = &settings {
+        programs(&mut report, settings);
         secrets(settings, &mut report).await;
     }
     match settings.and_then(|settings| Host::of(settings, compose)) {
@@ -112,6 +113,27 @@ fn kernel(report: &mut Report) {
     match found.seccomp.is_empty() {
         false => report.add("seccomp", State::Ok, found.seccomp.join(" ")),
         true => report.add("seccomp", State::Note, "the kernel has no filters, or hides them"),
+    }
+}
+
+/// Which layers of the confinement of programs hold here, and what follows where one does not.
+fn programs(report: &mut Report, settings: &Settings) {
+    let (missing, may_lack) = (layers_missing(), settings.may_lack());
+    for layer in Layer::ALL {
+        let (state, says) = match (missing.contains(&layer), may_lack.contains(&layer)) {
+            (false, _) => (State::Ok, format!("{layer} confines them")),
+            (true, true) => {
+                (State::Note, format!("{layer} is missing; they run without it, as it is set"))
+            }
+            (true, false) => (
+                State::Note,
+                format!(
+                    "{layer} is missing, so none runs; shell.may_lack = [\"{layer}\"] lets them \
+                     run without it"
+                ),
+            ),
+        };
+        report.add("programs", state, says);
     }
 }
 

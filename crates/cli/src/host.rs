@@ -9,9 +9,11 @@ use std::{
 use agent_libos::{
     Builder, Runtime, StartError,
     boundary::OnBoundary,
+    broker::LabelRules,
     config::Settings,
     control::RemotePort,
     journal::{JournalError, SqliteJournal},
+    label_file,
     port::Port,
 };
 
@@ -35,6 +37,8 @@ pub(crate) struct Host {
     pub(crate) json: bool,
     pub(crate) operator: String,
     pub(crate) settings: Settings,
+    /// What the label file says.
+    pub(crate) labels: LabelRules,
     pub(crate) compose: Compose,
     /// Who is told of every boundary that a runtime passes.
     pub(crate) observer: Option<OnBoundary>,
@@ -74,6 +78,7 @@ impl Host {
             store: settings.store(),
             json: settings.json(),
             operator: settings.operator(),
+            labels: settings.labels().map(label_file::load).transpose()?.unwrap_or_default(),
             settings,
             compose,
             observer: crash::observer()?,
@@ -82,7 +87,8 @@ impl Host {
 
     /// A runtime that runs processes, as it is set.
     pub(crate) fn builder(&self) -> Builder {
-        let builder = self.settings.builder().store(&self.store);
+        let builder = self.settings.builder().store(&self.store).labels(self.labels.clone());
+        let builder = self.settings.labels().into_iter().fold(builder, Builder::keep_out_of);
         (self.compose)(self.observer.iter().cloned().fold(builder, Builder::on_boundary))
     }
 

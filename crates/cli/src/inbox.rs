@@ -56,7 +56,7 @@ pub(crate) async fn approve(host: &Host, args: ApproveArgs) -> Result<Exit, Fail
             Ok(Decision::Permit { policy: Policy::AskEachTime })
         }
         Ask::Permission { .. } => Ok(Decision::Permit { policy: Policy::Always }),
-        Ask::Approval(_) => Ok(Decision::Approve { scope }),
+        Ask::Approval(_) | Ask::Release(_) => Ok(Decision::Approve { scope }),
         _ => Err(wrong(request)),
     })
     .await
@@ -118,7 +118,7 @@ pub(crate) async fn settle(
 pub(crate) fn ways(request: &Request) -> String {
     let id = request.id;
     match request.ask {
-        Ask::Approval(_) => format!("libos approve {id}"),
+        Ask::Approval(_) | Ask::Release(_) => format!("libos approve {id}"),
         Ask::Question { .. } => format!("libos answer {id} \"…\""),
         Ask::Permission { .. } => format!("libos approve {id} [--each-time]"),
         Ask::Extension { .. } => format!("libos extend {id} --by N"),
@@ -139,6 +139,7 @@ pub(crate) fn told_ways(request: &Request, quote: &str, or: &str) -> String {
 fn wrong(request: &Request) -> Failure {
     let what = match request.ask {
         Ask::Approval(_) => "asks for approval of a call",
+        Ask::Release(_) => "asks for the release of data",
         Ask::Question { .. } => "is a question",
         Ask::Permission { .. } => "asks for a permission",
         Ask::Extension { .. } => "asks for a larger limit",

@@ -42,6 +42,7 @@ mod image;
 mod inbox;
 mod init;
 mod keys;
+mod label;
 mod logs;
 mod object;
 mod past;
@@ -156,6 +157,7 @@ async fn run(host: &host::Host, command: Command) -> Result<Exit, Failure> {
         Command::Exec(args) => steer::exec(host, args).await,
         Command::Exit(args) => steer::exit(host, args).await,
         Command::Cap(command) => capability::run(host, command).await,
+        Command::Label(command) => label::run(host, command).await,
         Command::Object(command) => object::run(host, command).await,
         Command::Checkpoint(command) => checkpoint::run(host, command).await,
         Command::Image(command) => image::run(host, command).await,

@@ -293,6 +293,7 @@ fn asks(request: &Request) -> &'static str {
         Ask::Permission { .. } => "for a permission",
         Ask::Extension { .. } => "to raise a limit",
         Ask::Unknown { .. } => "what became of an effect",
+        Ask::Release(_) => "to release data",
     }
 }
 

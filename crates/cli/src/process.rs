@@ -1,7 +1,7 @@
 //! `libos ps` and `libos inspect`.
 
 use agent_libos::abi::{
-    Pid,
+    Labelled, Pid, label,
     process::{self, ProcessInfo, Wait, WaitOn},
 };
 
@@ -68,9 +68,14 @@ pub(crate) async fn inspect(host: &Host, pid: Pid, at: At) -> Result<Exit, Failu
     let info = access.port.call(process::Inspect { pid }).await;
     let info = info.map_err(Failure::of_process)?;
     let capabilities = agent_libos::capabilities(&*access.port, Some(pid), true).await?;
+    let labels = access.port.call(label::List {}).await?.entries;
+    let own = labels.iter().find(|it| it.what == Labelled::Process(pid)).map(|it| it.label);
     access.close()?;
     if host.json {
-        show::json(&serde_json::json!({ "process": info, "capabilities": capabilities }));
+        let label = own.unwrap_or_default();
+        show::json(
+            &serde_json::json!({ "process": info, "capabilities": capabilities, "label": label }),
+        );
         return Ok(Exit::Done);
     }
     let line = |name: &str, value: &str| say!("{name:10} {value}");
@@ -97,6 +102,9 @@ pub(crate) async fn inspect(host: &Host, pid: Pid, at: At) -> Result<Exit, Failu
     }
     for spent in show::spent_words(&info, show::now_ms()) {
         line("used", &spent);
+    }
+    if let Some(label) = own {
+        line("label", &label.to_string());
     }
     if info.unread > 0 {
         line("unread", &format!("{} messages", info.unread));

@@ -15,6 +15,7 @@ use crate::args::Amount;
 pub(crate) fn choices(ask: &Ask) -> String {
     match ask {
         Ask::Approval(_) => "[a]pprove once, for this [p]rocess, [d]eny".into(),
+        Ask::Release(_) => "[a]llow this once, [d]eny".into(),
         Ask::Permission { .. } => "[a]lways, [e]ach time, [n]ever, [d]eny".into(),
         Ask::Question { .. } => "your answer".into(),
         Ask::Extension { limit, kind, .. } => {
@@ -27,14 +28,15 @@ pub(crate) fn choices(ask: &Ask) -> String {
 /// What a typed line answers; nothing if it is no answer.
 pub(crate) fn typed(ask: &Ask, line: &str) -> Option<Decision> {
     match (ask, line) {
-        (Ask::Approval(_), "a") => Some(Decision::Approve { scope: Scope::Once }),
+        (Ask::Approval(_) | Ask::Release(_), "a") => Some(Decision::Approve { scope: Scope::Once }),
         (Ask::Approval(_), "p") => Some(Decision::Approve { scope: Scope::Process }),
         (Ask::Permission { .. }, "a") => Some(Decision::Permit { policy: Policy::Always }),
         (Ask::Permission { .. }, "e") => Some(Decision::Permit { policy: Policy::AskEachTime }),
         (Ask::Permission { .. }, "n") => Some(Decision::Permit { policy: Policy::Never }),
-        (Ask::Approval(_) | Ask::Permission { .. } | Ask::Extension { .. }, "d") => {
-            Some(Decision::Deny { reason: None })
-        }
+        (
+            Ask::Approval(_) | Ask::Release(_) | Ask::Permission { .. } | Ask::Extension { .. },
+            "d",
+        ) => Some(Decision::Deny { reason: None }),
         (Ask::Unknown { .. }, "d") => Some(Decision::Known { what: Known::Done }),
         (Ask::Unknown { .. }, "n") => Some(Decision::Known { what: Known::NotDone }),
         (Ask::Unknown { .. }, "u") => Some(Decision::Known { what: Known::Unknown }),

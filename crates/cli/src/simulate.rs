@@ -46,6 +46,7 @@ lie in it. Programs that the plan runs are run for real, in the copy.
 Examples:
   libos simulate-crash task.toml --every             at every boundary that it passes
   libos simulate-crash task.toml --at 12             at the twelfth
+  libos simulate-crash task.toml --at reply:3        where a reply leaves for the third time
   libos simulate-crash task.toml --every --approvals approvals.toml --json
 
 It ends with 1 if anything was lost or repeated."
@@ -53,9 +54,16 @@ It ends with 1 if anything was lost or repeated."
 pub(crate) struct SimulateArgs {
     /// The task file.
     task: PathBuf,
-    /// At this boundary, counted from 1 in the order in which they are passed.
-    #[arg(long, value_name = "N", required_unless_present = "every", conflicts_with = "every")]
-    at: Option<usize>,
+    /// At this boundary: its number in the order in which they are passed, from 1, or its name,
+    /// with which passing of it. Threads do not run alike each time, so a number may name another
+    /// one the next time.
+    #[arg(
+        long,
+        value_name = "N|NAME[:N]",
+        required_unless_present = "every",
+        conflicts_with = "every"
+    )]
+    at: Option<String>,
     /// At every boundary, one run for each.
     #[arg(long)]
     every: bool,
@@ -71,6 +79,13 @@ struct At {
     at: usize,
     boundary: String,
     passing: usize,
+}
+
+impl At {
+    fn is_named(&self, text: &str) -> bool {
+        let (name, passing) = text.split_once(':').unwrap_or((text, "1"));
+        text.parse() == Ok(self.at) || self.boundary == name && passing.parse() == Ok(self.passing)
+    }
 }
 
 /// What one kill came to.
@@ -97,11 +112,11 @@ struct Sum {
 pub(crate) async fn simulate(host: &Host, args: &SimulateArgs) -> Result<Exit, Failure> {
     let stage = Stage::of(host, args)?;
     let (wanted, passed) = stage.undisturbed().await?;
-    let chosen: Vec<At> = match args.at {
+    let chosen: Vec<At> = match &args.at {
         None => passed,
         Some(at) => {
             let count = passed.len();
-            let found = passed.into_iter().find(|it| it.at == at);
+            let found = passed.into_iter().find(|it| it.is_named(at));
             vec![found.ok_or_else(|| {
                 let message = format!("--at {at}: the task passes {count} boundaries");
                 Failure::new(Exit::Usage, "usage", message)

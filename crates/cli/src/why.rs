@@ -6,8 +6,10 @@ use std::collections::BTreeMap;
 
 use agent_libos::{
     abi::{
-        CapId, Event, OpId, Origin, Pid, Principal, RequestId, Seq,
-        event::{CapabilityEvent, HumanEvent, NewCapability, OpEvent, ProcessEvent, Verdict},
+        CapId, Event, Label, Labelled, OpId, Origin, Pid, Principal, RequestId, Seq,
+        event::{
+            CapabilityEvent, HumanEvent, LabelEvent, NewCapability, OpEvent, ProcessEvent, Verdict,
+        },
         human::{Ask, Decided, Request},
     },
     audit::{self, Judgement, Operation, Trail},
@@ -18,7 +20,7 @@ use crate::{
     args::Effect,
     exit::{Exit, Failure},
     host::Host,
-    inbox, show,
+    inbox, label, show,
 };
 
 /// How many operations that a capability let through are named.
@@ -110,6 +112,8 @@ struct Records {
     opened: BTreeMap<RequestId, Seq>,
     /// The operations under each operation, in order.
     nested: BTreeMap<OpId, Vec<OpId>>,
+    /// What got which label with each operation, in order.
+    labels: BTreeMap<OpId, Vec<(Seq, Labelled, Label)>>,
 }
 
 impl Records {
@@ -158,6 +162,11 @@ impl Records {
             Event::Human(HumanEvent::Decided { request, .. }) => {
                 self.answered.insert(*request, (seq, op));
             }
+            Event::Label(LabelEvent::Set { what, label }) => {
+                if let Some(op) = op {
+                    self.labels.entry(op).or_default().push((seq, what.clone(), *label));
+                }
+            }
             Event::Process(ProcessEvent::Spawned { pid, goal, .. }) => {
                 self.goals.insert(*pid, goal.as_str().unwrap_or_default().to_owned());
             }
@@ -169,11 +178,17 @@ impl Records {
     fn operation(&self, it: &Operation) -> Node {
         let says = format!("{} {} {}", it.op, it.call, show::brief(&it.args, 100));
         let mut node = Node::new("operation", None, says).of(it.op).with([self.submission(it)]);
-        let waits = |it: &&Request| !matches!(it.ask, Ask::Approval(_) | Ask::Unknown { .. });
+        let waits = |it: &&Request| {
+            !matches!(it.ask, Ask::Approval(_) | Ask::Unknown { .. } | Ask::Release(_))
+        };
         node.under.extend(self.asked_by(it.op).filter(waits).map(|request| self.answer(request)));
         node.under.extend(it.decisions.iter().map(|decision| self.decision(it, decision)));
         if let Some(seq) = it.dispatched {
             node.under.push(Node::new("intent", Some(seq), "its effect may begin"));
+        }
+        for (seq, what, label) in self.labels.get(&it.op).into_iter().flatten() {
+            let says = format!("{} is {label} from here on", label::what(what));
+            node.under.push(Node::new("label", Some(*seq), says));
         }
         let nested = self.nested.get(&it.op).into_iter().flatten();
         let calls = nested.filter_map(|op| self.trail.operations.get(op));
@@ -381,5 +396,8 @@ fn asked(ask: &Ask) -> String {
             format!("{call} would pass the {limit} {} of {of}", kind.unit())
         }
         Ask::Unknown { op, call, .. } => format!("was {call} ({op}) done?"),
+        Ask::Release(release) => {
+            format!("may data that is {} go to {}, once?", release.label, release.sink)
+        }
     }
 }

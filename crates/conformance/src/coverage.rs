@@ -20,12 +20,18 @@ pub const ELSEWHERE: &[(&str, &str, &str)] = &[
     ("fs.list", "not_permitted", "the_hosts_own_folder_is_kept_out_of"),
     ("fs.edit", "not_text", "every_failure_has_its_code"),
     ("fs.glob", "not_permitted", "the_hosts_own_folder_is_kept_out_of"),
+    ("fs.watch", "not_permitted", "the_hosts_own_folder_is_kept_out_of"),
     ("fs.patch", "not_text", "every_failure_has_its_code"),
     ("fs.search", "not_permitted", "the_hosts_own_folder_is_kept_out_of"),
     ("fs.read", "not_permitted", "the_hosts_own_folder_is_kept_out_of"),
     ("fs.stat", "not_permitted", "the_hosts_own_folder_is_kept_out_of"),
     ("fs.read", "not_text", "every_failure_has_its_code"),
+    ("label.declassify", "not_lower", "what_may_be_lowered_is_lowered_by_who_may"),
+    ("label.declassify", "ok", "what_may_be_lowered_is_lowered_by_who_may"),
+    ("label.list", "ok", "what_may_be_lowered_is_lowered_by_who_may"),
+    ("label.show", "ok", "what_may_be_lowered_is_lowered_by_who_may"),
     ("shell.run", "not_permitted", "no_program_comes_from_the_workspace"),
+    ("shell.run", "unconfined", "a_missing_layer_stops_programs_unless_the_host_does_without"),
     ("tool.call", "ok", "file_tools_pass_on"),
     ("tool.call", "bad_arguments", "arguments_that_do_not_fit_are_refused_with_their_path"),
     ("tool.call", "tool_failed", "file_to_object_passes_on_failures_and_refuses_a_part"),
@@ -92,7 +98,7 @@ mod tests {
     fn the_tests_elsewhere_are_there() {
         let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         let mut sources = String::new();
-        let mut folders = vec![crates];
+        let mut folders = vec![crates.join("../tests"), crates];
         while let Some(folder) = folders.pop() {
             for entry in folder.read_dir().unwrap() {
                 let path = entry.unwrap().path();

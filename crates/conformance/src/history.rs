@@ -11,8 +11,8 @@ use std::{collections::VecDeque, sync::Arc};
 
 use libos_abi::{
     Binding, Bound, CapId, CheckpointId, Condition, Conditions, Demand, Effect, Event, Fault, Few,
-    GrantSpec, Manifest, Millis, OpId, Origin, Pattern, Pid, Principal, Reply, RequestId, Right,
-    Rights, Syscall, Value,
+    GrantSpec, Integrity, Label, Manifest, Millis, OpId, Origin, Pattern, Pid, Principal, Reply,
+    RequestId, Right, Rights, Sensitivity, Source, Syscall, Value,
     capability::{
         self, Charge, Compare, CopyHeld, Delegate, Derive, End, Explain, Forget, Grant, Inspect,
         Issue, Keep, List, May, Recall, Requestable, Reserve, Restore, Revoke, Save, Settle,
@@ -63,7 +63,7 @@ pub enum Seen {
 }
 
 /// What a step was seen to be, and the events it made.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Done {
     /// What was seen.
     pub seen: Seen,
@@ -347,7 +347,28 @@ impl History {
         if self.random.one_in(3) && grant.on.kind() == "fs" {
             grant.when = self.some_conditions();
         }
+        if self.random.one_in(5) {
+            let (name, condition) = self.some_condition_on_labels();
+            grant.when.0.insert(name, condition);
+        }
         grant
+    }
+
+    /// On a part of the label of the caller's data; now and then with a word that is none.
+    fn some_condition_on_labels(&mut self) -> (String, Condition) {
+        let name = *self.random.pick(&["sensitivity", "integrity", "origin"]);
+        let words = ["public", "confidential", "secret", "untrusted", "fs", "net", "human"];
+        let fits = Condition::words_of_label(name).unwrap_or_default();
+        let word = match self.random.one_in(8) {
+            true => *self.random.pick(&words),
+            false => *self.random.pick(fits),
+        };
+        let value = Value::Text(word.into());
+        let condition = match self.random.one_in(2) {
+            true => Condition { equals: Some(value), ..Condition::default() },
+            false => Condition { one_of: Some(vec![value]), ..Condition::default() },
+        };
+        (name.to_owned(), condition)
     }
 
     fn some_conditions(&mut self) -> Conditions {
@@ -700,6 +721,16 @@ impl History {
     }
 }
 
+/// What the caller of an operation has taken in: every label comes up.
+fn label_of(op: OpId) -> Label {
+    let pick = |all: usize, by: u64| usize::try_from(op.0 / by).unwrap_or_default() % all;
+    Label {
+        sensitivity: Sensitivity::ALL[pick(Sensitivity::ALL.len(), 1)],
+        integrity: Integrity::ALL[pick(Integrity::ALL.len(), 4)],
+        origins: Source::ALL.iter().copied().filter(|it| op.0 >> *it as u64 & 1 == 1).collect(),
+    }
+}
+
 /// Carries a step out.
 pub fn perform(engine: &mut dyn Authority, now_ms: u64, step: &Step) -> Done {
     match step {
@@ -715,6 +746,7 @@ pub fn perform(engine: &mut dyn Authority, now_ms: u64, step: &Step) -> Done {
                 call,
                 digest: &|| call.digest(),
                 op: *op,
+                label: label_of(*op),
                 now_ms,
             });
             Done { seen: Seen::Decided(decision), events: Vec::new() }

@@ -362,6 +362,7 @@ impl<P: ?Sized + Authority> Kernel<P> {
             call,
             digest: &|| call.digest(),
             op: op.unwrap_or(OpId(1)),
+            label: self.world.label,
             now_ms: self.world.now_ms,
         });
         law("I-82", self.state() == before, || "a decision changed the state".into());

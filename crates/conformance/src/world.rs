@@ -9,8 +9,8 @@ use std::{
 };
 
 use libos_abi::{
-    CapId, DenyReason, Effect, Error, Event, Fault, Need, ObjectId, Pid, Reply, Resource, Right,
-    Syscall, capability,
+    CapId, DenyReason, Effect, Error, Event, Fault, Label, Need, ObjectId, Pid, Reply, Resource,
+    Right, Syscall, capability,
     image::{self, Image},
     object,
     process::{self, PlannerSpec},
@@ -27,6 +27,8 @@ type Answer = Rc<dyn Fn(&Syscall) -> Result<Reply, Error>>;
 pub struct World {
     /// The time, in milliseconds since the epoch.
     pub now_ms: u64,
+    /// The label of what every process that calls has taken in.
+    pub label: Label,
     /// The root of a process's task, where that is another process.
     pub roots: BTreeMap<u64, u64>,
     /// The image of every process that calls.
@@ -60,6 +62,7 @@ impl Default for World {
         let images = [image("plain", None), image("worker", Some("script"))];
         Self {
             now_ms: 0,
+            label: Label::BOTTOM,
             roots: BTreeMap::new(),
             image: "plain".into(),
             tool_groups: Vec::new(),

@@ -16,7 +16,7 @@ use libos_human::Humans;
 use libos_images::Images;
 use libos_objects::Objects;
 use libos_port::{Authority, Component, Provider};
-use libos_providers::{FsProvider, ShellConfig, ShellProvider};
+use libos_providers::{FsProvider, ShellConfig, ShellProvider, layers_missing};
 use libos_scheduler::Scheduler;
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
@@ -42,7 +42,7 @@ fn bound(binding: Binding) -> Builder {
         Box::new(Checkpoints::default()),
     ];
     let providers: [Arc<dyn Provider>; 2] =
-        [Arc::new(FsProvider::new()), Arc::new(ShellProvider::new(ShellConfig::from_host()))];
+        [Arc::new(FsProvider::new()), Arc::new(ShellProvider::new(programs()))];
     let builder = Builder::new().authority(authority.bind(binding)).clock(Arc::new(Noon));
     let builder = (components.into_iter())
         .fold(builder, |builder, part| builder.component(part.bind(binding)));
@@ -118,4 +118,9 @@ async fn a_kernel_comes_to_the_same_state_under_every_binding() {
     for binding in [Binding::Queued, Binding::Wire] {
         assert_eq!(played(binding, folder.path()).await, direct, "{binding}");
     }
+}
+
+/// What the host gives programs; what its kernel lacks may be missing.
+fn programs() -> ShellConfig {
+    ShellConfig { may_lack: layers_missing().clone(), ..ShellConfig::from_host() }
 }

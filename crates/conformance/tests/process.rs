@@ -21,7 +21,7 @@ use libos_bindings::{
 };
 use libos_conformance::{Kernel, host, process, suite, text};
 use libos_port::{
-    Authority, BoxFuture, Decision, EffectOutcome, Order, Port, Provider, Reconciled, Stop,
+    Authority, BoxFuture, Decision, EffectOutcome, Order, Port, Provider, Reach, Reconciled, Stop,
 };
 
 suite!(capability as reference, || leave(authority()));
@@ -122,6 +122,8 @@ fn order(call: &str) -> Order {
         call: text::call(call),
         cwd: FsPath::from("workspace"),
         workspace: None,
+        waited_ms: 0,
+        reach: Reach::default(),
         program: None,
         port: Arc::new(NoPort),
     }

@@ -16,7 +16,7 @@ use std::{
 use libos_abi::{Fault, FsPath, OpId, Outcome, Syscall};
 use libos_bindings::{RemoteProvider, lines, wire::Stream};
 use libos_conformance::{suite, text};
-use libos_port::{BoxFuture, EffectOutcome, Order, Port, Provider};
+use libos_port::{BoxFuture, EffectOutcome, Order, Port, Provider, Reach};
 
 suite!(fs, files, gaps: {
     a_file_is_put_back_if_it_is_what_the_last_change_left: "it serves no fs.put_back",
@@ -31,6 +31,7 @@ suite!(fs, files, gaps: {
     a_lost_change_is_told_by_what_it_left: "it serves none of them",
     lines_are_found_in_order_and_gone_on_from: "it serves no fs.search",
     paths_are_found_in_order_and_gone_on_from: "it serves no fs.glob",
+    a_watch_tells_what_became_other: "it serves no fs.watch",
     what_is_no_folder_is_not_searched: "it serves no fs.search and no fs.glob",
 });
 
@@ -82,6 +83,8 @@ async fn what_a_provider_says_of_its_own_troubles_is_for_the_log() {
             call: text::call(call),
             cwd: FsPath::from("workspace"),
             workspace: None,
+            waited_ms: 0,
+            reach: Reach::default(),
             program: None,
             port: Arc::new(NoPort),
         })

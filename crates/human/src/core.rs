@@ -67,6 +67,8 @@ pub(crate) enum Account {
     Extension,
     /// The broker asks what became of the effect.
     Unknown,
+    /// The broker asks whether the data of the call may go where it would go.
+    Release,
 }
 
 impl Account {
@@ -76,6 +78,7 @@ impl Account {
             Ask::Question { .. } | Ask::Permission { .. } => Self::Own,
             Ask::Extension { .. } => Self::Extension,
             Ask::Unknown { .. } => Self::Unknown,
+            Ask::Release(_) => Self::Release,
         }
     }
 }
@@ -329,7 +332,8 @@ fn askers(request: &Request) -> impl Iterator<Item = Asker> + '_ {
 }
 
 /// Whether `pid` may wait for the answer to `request` instead of asking `ask`. A permission is for
-/// one process, and a question stands in a context that its text may not tell.
+/// one process, a question stands in a context that its text may not tell, and each release is of
+/// one call.
 fn is_same(request: &Request, pid: Pid, ask: &Ask) -> bool {
     match (&request.ask, ask) {
         (Ask::Approval(one), Ask::Approval(other)) => {
@@ -415,6 +419,11 @@ pub(crate) fn plan_decision(
             check_scope(*scope)?;
             consequences.grants = plan_approval(request, approval, *scope);
         }
+        (Ask::Release(_), Decision::Approve { scope: Scope::Once }) => {}
+        (Ask::Release(_), Decision::Approve { .. }) => {
+            let what = "releases the data of one call, once";
+            return Err(FailureKind::WrongAnswer.because(format!("{} {what}", request.id)));
+        }
         (Ask::Question { .. }, Decision::Answer { text }) => check_answer(text, limits)?,
         (Ask::Permission { on, rights, .. }, Decision::Permit { policy }) => {
             consequences.grants.push(plan_permission(request, on, *rights, *policy));
@@ -433,6 +442,7 @@ pub(crate) fn plan_decision(
 fn wrong_answer(id: RequestId, ask: &Ask) -> Error {
     let (what, answer) = match ask {
         Ask::Approval(_) => ("asks for approval", "approved"),
+        Ask::Release(_) => ("asks for the release of data", "approved (once)"),
         Ask::Question { .. } => ("is a question", "answered"),
         Ask::Permission { .. } => ("asks for permission", "permitted"),
         Ask::Extension { .. } => ("asks for a larger limit", "extended"),

@@ -284,6 +284,19 @@ impl<'c> human::Server<dyn Context + 'c, Stop> for Humans {
         Ok(Opened { request })
     }
 
+    fn open_release(
+        &mut self,
+        cx: &mut (dyn Context + 'c),
+        call: &human::OpenRelease,
+    ) -> Result<Opened, Stop> {
+        if let Some(request) = self.state.pending_of_op(call.op, Account::Release) {
+            return Ok(Opened { request });
+        }
+        let ask = Ask::Release(call.release.clone());
+        let request = self.ask(cx, (call.pid, call.op), OWNER, ask)?;
+        Ok(Opened { request })
+    }
+
     fn cancel(&mut self, cx: &mut (dyn Context + 'c), call: &human::Cancel) -> Result<(), Stop> {
         for event in self.state.plan_cancel(call.pid) {
             self.state.change(cx, event);

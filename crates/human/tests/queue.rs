@@ -102,7 +102,7 @@ fn ask(action: &Action, op: u64) -> Option<(u64, Syscall)> {
 fn answer(ask: &Ask, yes: bool) -> Decision {
     match ask {
         _ if !yes => Decision::Deny { reason: None },
-        Ask::Approval(_) => Decision::Approve { scope: Scope::Once },
+        Ask::Approval(_) | Ask::Release(_) => Decision::Approve { scope: Scope::Once },
         Ask::Question { .. } => Decision::Answer { text: "so".into() },
         Ask::Permission { .. } => Decision::Permit { policy: Policy::Always },
         Ask::Extension { .. } => Decision::Extend { by: 10 },
@@ -158,7 +158,7 @@ fn answers(k: &mut Kernel<Humans>, id: u64, yes: bool, waiting: &mut Waiting) {
     let expected = match card.ask {
         Ask::Approval(_) => askers(card).len(),
         Ask::Permission { .. } => 1,
-        Ask::Question { .. } | Ask::Extension { .. } | Ask::Unknown { .. } => 0,
+        Ask::Question { .. } | Ask::Extension { .. } | Ask::Unknown { .. } | Ask::Release(_) => 0,
     };
     assert_eq!(issued, if yes { expected } else { 0 });
     waiting.retain(|_, it| *it != card.id);
@@ -177,6 +177,7 @@ fn check(k: &mut Kernel<Humans>, waiting: &Waiting) {
         let what = match &card.ask {
             Ask::Approval(approval) => format!("{}", approval.digest),
             Ask::Question { .. } => format!("{}", card.id),
+            Ask::Release(_) => format!("{}", card.id),
             Ask::Permission { .. } => format!("{} {:?}", card.pid, card.ask),
             Ask::Extension { .. } | Ask::Unknown { .. } => format!("{:?}", card.ask),
         };

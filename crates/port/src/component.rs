@@ -60,15 +60,15 @@
 use std::{ops::Deref, sync::Arc};
 
 use libos_abi::{
-    CapId, Denial, Digest, Error, Event, Fault, Few, Need, OpId, Pid, Principal, Reply, Request,
-    Syscall,
+    CapId, Denial, Digest, Error, Event, Fault, Few, Label, Need, OpId, Pid, Principal, Reply,
+    Request, Syscall,
     capability::Charge,
     process::{Admission, Wait},
     tool::Program,
 };
 use serde::Serialize;
 
-use crate::BadSnapshot;
+use crate::{BadSnapshot, Reach};
 
 /// What a component serves and whom it may ask.
 #[derive(Debug, Clone, Copy)]
@@ -281,6 +281,8 @@ pub struct Query<'a> {
     pub digest: &'a dyn Fn() -> Digest,
     /// The operation.
     pub op: OpId,
+    /// The label of what the subject has taken in, for conditions on labels.
+    pub label: Label,
     /// The time, in milliseconds since the epoch.
     pub now_ms: u64,
 }
@@ -308,4 +310,11 @@ pub enum Decision {
 pub trait Authority: Component {
     /// Decides. Deny beats ask beats allow; no match is a denial.
     fn decide(&self, query: &Query<'_>) -> Decision;
+
+    /// What a program may reach that runs for `subject`, of resources of these kinds: what is
+    /// allowed whatever a call looks like and as often as it is made, and everything that would
+    /// deny or ask about some call. One that does not tell lets programs reach nothing.
+    fn reach(&self, _subject: Pid, _kinds: &[&str], _now_ms: u64) -> Reach {
+        Reach::default()
+    }
 }

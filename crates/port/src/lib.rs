@@ -8,6 +8,7 @@
 mod component;
 mod mutation;
 mod provider;
+mod reach;
 mod snapshot;
 mod undo;
 mod user;
@@ -19,6 +20,7 @@ pub use mutation::mutated;
 #[cfg(feature = "mutations")]
 pub use mutation::plant;
 pub use provider::{EffectOutcome, Order, Provider, Reconciled};
+pub use reach::{Reach, ReachRule};
 pub use snapshot::{BadSnapshot, load_version, save_version};
 pub use undo::{Reversible, Undo, UndoLog};
 pub use user::{Planner, Port, QuantumEnd, Receipt, Turn};

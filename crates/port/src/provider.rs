@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use libos_abi::{Error, FsPath, OpId, Pid, Reply, Syscall, tool::Program};
 
-use crate::{BoxFuture, Port};
+use crate::{BoxFuture, Port, Reach};
 
 /// An effect to perform. Its intent is on disk, unless it only reads.
 #[derive(Clone)]
@@ -23,6 +23,11 @@ pub struct Order {
     pub cwd: FsPath,
     /// The host folder behind the process's workspace mount.
     pub workspace: Option<Arc<str>>,
+    /// How long ago the call was made, in milliseconds: a human may have been asked since.
+    pub waited_ms: u64,
+    /// What a program may reach that runs for the process; for programs of the host only, and
+    /// empty in any other order.
+    pub reach: Reach,
     /// The generated tool that the call is about, large payloads put back.
     pub program: Option<Arc<Program>>,
     /// A door for calls made on behalf of this operation, numbered under it.

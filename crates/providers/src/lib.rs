@@ -8,6 +8,9 @@
 //! host go where the host lets them, and are taken out of what comes back. What the operating
 //! system says of a failure goes to the host's log under the operation's id, never to the caller.
 //!
+//! An executable that this crate is linked into is run again as the supervisor of each program: a
+//! function before `main` looks for a variable of the environment that says so.
+//!
 //! The crate is for Linux, from 5.3 on (`pidfd_open`); it uses `openat2` where the kernel has it.
 //!
 //! ```
@@ -37,7 +40,10 @@ pub use http::{BadNetwork, HttpConfig, HttpProvider, Network, Resolve, SystemRes
 pub use limits::OUTPUT_BYTES_MAX;
 pub use probe::{Probe, probe};
 pub use secrets::{SecretError, SecretSource, SecretSpec, Secrets};
-pub use shell::{ShellConfig, ShellProvider, default_search_path, toolchain_environment};
+pub use shell::{
+    Layer, ShellConfig, ShellProvider, default_readable, default_search_path, layers_missing,
+    toolchain_environment,
+};
 
 use libos_abi::{Error, Fault, OpId};
 use libos_port::EffectOutcome;

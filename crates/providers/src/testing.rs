@@ -2,8 +2,8 @@
 
 use std::{path::Path, sync::Arc};
 
-use libos_abi::{Error, FsPath, OpId, Outcome, Pid, Request, Syscall};
-use libos_port::{BoxFuture, EffectOutcome, Order, Port, Provider};
+use libos_abi::{Error, FsPath, OpId, Outcome, Pid, Request, Rights, Syscall};
+use libos_port::{BoxFuture, EffectOutcome, Order, Port, Provider, Reach, ReachRule};
 
 struct NoPort;
 
@@ -11,6 +11,12 @@ impl Port for NoPort {
     fn submit(&self, _: Syscall) -> BoxFuture<'_, Outcome> {
         unreachable!("these providers submit nothing")
     }
+}
+
+/// All of the workspace, for anything.
+pub(crate) fn everything() -> Reach {
+    let on = "fs:workspace/*".parse().expect("it is a pattern");
+    Reach { rules: vec![ReachRule::allow(on, Rights::all())] }
 }
 
 /// An order for `call` with `folder` as workspace, under operation 7.
@@ -21,6 +27,8 @@ pub(crate) fn order(folder: &Path, call: impl Into<Syscall>) -> Order {
         call: call.into(),
         cwd: FsPath::from("workspace"),
         workspace: Some(folder.to_str().expect("test folders are UTF-8").into()),
+        waited_ms: 0,
+        reach: everything(),
         program: None,
         port: Arc::new(NoPort),
     }

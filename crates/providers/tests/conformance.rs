@@ -6,7 +6,7 @@ use libos_conformance::{site, suite};
 use libos_port::BoxFuture;
 use libos_providers::{
     FsProvider, HttpConfig, HttpProvider, Resolve, SecretSource, SecretSpec, Secrets, ShellConfig,
-    ShellProvider,
+    ShellProvider, layers_missing,
 };
 
 /// Names have no addresses here.
@@ -36,4 +36,7 @@ fn http() -> HttpProvider {
 
 suite!(fs, FsProvider::new);
 suite!(http, http);
-suite!(shell, || ShellProvider::new(ShellConfig::from_host()));
+suite!(shell, || ShellProvider::new(ShellConfig {
+    may_lack: layers_missing().clone(),
+    ..ShellConfig::from_host()
+}));

@@ -152,12 +152,20 @@ pub(crate) fn of_process(random: &mut Random, known: &Known, depth: u64) -> Sysc
 
 fn effect(random: &mut Random) -> Syscall {
     let path = *random.pick(&PATHS);
-    match random.below(9) {
+    let to = *random.pick(&PATHS);
+    match random.below(12) {
         0..3 => call("fs.write", json!({ "path": path, "text": text(random) })),
         3 => call("fs.read", json!({ "path": path, "max_bytes": 100 + random.below(100) })),
         4 => call("fs.delete", json!({ "path": path })),
         5 => call("fs.mkdir", json!({ "path": path, "parents": random.percent(50) })),
-        6 => call(random.word(&["fs.stat", "fs.list"]), json!({ "path": path })),
+        6 => call(random.word(&["fs.stat", "fs.list", "fs.watch"]), json!({ "path": path })),
+        7 => call("fs.append", json!({ "path": path, "text": text(random) })),
+        8 => match random.below(4) {
+            0 => call("fs.edit", json!({ "path": path, "old": "a", "new": text(random) })),
+            1 => call("fs.patch", json!({ "path": path, "diff": "@@ -1 +1 @@\n-a\n+b\n" })),
+            2 => call("fs.rename", json!({ "from": path, "to": to, "overwrite": true })),
+            _ => call(random.word(&["fs.search", "fs.glob"]), json!({ "pattern": "a" })),
+        },
         _ => call("shell.run", json!({ "argv": [random.pick(&PROGRAMS), "x"] })),
     }
 }
@@ -341,7 +349,7 @@ pub(crate) fn forged(random: &mut Random, known: &Known) -> Syscall {
     let usage = json!({
         "syscalls": 0, "tool_calls": 0, "children": 0, "bytes": 0, "tokens": 0, "cost": 0,
     });
-    match random.below(14) {
+    match random.below(16) {
         0 => call("process.admit", json!({ "pid": pid, "run": 0, "charge": usage })),
         1 => call("process.ready", json!({ "pid": pid })),
         2 => call("capability.settle", json!({ "op": "op-1", "give_back": true })),
@@ -365,6 +373,8 @@ pub(crate) fn forged(random: &mut Random, known: &Known) -> Syscall {
         12 => {
             call("event.publish", json!({ "of": pid, "what": { "child_ended": { "pid": pid } } }))
         }
+        13 => call("label.declassify", json!({ "to": {} })),
+        14 => call("label.show", json!({ "id": object(random, known) })),
         _ => {
             let known = Known { quantum: known.quantum + 1, ..known.clone() };
             let state = serde_json::to_string(&known).unwrap_or_default();
@@ -375,7 +385,7 @@ pub(crate) fn forged(random: &mut Random, known: &Known) -> Syscall {
 
 /// A call of the host that changes something.
 pub(crate) fn of_host(random: &mut Random, pid: Pid, id: CapId) -> Syscall {
-    match random.below(16) {
+    match random.below(17) {
         0..3 => {
             let signal = *random.pick(&["pause", "resume", "resume", "cancel"]);
             call("process.signal", json!({ "pid": pid, "signal": signal }))
@@ -395,7 +405,8 @@ pub(crate) fn of_host(random: &mut Random, pid: Pid, id: CapId) -> Syscall {
             call("image.register", json!({ "image": image, "replace": random.percent(50) }))
         }
         13 => call("message.send", json!({ "to": pid, "body": "from the host" })),
-        14 => {
+        14 => call("label.list", json!({})),
+        15 => {
             let planner = planner(random, 2);
             call("process.exec", json!({ "pid": pid, "image": "base-agent", "planner": planner }))
         }

@@ -2,14 +2,19 @@
 
 use std::{collections::BTreeMap, panic::AssertUnwindSafe};
 
-use libos_abi::{CapId, Digest, Pid, Reply, checkpoint, human::Ask, process, wire};
-use libos_broker::{Input, Kernel, Outputs, Parts, Submission, Submitter, flush, let_out};
+use libos_abi::{CapId, Digest, Label, Pid, Reply, checkpoint, human::Ask, process, wire};
+use libos_broker::{
+    Input, Kernel, LabelRules, Outputs, Parts, Sink, Submission, Submitter, flush, let_out,
+};
 use serde_json::json;
 
 use crate::{
     calls,
     edge::{From, Message, Outside, Stopped},
-    laws::{Life, Violation},
+    laws::{
+        Life, Violation,
+        labels::{LABELS, SINKS},
+    },
     random::Random,
     trace::{Action, Kind, Steps},
 };
@@ -84,7 +89,7 @@ pub(crate) struct Machine {
     log: Option<Vec<String>>,
 }
 
-fn kernel() -> Kernel {
+fn kernel(labelled: bool) -> Kernel {
     let authority = Box::new(libos_capability::Capabilities::default());
     let parts = Parts::new(
         authority,
@@ -98,7 +103,26 @@ fn kernel() -> Kernel {
         ],
     );
     let parts = parts.unwrap_or_else(|error| unreachable!("the standard parts fit: {error}"));
-    Kernel::new(parts, ["fs", "shell", "tool", "audit"])
+    let mut kernel = Kernel::new(parts, ["fs", "shell", "tool", "audit"]);
+    if labelled {
+        kernel.set_label_rules(rules());
+    }
+    kernel
+}
+
+/// What the host says of labels, in every other history.
+fn rules() -> LabelRules {
+    let pattern = |on: &str| on.parse().unwrap_or_else(|error| unreachable!("{error}"));
+    let labels = LABELS.iter().map(|(on, sensitivity, integrity)| {
+        let (sensitivity, integrity) = (*sensitivity, *integrity);
+        (pattern(on), Label { sensitivity, integrity, ..Label::BOTTOM })
+    });
+    let sinks = SINKS.iter().map(|(on, sensitivity, integrity)| {
+        let (sensitivity, integrity) = (*sensitivity, *integrity);
+        let clearance = Label { sensitivity, integrity, ..Label::TOP };
+        Sink { on: pattern(on), clearance, releasable: true }
+    });
+    LabelRules::new(labels.collect(), sinks.collect())
 }
 
 /// Carries out the actions of a seed. With `log`, each is written down.
@@ -143,8 +167,9 @@ impl Machine {
         let slots = 1 + random.below(6);
         let mut outside = Outside::default();
         (outside.now_ms, outside.chance) = (1_000, Some(random));
+        outside.laws.known.ruled = seed % 2 == 1;
         Self {
-            kernel: kernel(),
+            kernel: kernel(outside.laws.known.ruled),
             out: Outputs::default(),
             outside,
             slots,
@@ -306,6 +331,7 @@ impl Machine {
                     let policy = ["always", "ask_each_time", "never"][n % 3];
                     json!({ "permit": { "policy": policy } })
                 }
+                (Ask::Release(_), _) => json!({ "approve": { "scope": "once" } }),
                 (Ask::Extension { .. }, n) => json!({ "extend": { "by": n } }),
                 (Ask::Unknown { .. }, _) => json!({ "known": { "what": "done" } }),
             };
@@ -442,7 +468,7 @@ impl Machine {
 
     /// A fresh kernel that has folded so many records.
     fn folded(&mut self, size: u64) -> Option<Kernel> {
-        let mut kernel = kernel();
+        let mut kernel = kernel(self.outside.laws.known.ruled);
         let records = match self.outside.disk.read(0) {
             Ok(records) => records,
             Err(error) => {

@@ -49,4 +49,6 @@ pub const ALL: &[Mutation] = &[
     bug("replay_forgets_charges", "replay leaves charges out"),
     bug("restore_revives", "a restore gives back what was revoked"),
     bug("restore_forgets_steps", "a restore forgets finished steps"),
+    bug("ignore_clearances", "data goes anywhere, whatever its label"),
+    bug("read_without_label", "what is read has no label"),
 ];

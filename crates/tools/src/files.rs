@@ -1,6 +1,6 @@
 //! Tools over files.
 
-use libos_abi::{Digest, FROM_MOUNT, Folder, FsPath, Text, fs};
+use libos_abi::{Digest, FROM_MOUNT, Folder, FsPath, Millis, Text, fs};
 use libos_port::Port;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -205,6 +205,22 @@ pub(crate) async fn find_files(port: &dyn Port, args: FindFiles) -> Ended {
     let mut found = port.call(fs::Glob { path: Folder(path), pattern, limit, from }).await?;
     found.entries.iter_mut().for_each(|found| found.path = callable(&found.path));
     json(found)
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WatchFile {
+    /// The file or folder, relative to the working directory.
+    path: FsPath,
+    /// `state` of the watch before; if absent, what is there is told and not waited for.
+    seen: Option<Digest>,
+    /// How long to wait; a minute if absent.
+    timeout_ms: Option<Millis>,
+}
+
+pub(crate) async fn watch_file(port: &dyn Port, args: WatchFile) -> Ended {
+    let WatchFile { path, seen, timeout_ms } = args;
+    json(port.call(fs::Watch { path, seen, timeout_ms }).await?)
 }
 
 /// A canonical path as one that any call takes, whatever the working directory.

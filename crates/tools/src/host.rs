@@ -15,7 +15,7 @@ pub(crate) struct RunCommand {
     argv: Vec<String>,
     /// Its working directory; that of the process if absent.
     cwd: Option<FsPath>,
-    /// How long it may run; 30 s if absent, 5 min at the most.
+    /// How long it may run; 30 s if absent, a day at the most.
     timeout_ms: Option<Millis>,
     /// What it reads from standard input; nothing if absent.
     stdin: Option<Text>,

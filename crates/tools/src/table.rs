@@ -71,6 +71,8 @@ tools! {
         "Finds lines in the files below a folder by a regular expression.";
     find_files(files::FindFiles) = files::find_files,
         "Finds files and folders by a pattern of their paths.";
+    watch_file(files::WatchFile) = files::watch_file,
+        "Waits until a file, or what a folder lists, is other than it was seen.";
     // The host.
     run_command(host::RunCommand) = host::run_command,
         "Runs a program to its end, from a list of arguments, never through a shell.";

@@ -13,7 +13,7 @@ use libos_abi::{
     DenyReason, Digest, Error, Fault, FsPath, Json, ObjectId, OpId, Outcome, Pid, Reply, Syscall,
     Text, fs, object, tool,
 };
-use libos_port::{BoxFuture, EffectOutcome, Order, Port, Provider};
+use libos_port::{BoxFuture, EffectOutcome, Order, Port, Provider, Reach};
 use libos_tools::{ToolProvider, describe, names};
 use serde_json::{Value, json};
 
@@ -58,6 +58,8 @@ fn order(stage: &Arc<Stage>, call: Syscall) -> Order {
         call,
         cwd: "workspace".into(),
         workspace: None,
+        waited_ms: 0,
+        reach: Reach::default(),
         program: None,
         port: stage.clone(),
     }
@@ -93,7 +95,7 @@ fn reply(call: &Syscall, value: Value) -> Outcome {
         };
     }
     Ok(replies! {
-        Fs fs: Read Write List Mkdir Delete Stat Edit Patch Append Rename Search Glob;
+        Fs fs: Read Write List Mkdir Delete Stat Edit Patch Append Rename Search Glob Watch;
         Shell shell: Run;
         Clock clock: GetNow Sleep;
         Http http: Fetch Replace Send;
@@ -223,7 +225,8 @@ fn host_tools_pass_on() {
         json!({"argv": ["echo", "hi"], "cwd": "a", "timeout_ms": 2000, "stdin": "x",
                "secrets": [{"name": "key", "at": "TOKEN"}]}),
         json!({"exit_code": 0, "signal": null, "stdout": "hi\n", "stderr": "", "truncated": false,
-               "wall_ms": 3}),
+               "wall_ms": 3, "user_ms": 2, "system_ms": 1, "max_rss_kib": 9, "program": null,
+               "notes": []}),
     );
     passes_on(
         "get_time",
@@ -1000,7 +1003,7 @@ fn another_call_than_a_tools_is_not_served() {
 
 #[test]
 fn every_tool_is_described() {
-    assert_eq!(names().count(), 68);
+    assert_eq!(names().count(), 69);
     for name in names() {
         let info = describe(name).unwrap();
         assert_eq!(info.name, name);

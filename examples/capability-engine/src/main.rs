@@ -8,7 +8,8 @@
 use std::error::Error;
 
 use libos_abi::{
-    CapId, Demand, Event, Fault, GrantSpec, OpId, Pid, Principal, Reply, Syscall, capability, fs,
+    CapId, Demand, Event, Fault, GrantSpec, Label, OpId, Pid, Principal, Reply, Syscall,
+    capability, fs,
 };
 use libos_capability::Capabilities;
 use libos_port::{Authority, Caller, Component, Context, Decision, Query, Stop};
@@ -69,6 +70,7 @@ fn may(engine: &Capabilities, pid: u64, call: impl Into<Syscall>) -> &'static st
         call: &call,
         digest: &|| call.digest(),
         op: OpId(0),
+        label: Label::BOTTOM,
         now_ms: 0,
     });
     match decision {

@@ -91,6 +91,7 @@ fn everything() -> String {
         allow("write", "namespace:*"),
         allow("read", "namespace:*"),
         allow("read", "audit:log"),
+        allow("admin", "label:*"),
     ]
     .concat()
 }
@@ -150,6 +151,12 @@ fn shown(call: &str) -> Option<Vec<Value>> {
                 write("out.txt", "${s.entries.0.path}"),
             ]
         }
+        "fs.watch" => vec![
+            save(call, json!({ "path": "in.txt" }), "w"),
+            write("in.txt", "other"),
+            save(call, json!({ "path": "in.txt", "seen": "${w.state}" }), "x"),
+            write("out.txt", "${x.changed}"),
+        ],
         "clock.now" => vec![ok(call, json!({}))],
         "clock.sleep" => vec![sleep(3), write("slept.txt", "yes")],
         "object.create" => vec![note(), object(json!({ "text": large }), "big")],
@@ -348,6 +355,8 @@ fn shown(call: &str) -> Option<Vec<Value>> {
                     "args": { "path": "tool.txt", "text": "by a tool" } }),
             json!({ "tool": "read_file", "expect": "ok", "args": { "path": "in.txt" } }),
         ],
+        "label.show" => vec![note(), ok(call, id())],
+        "label.declassify" => vec![note(), ok(call, json!({ "id": "${o.id}", "to": {} }))],
         "audit.list" => vec![expect(call, json!({ "limit": 1 }), "ok")],
         "shell.run" => vec![
             json!({ "call": call, "expect": ["ok", "unknown_outcome"],
@@ -426,6 +435,7 @@ fn acts(call: &str) -> Option<(Vec<Value>, Vec<Act>)> {
             acts.insert(2, go_on);
             (plan, acts)
         }
+        "label.list" => (waiting(), vec![Act::Say(&["label", "ls"]), GO_ON, Act::Resume]),
         "audit.compact" => {
             let compacted = Act::Say(&["store", "compact", "--older-than", "0s"]);
             (asks("fs.write"), vec![compacted])

@@ -12,6 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use agent_libos::providers::layers_missing;
 use serde_json::{Value, json};
 
 #[path = "../binary.rs"]
@@ -108,6 +109,11 @@ impl Lab {
         command.env("XDG_CONFIG_HOME", self.path("config"));
         // What tools compile to is kept from one run of the tests to the next.
         command.env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"));
+        // What the kernel lacks where the tests run is not what they are about.
+        let missing: Vec<_> = layers_missing().iter().map(|layer| layer.name()).collect();
+        if !missing.is_empty() {
+            command.env("LIBOS_SHELL_MAY_LACK", format!("{missing:?}"));
+        }
     }
 
     /// Runs the binary to its end.

@@ -172,7 +172,8 @@ fn write_call(page: &mut String, call: &CallInfo, types: &mut Types) -> fmt::Res
         [] => "none of its own".into(),
         fails => fails.iter().map(|code| format!("`{code}`")).collect::<Vec<_>>().join(", "),
     };
-    writeln!(page, "- demand: {demand}\n- effect: {}\n- failures: {fails}\n", call.effect.name())?;
+    let (effect, data) = (call.effect.name(), call.data.name());
+    writeln!(page, "- demand: {demand}\n- effect: {effect}; data: {data}\n- failures: {fails}\n")?;
     let args = (call.args_schema)().to_value();
     collect(&args, types);
     write_args(page, call, &args)?;

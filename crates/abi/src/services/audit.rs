@@ -55,7 +55,8 @@ service! {
         /// How many records at most; 100 if absent, 1,000 at the most.
         limit: Option<u32>,
     } -> Entries
-    { demand: [Read on audit by |_| Resource::named("audit", "log")]; effect: Read; fails: []; }
+    { demand: [Read on audit by |_| Resource::named("audit", "log")]; effect: Read; fails: [];
+      data: In; }
 
     /// Removes for good the payloads that only finished work names: calls and outcomes of tasks all
     /// of whose processes have ended before a point in time, and of the host before it. Every

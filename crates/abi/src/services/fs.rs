@@ -5,7 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Digest, Field, Folder, FsPath, Need, Resource, Right, Text, call::service, field::opaque,
+    Digest, Few, Field, Folder, FsPath, Millis, Need, Resource, Right, Text, call::service,
+    field::opaque,
 };
 
 /// How many bytes a read gives if the call does not say.
@@ -147,6 +148,14 @@ record! {
         pub next: Option<u64>,
     }
 
+    /// What was seen by a watch.
+    pub struct Watched {
+        /// What is there now, as a digest of names, kinds, sizes and times: `seen` of the next.
+        pub state: Digest,
+        /// Whether it is other than `seen`.
+        pub changed: bool,
+    }
+
     /// A file that was put back.
     pub struct Returned {
         /// Its path.
@@ -250,6 +259,7 @@ impl Call {
             Self::Rename(call) => &call.from,
             Self::Search(call) => call.path.0.as_ref().unwrap_or(cwd),
             Self::Glob(call) => call.path.0.as_ref().unwrap_or(cwd),
+            Self::Watch(call) => &call.path,
         }
     }
 }
@@ -266,12 +276,18 @@ impl Rename {
     }
 }
 
+/// What a change needs. Whether a digest is that of a file tells what is in it.
+fn changing(right: Right, path: &FsPath, expected: Option<Digest>) -> Few<Need> {
+    let rights = expected.map(|_| Right::Read).into_iter().chain([right]);
+    rights.map(|right| Need { right, on: path.resource() }).collect()
+}
+
 /// What a change needs whose outcome tells of what was there.
 fn read_and_write(path: &FsPath) -> Vec<Need> {
     [Right::Read, Right::Write].map(|right| Need { right, on: path.resource() }).into()
 }
 
-opaque!(Globbed, Listing, Made, Metadata, Returned, Searched);
+opaque!(Globbed, Listing, Made, Metadata, Returned, Searched, Watched);
 crate::field::carries_texts! {
     FileText { text }
     Written { before }
@@ -320,7 +336,7 @@ service! {
         max_bytes: Option<u32>,
     } -> FileText
     { demand: [Read on fs by |c| c.path.resource()]; effect: Read;
-      fails: [NotFound NotAFile NotText NotPermitted BadTarget]; }
+      fails: [NotFound NotAFile NotText NotPermitted BadTarget]; data: In; }
 
     /// Writes a file as a whole: a reader sees the old content or the new, never a part.
     2 write Write {
@@ -330,11 +346,13 @@ service! {
         text: Text,
         /// Whether an existing file may be replaced; true if absent.
         overwrite: Option<bool>,
-        /// The digest that the file must have now, as `read` of all of it gave; any if absent.
+        /// The digest that the file must have now, as `read` of all of it gave; any if absent. It
+        /// takes the right to read.
         expected_digest: Option<Digest>,
     } -> Written
-    { demand: [Write on fs by |c| c.path.resource()]; effect: Reconcilable;
-      fails: [NotFound Exists NotAFile TooLarge NotPermitted BadTarget Conflict]; }
+    { demand: [Write on fs by |c| changing(Right::Write, &c.path, c.expected_digest)];
+      effect: Reconcilable;
+      fails: [NotFound Exists NotAFile TooLarge NotPermitted BadTarget Conflict]; data: Out; }
 
     /// Lists a folder.
     3 list List {
@@ -344,7 +362,7 @@ service! {
         limit: Option<u32>,
     } -> Listing
     { demand: [Read on fs by |c| c.path.path().resource()]; effect: Read;
-      fails: [NotFound NotAFolder NotPermitted BadTarget]; }
+      fails: [NotFound NotAFolder NotPermitted BadTarget]; data: In; }
 
     /// Makes a folder.
     4 mkdir Mkdir {
@@ -355,7 +373,7 @@ service! {
         parents: Option<bool>,
     } -> Made
     { demand: [Write on fs by Mkdir::folders]; effect: Idempotent;
-      fails: [NotFound Exists NotPermitted BadTarget]; }
+      fails: [NotFound Exists NotPermitted BadTarget]; data: Out; }
 
     /// Removes a file or an empty folder.
     5 delete Delete {
@@ -363,11 +381,12 @@ service! {
         path: FsPath,
         /// Whether it is no failure that nothing is there; false if absent.
         missing_ok: Option<bool>,
-        /// The digest that the file must have now; any if absent.
+        /// The digest that the file must have now; any if absent. It takes the right to read.
         expected_digest: Option<Digest>,
     } -> Removed
-    { demand: [Delete on fs by |c| c.path.resource()]; effect: Reconcilable;
-      fails: [NotFound NotEmpty NotPermitted BadTarget Conflict]; }
+    { demand: [Delete on fs by |c| changing(Right::Delete, &c.path, c.expected_digest)];
+      effect: Reconcilable;
+      fails: [NotFound NotEmpty NotPermitted BadTarget Conflict]; data: Out; }
 
     /// Tells what a path leads to.
     6 stat Stat {
@@ -375,7 +394,7 @@ service! {
         path: FsPath,
     } -> Metadata
     { demand: [Read on fs by |c| c.path.resource()]; effect: Read;
-      fails: [NotFound NotPermitted BadTarget]; }
+      fails: [NotFound NotPermitted BadTarget]; data: In; }
 
     /// Has a file of a workspace be what it was, as long as it is what the last recorded change
     /// left. Folders above it that are not there are made.
@@ -410,7 +429,7 @@ service! {
     } -> Written
     { demand: [Write on fs by |c| read_and_write(&c.path)]; effect: Reconcilable;
       fails: [NotFound NotAFile NotText TooLarge NotPermitted BadTarget Conflict NoMatch
-              BadPattern]; }
+              BadPattern]; data: Both; }
 
     /// Applies a unified diff to a text file: every hunk, with all its lines as they stand in the
     /// file, or none. It needs the right to read too.
@@ -424,7 +443,7 @@ service! {
     } -> Written
     { demand: [Write on fs by |c| read_and_write(&c.path)]; effect: Reconcilable;
       fails: [NotFound NotAFile NotText TooLarge NotPermitted BadTarget Conflict NoMatch
-              BadPattern]; }
+              BadPattern]; data: Both; }
 
     /// Adds a text at the end of a file, which is made if it is not there. A reader sees the old
     /// content or the new.
@@ -433,11 +452,12 @@ service! {
         path: FsPath,
         /// What is added.
         text: Text,
-        /// The digest that the file must have now; any if absent.
+        /// The digest that the file must have now; any if absent. It takes the right to read.
         expected_digest: Option<Digest>,
     } -> Appended
-    { demand: [Write on fs by |c| c.path.resource()]; effect: Reconcilable;
-      fails: [NotFound NotAFile TooLarge NotPermitted BadTarget Conflict]; }
+    { demand: [Write on fs by |c| changing(Right::Write, &c.path, c.expected_digest)];
+      effect: Reconcilable;
+      fails: [NotFound NotAFile TooLarge NotPermitted BadTarget Conflict]; data: Out; }
 
     /// Gives a file another name in its mount. It needs the rights to delete and read the old one
     /// and to write the new.
@@ -452,7 +472,7 @@ service! {
         expected_digest: Option<Digest>,
     } -> Renamed
     { demand: [Write on fs by Rename::needs]; effect: Reconcilable;
-      fails: [NotFound Exists NotAFile NotPermitted BadTarget Conflict]; }
+      fails: [NotFound Exists NotAFile NotPermitted BadTarget Conflict]; data: Both; }
 
     /// Finds lines of the text files below a folder. What `.gitignore` files name and what is in
     /// `.git` is passed over, and no symbolic link is followed. Of what is found the caller gets
@@ -472,7 +492,7 @@ service! {
         from: Option<u64>,
     } -> Searched
     { demand: [Read on fs by |c| c.path.path().resource()]; effect: Read;
-      fails: [NotFound NotAFolder NotPermitted BadTarget BadPattern]; }
+      fails: [NotFound NotAFolder NotPermitted BadTarget BadPattern]; data: In; }
 
     /// Finds files and folders below a folder by their paths, passing over what `search` does. Of
     /// what is found the caller gets what it may read.
@@ -488,7 +508,20 @@ service! {
         from: Option<u64>,
     } -> Globbed
     { demand: [Read on fs by |c| c.path.path().resource()]; effect: Read;
-      fails: [NotFound NotAFolder NotPermitted BadTarget BadPattern]; }
+      fails: [NotFound NotAFolder NotPermitted BadTarget BadPattern]; data: In; }
+
+    /// Waits until a file, or what a folder lists, is other than it was seen; what is below the
+    /// folders in it does not count. There may be nothing at the path yet, or any more.
+    14 watch Watch {
+        /// The file or folder.
+        path: FsPath,
+        /// `state` of the watch before; if absent, the call tells what is there and does not wait.
+        seen: Option<Digest>,
+        /// How long to wait; 60,000 if absent, 3,600,000 at the most.
+        timeout_ms: Option<Millis>,
+    } -> Watched
+    { demand: [Read on fs by |c| c.path.resource()]; effect: Read;
+      fails: [NotPermitted BadTarget]; data: In; }
 }
 
 impl Mkdir {

@@ -5,8 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CapId, Digest, Field, Json, Need, OpId, Pattern, Pid, RequestId, Resource, Rights, Scope, Text,
-    call::service, field::opaque, process::BudgetKind,
+    CapId, Digest, Field, Json, Label, Need, OpId, Pattern, Pid, RequestId, Resource, Rights,
+    Scope, Text, call::service, field::opaque, process::BudgetKind,
 };
 
 /// The human asked when none is named.
@@ -57,6 +57,22 @@ record! {
         pub needs: Vec<Need>,
         /// The grants that say `ask`.
         pub asked_by: Vec<CapId>,
+    }
+
+    /// A call whose data may not go where it would go, unless a human lets it.
+    pub struct Release {
+        /// The call's name.
+        pub call: String,
+        /// Its canonical arguments, in full.
+        pub args: Json,
+        /// The digest of the canonical call. The answer holds for exactly these bytes, once.
+        pub digest: Digest,
+        /// Where the data would go.
+        pub sink: Resource,
+        /// The label of the data.
+        pub label: Label,
+        /// The most that may go there.
+        pub clearance: Label,
     }
 
     /// An answer, once given.
@@ -146,6 +162,8 @@ pub enum Ask {
         /// Its canonical arguments.
         args: Json,
     },
+    /// To let the data of one exact call go where its label forbids it to go.
+    Release(Release),
 }
 
 /// Where a request stands.
@@ -225,6 +243,7 @@ pub enum Policy {
 opaque!(Permission, Delivered, Opened, Policy, Known, Asker);
 crate::field::carries_texts! {
     Approval { args }
+    Release { args }
     Request { ask, state }
     Requests { requests }
     Answer { answer }
@@ -240,6 +259,7 @@ impl Field for Ask {
                 context.texts(visit);
             }
             Self::Unknown { args, .. } => args.texts(visit),
+            Self::Release(release) => release.texts(visit),
             Self::Permission { .. } | Self::Extension { .. } => {}
         }
     }
@@ -292,7 +312,8 @@ service! {
         /// Who is asked; `owner` if absent.
         human: Option<String>,
     } -> Answer
-    { demand: [Write on human by |c| named(c.human.as_deref())]; effect: State; fails: [Refused]; }
+    { demand: [Write on human by |c| named(c.human.as_deref())]; effect: State; fails: [Refused];
+      data: Both; }
 
     /// Tells a human something.
     2 output Output {
@@ -301,7 +322,8 @@ service! {
         /// To whom; `owner` if absent.
         human: Option<String>,
     } -> Delivered
-    { demand: [Write on human by |c| named(c.human.as_deref())]; effect: State; fails: []; }
+    { demand: [Write on human by |c| named(c.human.as_deref())]; effect: State; fails: [];
+      data: Out; }
 
     /// Asks a human for a standing permission and waits for the answer.
     3 request_permission RequestPermission as Box {
@@ -315,7 +337,7 @@ service! {
         human: Option<String>,
     } -> Permission
     { demand: [Write on human by |c| named(c.human.as_deref())]; effect: State;
-      fails: [Refused NotRequestable]; }
+      fails: [Refused NotRequestable]; data: Out; }
 
     /// Lists the requests.
     4 list List {
@@ -372,6 +394,17 @@ service! {
         call: String,
         /// Its canonical arguments.
         args: Json,
+    } -> Opened
+    { demand: [kernel]; effect: State; fails: []; }
+
+    /// Opens a request to release the data of one call.
+    36 open_release OpenRelease as Box {
+        /// The operation that waits.
+        op: OpId,
+        /// Who asks.
+        pid: Pid,
+        /// The call, and what is wrong with its data.
+        release: Release,
     } -> Opened
     { demand: [kernel]; effect: State; fails: []; }
 

@@ -101,7 +101,7 @@ service! {
         reply_to: Option<MessageId>,
     } -> Sent
     { demand: [Write on process by |c| Resource::id("process", c.to)]; effect: State;
-      fails: [ReceiverEnded MailboxFull NotReceived]; }
+      fails: [ReceiverEnded MailboxFull NotReceived]; data: Out; }
 
     /// Takes messages out of the caller's mailbox, waiting until there is one.
     2 receive Receive as Box {

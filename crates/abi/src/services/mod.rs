@@ -23,6 +23,7 @@ pub mod fs;
 pub mod http;
 pub mod human;
 pub mod image;
+pub mod label;
 pub mod message;
 pub mod namespace;
 pub mod object;
@@ -61,6 +62,8 @@ crate::call::syscalls! {
     Checkpoint checkpoint;
     /// Requests over the network.
     Http http;
+    /// Data labels.
+    Label label;
 }
 
 impl std::error::Error for Error {}

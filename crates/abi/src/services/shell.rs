@@ -1,12 +1,13 @@
 //! Programs of the host.
 
-use crate::{Folder, Millis, Need, Resource, Right, SecretUse, Text, call::service};
+use crate::{Digest, Folder, Millis, Need, Resource, Right, SecretUse, Text, call::service};
 
 /// How many bytes of each output of a program are kept; the rest is read and dropped.
 pub const OUTPUT_BYTES_MAX: u32 = 200_000;
 
 record! {
     /// How a program ended.
+    #[derive(Default)]
     pub struct Ended {
         /// Its exit code; absent when a signal ended it.
         pub exit_code: Option<i32>,
@@ -20,6 +21,17 @@ record! {
         pub truncated: bool,
         /// How long it ran.
         pub wall_ms: u64,
+        /// Processor time that it and all it started spent in their own code.
+        pub user_ms: u64,
+        /// Processor time that they spent in the kernel.
+        pub system_ms: u64,
+        /// The most memory that one of them held at a time, in KiB.
+        pub max_rss_kib: u64,
+        /// The digest of the executable file that ran.
+        pub program: Option<Digest>,
+        /// Where its confinement was narrower than what the process may do, or lacked a layer that
+        /// the host does without.
+        pub notes: Vec<String>,
     }
 }
 
@@ -41,6 +53,8 @@ service! {
         5 "not_permitted" NotPermitted;
         /// There is no such secret, it may not go there, or it cannot be read.
         6 "secret_refused" SecretRefused;
+        /// The host's kernel cannot confine it as the host demands.
+        7 "unconfined" Unconfined;
     }
 
     /// Runs a program to its end.
@@ -49,7 +63,7 @@ service! {
         argv: Vec<String>,
         /// Its working directory; the process's own if absent.
         cwd: Folder,
-        /// How long it may run; 30 s if absent, 5 min at the most.
+        /// How long it may run; 30 s if absent, a day at the most.
         timeout_ms: Option<Millis>,
         /// What it reads from standard input; nothing if absent.
         stdin: Option<Text>,
@@ -63,5 +77,5 @@ service! {
         crate::secret::needs(own, c.secrets.as_ref())
       }];
       effect: Irreversible;
-      fails: [NotFound TimedOut BadArguments BadFolder NotPermitted SecretRefused]; }
+      fails: [NotFound TimedOut BadArguments BadFolder NotPermitted SecretRefused Unconfined]; }
 }

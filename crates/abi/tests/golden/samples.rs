@@ -2,14 +2,14 @@
 
 use libos_abi::{
     Binding, Bound, CapId, CheckpointId, Denial, DenyReason, Digest, Error, Event, Fault, FsPath,
-    GrantSpec, Json, Manifest, MessageId, Millis, Need, ObjectId, OpId, Origin, Pid, Principal,
-    Record, Reply, Request, RequestId, Resource, Right, Rights, SERVICES, Syscall, Text, ViewId,
-    audit, capability, checkpoint, clock,
+    GrantSpec, Integrity, Json, Label, Labelled, Manifest, MessageId, Millis, Need, ObjectId, OpId,
+    Origin, Pid, Principal, Record, Reply, Request, RequestId, Resource, Right, Rights, SERVICES,
+    Sensitivity, Source, Syscall, Text, ViewId, audit, capability, checkpoint, clock,
     event::{
-        CapabilityEvent, CheckpointEvent, HumanEvent, ImageEvent, NewCapability, ObjectEvent,
-        OpEvent, ProcessEvent, Step, SubscriberEvent, ToolEvent, Verdict,
+        CapabilityEvent, CheckpointEvent, HumanEvent, ImageEvent, LabelEvent, NewCapability,
+        ObjectEvent, OpEvent, ProcessEvent, Step, SubscriberEvent, ToolEvent, Verdict,
     },
-    events, fs, http, human, image, message, namespace, object,
+    events, fs, http, human, image, label, message, namespace, object,
     process::{
         self, BudgetKind, Ending, ForkMode, PlannerSpec, ProcessState, Schedule, Usage, Wait,
         WaitOn,
@@ -105,6 +105,12 @@ pub(crate) fn calls() -> Vec<Sample> {
     let approval = json!({
         "call": "shell.run", "args": { "argv": ["ls"] }, "digest": HASH,
         "needs": [{ "right": "execute", "on": "shell:ls" }], "asked_by": ["cap-2"],
+    });
+    let label = json!({ "sensitivity": "secret", "integrity": "untrusted",
+        "origins": ["fs", "net"] });
+    let release = json!({
+        "call": "shell.run", "args": { "argv": ["ls"] }, "digest": HASH, "sink": "shell:ls",
+        "label": label, "clearance": { "sensitivity": "internal", "integrity": "trusted" },
     });
     let request = json!({
         "id": "req-4", "op": "op-6", "pid": "p2", "human": "owner", "ask": { "approval": approval },
@@ -284,6 +290,8 @@ pub(crate) fn calls() -> Vec<Sample> {
             "call": "fs.read" } -> { "request": "req-5" };
         human::OpenUnknown { "op": "op-6", "pid": "p2", "call": "shell.run", "args": { "argv": ["a"] } }
             -> { "request": "req-6" };
+        human::OpenRelease { "op": "op-6", "pid": "p2", "release": release }
+            -> { "request": "req-7" };
         human::Cancel { "pid": "p2" } -> null;
 
         message::Send { "to": "p2", "body": "hi", "subject": "s", "payload": { "n": 1 },
@@ -350,11 +358,14 @@ pub(crate) fn calls() -> Vec<Sample> {
         fs::Glob { "path": "src", "pattern": "**/*.rs", "limit": 5, "from": 6 }
             -> { "entries": [{ "path": "workspace/src/a.rs", "kind": "file", "bytes": 2 }],
                 "next": 8 };
+        fs::Watch { "path": "a.txt", "seen": HASH, "timeout_ms": 250 }
+            -> { "state": HASH, "changed": true };
 
         shell::Run { "argv": ["cargo", "test"], "cwd": "src", "timeout_ms": 30_000, "stdin": "x",
             "secrets": [secret] }
             -> { "exit_code": -1, "signal": 9, "stdout": "o", "stderr": "e", "truncated": true,
-                "wall_ms": 4 };
+                "wall_ms": 4, "user_ms": 3, "system_ms": 2, "max_rss_kib": 1, "program": HASH,
+                "notes": ["n"] };
 
         clock::GetNow {} -> { "unix_ms": 7, "iso8601": "1970-01-01T00:00:00.007Z" };
         clock::Sleep { "ms": 250 } -> { "ms": 250, "elapsed_ms": 251 };
@@ -388,6 +399,12 @@ pub(crate) fn calls() -> Vec<Sample> {
                 "ended": ["p5"], "objects": 3, "revoked": ["cap-9"] };
         checkpoint::Commit { "checkpoint": "ckpt-2.1", "image": "surveyor", "version": "2",
             "replace": true } -> image;
+
+        label::Show { "id": "obj-2.7" } -> { "label": label };
+        label::Declassify { "id": "obj-2.7", "path": "workspace/a", "pid": "p2",
+            "to": { "sensitivity": "internal" } }
+            -> { "label": { "sensitivity": "internal", "integrity": "trusted" } };
+        label::List {} -> { "entries": [{ "what": { "process": "p2" }, "label": label }] };
 
         http::Fetch { "url": "https://example.com/a?b", "method": "HEAD", "headers": [header],
             "secrets": [secret], "max_bytes": 5, "timeout_ms": 30_000 } -> response;
@@ -526,6 +543,7 @@ event_names! {
     Event::Tool(ToolEvent::Forgotten { .. }) => "tool.forgotten";
     Event::Tool(ToolEvent::Restored { .. }) => "tool.restored";
     Event::Tool(ToolEvent::Copied { .. }) => "tool.copied";
+    Event::Label(LabelEvent::Set { .. }) => "label.set";
 }
 
 fn blob() -> Text {
@@ -782,6 +800,14 @@ pub(crate) fn events() -> Vec<Event> {
         ToolEvent::Forgotten { checkpoint }.into(),
         ToolEvent::Restored { checkpoint }.into(),
         ToolEvent::Copied { checkpoint, from: pid, to: Pid(7) }.into(),
+        LabelEvent::Set {
+            what: Labelled::File {
+                workspace: Some("/w".into()),
+                on: Resource::file("workspace/a b"),
+            },
+            label: Label { sensitivity: Sensitivity::Secret, ..Label::from_source(Source::Fs) },
+        }
+        .into(),
     ]
 }
 
@@ -843,7 +869,10 @@ pub(crate) fn enums() -> Vec<(&'static str, Vec<u8>, usize, usize)> {
                 "asked_by": [] } }, { "question": { "question": "a", "context": null } },
             { "permission": { "on": "fs:a", "rights": ["read"], "reason": "a" } },
             { "extension": { "of": "p1", "kind": "cost", "limit": 1, "call": "fs.read" } },
-            { "unknown": { "op": "op-1", "call": "shell.run", "args": {} } }];
+            { "unknown": { "op": "op-1", "call": "shell.run", "args": {} } },
+            { "release": { "call": "fs.read", "args": {}, "digest": HASH, "sink": "fs:a",
+                "label": { "sensitivity": "public", "integrity": "trusted" },
+                "clearance": { "sensitivity": "public", "integrity": "trusted" } } }];
         libos_abi::Effect: ["allow", "ask", "deny"];
         libos_abi::Scope: ["once", { "uses": 1 }, "process", "subtree", { "until": 1 }];
         http::Looking: ["GET", "HEAD"];
@@ -855,7 +884,17 @@ pub(crate) fn enums() -> Vec<(&'static str, Vec<u8>, usize, usize)> {
         DenyReason: ["no_grant", { "deny_rule": "cap-1" }, { "conditions": "cap-1" },
             { "exhausted": "cap-1" }, { "limit": "cap-1" }, { "expired": "cap-1" },
             { "revoked": "cap-1" }, "human", "not_for_processes", { "attenuation": "a" },
-            { "not_in_tool_table": "a" }, { "manifest": "a" }, { "not_declared": "a" }];
+            { "not_in_tool_table": "a" }, { "manifest": "a" }, { "not_declared": "a" },
+            { "clearance": { "label": { "sensitivity": "public", "integrity": "trusted" },
+                "clearance": { "sensitivity": "public", "integrity": "trusted" },
+                "releasable": true } }];
+        Sensitivity: ["public", "internal", "confidential", "secret"];
+        Integrity: ["trusted", "untrusted"];
+        Source: ["fs", "shell", "net", "llm", "mcp", "human", "other"];
+        Labelled: [{ "process": "p1" }, { "object": "obj-1.1" },
+            { "message": { "to": "p1", "id": "msg-1" } },
+            { "file": { "workspace": "/w", "on": "fs:a" } },
+            { "files": { "workspace": null } }, { "tool": HASH }];
         tool::Language: ["javascript", "typescript", "wat", "component"];
         tool::Stage: ["proposed", "rejected", "validated", "registered"];
     }

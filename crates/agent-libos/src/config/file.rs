@@ -44,18 +44,60 @@ pub struct ConfigFile {
     /// `PATH:ro`, relative to this file. One named `data` is `fs:data/...`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "named")]
     pub mounts: BTreeMap<String, MountFolder>,
+    /// The label file: which labels data has and how far it may go, relative to this file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub labels: Option<PathBuf>,
     /// In which order processes run.
     #[serde(default)]
     pub scheduler: SchedulerSection,
     /// The limits of the edge.
     #[serde(default)]
     pub limits: LimitsSection,
+    /// The programs that processes run.
+    #[serde(default)]
+    pub shell: ShellSection,
     /// What requests over the network may reach.
     #[serde(default)]
     pub http: HttpSection,
     /// The secrets of the host, by name: small letters, digits, `-` and `_`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub secrets: BTreeMap<SecretName, SecretSection>,
+}
+
+/// The programs that processes run.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ShellSection {
+    /// The layers of their confinement that this host may lack: `landlock`, `seccomp`,
+    /// `namespaces`. Where another one is missing no program runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub may_lack: Option<Vec<ConfinementLayer>>,
+    /// What every program may read and execute beside the system's own programs, libraries and
+    /// toolchains; relative to this file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub readable: Option<Vec<PathBuf>>,
+}
+
+/// A layer of the confinement of programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ConfinementLayer {
+    /// Rules for files, signals, abstract sockets and TCP.
+    Landlock,
+    /// Filters of system calls.
+    Seccomp,
+    /// Namespaces of processes and mounts.
+    Namespaces,
+}
+
+impl From<ConfinementLayer> for libos_providers::Layer {
+    fn from(layer: ConfinementLayer) -> Self {
+        match layer {
+            ConfinementLayer::Landlock => Self::Landlock,
+            ConfinementLayer::Seccomp => Self::Seccomp,
+            ConfinementLayer::Namespaces => Self::Namespaces,
+        }
+    }
 }
 
 /// What requests over the network may reach.
@@ -290,6 +332,7 @@ impl ConfigFile {
             json: Some(false),
             approvals: None,
             mounts: BTreeMap::new(),
+            labels: None,
             scheduler: SchedulerSection { policy: Some(PolicyName::RoundRobin) },
             limits: LimitsSection {
                 running_max: number(running_max),
@@ -301,6 +344,7 @@ impl ConfigFile {
                 snapshot_records: records(snapshot_records),
                 snapshot_idle_records: records(snapshot_idle_records),
             },
+            shell: ShellSection { may_lack: Some(Vec::new()), readable: Some(Vec::new()) },
             http: HttpSection { networks: Some(Vec::new()), ca_file: None },
             secrets: BTreeMap::new(),
         }

@@ -38,6 +38,14 @@ pub(super) fn table() -> Vec<Limit> {
         },
         Limit {
             part: "abi",
+            name: "found_bytes_max",
+            value: libos_abi::fs::FOUND_BYTES_MAX as u64,
+            unit: "bytes",
+            reason:
+                "Bytes of paths and lines that one search gives: a reply that a reader still takes in.",
+        },
+        Limit {
+            part: "abi",
             name: "body_bytes_default",
             value: libos_abi::http::BODY_BYTES_DEFAULT as u64,
             unit: "bytes",
@@ -694,6 +702,110 @@ pub(super) fn table() -> Vec<Limit> {
         },
         Limit {
             part: "providers",
+            name: "find_results_default",
+            value: libos_providers::limits::FIND_RESULTS_DEFAULT as u64,
+            unit: "results",
+            reason:
+                "Lines or paths that one search gives when it does not say.",
+        },
+        Limit {
+            part: "providers",
+            name: "find_results_max",
+            value: libos_providers::limits::FIND_RESULTS_MAX as u64,
+            unit: "results",
+            reason:
+                "Lines or paths that one search gives.",
+        },
+        Limit {
+            part: "providers",
+            name: "find_line_bytes_max",
+            value: libos_providers::limits::FIND_LINE_BYTES_MAX as u64,
+            unit: "bytes",
+            reason:
+                "Bytes of a line that a search shows.",
+        },
+        Limit {
+            part: "providers",
+            name: "find_entries_max",
+            value: libos_providers::limits::FIND_ENTRIES_MAX as u64,
+            unit: "entries",
+            reason:
+                "Files and folders that one search goes through from where it begins, and names of one folder: it is over in seconds.",
+        },
+        Limit {
+            part: "providers",
+            name: "find_depth_max",
+            value: libos_providers::limits::FIND_DEPTH_MAX as u64,
+            unit: "levels",
+            reason:
+                "Folders within folders that a search enters: each is an open descriptor.",
+        },
+        Limit {
+            part: "providers",
+            name: "find_bytes_max",
+            value: libos_providers::limits::FIND_BYTES_MAX,
+            unit: "bytes",
+            reason:
+                "Bytes that one search reads.",
+        },
+        Limit {
+            part: "providers",
+            name: "find_file_bytes_max",
+            value: libos_providers::limits::FIND_FILE_BYTES_MAX as u64,
+            unit: "bytes",
+            reason:
+                "Bytes of one file that are searched: so many lines can still be counted.",
+        },
+        Limit {
+            part: "providers",
+            name: "ignore_file_bytes_max",
+            value: libos_providers::limits::IGNORE_FILE_BYTES_MAX as u64,
+            unit: "bytes",
+            reason:
+                "Bytes of a `.gitignore` that are obeyed.",
+        },
+        Limit {
+            part: "providers",
+            name: "pattern_bytes_max",
+            value: libos_providers::limits::PATTERN_BYTES_MAX as u64,
+            unit: "bytes",
+            reason:
+                "Bytes of a pattern of a search.",
+        },
+        Limit {
+            part: "providers",
+            name: "regex_bytes_max",
+            value: libos_providers::limits::REGEX_BYTES_MAX as u64,
+            unit: "bytes",
+            reason:
+                "Bytes that a compiled pattern of a search takes, and again what it keeps while it searches.",
+        },
+        Limit {
+            part: "providers",
+            name: "patch_hunks_max",
+            value: libos_providers::limits::PATCH_HUNKS_MAX as u64,
+            unit: "hunks",
+            reason:
+                "Hunks of a diff: each is looked for in the whole file.",
+        },
+        Limit {
+            part: "providers",
+            name: "watch_ms_default",
+            value: libos_providers::limits::WATCH_MS_DEFAULT,
+            unit: "milliseconds",
+            reason:
+                "How long one watch waits for a change when the call does not say, in milliseconds.",
+        },
+        Limit {
+            part: "providers",
+            name: "watch_ms_max",
+            value: libos_providers::limits::WATCH_MS_MAX,
+            unit: "milliseconds",
+            reason:
+                "How long one watch waits for a change, in milliseconds: an hour, then its caller says whether it still wants to know.",
+        },
+        Limit {
+            part: "providers",
             name: "output_bytes_max",
             value: libos_providers::limits::OUTPUT_BYTES_MAX as u64,
             unit: "bytes",
@@ -714,7 +826,55 @@ pub(super) fn table() -> Vec<Limit> {
             value: libos_providers::limits::TIMEOUT_MS_MAX,
             unit: "milliseconds",
             reason:
-                "How long a program runs at the most, in milliseconds: longer work is several calls.",
+                "How long a program runs at the most, in milliseconds: a day, for work in the background. Whoever waits for it meanwhile is data.",
+        },
+        Limit {
+            part: "providers",
+            name: "view_rules_max",
+            value: libos_providers::limits::VIEW_RULES_MAX as u64,
+            unit: "rules",
+            reason:
+                "Rules of the kernel that confine one program: a folder with something kept out of it that no mount covers up is given entry by entry.",
+        },
+        Limit {
+            part: "providers",
+            name: "programs_seen_max",
+            value: libos_providers::limits::PROGRAMS_SEEN_MAX as u64,
+            unit: "programs",
+            reason:
+                "Programs whose digests are remembered while their files do not change.",
+        },
+        Limit {
+            part: "providers",
+            name: "links_max",
+            value: libos_providers::limits::LINKS_MAX as u64,
+            unit: "links",
+            reason:
+                "Symbolic links from the name of a program to its file: as the kernel's own.",
+        },
+        Limit {
+            part: "providers",
+            name: "open_files_max",
+            value: libos_providers::limits::OPEN_FILES_MAX,
+            unit: "files",
+            reason:
+                "Files that a process of a program holds open at a time.",
+        },
+        Limit {
+            part: "providers",
+            name: "written_file_bytes_max",
+            value: libos_providers::limits::WRITTEN_FILE_BYTES_MAX,
+            unit: "bytes",
+            reason:
+                "Bytes of a file that a program writes: 8 GiB, so that a runaway does not fill the disk.",
+        },
+        Limit {
+            part: "providers",
+            name: "processes_max",
+            value: libos_providers::limits::PROCESSES_MAX,
+            unit: "processes",
+            reason:
+                "Processes of a program at a time, where the kernel can count them by themselves.",
         },
         Limit {
             part: "providers",

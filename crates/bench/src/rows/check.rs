@@ -7,7 +7,7 @@ use std::{
 };
 
 use libos_abi::{
-    CapId, Demand, Event, FsPath, GrantSpec, Need, OpId, Origin, Pid, Resource, Syscall,
+    CapId, Demand, Event, FsPath, GrantSpec, Label, Need, OpId, Origin, Pid, Resource, Syscall,
     event::{CapabilityEvent, NewCapability},
     fs,
 };
@@ -139,6 +139,7 @@ impl Engine {
             call,
             digest: &|| call.digest(),
             op: OpId(1),
+            label: Label::BOTTOM,
             now_ms: 1,
         })
     }

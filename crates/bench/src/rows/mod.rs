@@ -9,6 +9,7 @@ mod message;
 mod port;
 mod process;
 mod sandbox;
+mod shell;
 mod store;
 mod syscall;
 mod tasks;
@@ -111,6 +112,12 @@ pub const BENCHES: &[Bench] = &[
         rows: &["sandbox"],
         about: "tools that agents wrote: a call in a fresh instance, its calls and its memory",
         run: sandbox::run,
+    },
+    Bench {
+        name: "shell",
+        rows: &["shell"],
+        about: "a program started confined and supervised, and bare",
+        run: shell::run,
     },
 ];
 

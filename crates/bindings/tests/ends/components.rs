@@ -3,7 +3,7 @@
 use std::{os::unix::net::UnixStream, thread, time::Duration};
 
 use libos_abi::{
-    DenyReason, Digest, Error, Fault, Need, OpId, Pid, Resource, Right, Syscall, human,
+    DenyReason, Digest, Error, Fault, Label, Need, OpId, Pid, Resource, Right, Syscall, human,
     wire::FRAME_BYTES_MAX,
 };
 use libos_bindings::{
@@ -72,6 +72,7 @@ fn decided(authority: &dyn Authority, subject: u64) -> Decision {
         call: &call,
         digest: &|| call.digest(),
         op: OpId(5),
+        label: Label::TOP,
         now_ms: 77,
     })
 }

@@ -6,7 +6,7 @@ use std::{
     pin::pin,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     task::{Context, Poll, Wake, Waker},
     thread::{self, Thread},
@@ -15,10 +15,10 @@ use std::{
 use futures_util::future::{Either, join_all, select};
 
 use libos_abi::{
-    Error, Fault, FsPath, OpId, Outcome, Pid, Syscall, clock, shell, wire::FRAME_BYTES_MAX,
+    Error, Fault, FsPath, OpId, Outcome, Pid, Rights, Syscall, clock, shell, wire::FRAME_BYTES_MAX,
 };
 use libos_bindings::{RemoteProvider, queued, wire};
-use libos_port::{BoxFuture, EffectOutcome, Order, Port, Provider, Reconciled};
+use libos_port::{BoxFuture, EffectOutcome, Order, Port, Provider, Reach, ReachRule, Reconciled};
 
 use crate::part::far;
 
@@ -51,8 +51,9 @@ impl Provider for Far {
             };
             let outcome = match run.argv[0].as_str() {
                 "tell" => {
-                    let Order { op, pid, cwd, workspace, .. } = &order;
-                    done(&format!("{op} {pid:?} {cwd} {workspace:?}"))
+                    let Order { op, pid, cwd, workspace, reach, .. } = &order;
+                    let on: Vec<_> = reach.rules.iter().map(|rule| rule.on.as_str()).collect();
+                    done(&format!("{op} {pid:?} {cwd} {workspace:?} {on:?}"))
                 }
                 "ask" => {
                     let asked = (0..50).map(|_| order.port.submit(clock::GetNow {}.into()));
@@ -82,6 +83,7 @@ fn done(stdout: &str) -> EffectOutcome {
         stderr: "".into(),
         truncated: false,
         wall_ms: 0,
+        ..Default::default()
     };
     EffectOutcome::Done(shell::Reply::Run(ended).into())
 }
@@ -107,26 +109,41 @@ fn order(argv: &[&str]) -> Order {
         call: run.into(),
         cwd: FsPath::from("workspace"),
         workspace: Some("/somewhere".into()),
+        waited_ms: 0,
+        reach: Reach {
+            rules: vec![ReachRule::allow("fs:workspace/*".parse().unwrap(), Rights::all())],
+        },
         program: None,
         port: Arc::new(Time),
     }
 }
 
-struct Unpark(Thread);
+/// A channel that is full parks its sender as well: whether a future is to be looked at again needs
+/// a word of its own.
+struct Unpark {
+    thread: Thread,
+    is_woken: AtomicBool,
+}
 
 impl Wake for Unpark {
     fn wake(self: Arc<Self>) {
-        self.0.unpark();
+        self.is_woken.store(true, Ordering::SeqCst);
+        self.thread.unpark();
     }
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let unpark = Arc::new(Unpark { thread: thread::current(), is_woken: AtomicBool::new(false) });
+    let waker = Waker::from(Arc::clone(&unpark));
     let mut future = pin!(future);
     loop {
         match future.as_mut().poll(&mut Context::from_waker(&waker)) {
             Poll::Ready(value) => return value,
-            Poll::Pending => thread::park(),
+            Poll::Pending => {
+                while !unpark.is_woken.swap(false, Ordering::SeqCst) {
+                    thread::park();
+                }
+            }
         }
     }
 }
@@ -155,7 +172,7 @@ fn part() -> Arc<dyn Provider> {
 fn an_order_passes_and_its_outcome_comes_back() {
     for (name, near) in both(&part()) {
         assert_eq!(near.serves(), ["shell"], "{name}");
-        let told = r#"op-5 Some(Pid(3)) workspace Some("/somewhere")"#;
+        let told = r#"op-5 Some(Pid(3)) workspace Some("/somewhere") ["fs:workspace/*"]"#;
         assert_eq!(block_on(near.perform(order(&["tell"]))), done(told), "{name}");
         let late = shell::FailureKind::TimedOut.because("late");
         assert_eq!(block_on(near.perform(order(&["fail"]))), EffectOutcome::Failed(late));

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use libos_abi::{
-    CallInfo, CheckpointId, Digest, Fault, Few, OpId, Pid, Principal, RequestId, SERVICES, Syscall,
+    CallInfo, CheckpointId, Digest, Fault, Few, Label, OpId, Pid, Principal, RequestId, SERVICES,
+    Syscall,
     event::Step,
     human::Decision,
     process::{BudgetKind, Wait},
@@ -19,11 +20,13 @@ use super::{
 };
 
 /// Raised whenever operations are written in another way.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 type SavedOver = (Pid, BudgetKind, u64);
-/// The number of a state, what it waits for, and of a question the limit and the answer.
-type SavedState = (u8, Option<Wait>, Option<RequestId>, Option<SavedOver>, Option<Decision>);
+/// What a question is about: a limit to be raised, or data to be released.
+type About = (Option<SavedOver>, Option<Label>);
+/// The number of a state, what it waits for, and of a question what about and the answer.
+type SavedState = (u8, Option<Wait>, Option<RequestId>, About, Option<Decision>);
 type SavedOp = (OpId, Principal, Step, u64, Syscall, u64, bool, SavedState, Option<Arc<Program>>);
 /// A step, its operation and fingerprint, its call by numbers, and where its outcome is.
 type SavedEntry = (Step, OpId, u64, (u16, u16), Option<(u32, u32)>);
@@ -42,23 +45,24 @@ impl Over {
 impl OpState {
     fn saved(&self) -> SavedState {
         match self {
-            Self::Admitted => (0, None, None, None, None),
-            Self::Asking { request, over, decision } => {
-                (1, None, Some(*request), over.map(Over::saved), decision.clone())
+            Self::Admitted => (0, None, None, (None, None), None),
+            Self::Asking { request, over, release, decision } => {
+                let about = (over.map(Over::saved), *release);
+                (1, None, Some(*request), about, decision.clone())
             }
-            Self::Waiting(wait) => (2, Some(wait.clone()), None, None, None),
-            Self::Dispatched => (3, None, None, None, None),
+            Self::Waiting(wait) => (2, Some(wait.clone()), None, (None, None), None),
+            Self::Dispatched => (3, None, None, (None, None), None),
         }
     }
 
     fn of(saved: SavedState) -> Result<Self, WireError> {
         Ok(match saved {
-            (0, None, None, None, None) => Self::Admitted,
-            (1, None, Some(request), over, decision) => {
-                Self::Asking { request, over: over.map(Over::of), decision }
+            (0, None, None, (None, None), None) => Self::Admitted,
+            (1, None, Some(request), (over, release), decision) => {
+                Self::Asking { request, over: over.map(Over::of), release, decision }
             }
-            (2, Some(wait), None, None, None) => Self::Waiting(wait),
-            (3, None, None, None, None) => Self::Dispatched,
+            (2, Some(wait), None, (None, None), None) => Self::Waiting(wait),
+            (3, None, None, (None, None), None) => Self::Dispatched,
             _ => return Err(WireError::new("a state of an operation that is none")),
         })
     }
@@ -83,8 +87,8 @@ impl Ops {
             wire::encode_into(&pid, out);
             memos[&pid].save(out);
         }
-        let requests = requests.iter().map(|(id, Asked { by_broker, over, askers })| {
-            (id, by_broker, over.map(Over::saved), askers)
+        let requests = requests.iter().map(|(id, Asked { by_broker, over, release, askers })| {
+            (id, by_broker, (over.map(Over::saved), *release), askers)
         });
         wire::encode_each(requests, out);
         wire::encode_each(held, out);
@@ -115,8 +119,8 @@ impl Ops {
             let memo = Memo::load(&mut bytes, |op| ops.open.contains_key(&op))?;
             ops.memos.insert(pid, Box::new(memo));
         }
-        bytes.each(|(id, by_broker, over, askers): Saved| {
-            let asked = Asked { by_broker, over: over.map(Over::of), askers };
+        bytes.each(|(id, by_broker, (over, release), askers): Saved| {
+            let asked = Asked { by_broker, over: over.map(Over::of), release, askers };
             ops.requests.insert(id, asked);
             Ok::<(), BadSnapshot>(())
         })?;
@@ -154,7 +158,7 @@ fn word(text: &str) -> Option<&'static str> {
 }
 
 /// A request to a human.
-type Saved = (RequestId, bool, Option<SavedOver>, Few<(Pid, OpId)>);
+type Saved = (RequestId, bool, About, Few<(Pid, OpId)>);
 
 impl Memo {
     fn save(&self, out: &mut Vec<u8>) {

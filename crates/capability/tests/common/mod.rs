@@ -3,8 +3,8 @@
 #![allow(clippy::panic, clippy::unwrap_used, reason = "helpers of tests")]
 
 use libos_abi::{
-    CapId, CapabilityInfo, Demand, DenyReason, Digest, Error, Event, GrantSpec, Manifest, Need,
-    OpId, Pid, Principal, Reply, Request, Syscall,
+    CapId, CapabilityInfo, Demand, DenyReason, Digest, Error, Event, GrantSpec, Label, Manifest,
+    Need, OpId, Pid, Principal, Reply, Request, Syscall,
     capability::{
         Bound, Charge, Delegate, Derive, End, Grant, Issue, Keep, List, May, Reserve, Revoke,
         Settle,
@@ -196,6 +196,7 @@ impl World {
             call,
             digest: &|| digest(call),
             op: OpId(op),
+            label: Label::BOTTOM,
             now_ms: self.now_ms,
         })
     }
@@ -208,6 +209,7 @@ impl World {
             call,
             digest: &|| digest(call),
             op: OpId(1),
+            label: Label::BOTTOM,
             now_ms: self.now_ms,
         })
     }

@@ -7,10 +7,10 @@
 use std::{rc::Rc, sync::Arc};
 
 use libos_abi::{
-    Digest, Folder, FsPath, Reply, Text,
+    Digest, Folder, FsPath, Millis, Reply, Text,
     fs::{
         self, Append, Before, Delete, Edit, FileKind, Glob, List, Mkdir, Patch, PutBack, Read,
-        Rename, Search, Stat, Write,
+        Rename, Search, Stat, Watch, Watched, Write,
     },
 };
 use libos_port::{Provider, Reconciled};
@@ -100,6 +100,8 @@ fs.rename not_permitted, fs.rename bad_target";
                 holds "I-81"
                 shows "fs.search not_found, fs.search not_a_folder, fs.search bad_target,
 fs.glob not_found, fs.glob not_a_folder, fs.glob bad_target";
+            case a_watch_tells_what_became_other
+                holds "I-238" shows "fs.watch ok, fs.watch bad_target";
             case what_it_does_not_serve_is_unsupported
                 holds "I-81" shows "";
         }
@@ -709,6 +711,33 @@ fn what_is_no_folder_is_not_searched(e: &mut Effects) {
     let path = || Folder(Some(FsPath::from("elsewhere/x")));
     assert_eq!(e.not_started(Search { path: path(), ..search("", "x") }), "bad_target");
     assert_eq!(e.not_started(Glob { path: path(), ..glob("", "x") }), "bad_target");
+}
+
+fn a_watch_tells_what_became_other(e: &mut Effects) {
+    let watch =
+        |path: &FsPath, seen| Watch { path: path.clone(), seen, timeout_ms: Some(Millis(1)) };
+    let (file, folder) = (at("d/f"), at("d"));
+    let mut seen = [&file, &folder].map(|path| e.ok(watch(path, None)).state);
+    assert_eq!(seen[0], seen[1], "neither is there");
+    let changes: [&dyn Fn(&mut Effects); 4] = [
+        &|e| drop(e.ok(mkdir("d"))),
+        &|e| drop(e.ok(write("d/f", "one"))),
+        &|e| drop(e.ok(write("d/f", "two more"))),
+        &|e| drop(e.ok(delete("d/f"))),
+    ];
+    let becomes_other = [[false, true], [true, true], [true, true], [true, true]];
+    for (change, becomes_other) in changes.iter().zip(becomes_other) {
+        change(e);
+        for (i, path) in [&file, &folder].into_iter().enumerate() {
+            let Watched { state, changed } = e.ok(watch(path, Some(seen[i])));
+            assert_eq!((changed, state != seen[i]), (becomes_other[i], becomes_other[i]), "{path}");
+            let again = e.ok(watch(path, Some(state)));
+            assert_eq!(again, Watched { state, changed: false }, "{path}");
+            seen[i] = state;
+        }
+    }
+    let elsewhere = FsPath::from("elsewhere/x");
+    assert_eq!(e.not_started(watch(&elsewhere, None)), "bad_target");
 }
 
 fn what_it_does_not_serve_is_unsupported(e: &mut Effects) {

@@ -1,8 +1,8 @@
 //! Requests to humans and their one answer: service `human`.
 
 use libos_abi::{
-    Binding, CapId, Digest, Effect, Event, GrantSpec, Json, Millis, Need, OpId, Origin, Pattern,
-    Pid, RequestId, Right, Rights, Scope, Syscall, Text, capability,
+    Binding, CapId, Digest, Effect, Event, GrantSpec, Json, Label, Millis, Need, OpId, Origin,
+    Pattern, Pid, RequestId, Right, Rights, Scope, Syscall, Text, capability,
     event::HumanEvent,
     human::{self, Ask, Decision, Known, Policy, Request, RequestState},
     message,
@@ -48,6 +48,8 @@ macro_rules! human_cases {
                 shows "human.open_extension ok, human.open_extension refused, human.decide ok";
             case what_became_of_an_effect_is_asked_and_told
                 holds "I-101" shows "human.open_unknown ok, human.decide ok";
+            case a_release_is_of_one_call_and_of_no_other
+                holds "I-291" shows "human.open_release ok, human.decide ok";
             case what_a_manifest_does_not_foresee_is_not_asked_for
                 holds "I-40" shows "human.request_permission not_requestable";
             case requests_survive_a_crash
@@ -443,6 +445,35 @@ fn what_became_of_an_effect_is_asked_and_told(k: &mut Desk) {
     let is_letter = |it: &&Syscall| matches!(it, Syscall::Message(message::Call::Send(_)));
     assert_eq!(k.world.sent.iter().filter(is_letter).count(), 1);
     assert_eq!(k.refused(host(), known()).0, "already_decided");
+}
+
+fn a_release_is_of_one_call_and_of_no_other(k: &mut Desk) {
+    let release = |op| human::OpenRelease {
+        op: OpId(op),
+        pid: Pid(1),
+        release: human::Release {
+            call: "shell.run".into(),
+            args: Json::default(),
+            digest: Digest::of(b"the call"),
+            sink: "shell:curl".parse().unwrap(),
+            label: Label::TOP,
+            clearance: Label::BOTTOM,
+        },
+    };
+    let first = k.ok(process(1), release(1)).request;
+    assert_eq!(k.ok(process(1), release(1)).request, first, "it is asked once");
+    let second = k.ok(process(1), release(2)).request;
+    assert_ne!(second, first, "the same call, made again, is asked about again");
+    for scope in [Scope::Process, Scope::Subtree, Scope::Uses(2), Scope::Until(Millis(9))] {
+        assert_eq!(k.refused(host(), decide(first, approve(scope))).0, "wrong_answer");
+    }
+    k.world.sent.clear();
+    k.ok(host(), decide(first, approve(Scope::Once)));
+    assert!(k.world.sent.is_empty(), "it gives no capability");
+    assert_eq!(listed(k, None).len(), 1, "the other waits for its own answer");
+    k.ok(host(), decide(second, deny(None)));
+    let third = k.ok(process(1), release(1)).request;
+    assert_ne!(third, first, "one answer is good for one asking");
 }
 
 fn what_a_manifest_does_not_foresee_is_not_asked_for(k: &mut Desk) {

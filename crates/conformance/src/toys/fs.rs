@@ -10,7 +10,7 @@ use libos_abi::{
     fs::{
         self, Appended, Before, Call, DirEntry, FailureKind, FileKind, FileText, Globbed,
         LineFound, Listing, Made, Metadata, PathFound, Removed, Renamed, Reply, Returned, Searched,
-        Written,
+        Watched, Written,
     },
 };
 use libos_port::{BoxFuture, EffectOutcome, Order, Provider, Reconciled};
@@ -327,6 +327,12 @@ fn perform(tree: &mut Tree, order: &Order) -> Result<Reply, Stop> {
                 return Err(fail(FailureKind::NotAFolder, &path));
             }
             Reply::Glob(glob(tree, call, &path, &key))
+        }
+        Call::Watch(call) => {
+            let below = tree.iter().filter(|(path, _)| above(path) == key && !path.is_empty());
+            let state = Digest::of(format!("{there:?} {:?}", below.collect::<Vec<_>>()).as_bytes());
+            let changed = call.seen.is_some_and(|seen| seen != state);
+            Reply::Watch(Watched { state, changed })
         }
         Call::Stat(_) => {
             let (kind, bytes) = kind(found?);

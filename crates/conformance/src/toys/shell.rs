@@ -77,6 +77,7 @@ async fn play(run: &Run, code: i32, stdout: String, runs_for: Duration) -> Effec
             stderr: Text::default(),
             truncated: false,
             wall_ms: 0,
+            ..Default::default()
         })
         .into(),
     )

@@ -292,6 +292,7 @@ fn ran() -> Reply {
         stderr,
         truncated: false,
         wall_ms: 1,
+        ..Default::default()
     };
     shell::Reply::Run(ended).into()
 }

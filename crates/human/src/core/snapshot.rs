@@ -17,12 +17,14 @@ fn number(account: Account) -> u8 {
         Account::Own => 1,
         Account::Extension => 2,
         Account::Unknown => 3,
+        Account::Release => 4,
     }
 }
 
 fn account(number: u8) -> Result<Account, BadSnapshot> {
-    [Account::Approval, Account::Own, Account::Extension, Account::Unknown]
-        .into_iter()
+    const ALL: [Account; 5] =
+        [Account::Approval, Account::Own, Account::Extension, Account::Unknown, Account::Release];
+    ALL.into_iter()
         .find(|account| self::number(*account) == number)
         .ok_or_else(|| wire::WireError::new("an account that is none").into())
 }

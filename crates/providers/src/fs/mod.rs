@@ -1,11 +1,12 @@
 //! Files of mounted folders.
 //!
-//! Owns the walk ([`mount`]), the calls ([`ops`]), the replacing write ([`write`]), changes that
-//! are made from what is there ([`edit`], [`rename`]), what goes through folders ([`find`]) and
-//! what was there before a change ([`before`]). A write is atomic: a reader sees the old content or
-//! the new. Calls that change a mount run one after the other. A regular file with a second name
-//! (hard link) is neither read nor written, since the other name may be outside the mount; special
-//! files are never opened; what others obey ([`kept`]) may be read and never changed.
+//! Owns the walk ([`mount`]), the calls ([`ops`]), the replacing write ([`write`]), changes made
+//! from what is there ([`edit`], [`rename`]), what goes through folders ([`find`]), what waits
+//! for a change ([`watch`]) and what was there before one ([`before`]). A write is atomic: a reader
+//! sees the old content or the new. Calls that change a mount run one after the other. A regular
+//! file with a second name (hard link) is neither read nor written, since the other name may be
+//! outside the mount; special files are never opened; what others obey ([`kept`]) may be read and
+//! never changed.
 
 mod before;
 #[cfg(test)]
@@ -21,6 +22,7 @@ mod race;
 mod rename;
 #[cfg(test)]
 mod tests;
+mod watch;
 mod write;
 
 use std::{
@@ -143,6 +145,9 @@ impl Provider for FsProvider {
     /// a written file takes its place.
     fn perform(&self, order: Order) -> BoxFuture<'static, EffectOutcome> {
         let shared = Arc::clone(&self.shared);
+        if let Syscall::Fs(fs::Call::Watch(_)) = &order.call {
+            return Box::pin(watch::watch(shared, order));
+        }
         Box::pin(async move {
             let abandon = Abandon::default();
             let abandoned = Arc::clone(&abandon.0);
@@ -181,21 +186,34 @@ impl Drop for Abandon {
 
 impl Shared {
     fn perform(&self, order: &Order, abandoned: &AtomicBool) -> Result<fs::Reply, Stop> {
+        self.with_task(order, abandoned, |task| {
+            let Syscall::Fs(call) = &order.call else {
+                return Err(Stop::Refused(ops::unsupported(order.call.info().name)));
+            };
+            let work = || match call {
+                fs::Call::Rename(call) => {
+                    rename::rename(task, &self.beside(order, task, call)?, call)
+                        .map(fs::Reply::Rename)
+                }
+                call => ops::perform(task, call),
+            };
+            if changes(order) { self.alone(task, work) } else { work() }
+        })
+    }
+
+    /// Does `work` on the opened mount of a call that nothing speaks against.
+    fn with_task<T>(
+        &self,
+        order: &Order,
+        abandoned: &AtomicBool,
+        work: impl FnOnce(&Task<'_>) -> Result<T, Stop>,
+    ) -> Result<T, Stop> {
         let Syscall::Fs(call) = &order.call else {
-            let call = order.call.info().name.to_owned();
-            return Err(Stop::Refused(Fault::Unsupported { call }.into()));
+            return Err(Stop::Refused(ops::unsupported(order.call.info().name)));
         };
         let path = call.path(&order.cwd);
         let names = refuse(order, call, path)?;
-        let task = self.task(order, path, names, abandoned)?;
-        let work = || match call {
-            fs::Call::Rename(call) => {
-                rename::rename(&task, &self.beside(order, &task, call)?, call)
-                    .map(fs::Reply::Rename)
-            }
-            call => ops::perform(&task, call),
-        };
-        if changes(order) { self.alone(&task, work) } else { work() }
+        work(&self.task(order, path, names, abandoned)?)
     }
 
     fn reconcile(&self, order: &Order) -> Reconciled {

@@ -12,7 +12,7 @@ use std::{
 
 use cap_std::fs::Dir;
 use libos_abi::{
-    Digest, FsPath, OpId, Text,
+    Digest, Error, Fault, FsPath, OpId, Text,
     fs::{
         self, Before, DirEntry, FailureKind, FileKind, FileText, Listing, Made, Metadata, Removed,
     },
@@ -63,9 +63,14 @@ pub(super) fn perform(task: &Task<'_>, call: &fs::Call) -> Result<fs::Reply, Sto
         fs::Call::Append(call) => edit::append(task, call).map(fs::Reply::Append),
         fs::Call::Search(call) => find::search(task, call).map(fs::Reply::Search),
         fs::Call::Glob(call) => find::glob(task, call).map(fs::Reply::Glob),
-        // It is about two paths, so it is performed where both are known.
-        fs::Call::Rename(call) => Err(Stop::Refused(outside(&call.to))),
+        // Performed where both paths are known, and where waiting holds nothing up.
+        fs::Call::Rename(_) | fs::Call::Watch(_) => Err(Stop::Refused(unsupported("fs"))),
     }
+}
+
+/// A call that is not performed here.
+pub(super) fn unsupported(call: &str) -> Error {
+    Fault::Unsupported { call: call.to_owned() }.into()
 }
 
 impl Task<'_> {
@@ -238,20 +243,7 @@ fn list(task: &Task<'_>, call: &fs::List) -> Result<Listing, Stop> {
         why => task.unreached(&why),
     })?;
     let stop = |errno| task.stop("list a folder", errno);
-    // The `limit + 1` first names are enough, however many there are.
-    let mut first: BTreeSet<Vec<u8>> = BTreeSet::new();
-    for entry in rustix::fs::Dir::read_from(&folder).map_err(stop)? {
-        let entry = entry.map_err(stop)?;
-        let name = entry.file_name().to_bytes();
-        let is_hidden = task.hidden.iter().any(|hidden| hidden.as_os_str().as_bytes() == name);
-        if matches!(name, b"." | b"..") || write::is_temporary(name) || is_hidden {
-            continue;
-        }
-        first.insert(name.to_vec());
-        if first.len() > limit + 1 {
-            first.pop_last();
-        }
-    }
+    let first = first_names(task, &folder, limit + 1)?;
     let truncated = first.len() > limit;
     let mut entries = Vec::with_capacity(first.len().min(limit));
     for name in first.iter().take(limit) {
@@ -265,6 +257,29 @@ fn list(task: &Task<'_>, call: &fs::List) -> Result<Listing, Stop> {
     }
     entries.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(Listing { entries, truncated })
+}
+
+/// The first names in a folder that there are for a process, at most `max`.
+pub(super) fn first_names(
+    task: &Task<'_>,
+    folder: &Dir,
+    max: usize,
+) -> Result<BTreeSet<Vec<u8>>, Stop> {
+    let stop = |errno| task.stop("list a folder", errno);
+    let mut first: BTreeSet<Vec<u8>> = BTreeSet::new();
+    for entry in rustix::fs::Dir::read_from(folder).map_err(stop)? {
+        let entry = entry.map_err(stop)?;
+        let name = entry.file_name().to_bytes();
+        let is_hidden = task.hidden.iter().any(|hidden| hidden.as_os_str().as_bytes() == name);
+        if matches!(name, b"." | b"..") || write::is_temporary(name) || is_hidden {
+            continue;
+        }
+        first.insert(name.to_vec());
+        if first.len() > max {
+            first.pop_last();
+        }
+    }
+    Ok(first)
 }
 
 /// Makes folders, each in the one before, from the mount on; tells whether the last is new.

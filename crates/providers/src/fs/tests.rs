@@ -16,9 +16,10 @@ use std::{
 };
 
 use libos_abi::{
-    Digest, Folder, FsPath, OpId, Reply, Syscall, Text,
+    Digest, Folder, FsPath, Millis, OpId, Reply, Syscall, Text,
     fs::{
-        Append, Delete, Edit, FileKind, Glob, List, Mkdir, Patch, Read, Rename, Search, Stat, Write,
+        Append, Delete, Edit, FileKind, Glob, List, Mkdir, Patch, Read, Rename, Search, Stat,
+        Watch, Write,
     },
 };
 use libos_port::{EffectOutcome, Provider, Reconciled};
@@ -596,4 +597,31 @@ async fn the_mode_of_an_edited_file_is_kept() {
     done!(files, dir, edit("f", "one", "two"));
     let mode = host::metadata(dir.path().join("f")).unwrap().permissions().mode();
     assert_eq!(mode & 0o7777, 0o755, "its mode stays");
+}
+
+#[tokio::test]
+async fn a_watch_ends_when_something_changes() {
+    let (files, dir) = (provider(Walk::Kernel), folder());
+    let watch = |path: &str, seen| Watch { path: at(path), seen, timeout_ms: Some(Millis(60_000)) };
+    done!(files, dir, write("d.txt", "one"));
+    for path in ["d.txt", "none", ""] {
+        let seen = done!(files, dir, watch(path, None)).state;
+        let change = async {
+            tokio::time::sleep(Duration::from_millis(30)).await;
+            // Not by the provider: written in place, or made.
+            let name = if path.is_empty() { "other" } else { path };
+            host::write(dir.path().join(name), path.len().to_string().repeat(9)).unwrap();
+        };
+        let (ended, ()) = tokio::join!(call(&files, dir.path(), watch(path, Some(seen))), change);
+        let ended = ended.unwrap();
+        assert!(ended.changed && ended.state != seen, "{path}");
+    }
+    // What is below the folders in it does not count, and time runs out.
+    done!(files, dir, mkdir("sub"));
+    done!(files, dir, write("sub/f", "x"));
+    let short = |seen| Watch { timeout_ms: Some(Millis(1)), ..watch("", seen) };
+    let seen = done!(files, dir, short(None)).state;
+    host::write(dir.path().join("sub/f"), "y").unwrap();
+    assert!(!done!(files, dir, short(Some(seen))).changed);
+    assert_eq!(code!(files, dir, watch("../x", None)), "-outside_mount");
 }

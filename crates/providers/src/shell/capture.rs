@@ -1,8 +1,8 @@
 //! What a program reads and writes.
 
-use std::{io, sync::Arc};
+use std::io;
 
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use crate::secrets::{Scrubber, Stream};
 
@@ -59,19 +59,5 @@ impl<'s> Capture<'s> {
             cut = true;
         }
         (text, cut)
-    }
-}
-
-/// Writes all of `text` and closes the pipe. A program need not read what it is given.
-pub(super) async fn feed(
-    pipe: Option<impl AsyncWrite + Unpin>,
-    text: Option<Arc<str>>,
-) -> io::Result<()> {
-    let (Some(mut pipe), Some(text)) = (pipe, text) else {
-        return Ok(());
-    };
-    match pipe.write_all(text.as_bytes()).await {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
-        _ => Ok(()),
     }
 }

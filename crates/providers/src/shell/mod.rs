@@ -1,49 +1,50 @@
 //! Programs of the host, started from an argument list.
 //!
-//! Owns the choice of the program ([`search`]), the child with everything it started ([`child`])
-//! and the collection of its output ([`capture`]). A program is named, never given by path, and is
-//! never taken from the workspace. It sees a scrubbed environment, reads the given text or nothing,
-//! and leads its own session; when it ends, runs out of time, or nobody waits for it any more, all
-//! that it started is ended with it. No sandbox of the operating system confines it here.
+//! Owns the choice of the program ([`search`]), its confinement ([`confine`]), the program with
+//! everything it started ([`child`]) and the collection of its output ([`capture`]). A program is
+//! named, never given by path, and is never taken from the workspace. It sees a scrubbed
+//! environment, reads the given text or nothing, and reaches what its process may reach and no
+//! more: the operating system sees to that. When it ends, runs out of time, or nobody waits for it
+//! any more, all that it started is ended with it, also when the host itself is killed.
 
 mod capture;
 mod child;
+mod confine;
+mod plan;
 mod search;
 #[cfg(test)]
 mod tests;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     ffi::OsString,
-    fs::Permissions,
-    os::unix::{fs::PermissionsExt as _, process::ExitStatusExt as _},
-    path::{Path, PathBuf},
+    path::PathBuf,
     pin::pin,
     sync::Arc,
     time::Duration,
 };
 
 use libos_abi::{
-    Error, FsPath, OpId, Syscall, Text,
+    Error, OpId, Syscall, Text,
     shell::{self, Ended, FailureKind},
 };
 use libos_port::{BoxFuture, EffectOutcome, Order, Provider};
 use tokio::time::{sleep, timeout};
 
-pub use self::search::{default_search_path, toolchain_environment};
 use self::{
-    capture::{Capture, feed},
-    child::{Plan, Running, Spawner},
+    capture::Capture,
+    child::{NotStarted, Running},
+    confine::Stage,
+    plan::{Plan, Seen, plan},
+};
+pub use self::{
+    confine::{Layer, layers_missing},
+    search::{default_readable, default_search_path, toolchain_environment},
 };
 use crate::{
-    Stop,
-    fs::{
-        WORKSPACE,
-        mount::{self, Mount, Unreached, Walk},
-    },
-    host_failure,
+    Mounted, Stop, host_failure,
     limits::{self, OUTPUT_BYTES_MAX},
-    outside, provider_failed,
+    provider_failed,
     secrets::{Scrubber, Secrets},
 };
 
@@ -61,24 +62,40 @@ pub struct ShellConfig {
     /// Where programs are looked for, in this order. Folders inside a workspace are passed over.
     pub search_path: Vec<PathBuf>,
     /// Variables beside `PATH`, `HOME`, `LANG`, `TERM` and `TMPDIR`, which cannot be replaced.
+    /// Those that make a loader or an interpreter run something else are never passed.
     pub environment: BTreeMap<OsString, OsString>,
     /// How many bytes are kept of standard output and of standard error, each.
     pub output_bytes_max: usize,
     /// Where a private temporary folder is made for each run.
     pub temporary: PathBuf,
+    /// What every program may read and execute, whatever its process may: the system's own
+    /// programs and libraries, and those of toolchains.
+    pub readable: Vec<PathBuf>,
+    /// The mounts that processes name beside `workspace`, which is the folder of the order.
+    pub mounts: BTreeMap<String, Mounted>,
+    /// What no program sees, wherever it lies.
+    pub kept_out: Vec<PathBuf>,
+    /// The layers of confinement that may be missing. Where one is that is not among them, no
+    /// program runs.
+    pub may_lack: BTreeSet<Layer>,
     /// The secrets of the host.
     pub secrets: Secrets,
 }
 
 impl ShellConfig {
-    /// The host's search path, toolchain variables and temporary folder.
+    /// The host's search path, toolchains and temporary folder. No layer may be missing.
     #[must_use]
     pub fn from_host() -> Self {
+        let (search_path, environment) = (default_search_path(), toolchain_environment());
         Self {
-            search_path: default_search_path(),
-            environment: toolchain_environment(),
+            readable: default_readable(&search_path, &environment),
+            search_path,
+            environment,
             output_bytes_max: OUTPUT_BYTES_MAX,
             temporary: std::env::temp_dir(),
+            mounts: BTreeMap::new(),
+            kept_out: Vec::new(),
+            may_lack: BTreeSet::new(),
             secrets: Secrets::default(),
         }
     }
@@ -90,14 +107,14 @@ impl ShellConfig {
 #[derive(Debug, Clone)]
 pub struct ShellProvider {
     config: Arc<ShellConfig>,
-    spawner: Spawner,
+    seen: Arc<Seen>,
 }
 
 impl ShellProvider {
-    /// A provider with its own spawning thread, which ends after the provider and its last run.
+    /// A provider. The executable it is in is run again as the supervisor of each program.
     #[must_use]
     pub fn new(config: ShellConfig) -> Self {
-        Self { config: Arc::new(config), spawner: Spawner::default() }
+        Self { config: Arc::new(config), seen: Arc::default() }
     }
 }
 
@@ -108,9 +125,9 @@ impl Provider for ShellProvider {
 
     /// Everything that is refused before the program starts is certified as not started.
     fn perform(&self, order: Order) -> BoxFuture<'static, EffectOutcome> {
-        let Self { config, spawner } = self.clone();
+        let Self { config, seen } = self.clone();
         Box::pin(async move {
-            match run(order, config, spawner).await {
+            match run(order, config, seen).await {
                 Ok(ended) => EffectOutcome::Done(shell::Reply::Run(ended).into()),
                 Err(stop) => stop.into(),
             }
@@ -118,40 +135,40 @@ impl Provider for ShellProvider {
     }
 }
 
-async fn run(order: Order, config: Arc<ShellConfig>, spawner: Spawner) -> Result<Ended, Stop> {
+async fn run(order: Order, config: Arc<ShellConfig>, seen: Arc<Seen>) -> Result<Ended, Stop> {
     let op = order.op;
     let Syscall::Shell(shell::Call::Run(call)) = &order.call else {
         let call = order.call.info().name.to_owned();
         return Err(Stop::Refused(libos_abi::Fault::Unsupported { call }.into()));
     };
-    let stdin = match &call.stdin {
-        None => None,
-        Some(Text::Inline(text)) => Some(Arc::clone(text)),
-        Some(Text::Blob(_)) => return Err(Stop::Refused(provider_failed(op, "blob.missing"))),
-    };
+    if let Some(Text::Blob { .. }) = &call.stdin {
+        return Err(Stop::Refused(provider_failed(op, "blob.missing")));
+    }
     let limit = call.timeout_ms.map_or(TIMEOUT_DEFAULT, |millis| Duration::from_millis(millis.0));
     let limit = limit.min(TIMEOUT_MAX);
     let name = call.argv.first().cloned().unwrap_or_default();
 
     let output_max = config.output_bytes_max;
-    let reads = stdin.is_some();
     let secrets = config.secrets.clone();
     let given = secrets.for_program(call.secrets.as_deref().unwrap_or_default()).await;
     let given = given
         .map_err(|error| Stop::Refused(FailureKind::SecretRefused.because(error.to_string())))?;
-    let planned = tokio::task::spawn_blocking(move || plan(&order, &config, reads, given)).await;
+    let planned = move || plan(&order, &config, &seen, limit, given);
+    let planned = tokio::task::spawn_blocking(planned).await;
     let plan = planned.map_err(|lost| Stop::Refused(host_failure(op, "plan a run", &lost.into())));
-    let plan = plan??;
-    let started = spawner.spawn(plan).await;
-    let running = started.map_err(|error| Stop::Refused(not_started(op, &name, &error)))?;
-    conduct(running, &name, stdin, limit, output_max, &secrets.scrubber()).await
+    let Plan { jail, program, notes, folder } = plan??;
+    let started = Running::start(op, &jail).await;
+    let running = started.map_err(|why| Stop::Refused(not_started(op, &name, why)))?;
+    // The supervisor removes it, whatever becomes of the host.
+    drop(folder.keep());
+    let ended = conduct(running, &name, limit, output_max, &secrets.scrubber()).await?;
+    Ok(Ended { program: Some(program), notes, ..ended })
 }
 
 /// Sees a running program to its end.
 async fn conduct(
     mut running: Running,
     name: &str,
-    stdin: Option<Arc<str>>,
     limit: Duration,
     output_max: usize,
     scrubber: &Scrubber,
@@ -160,148 +177,63 @@ async fn conduct(
     let io = |doing: &'static str| {
         move |error: std::io::Error| Stop::Failed(host_failure(op, doing, &error))
     };
-    let pipes = running.pipes().map_err(io("open the pipes of a program"))?;
-    let exit = running.exit_signal().map_err(io("watch a program"))?;
+    let pipes = running.pipes();
     let (mut out, mut err) =
         (Capture::new(output_max, scrubber), Capture::new(output_max, scrubber));
-    let (status, timed_out, wall);
+    let ending;
+    let wall;
     {
-        let mut streams = pin!(async {
-            tokio::join!(out.drain(pipes.stdout), err.drain(pipes.stderr), feed(pipes.stdin, stdin))
-        });
-        let mut deadline = pin!(sleep(limit));
+        let mut streams =
+            pin!(async { tokio::join!(out.drain(pipes.stdout), err.drain(pipes.stderr)) });
         let mut drained = None;
-        timed_out = loop {
-            tokio::select! {
-                biased;
-                exited = exit.readable() => {
-                    exited.map_err(io("watch a program"))?.retain_ready();
-                    break false;
+        ending = {
+            let mut end = pin!(running.ending());
+            let mut deadline = pin!(sleep(limit));
+            loop {
+                tokio::select! {
+                    biased;
+                    ended = &mut end => break Some(ended.map_err(io("watch a program"))?),
+                    () = &mut deadline => break None,
+                    done = &mut streams, if drained.is_none() => drained = Some(done),
                 }
-                () = &mut deadline => break true,
-                done = &mut streams, if drained.is_none() => drained = Some(done),
             }
         };
         wall = running.age();
-        // The leader is not reaped yet, so its group's number cannot belong to anybody else.
-        let ended = tokio::task::spawn_blocking(move || running.end()).await;
-        let ended = ended.map_err(|lost| Stop::Unknown(lost.to_string()))?;
-        status = ended.map_err(io("reap a program"))?;
+        running.end().await.map_err(io("end a program"))?;
         if drained.is_none() {
             drained = timeout(DRAIN_GRACE, &mut streams).await.ok();
         }
         match drained {
             None => tracing::warn!(%op, "a process got away and holds the output of its program"),
-            Some((out, err, fed)) => {
-                for error in [out.err(), err.err(), fed.err()].into_iter().flatten() {
-                    tracing::warn!(%op, %error, "a pipe to a program failed");
+            Some((out, err)) => {
+                for error in [out.err(), err.err()].into_iter().flatten() {
+                    tracing::warn!(%op, %error, "a pipe of a program failed");
                 }
             }
         }
     }
-    if timed_out {
-        let why = format!("`{name}` ran longer than {} ms and was ended", limit.as_millis());
-        return Err(Stop::Failed(FailureKind::TimedOut.because(why)));
-    }
+    let ending = match ending {
+        Some(Some(ending)) => ending,
+        Some(None) => return Err(Stop::Unknown("its supervisor ended and told nothing".into())),
+        None => {
+            let why = format!("`{name}` ran longer than {} ms and was ended", limit.as_millis());
+            return Err(Stop::Failed(FailureKind::TimedOut.because(why)));
+        }
+    };
     let (stdout, cut_out) = out.into_text();
     let (stderr, cut_err) = err.into_text();
     Ok(Ended {
-        exit_code: status.code(),
-        signal: status.signal(),
+        exit_code: ending.code,
+        signal: ending.signal,
         stdout: stdout.into(),
         stderr: stderr.into(),
         truncated: cut_out || cut_err,
         wall_ms: u64::try_from(wall.as_millis()).unwrap_or(u64::MAX),
+        user_ms: ending.user_ms,
+        system_ms: ending.system_ms,
+        max_rss_kib: ending.max_rss_kib,
+        ..Ended::default()
     })
-}
-
-/// Checks a call and decides all about its program. Nothing begins.
-fn plan(
-    order: &Order,
-    config: &ShellConfig,
-    reads: bool,
-    secrets: Vec<(String, String)>,
-) -> Result<Plan, Stop> {
-    let Syscall::Shell(shell::Call::Run(call)) = &order.call else {
-        unreachable!("`run` looked at the call");
-    };
-    let name = check_arguments(&call.argv).map_err(Stop::Refused)?;
-    let path = call.cwd.0.clone().unwrap_or_else(|| order.cwd.clone());
-    let (workspace, cwd) = folders(order, &path).map_err(Stop::Refused)?;
-    let search_path = search::outside_of(&config.search_path, &workspace);
-    let program = match search::find(name, &search_path, &workspace) {
-        Ok(Some(program)) => program,
-        Ok(None) => {
-            let why = format!("no program `{name}` is on the search path");
-            return Err(Stop::Refused(FailureKind::NotFound.because(why)));
-        }
-        Err(search::NotExecutable) => return Err(Stop::Refused(not_permitted(name))),
-    };
-    let host = |error: std::io::Error| Stop::Refused(host_failure(order.op, "plan a run", &error));
-    let path =
-        std::env::join_paths(&search_path).map_err(|error| host(std::io::Error::other(error)))?;
-    let temporary = tempfile::Builder::new()
-        .prefix("libos-run-")
-        .permissions(Permissions::from_mode(0o700))
-        .tempdir_in(&config.temporary);
-    let temporary = temporary.map_err(host)?;
-    let mut environment = config.environment.clone();
-    environment.extend(secrets.into_iter().map(|(name, value)| (name.into(), value.into())));
-    environment.extend([
-        ("PATH".into(), path),
-        ("HOME".into(), workspace.into_os_string()),
-        ("LANG".into(), "C.UTF-8".into()),
-        ("TERM".into(), "dumb".into()),
-        (child::MARK.into(), temporary.path().into()),
-    ]);
-    let argv = call.argv.clone();
-    Ok(Plan { op: order.op, program, argv, cwd, environment, temporary, reads })
-}
-
-/// Refuses argument lists that name no program; gives the program's name.
-fn check_arguments(argv: &[String]) -> Result<&str, Error> {
-    let bad = |why: &str| Err(FailureKind::BadArguments.because(why));
-    let name = match argv.first() {
-        None => return bad("the argument list is empty"),
-        Some(name) => name.as_str(),
-    };
-    if argv.iter().any(|argument| argument.contains('\0')) {
-        return bad("an argument holds NUL");
-    }
-    if name.contains('/') {
-        return bad("name a program, not a path");
-    }
-    if matches!(name, "" | "." | "..") {
-        return bad("the first argument names no program");
-    }
-    Ok(name)
-}
-
-/// The host's folder behind the workspace, and the opened working directory.
-fn folders(order: &Order, path: &FsPath) -> Result<(PathBuf, std::os::fd::OwnedFd), Error> {
-    let bad = |what: &str| FailureKind::BadFolder.because(format!("`{path}` {what}"));
-    let (mount, below) = path.split_mount();
-    if mount != WORKSPACE {
-        return Err(bad("is not in the workspace, where programs run"));
-    }
-    let names = mount::names(below).ok_or_else(|| outside(path))?;
-    let folder = order.workspace.as_deref().ok_or_else(|| bad("has no folder on this host"))?;
-    let missing = |error: std::io::Error| {
-        tracing::warn!(op = %order.op, %error, "the workspace does not open");
-        bad("is not there: the host's folder is missing")
-    };
-    let workspace = Path::new(folder).canonicalize().map_err(missing)?;
-    let mount = Mount::open(&workspace, Walk::default()).map_err(missing)?;
-    let cwd = mount.folder(&names).map_err(|why| match why {
-        Unreached::Link => outside(path),
-        Unreached::Missing => bad("is not there"),
-        Unreached::NotAFolder => bad("is no folder"),
-        Unreached::Io(error) => match error.kind() {
-            std::io::ErrorKind::PermissionDenied => bad("is refused by the host"),
-            _ => host_failure(order.op, "open a working directory", &error),
-        },
-    })?;
-    Ok((workspace, cwd.into_std_file().into()))
 }
 
 fn not_permitted(name: &str) -> Error {
@@ -309,17 +241,32 @@ fn not_permitted(name: &str) -> Error {
 }
 
 /// What it means that a program was not started.
-fn not_started(op: OpId, name: &str, error: &std::io::Error) -> Error {
+fn not_started(op: OpId, name: &str, why: NotStarted) -> Error {
     use rustix::io::Errno;
-    match error.raw_os_error().map(Errno::from_raw_os_error) {
-        Some(Errno::NOENT) => {
+    let (stage, errno, text) = match why {
+        NotStarted::Host(error) => return host_failure(op, "start a program", &error),
+        NotStarted::Refused { stage, errno, text } => (stage, errno, text),
+    };
+    tracing::info!(%op, ?stage, text, "the supervisor refused to start a program");
+    match (stage, errno.map(Errno::from_raw_os_error)) {
+        (Stage::Program, Some(Errno::NOENT)) => {
             FailureKind::NotFound.because(format!("`{name}`, or what interprets it, is not there"))
         }
-        Some(Errno::ACCESS | Errno::PERM | Errno::NOEXEC | Errno::TXTBSY) => {
-            tracing::info!(%op, %error, "the host refused to run a program");
+        (Stage::Program, Some(Errno::STALE)) => changed(name),
+        (Stage::Program, Some(Errno::ACCESS | Errno::PERM | Errno::NOEXEC | Errno::TXTBSY)) => {
             not_permitted(name)
         }
-        Some(Errno::TOOBIG) => FailureKind::BadArguments.because("the arguments are too long"),
-        _ => host_failure(op, "start a program", error),
+        (Stage::Program, Some(Errno::TOOBIG)) => {
+            FailureKind::BadArguments.because("the arguments are too long")
+        }
+        (Stage::Folder, _) => FailureKind::BadFolder.because("the working directory is gone"),
+        (Stage::Isolate | Stage::Confine, _) => FailureKind::Unconfined
+            .because(format!("the host's kernel refused to confine it ({stage:?})")),
+        _ => host_failure(op, "start a program", &std::io::Error::other(text)),
     }
+}
+
+fn changed(name: &str) -> Error {
+    let why = format!("`{name}` has changed since the call was made; make the call again");
+    FailureKind::NotPermitted.because(why)
 }

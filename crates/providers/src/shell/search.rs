@@ -43,6 +43,113 @@ pub fn toolchain_environment() -> BTreeMap<OsString, OsString> {
     environment
 }
 
+/// Folders of the system from which programs are loaded and run, and what they read there.
+const SYSTEM: [&str; 24] = [
+    "/usr",
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/nix/store",
+    "/etc/alternatives",
+    "/etc/ca-certificates",
+    "/etc/group",
+    "/etc/host.conf",
+    "/etc/hosts",
+    "/etc/ld.so.cache",
+    "/etc/ld.so.conf",
+    "/etc/ld.so.conf.d",
+    "/etc/localtime",
+    "/etc/mime.types",
+    "/etc/nsswitch.conf",
+    "/etc/os-release",
+    "/etc/passwd",
+    "/etc/resolv.conf",
+    "/etc/ssl/certs",
+    "/etc/ssl/openssl.cnf",
+    "/etc/timezone",
+];
+
+/// What of a toolchain programs need, by the variable that tells where it is. What else is there
+/// may be credentials.
+const TOOLCHAINS: [(&str, &[&str]); 4] = [
+    ("CARGO_HOME", &["bin", "registry", "git", "env"]),
+    ("RUSTUP_HOME", &["toolchains", "settings.toml", "update-hashes"]),
+    ("PYENV_ROOT", &["bin", "libexec", "plugins", "shims", "version", "versions"]),
+    ("NVM_DIR", &["versions"]),
+];
+
+/// What every program may read and execute unless the host says otherwise: the system's programs
+/// and libraries with the few files of `/etc` that they read, the folders of the search path, and
+/// of toolchains what is no setting of a user. Neither a home folder nor all of `/etc`.
+#[must_use]
+pub fn default_readable(
+    search_path: &[PathBuf],
+    environment: &BTreeMap<OsString, OsString>,
+) -> Vec<PathBuf> {
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    let mut all: Vec<PathBuf> = SYSTEM.iter().map(PathBuf::from).collect();
+    for (name, parts) in TOOLCHAINS {
+        let told = environment.get(OsString::from(name).as_os_str()).cloned();
+        let told = told.or_else(|| std::env::var_os(name)).map(PathBuf::from);
+        let default = match name {
+            "PYENV_ROOT" => home.as_ref().map(|home| home.join(".pyenv")),
+            "NVM_DIR" => home.as_ref().map(|home| home.join(".nvm")),
+            _ => None,
+        };
+        if let Some(folder) = told.or(default) {
+            all.extend(parts.iter().map(|part| folder.join(part)));
+        }
+    }
+    all.extend(search_path.iter().cloned());
+    all.retain(|path| path.exists());
+    all
+}
+
+/// Beginnings of the names of variables that have a loader, a shell or an interpreter run, load or
+/// trust something else.
+const HARMFUL: [&str; 22] = [
+    "LD_",
+    "DYLD_",
+    "GLIBC_TUNABLES",
+    "GCONV_PATH",
+    "LOCPATH",
+    "MALLOC_",
+    "BASH_",
+    "ENV",
+    "SHELLOPTS",
+    "IFS",
+    "PS4",
+    "PROMPT_COMMAND",
+    "PYTHON",
+    "PERL",
+    "RUBY",
+    "NODE_",
+    "JAVA_TOOL_OPTIONS",
+    "GIT_",
+    "SSH_",
+    "DBUS_",
+    "XDG_RUNTIME_DIR",
+    "LIBOS_",
+];
+
+/// The variables that no program is harmed by.
+pub(super) fn harmless(environment: &BTreeMap<OsString, OsString>) -> BTreeMap<OsString, OsString> {
+    let is_harmful = |name: &OsString| {
+        let name = name.to_string_lossy();
+        // A name that is a whole word is meant as it is.
+        HARMFUL.iter().any(|it| {
+            if it.len() > 4 || it.ends_with('_') { name.starts_with(it) } else { name == *it }
+        })
+    };
+    environment
+        .iter()
+        .filter(|(name, _)| !is_harmful(name))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
+}
+
 /// The folders that are absolute, there, and not inside `workspace` (canonical), links followed.
 pub(super) fn outside_of(folders: &[PathBuf], workspace: &Path) -> Vec<PathBuf> {
     let fits = |folder: &&PathBuf| {

@@ -1,7 +1,7 @@
 //! What must hold of programs, with real ones.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs as host,
     os::unix::fs::{PermissionsExt as _, symlink},
     path::{Path, PathBuf},
@@ -15,14 +15,22 @@ use libos_abi::{
 use libos_port::{Provider, Reconciled};
 use tempfile::TempDir;
 
-use super::{ShellConfig, ShellProvider, default_search_path, toolchain_environment};
+use super::{
+    Layer, ShellConfig, ShellProvider, default_search_path, layers_missing, plan::lacking,
+    toolchain_environment,
+};
 use crate::testing::{call, order};
 
 /// Generous: the machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// What the host gives programs; what its kernel lacks may be missing.
+fn config() -> ShellConfig {
+    ShellConfig { may_lack: layers_missing().clone(), ..ShellConfig::from_host() }
+}
+
 fn shell() -> ShellProvider {
-    ShellProvider::new(ShellConfig::from_host())
+    ShellProvider::new(config())
 }
 
 fn run(argv: &[&str]) -> Run {
@@ -51,19 +59,24 @@ async fn code(shell: &ShellProvider, dir: &Path, run: Run) -> String {
     call(shell, dir, run).await.map(|_| ()).unwrap_err()
 }
 
-/// Whether a process is there and no zombie.
-fn alive(pid: &str) -> bool {
-    let stat = host::read_to_string(format!("/proc/{}/stat", pid.trim()));
-    stat.is_ok_and(|stat| !stat.rsplit(") ").next().unwrap_or("Z").starts_with('Z'))
+/// Every process that some program of the workspace `dir` started and that is no zombie. They are
+/// known by their environment, since they know themselves by numbers of their own namespace.
+fn of(dir: &Path) -> Vec<String> {
+    let home = format!("HOME={}", dir.canonicalize().unwrap().display());
+    let is_of = |pid: &str| {
+        let environment = host::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|variable| variable == home.as_bytes())
+    };
+    let all = host::read_dir("/proc").unwrap();
+    let all = all.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    all.filter(|name| name.parse::<u32>().is_ok() && is_of(name)).collect()
 }
 
-/// Waits until every process listed in `file` has ended.
-async fn all_end(file: &Path) {
-    let pids = host::read_to_string(file).unwrap();
-    assert!(!pids.trim().is_empty());
+/// Waits until every process of a workspace has ended.
+async fn all_end(dir: &Path) {
     let since = Instant::now();
-    while pids.lines().any(alive) {
-        assert!(since.elapsed() < PATIENCE, "one of {pids:?} lives");
+    while !of(dir).is_empty() {
+        assert!(since.elapsed() < PATIENCE, "{:?} live", of(dir));
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
@@ -101,7 +114,7 @@ async fn programs_end_with_a_code_or_a_signal() {
 
 #[tokio::test]
 async fn output_is_cut_and_never_holds_a_program_up() {
-    let config = ShellConfig { output_bytes_max: 1_001, ..ShellConfig::from_host() };
+    let config = ShellConfig { output_bytes_max: 1_001, ..config() };
     let (shell, dir) = (ShellProvider::new(config), folder());
     let chatty = "i=0; while [ $i -lt 40000 ]; do echo éééééééééé; echo 1234 >&2; i=$((i+1)); done";
     let ended = call(&shell, dir.path(), sh(chatty)).await.unwrap();
@@ -120,7 +133,8 @@ async fn a_timeout_ends_all_that_was_started() {
     let (shell, dir) = (shell(), folder());
     let family = Run { timeout_ms: Some(Millis(2_000)), ..sh(FAMILY) };
     assert_eq!(code(&shell, dir.path(), family).await, "timed_out");
-    all_end(&dir.path().join("pids")).await;
+    assert!(host::read_to_string(dir.path().join("pids")).unwrap().lines().count() >= 5);
+    all_end(dir.path()).await;
 }
 
 #[tokio::test]
@@ -129,7 +143,8 @@ async fn nothing_outlives_its_program() {
     let leaves = FAMILY.strip_suffix("wait").unwrap().to_owned() + "sleep 1; exit 4";
     let ended = call(&shell, dir.path(), sh(&leaves)).await.unwrap();
     assert_eq!(ended.exit_code, Some(4));
-    all_end(&dir.path().join("pids")).await;
+    assert!(host::read_to_string(dir.path().join("pids")).unwrap().lines().count() >= 5);
+    all_end(dir.path()).await;
 }
 
 #[tokio::test]
@@ -138,14 +153,15 @@ async fn dropping_the_future_ends_all_that_was_started() {
     let pids = dir.path().join("pids");
     let running = tokio::spawn(shell.perform(order(dir.path(), sh(FAMILY))));
     lines(&pids, 5).await;
+    assert!(of(dir.path()).len() >= 5);
     running.abort();
     assert!(running.await.unwrap_err().is_cancelled());
-    all_end(&pids).await;
+    all_end(dir.path()).await;
 }
 
 #[tokio::test]
 async fn the_environment_is_scrubbed() {
-    let (mut config, dir) = (ShellConfig::from_host(), folder());
+    let (mut config, dir) = (config(), folder());
     config.environment =
         BTreeMap::from([("EXTRA".into(), "1".into()), ("HOME".into(), "x".into())]);
     let shell = ShellProvider::new(config);
@@ -237,7 +253,7 @@ async fn no_program_comes_from_the_workspace() {
     symlink(bin.join("evil"), tools.path().join("linked-evil")).unwrap();
     program(&tools.path().join("plain"), "#!/bin/sh\n", 0o644);
     program(&tools.path().join("lost"), "#!/no/such/interpreter\n", 0o755);
-    let mut config = ShellConfig::from_host();
+    let mut config = config();
     let inside = [bin, tools.path().join("linked"), PathBuf::from("bin"), tools.path().into()];
     config.search_path.splice(0..0, inside);
     let shell = ShellProvider::new(config);
@@ -294,15 +310,67 @@ async fn a_program_ends_with_its_host() {
     let pid = dir.path().join("pid");
     lines(&pid, 3).await;
     let told = host::read_to_string(&pid).unwrap();
-    let (pids, temporary) = told.trim().rsplit_once('\n').unwrap();
-    host::write(&pid, pids).unwrap();
-    assert!(pids.lines().all(alive));
+    let temporary = told.lines().last().unwrap();
+    assert!(of(dir.path()).len() >= 2);
     host.kill().unwrap();
     host.wait().unwrap();
-    all_end(&pid).await;
+    all_end(dir.path()).await;
     let since = Instant::now();
     while Path::new(temporary).exists() {
         assert!(since.elapsed() < PATIENCE, "{temporary} stays behind");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+#[tokio::test]
+async fn a_missing_layer_stops_programs_unless_the_host_does_without() {
+    let dir = folder();
+    let strict =
+        ShellProvider::new(ShellConfig { may_lack: BTreeSet::new(), ..ShellConfig::from_host() });
+    let ran = call(&strict, dir.path(), run(&["true"])).await;
+    match layers_missing().is_empty() {
+        true => assert_eq!(ran.unwrap().notes, Vec::<String>::new()),
+        false => assert_eq!(ran.unwrap_err(), "-unconfined"),
+    }
+    let ran = call(&shell(), dir.path(), run(&["true"])).await.unwrap();
+    assert_eq!(ran.notes.len(), layers_missing().len(), "{:?}", ran.notes);
+    // As if the kernel had none of them.
+    for layer in Layer::ALL {
+        let lacks = BTreeSet::from([layer]);
+        let refused = lacking(&lacks, &BTreeSet::new());
+        let said = refused.unwrap_err().to_string();
+        assert!(said.contains(&format!("shell.may_lack = [\"{layer}\"]")), "{said}");
+        assert_eq!(lacking(&lacks, &lacks).unwrap(), ());
+    }
+}
+
+#[tokio::test]
+async fn a_program_that_changed_since_the_call_is_refused() {
+    let (dir, tools) = (folder(), folder());
+    program(&tools.path().join("tool"), "#!/bin/sh\necho ran\n", 0o755);
+    let mut config = config();
+    config.search_path.insert(0, tools.path().into());
+    config.readable.push(tools.path().into());
+    let shell = ShellProvider::new(config);
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let ended = call(&shell, dir.path(), run(&["tool"])).await.unwrap();
+    assert_eq!(out(&ended), "ran\n");
+    let text = host::read(tools.path().join("tool")).unwrap();
+    assert_eq!(ended.program, Some(libos_abi::Digest::of(&text)));
+    let waited = |ms| libos_port::Order { waited_ms: ms, ..order(dir.path(), run(&["tool"])) };
+    let late = shell.perform(waited(3_600_000)).await;
+    let (not_started, error) = crate::testing::typed::<Run>(late).unwrap_err();
+    assert!(not_started && error.to_string().contains("has changed"), "{error}");
+    // A link that leads to it counts as well as the file.
+    symlink("tool", tools.path().join("link")).unwrap();
+    let linked = libos_port::Order { waited_ms: 60_000, ..order(dir.path(), run(&["link"])) };
+    assert!(crate::testing::typed::<Run>(shell.perform(linked).await).is_err());
+}
+
+#[tokio::test]
+async fn what_a_program_used_is_told() {
+    let (shell, dir) = (shell(), folder());
+    let busy = "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done";
+    let ended = call(&shell, dir.path(), sh(busy)).await.unwrap();
+    assert!(ended.user_ms > 0 && ended.max_rss_kib > 100, "{ended:?}");
 }

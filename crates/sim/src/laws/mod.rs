@@ -3,6 +3,7 @@
 //! is the kernel's own code: it is a second, simple account of the same history.
 
 mod calls;
+pub(crate) mod labels;
 mod people;
 mod rights;
 mod tasks;
@@ -60,6 +61,8 @@ pub(crate) struct Laws {
     /// What each subscriber was told and has not taken.
     told: BTreeMap<Pid, u64>,
     objects: BTreeSet<libos_abi::ObjectId>,
+    /// What is known to be in what.
+    pub(crate) known: labels::Known,
     /// What processes were at checkpoints.
     saved: BTreeMap<CheckpointId, BTreeMap<Pid, tasks::Saved>>,
     /// The operations of the record being read.
@@ -106,6 +109,7 @@ impl Laws {
     }
 
     fn event(&mut self, at: u64, event: &Event) {
+        self.labels(at, event);
         match event {
             Event::Op(event) => self.op(at, event),
             Event::Process(event) => self.process(event),
@@ -113,7 +117,7 @@ impl Laws {
             Event::Human(event) => self.human(event),
             Event::Object(event) => self.object(event),
             Event::Subscriber(event) => self.subscriber(event),
-            Event::Image(_) | Event::Checkpoint(_) | Event::Tool(_) => {}
+            Event::Image(_) | Event::Checkpoint(_) | Event::Tool(_) | Event::Label(_) => {}
         }
     }
 

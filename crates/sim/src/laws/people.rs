@@ -17,6 +17,13 @@ pub(crate) struct Asked {
     pub(crate) over: Option<Option<Decision>>,
 }
 
+impl Asked {
+    /// Whether an operation waits for its answer, or did.
+    pub(super) fn is_of(&self, op: OpId) -> bool {
+        self.askers.iter().any(|(_, asker)| *asker == op)
+    }
+}
+
 impl Laws {
     pub(super) fn human(&mut self, event: &HumanEvent) {
         match event {

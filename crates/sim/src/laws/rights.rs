@@ -198,6 +198,24 @@ impl Laws {
         bounds.filter_map(|manifest| manifest.calls.as_ref()).all(|calls| calls.iter().any(is))
     }
 
+    /// The denials that were handed on with a capability. The host may have taken back the copy of
+    /// one with whoever it was handed to: it binds nobody from there on.
+    fn handed_denials(&self, id: CapId) -> impl Iterator<Item = CapId> {
+        let chain = move || {
+            let first = self.caps.get(&id);
+            std::iter::successors(first, |held| self.caps.get(&held.new.parent?))
+        };
+        let is_taken_back = move |denial: CapId| {
+            self.caps.iter().any(|(copy, held)| {
+                held.new.parent == Some(denial)
+                    && chain().any(|above| above.new.subject == held.new.subject)
+                    && !self.is_live(*copy)
+            })
+        };
+        let denials = self.caps.get(&id).into_iter().flat_map(|held| held.denials.iter().copied());
+        denials.filter(move |denial| !is_taken_back(*denial))
+    }
+
     /// That a call was rightly allowed what it needs.
     pub(super) fn allowed(
         &mut self,
@@ -240,8 +258,7 @@ impl Laws {
             held.new.subject == pid && held.new.grant.effect == Effect::Deny && !held.ended
         };
         let own = self.caps.iter().filter(|(_, held)| denies(held)).map(|(id, _)| *id);
-        let handed = speaking.iter().filter_map(|id| self.caps.get(id));
-        let handed = handed.flat_map(|held| held.denials.iter().copied());
+        let handed = speaking.iter().flat_map(|id| self.handed_denials(*id));
         let denial = own.chain(handed).find(|id| {
             let plain = self.caps.get(id).is_some_and(|held| held.new.grant.when.is_empty());
             plain && self.is_live(*id) && self.speaks_of(*id, need)

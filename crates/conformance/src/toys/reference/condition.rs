@@ -1,8 +1,8 @@
 //! Conditions on arguments, for the reference model: what holds, and what may be written.
 
 use libos_abi::{
-    ArgType, ArgView, Condition, DemandInfo, Effect, Error, GrantSpec, SERVICES, Value,
-    capability::FailureKind,
+    ArgType, ArgView, Condition, DemandInfo, Effect, Error, GrantSpec, Label, SERVICES, Source,
+    Value, capability::FailureKind,
 };
 use regex::{Regex, RegexBuilder};
 
@@ -13,6 +13,16 @@ pub(super) enum Met {
     /// It depends on a payload that is not here.
     Unknown,
     No,
+}
+
+/// What the label of the caller's data says under the name of a condition that is about it.
+pub(super) fn words(name: &str, label: Label) -> Option<Vec<&'static str>> {
+    match name {
+        "sensitivity" => Some(vec![label.sensitivity.name()]),
+        "integrity" => Some(vec![label.integrity.name()]),
+        "origin" => Some(label.origins.iter().map(Source::name).collect()),
+        _ => None,
+    }
 }
 
 /// Whether a condition holds for an argument. Limits over a grant's life are not its business,
@@ -135,6 +145,17 @@ fn fits(name: &str, condition: &Condition, grant: &GrantSpec) -> bool {
         matches!(demand, DemandInfo::Right(right, kind)
             if grant.rights.contains(right) && kind == grant.on.kind())
     };
+    if words(name, Label::TOP).is_some() {
+        let all: Vec<&str> = match name {
+            "sensitivity" => vec!["public", "internal", "confidential", "secret"],
+            "integrity" => vec!["trusted", "untrusted"],
+            _ => vec!["fs", "shell", "net", "llm", "mcp", "human", "other"],
+        };
+        let word = |value: &Value| matches!(value, Value::Text(it) if all.contains(&it.as_str()));
+        let only =
+            Condition { equals: equals.clone(), one_of: one_of.clone(), ..Default::default() };
+        return shaped && *condition == only && values().all(word);
+    }
     let calls = SERVICES.iter().flat_map(|service| service.calls);
     let mut args = calls.filter(|call| speaks(call.demand)).flat_map(|call| call.args);
     shaped && args.any(|arg| arg.name == name && typed(arg.arg))

@@ -6,7 +6,8 @@
 //! ids.
 
 use libos_abi::{
-    CapId, Denial, DenyReason, Effect, Few, Manifest, Need, OpId, Pid, Status, Syscall,
+    ArgView, CapId, Condition, Denial, DenyReason, Effect, Few, Label, Manifest, Need, OpId, Pid,
+    Status, Syscall,
     capability::{Charge, Sum},
     checkpoint::Revived,
     event::{CapabilityEvent, NewCapability},
@@ -16,7 +17,7 @@ use libos_port::{BadSnapshot, Decision, Fold, Query, load_version, save_version}
 use serde::Serialize;
 
 use super::{
-    condition::{Met, amount, met},
+    condition::{Met, amount, met, words},
     hand::names,
     saved::Saved,
 };
@@ -153,7 +154,7 @@ pub(super) struct At<'a> {
 
 #[derive(Clone, Copy)]
 pub(super) enum Call<'a> {
-    Is(&'a Syscall),
+    Is(&'a Syscall, Label),
     /// None: conditions count as met.
     Fitting,
     /// None: whatever has conditions or limits helps nobody.
@@ -293,9 +294,16 @@ impl Grants {
     fn met(&self, cap: &Cap, at: At<'_>) -> Met {
         let grants = self.chain(cap).map(|cap| &cap.made.grant);
         match at.call {
-            Call::Is(call) => {
+            Call::Is(call, label) => {
                 let all = grants.flat_map(|grant| &grant.when.0);
-                all.map(|(arg, it)| met(it, call.arg(arg))).max().unwrap_or(Met::Yes)
+                let one = |(name, it): (&String, &Condition)| match words(name, label) {
+                    Some(words) => {
+                        let each = words.iter().map(|word| met(it, ArgView::Text(word)));
+                        each.min().unwrap_or(Met::No)
+                    }
+                    None => met(it, call.arg(name)),
+                };
+                all.map(one).max().unwrap_or(Met::Yes)
             }
             Call::Fitting => Met::Yes,
             Call::Unknown => {
@@ -345,7 +353,7 @@ impl Grants {
         let grant = &cap.made.grant;
         let limited = grant.when.0.iter().filter(|(_, condition)| condition.sum_max.is_some());
         let sum = |(arg, _): (&String, _)| match at.call {
-            Call::Is(call) => {
+            Call::Is(call, _) => {
                 Some(Sum { arg: arg.clone(), amount: amount(call.arg(arg)).unwrap_or(0) })
             }
             Call::Fitting | Call::Unknown => None,
@@ -433,7 +441,7 @@ impl Grants {
     }
 
     pub(super) fn decide(&self, query: &Query<'_>) -> Decision {
-        let at = At { now_ms: query.now_ms, call: Call::Is(query.call) };
+        let at = At { now_ms: query.now_ms, call: Call::Is(query.call, query.label) };
         let info = query.call.info();
         let mut calls = self.bounding(query.subject).filter_map(|it| it.calls.as_ref());
         if !calls.all(|calls| calls.iter().any(|entry| names(entry, info))) {
