@@ -539,3 +539,27 @@ impl Mkdir {
         folders
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Demand, Syscall};
+
+    #[test]
+    fn a_change_that_says_what_it_expects_takes_the_right_to_read() {
+        let path = || FsPath::from("workspace/a");
+        for (expected_digest, reads) in [(None, false), (Some(Digest::of(b"a")), true)] {
+            let text = || Text::from("b");
+            let changes: [Syscall; 3] = [
+                Write { path: path(), text: text(), overwrite: None, expected_digest }.into(),
+                Delete { path: path(), missing_ok: None, expected_digest }.into(),
+                Append { path: path(), text: text(), expected_digest }.into(),
+            ];
+            for change in changes {
+                let Demand::Rights(needs) = change.demand() else { panic!("it takes rights") };
+                let has = needs.iter().any(|need| need.right == Right::Read);
+                assert_eq!((has, needs.len()), (reads, 1 + usize::from(reads)), "{change:?}");
+            }
+        }
+    }
+}
