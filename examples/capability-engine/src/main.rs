@@ -81,11 +81,11 @@ fn may(engine: &Capabilities, pid: u64, call: impl Into<Syscall>) -> &'static st
 }
 
 fn read(path: &str) -> fs::Read {
-    fs::Read { path: path.into(), max_bytes: None }
+    fs::Read { path: path.into(), max_bytes: None, into: None }
 }
 
 fn write(path: &str) -> fs::Write {
-    fs::Write { path: path.into(), text: "x".into(), overwrite: None }
+    fs::Write { path: path.into(), text: "x".into(), overwrite: None, from: None }
 }
 
 fn grants(list: serde_json::Value) -> Result<Vec<GrantSpec>, serde_json::Error> {

@@ -4,7 +4,10 @@ use bincode::{Decode, Encode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, Field, Folder, FsPath, Resource, Text, call::service, field::opaque};
+use crate::{
+    Digest, Few, Field, Folder, FsPath, Kept, Need, ObjectId, Resource, Right, Text, call::service,
+    field::opaque,
+};
 
 /// How many bytes a read gives if the call does not say.
 pub const READ_BYTES_DEFAULT: u32 = 65_536;
@@ -20,6 +23,8 @@ record! {
         pub truncated: bool,
         /// The digest of the bytes read.
         pub digest: Digest,
+        /// What was read, if it is kept as an object; the text is its beginning then.
+        pub object: Option<Kept>,
     }
 
     /// A file that was written.
@@ -145,7 +150,7 @@ impl Reply {
 
 opaque!(Listing, Made, Metadata, Returned);
 crate::field::carries_texts! {
-    FileText { text }
+    FileText { text, object }
     Written { before }
     Removed { before }
 }
@@ -182,8 +187,12 @@ service! {
     1 read Read {
         /// The file.
         path: FsPath,
-        /// How many bytes at most; 65,536 if absent, 1,048,576 at the most.
+        /// How many bytes at most; 65,536 if absent, 1,048,576 at the most. Of what is kept as an
+        /// object 67,108,864, if absent and at the most.
         max_bytes: Option<u32>,
+        /// The type of an object in the caller's memory that the file is kept as, whatever its
+        /// bytes. Then the text is its beginning, and empty if that is no text.
+        into: Option<String>,
     } -> FileText
     { demand: [Read on fs by |c| c.path.resource()]; effect: Read;
       fails: [NotFound NotAFile NotText NotPermitted BadTarget]; data: In; }
@@ -196,9 +205,16 @@ service! {
         text: Text,
         /// Whether an existing file may be replaced; true if absent.
         overwrite: Option<bool>,
+        /// An object whose content comes behind the text: texts, or bytes in base64. It needs
+        /// `read` on the object as well.
+        from: Option<ObjectId>,
     } -> Written
-    { demand: [Write on fs by |c| c.path.resource()]; effect: Reconcilable;
-      fails: [NotFound Exists NotAFile TooLarge NotPermitted BadTarget]; data: Out; }
+    { demand: [Write on fs by |c| {
+        let own = Need { right: Right::Write, on: c.path.resource() };
+        crate::content::needs(Few::one(own), c.from)
+      }];
+      effect: Reconcilable;
+      fails: [NotFound Exists NotAFile NotText TooLarge NotPermitted BadTarget]; data: Out; }
 
     /// Lists a folder.
     3 list List {

@@ -31,8 +31,17 @@ fn order(workspace: &str) -> anyhow::Result<Order> {
     Ok(Order {
         op: OpId(1),
         pid: Some(Pid(1)),
-        call: shell::Run { argv, cwd: Folder(None), timeout_ms: None, stdin: None, secrets: None }
-            .into(),
+        call: shell::Run {
+            argv,
+            cwd: Folder(None),
+            timeout_ms: None,
+            stdin: None,
+            secrets: None,
+            stdout_into: None,
+            stderr_into: None,
+            stdin_from: None,
+        }
+        .into(),
         cwd: FsPath::from("workspace"),
         workspace: Some(workspace.into()),
         waited_ms: 0,

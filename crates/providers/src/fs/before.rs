@@ -81,7 +81,7 @@ pub(super) fn put_back(task: &Task<'_>, call: &fs::PutBack) -> Result<Returned, 
                 ops::make_all(task, above).map_err(|stop| no_place(task, stop))?;
             }
             let (path, text) = (task.path.clone(), text.clone());
-            write::write(task, &fs::Write { path, text, overwrite: None })?;
+            write::write(task, &fs::Write { path, text, overwrite: None, from: None })?;
         }
         None => drop(ops::remove(task)?),
     }

@@ -189,7 +189,7 @@ impl Shared {
     /// Opens the call's mount.
     fn task<'a>(
         &self,
-        order: &Order,
+        order: &'a Order,
         path: &'a FsPath,
         names: Vec<&'a str>,
         abandoned: &'a AtomicBool,
@@ -210,7 +210,7 @@ impl Shared {
             Stop::Failed(no_mount("is not there: the host's folder is missing"))
         })?;
         let hidden = self.hidden(&folder, path, &names)?;
-        Ok(Task { op: order.op, path, mount, names, hidden, abandoned })
+        Ok(Task { op: order.op, order, path, mount, names, hidden, abandoned })
     }
 
     /// The names in the target that are kept out of. Decided on names: no call follows a link, so

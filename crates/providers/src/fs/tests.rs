@@ -36,10 +36,10 @@ fn at(path: &str) -> FsPath {
     FsPath::from(&*format!("workspace/{path}"))
 }
 fn read(path: &str) -> Read {
-    Read { path: at(path), max_bytes: None }
+    Read { path: at(path), max_bytes: None, into: None }
 }
 fn write(path: &str, text: &str) -> Write {
-    Write { path: at(path), text: Text::from(text), overwrite: None }
+    Write { path: at(path), text: Text::from(text), overwrite: None, from: None }
 }
 fn write_new(path: &str, text: &str) -> Write {
     Write { overwrite: Some(false), ..write(path, text) }
@@ -122,7 +122,10 @@ async fn every_failure_has_its_code() {
         assert_eq!(code!(files, dir, read("file/none")), "not_found");
         assert_eq!(code!(files, dir, read("full")), "not_a_file");
         let root = || FsPath::from("workspace");
-        assert_eq!(code!(files, dir, Read { path: root(), max_bytes: None }), "not_a_file");
+        assert_eq!(
+            code!(files, dir, Read { path: root(), max_bytes: None, into: None }),
+            "not_a_file"
+        );
         assert_eq!(code!(files, dir, read("bytes")), "not_text");
         assert_eq!(code!(files, dir, read("half")), "not_text");
         assert_eq!(code!(files, dir, write("none/f", "")), "not_found");
@@ -458,7 +461,8 @@ async fn further_mounts_have_their_own_folders() {
     host::write(docs.path().join("f"), "docs").unwrap();
     let mounts = BTreeMap::from([("docs".to_owned(), PathBuf::from(docs.path()))]);
     let files = FsProvider::with_mounts(mounts);
-    let text = done!(files, dir, Read { path: FsPath::from("docs/f"), max_bytes: None });
+    let text =
+        done!(files, dir, Read { path: FsPath::from("docs/f"), max_bytes: None, into: None });
     assert_eq!(text.text.as_str(), Some("docs"));
     assert_eq!(code!(files, dir, read("f")), "not_found");
     let mut order = order(dir.path(), read("f"));
