@@ -18,7 +18,7 @@ pub const CONTENT_HEAD_BYTES: u32 = 2_048;
 record! {
     /// A content that was kept as an object.
     #[derive(Default)]
-    pub struct Kept {
+    pub struct KeptContent {
         /// The object, in the memory of the caller.
         pub id: ObjectId,
         /// How many bytes are kept.
@@ -29,7 +29,7 @@ record! {
     }
 }
 
-carries_texts! { Kept { parts } }
+carries_texts! { KeptContent { parts } }
 
 /// What a call needs by itself, and to read the object whose content it takes.
 pub(crate) fn needs(mut own: Few<Need>, from: Option<ObjectId>) -> Few<Need> {
@@ -74,7 +74,7 @@ impl Syscall {
 
 impl Reply {
     /// The contents that a provider has kept.
-    pub fn kept(&mut self) -> [Option<&mut Kept>; 2] {
+    pub fn kept(&mut self) -> [Option<&mut KeptContent>; 2] {
         match self {
             Self::Fs(fs::Reply::Read(file)) => [file.object.as_mut(), None],
             Self::Http(

@@ -43,7 +43,7 @@ pub use call::{
     ArgInfo, BadCall, CallInfo, Demand, DemandInfo, Direction, EffectClass, FailureInfo,
     IntoDemand, Request, ServiceInfo,
 };
-pub use content::{CONTENT_BYTES_MAX, CONTENT_HEAD_BYTES, Kept};
+pub use content::{CONTENT_BYTES_MAX, CONTENT_HEAD_BYTES, KeptContent};
 pub use data::{BlobRef, INLINE_BYTES_MAX, Json, Millis, Text};
 pub use digest::{BadDigest, Digest, Digester};
 pub use error::{Denial, DenyReason, Fault, Need};

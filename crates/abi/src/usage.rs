@@ -4,7 +4,8 @@
 //! the most that the call could take; it is set aside first and settled with the outcome.
 
 use crate::{
-    CONTENT_BYTES_MAX, Kept, Outcome, Reply, Syscall, Text, fs, http, process::Usage, shell, tool,
+    CONTENT_BYTES_MAX, KeptContent, Outcome, Reply, Syscall, Text, fs, http, process::Usage, shell,
+    tool,
 };
 
 impl Syscall {
@@ -70,7 +71,7 @@ fn default<T>(into: Option<T>, given: u32) -> u32 {
 }
 
 /// The bytes of what was kept, or of what the reply gives.
-fn bytes(kept: Option<&Kept>, given: &Text) -> u64 {
+fn bytes(kept: Option<&KeptContent>, given: &Text) -> u64 {
     kept.map_or(given.bytes(), |kept| kept.bytes)
 }
 

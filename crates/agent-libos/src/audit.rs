@@ -2,11 +2,11 @@
 //!
 //! Everything here is a fold of the journal's records; there is no second log that could differ.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use libos_abi::{
-    CapId, Denial, Error, Event, Fault, Json, OpId, Origin, Outcome, Pid, Principal, Record, Reply,
-    RequestId, Seq, Syscall, audit,
+    CapId, Denial, Digest, Error, Event, Fault, Json, OpId, Origin, Outcome, Pid, Principal,
+    Record, Reply, RequestId, Seq, Syscall, audit,
     event::{CapabilityEvent, HumanEvent, NewCapability, OpEvent, Step, Verdict},
     human::{Ask, Decided, Decision as Answer, Request},
     wire,

@@ -6,7 +6,9 @@
 //! crash.
 //! What a call keeps becomes an object in the transaction of its outcome.
 
-use libos_abi::{Error, Fault, Kept, Label, Labelled, OpId, Outcome, Pid, event::OpEvent, object};
+use libos_abi::{
+    Error, Fault, KeptContent, Label, Labelled, OpId, Outcome, Pid, event::OpEvent, object,
+};
 
 use crate::{kernel::Kernel, ops::Op, tx::Tx};
 
@@ -70,7 +72,7 @@ impl Kernel {
         tx: &mut Tx,
         owner: Pid,
         r#type: String,
-        kept: Option<&mut Kept>,
+        kept: Option<&mut KeptContent>,
     ) -> Result<(), Error> {
         let kept = kept.ok_or_else(|| Fault::bad("its provider keeps nothing"))?;
         let parts = std::mem::take(&mut kept.parts);

@@ -6,7 +6,9 @@
 use std::sync::Arc;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use libos_abi::{CONTENT_BYTES_MAX, CONTENT_HEAD_BYTES, Digest, Digester, Error, Json, Kept, Text};
+use libos_abi::{
+    CONTENT_BYTES_MAX, CONTENT_HEAD_BYTES, Digest, Digester, Error, Json, KeptContent, Text,
+};
 use libos_port::{Order, Parts};
 use serde_json::{Value, json};
 
@@ -31,7 +33,7 @@ pub(crate) struct Told {
     pub(crate) digest: Digest,
     /// Whether it was longer than it may be.
     pub(crate) truncated: bool,
-    pub(crate) kept: Kept,
+    pub(crate) kept: KeptContent,
 }
 
 impl Keeper {
@@ -105,7 +107,7 @@ impl Keeper {
             head: head.into(),
             digest: self.digester.digest(),
             truncated: self.truncated,
-            kept: Kept { bytes: self.bytes, parts: self.parts, ..Kept::default() },
+            kept: KeptContent { bytes: self.bytes, parts: self.parts, ..KeptContent::default() },
         })
     }
 }

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Digest, Few, Field, Folder, FsPath, Kept, Millis, Need, ObjectId, Resource, Right, Text,
+    Digest, Few, Field, Folder, FsPath, KeptContent, Millis, Need, ObjectId, Resource, Right, Text,
     call::service, field::opaque,
 };
 
@@ -27,7 +27,7 @@ record! {
         /// The digest of the bytes read.
         pub digest: Digest,
         /// What was read, if it is kept as an object; the text is its beginning then.
-        pub object: Option<Kept>,
+        pub object: Option<KeptContent>,
     }
 
     /// A file that was written.

@@ -1,8 +1,8 @@
 //! The network: requests over HTTP.
 
 use crate::{
-    ArgType, ArgView, Digest, Few, Field, Kept, Millis, Need, ObjectId, Right, SecretUse, Text,
-    Url, call::service,
+    ArgType, ArgView, Digest, Few, Field, KeptContent, Millis, Need, ObjectId, Right, SecretUse,
+    Text, Url, call::service,
 };
 
 /// How many bytes of a body a reply gives if the call does not say.
@@ -36,7 +36,7 @@ record! {
         /// Where the server points to. Nothing was asked there: that is a call of its own.
         pub redirect: Option<Url>,
         /// The body, if it is kept as an object; what is given of it is its beginning then.
-        pub object: Option<Kept>,
+        pub object: Option<KeptContent>,
     }
 }
 

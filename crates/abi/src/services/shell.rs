@@ -1,7 +1,8 @@
 //! Programs of the host.
 
 use crate::{
-    Digest, Folder, Kept, Millis, Need, ObjectId, Resource, Right, SecretUse, Text, call::service,
+    Digest, Folder, KeptContent, Millis, Need, ObjectId, Resource, Right, SecretUse, Text,
+    call::service,
 };
 
 /// How many bytes of each output of a program are kept; the rest is read and dropped.
@@ -35,9 +36,9 @@ record! {
         /// the host does without.
         pub notes: Vec<String>,
         /// Standard output, if it is kept as an object; `stdout` is its beginning then.
-        pub stdout_object: Option<Kept>,
+        pub stdout_object: Option<KeptContent>,
         /// Standard error, likewise.
-        pub stderr_object: Option<Kept>,
+        pub stderr_object: Option<KeptContent>,
     }
 }
 

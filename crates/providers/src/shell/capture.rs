@@ -2,7 +2,7 @@
 
 use std::io;
 
-use libos_abi::{Error, Kept, Text};
+use libos_abi::{Error, KeptContent, Text};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use crate::{
@@ -51,7 +51,7 @@ impl<'s> Capture<'s> {
     }
 
     /// What is told of the output.
-    pub(super) async fn told(mut self) -> Result<(Text, bool, Option<Kept>), Error> {
+    pub(super) async fn told(mut self) -> Result<(Text, bool, Option<KeptContent>), Error> {
         let Some(mut keeper) = self.keeper.take() else {
             let (text, cut) = self.into_text();
             return Ok((text.into(), cut, None));
