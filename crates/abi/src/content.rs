@@ -1,8 +1,9 @@
 //! Contents that are too large for a message: they are kept as objects, part by part.
 //!
 //! The payload of such an object is an empty list, to which its parts were appended: each is a
-//! text, or `{"base64": ...}` where the bytes are none. A provider hands the parts over with its reply;
-//! the kernel makes the object of them with the outcome, so that there is all of it or nothing.
+//! text, or `{"base64": ...}` where the bytes are none. A provider hands the parts over with its
+//! reply; the kernel makes the object of them with the outcome, so that there is all of it or
+//! nothing.
 
 use crate::{
     Few, Json, Need, ObjectId, Reply, Resource, Right, Syscall, field::carries_texts, fs, http,

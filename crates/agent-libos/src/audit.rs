@@ -412,8 +412,8 @@ pub(crate) fn perform(
     )
 }
 
-/// Drops what only finished work names, and nothing of what is being kept. Cut short, it is performed again under the same operation
-/// and tells what both times came to.
+/// Drops what only finished work names, and nothing of what is being kept. Cut short, it is
+/// performed again under the same operation and tells what both times came to.
 fn compacted(
     journal: &mut dyn Journal,
     op: OpId,
