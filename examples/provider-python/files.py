@@ -92,7 +92,8 @@ def reconcile(call, args, path, at):
 def answer(order):
     call, args, path = order["call"], order["args"], order["args"].get("path") or order["cwd"]
     served = ["fs.read", "fs.write", "fs.list", "fs.mkdir", "fs.delete", "fs.stat"]
-    need(call in served and not args.get("expected_digest"), "unsupported", began=False)
+    beyond = any(args.get(name) for name in ["expected_digest", "into", "from"])
+    need(call in served and not beyond, "unsupported", began=False)
     at = target(path, call in ["fs.write", "fs.mkdir", "fs.delete"])
     if "reconcile" in order:
         known = reconcile(call, args, path, at)

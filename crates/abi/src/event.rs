@@ -187,6 +187,13 @@ pub enum OpEvent {
         /// The tool.
         program: Arc<Program>,
     },
+    /// It takes this content of an object, as it was when the call was about to be made.
+    Drawn {
+        /// The operation.
+        op: OpId,
+        /// The parts of the content; large ones by digest.
+        parts: Arc<[Json]>,
+    },
 }
 
 impl OpEvent {
@@ -199,7 +206,8 @@ impl OpEvent {
             | Self::Dispatched { op }
             | Self::Blocked { op, .. }
             | Self::Settled { op, .. }
-            | Self::Loaded { op, .. } => *op,
+            | Self::Loaded { op, .. }
+            | Self::Drawn { op, .. } => *op,
         }
     }
 }
@@ -677,6 +685,19 @@ pub enum ObjectEvent {
         to: Pid,
         /// Where that was a copy itself: the copy of what it was a copy of.
         base: Option<Pid>,
+    },
+    /// An object was made of the parts of a content, which are its appended entries.
+    Collected {
+        /// Its id.
+        id: ObjectId,
+        /// Its type.
+        r#type: Arc<str>,
+        /// Its parts.
+        parts: Arc<[Json]>,
+        /// The digest of its content.
+        digest: Digest,
+        /// When, in milliseconds since the epoch.
+        at_ms: u64,
     },
 }
 

@@ -7,7 +7,8 @@
 //! ```
 //! use libos_abi::{Demand, FsPath, Syscall, fs};
 //!
-//! let call: Syscall = fs::Read { path: FsPath::from("workspace/a.txt"), max_bytes: None }.into();
+//! let path = FsPath::from("workspace/a.txt");
+//! let call: Syscall = fs::Read { path, max_bytes: None, into: None }.into();
 //! assert_eq!(call.info().name, "fs.read");
 //! let Demand::Rights(needs) = call.demand() else { panic!() };
 //! assert_eq!(needs[0].to_string(), "read on fs:workspace/a.txt");
@@ -18,6 +19,7 @@
 pub const ABI_VERSION: u16 = 2;
 
 mod call;
+mod content;
 mod data;
 mod digest;
 pub mod docs;
@@ -41,8 +43,9 @@ pub use call::{
     ArgInfo, BadCall, CallInfo, Demand, DemandInfo, Direction, EffectClass, FailureInfo,
     IntoDemand, Request, ServiceInfo,
 };
+pub use content::{CONTENT_BYTES_MAX, CONTENT_HEAD_BYTES, KeptContent};
 pub use data::{BlobRef, INLINE_BYTES_MAX, Json, Millis, Text};
-pub use digest::{BadDigest, Digest};
+pub use digest::{BadDigest, Digest, Digester};
 pub use error::{Denial, DenyReason, Fault, Need};
 pub use event::{Event, Principal, Record};
 pub use few::Few;

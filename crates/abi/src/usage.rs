@@ -3,7 +3,10 @@
 //! Decided on the call alone, before anything happens, as its demand is. What may be estimated is
 //! the most that the call could take; it is set aside first and settled with the outcome.
 
-use crate::{Outcome, Reply, Syscall, Text, fs, http, process::Usage, shell, tool};
+use crate::{
+    CONTENT_BYTES_MAX, KeptContent, Outcome, Reply, Syscall, Text, fs, http, process::Usage, shell,
+    tool,
+};
 
 impl Syscall {
     /// What the call may use at the most.
@@ -13,19 +16,23 @@ impl Syscall {
         match self {
             Self::Tool(tool::Call::CallTool(_)) => Usage { tool_calls: 1, ..one },
             Self::Fs(fs::Call::Read(read)) => {
-                Usage { bytes: read.max_bytes.unwrap_or(fs::READ_BYTES_DEFAULT).into(), ..one }
+                let default = default(read.into.as_ref(), fs::READ_BYTES_DEFAULT);
+                Usage { bytes: read.max_bytes.unwrap_or(default).into(), ..one }
             }
             Self::Fs(fs::Call::Write(write)) => Usage { bytes: write.text.bytes(), ..one },
             Self::Fs(fs::Call::Edit(edit)) => Usage { bytes: edit.new.bytes(), ..one },
             Self::Fs(fs::Call::Patch(patch)) => Usage { bytes: patch.diff.bytes(), ..one },
             Self::Fs(fs::Call::Append(append)) => Usage { bytes: append.text.bytes(), ..one },
             Self::Fs(fs::Call::Search(_)) => Usage { bytes: fs::FOUND_BYTES_MAX.into(), ..one },
-            Self::Shell(shell::Call::Run(_)) => {
-                Usage { bytes: 2 * u64::from(shell::OUTPUT_BYTES_MAX), ..one }
+            Self::Shell(shell::Call::Run(run)) => {
+                let outputs = [&run.stdout_into, &run.stderr_into];
+                let most = outputs.map(|it| default(it.as_ref(), shell::OUTPUT_BYTES_MAX));
+                Usage { bytes: most.into_iter().map(u64::from).sum(), ..one }
             }
             Self::Http(call) => {
                 let (body, max_bytes) = bodies(call);
-                let max_bytes = max_bytes.unwrap_or(http::BODY_BYTES_DEFAULT);
+                let default = default(self.keeps()[0], http::BODY_BYTES_DEFAULT);
+                let max_bytes = max_bytes.unwrap_or(default);
                 Usage { bytes: body + u64::from(max_bytes), ..one }
             }
             _ => one,
@@ -37,11 +44,14 @@ impl Syscall {
     pub fn used(&self, outcome: &Outcome) -> Usage {
         let all = self.charge().estimated();
         let bytes = match outcome {
-            Ok(Reply::Fs(fs::Reply::Read(file))) => file.text.bytes(),
+            Ok(Reply::Fs(fs::Reply::Read(file))) => bytes(file.object.as_ref(), &file.text),
             Ok(Reply::Fs(fs::Reply::Search(found))) => {
                 found.lines.iter().map(|found| found.text.len() as u64).sum()
             }
-            Ok(Reply::Shell(shell::Reply::Run(ran))) => ran.stdout.bytes() + ran.stderr.bytes(),
+            Ok(Reply::Shell(shell::Reply::Run(ran))) => {
+                bytes(ran.stdout_object.as_ref(), &ran.stdout)
+                    + bytes(ran.stderr_object.as_ref(), &ran.stderr)
+            }
             Ok(Reply::Http(
                 http::Reply::Fetch(got) | http::Reply::Replace(got) | http::Reply::Send(got),
             )) => match self {
@@ -52,6 +62,17 @@ impl Syscall {
         };
         Usage { bytes: bytes.min(all.bytes), ..all }
     }
+}
+
+/// How many bytes a call takes that does not say: of what it keeps as an object more than of what
+/// its reply gives.
+fn default<T>(into: Option<T>, given: u32) -> u32 {
+    into.map_or(given, |_| CONTENT_BYTES_MAX)
+}
+
+/// The bytes of what was kept, or of what the reply gives.
+fn bytes(kept: Option<&KeptContent>, given: &Text) -> u64 {
+    kept.map_or(given.bytes(), |kept| kept.bytes)
 }
 
 /// The bytes that a request carries, and how many it takes.
@@ -71,18 +92,34 @@ mod tests {
 
     fn run() -> Syscall {
         let argv = vec!["ls".to_owned()];
-        shell::Run { argv, cwd: Folder(None), timeout_ms: None, stdin: None, secrets: None }.into()
+        shell::Run {
+            argv,
+            cwd: Folder(None),
+            timeout_ms: None,
+            stdin: None,
+            secrets: None,
+            stdout_into: None,
+            stderr_into: None,
+            stdin_from: None,
+        }
+        .into()
     }
 
     fn read(max_bytes: Option<u32>) -> Syscall {
-        fs::Read { path: "a".into(), max_bytes }.into()
+        fs::Read { path: "a".into(), max_bytes, into: None }.into()
     }
 
     #[test]
     fn a_call_is_charged_for_the_most_that_it_could_take() {
         let args = Json::default();
         let text = Text::blob(Digest::of(b"x"), 5_000);
-        let write = fs::Write { path: "a".into(), text, overwrite: None, expected_digest: None };
+        let write = fs::Write {
+            path: "a".into(),
+            text,
+            overwrite: None,
+            expected_digest: None,
+            from: None,
+        };
         let calls: [(Syscall, u64, u64); 6] = [
             (clock::GetNow {}.into(), 0, 0),
             (tool::CallTool { name: "x".into(), args }.into(), 1, 0),
@@ -103,7 +140,14 @@ mod tests {
         let file = |text: &str| -> Outcome {
             let digest = Digest::of(text.as_bytes());
             let text = Text::from(text);
-            Ok(fs::Reply::Read(fs::FileText { text, bytes: 0, truncated: false, digest }).into())
+            Ok(fs::Reply::Read(fs::FileText {
+                text,
+                bytes: 0,
+                truncated: false,
+                digest,
+                object: None,
+            })
+            .into())
         };
         assert_eq!(read(Some(10)).used(&file("four")), bytes(4));
         assert_eq!(read(Some(2)).used(&file("four")), bytes(2), "never more than was set aside");

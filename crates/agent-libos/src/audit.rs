@@ -2,11 +2,11 @@
 //!
 //! Everything here is a fold of the journal's records; there is no second log that could differ.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use libos_abi::{
-    CapId, Denial, Error, Event, Fault, Json, OpId, Origin, Outcome, Pid, Principal, Record, Reply,
-    RequestId, Seq, Syscall, audit,
+    CapId, Denial, Digest, Error, Event, Fault, Json, OpId, Origin, Outcome, Pid, Principal,
+    Record, Reply, RequestId, Seq, Syscall, audit,
     event::{CapabilityEvent, HumanEvent, NewCapability, OpEvent, Step, Verdict},
     human::{Ask, Decided, Decision as Answer, Request},
     wire,
@@ -198,7 +198,7 @@ impl Trail {
                     operation.dispatched = Some(seq);
                 }
             }
-            OpEvent::Blocked { .. } | OpEvent::Loaded { .. } => {}
+            OpEvent::Blocked { .. } | OpEvent::Loaded { .. } | OpEvent::Drawn { .. } => {}
             OpEvent::Settled { op, outcome } => {
                 if let Some(operation) = self.operations.get_mut(op) {
                     operation.settled = Some(seq);
@@ -350,6 +350,10 @@ fn describe_op(event: &OpEvent) -> Value {
             "type": "op.loaded", "op": op, "of": program.of, "tool": program.tool.name,
             "digest": program.digest, "needs": program.tool.needs,
         }),
+        OpEvent::Drawn { op, parts } => json!({
+            "type": "op.drawn", "op": op, "parts": parts.len(),
+            "bytes": parts.iter().map(|part| part.0.bytes()).sum::<u64>(),
+        }),
         OpEvent::Settled { op, outcome: Ok(reply) } => json!({
             "type": "op.settled", "op": op, "outcome": "ok",
             "reply": reply.json().unwrap_or_default(),
@@ -380,13 +384,19 @@ fn tagged(kind: &str, event: &impl Serialize) -> Value {
 }
 
 /// Performs calls of the service `audit` for the core.
-pub(crate) fn perform(journal: &mut dyn Journal, op: OpId, call: &Syscall) -> EffectOutcome {
+pub(crate) fn perform(
+    journal: &mut dyn Journal,
+    op: OpId,
+    call: &Syscall,
+    unnamed: &BTreeSet<Digest>,
+) -> EffectOutcome {
     let done: Result<Reply, AuditError> = match call {
         Syscall::Audit(audit::Call::List(list)) => {
             entries(journal, list).map(|entries| audit::Reply::List(entries).into())
         }
         Syscall::Audit(audit::Call::Compact(compact)) => {
-            compacted(journal, op, compact.before_ms).map(|done| audit::Reply::Compact(done).into())
+            let done = compacted(journal, op, compact.before_ms, unnamed);
+            done.map(|done| audit::Reply::Compact(done).into())
         }
         _ => {
             let call = call.info().name.into();
@@ -402,14 +412,16 @@ pub(crate) fn perform(journal: &mut dyn Journal, op: OpId, call: &Syscall) -> Ef
     )
 }
 
-/// Drops what only finished work names. Cut short, it is performed again under the same operation
-/// and tells what both times came to.
+/// Drops what only finished work names, and nothing of what is being kept. Cut short, it is
+/// performed again under the same operation and tells what both times came to.
 fn compacted(
     journal: &mut dyn Journal,
     op: OpId,
     before_ms: u64,
+    unnamed: &BTreeSet<Digest>,
 ) -> Result<audit::Compacted, AuditError> {
-    let plan = retention::plan(journal, before_ms)?;
+    let mut plan = retention::plan(journal, before_ms)?;
+    plan.digests.retain(|digest| !unnamed.contains(digest));
     let Dropped { blobs, bytes, list } = journal.drop_blobs(op.0, &plan.digests)?;
     Ok(audit::Compacted { payloads: blobs, bytes, list })
 }

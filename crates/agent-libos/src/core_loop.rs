@@ -7,7 +7,7 @@
 //! before anything new is taken, so the kernel is ahead of the disk by that batch and no more.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -22,13 +22,15 @@ use libos_port::{EffectOutcome, Reconciled};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    Clock, Limits, audit, boundary::Boundaries, hydrate, recovery::Keeper, runner::Runner,
+    Clock, Limits, audit, boundary::Boundaries, hydrate, parts::Part, recovery::Keeper,
+    runner::Runner,
 };
 
 /// What reaches the core's thread.
 pub(crate) enum Message {
     Submit { from: Submitter, call: Syscall, reply: oneshot::Sender<Outcome> },
     Finished { op: OpId, outcome: EffectOutcome },
+    Keep(Part),
     Reconciled { op: OpId, result: Reconciled },
     Watch(mpsc::UnboundedSender<News>),
     State(oneshot::Sender<State>),
@@ -106,6 +108,8 @@ pub(crate) struct Core {
     /// Who wants to know the state as it is in the journal next.
     states: Vec<oneshot::Sender<State>>,
     keeper: Keeper,
+    /// Parts of contents that no record names yet, by the operation that keeps them.
+    unnamed: HashMap<OpId, BTreeSet<Digest>>,
     /// What waits for the disk.
     line: Line,
     /// Why the store refuses, while it does.
@@ -146,6 +150,7 @@ impl Core {
             watchers: Vec::new(),
             states: Vec::new(),
             keeper,
+            unnamed: HashMap::new(),
             line: Line::default(),
             refusal: None,
             kept: VecDeque::new(),
@@ -220,9 +225,27 @@ impl Core {
                     self.keeper.finish(&self.kernel, head);
                     return Ok(head);
                 }
-                self.take(message, &mut out);
+                match message {
+                    Message::Keep(part) => self.keep(part)?,
+                    message => self.take(message, &mut out),
+                }
             }
         }
+    }
+
+    /// Puts a part of a content in line to be written. Nothing names it before the outcome of its
+    /// operation does.
+    fn keep(&mut self, part: Part) -> Result<(), JournalError> {
+        let Part { op, digest, bytes, taken } = part;
+        if !self.kernel.awaits(op) {
+            return Ok(());
+        }
+        let batch = Batch { records: Vec::new(), blobs: vec![(digest, bytes)] };
+        self.write(|journal| journal.append(&batch, Sync::Lazy))?;
+        self.unnamed.entry(op).or_default().insert(digest);
+        // An effect that was given up needs no more of it.
+        drop(taken.send(()));
+        Ok(())
     }
 
     /// Waits a moment for more to write in one go. Those who were answered together, once their
@@ -293,7 +316,10 @@ impl Core {
                 self.tickets.insert(ticket, reply);
                 Input::Submit(Submission { ticket, from, call })
             }
-            Message::Finished { op, outcome } => Input::Finished { op, outcome },
+            Message::Finished { op, outcome } => {
+                self.unnamed.remove(&op);
+                Input::Finished { op, outcome }
+            }
             Message::Reconciled { op, result } => Input::Reconciled { op, result },
             Message::Watch(sender) => {
                 self.watchers.push(sender);
@@ -311,7 +337,7 @@ impl Core {
                 self.recover(out);
                 return;
             }
-            Message::Shutdown => return,
+            Message::Keep(_) | Message::Shutdown => return,
         };
         self.kernel.step(now_ms, input, out);
         self.boundaries.pass("kernel.stepped");
@@ -483,7 +509,9 @@ impl Edge for Core {
             Output::Forget(ticket) => drop(self.tickets.remove(&ticket)),
             Output::Effect(order) if order.call.info().service == "audit" => {
                 self.boundaries.pass("effect.perform");
-                let outcome = audit::perform(self.journal.as_mut(), order.op, &order.call);
+                let unnamed = self.unnamed.values().flatten().copied().collect();
+                let outcome =
+                    audit::perform(self.journal.as_mut(), order.op, &order.call, &unnamed);
                 self.boundaries.pass("effect.performed");
                 self.runner.finished(order.op, outcome);
             }

@@ -34,6 +34,7 @@ mod hydrate;
 pub mod label_file;
 pub mod limits;
 pub mod mounts;
+mod parts;
 pub mod policy;
 mod recovery;
 pub mod replay;

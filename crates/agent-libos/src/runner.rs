@@ -20,7 +20,9 @@ use libos_port::{
 };
 use tokio::{runtime::Handle, task::AbortHandle};
 
-use crate::{boundary::Boundaries, builder::submit, core_loop::Message, hydrate};
+use crate::{
+    boundary::Boundaries, builder::submit, core_loop::Message, hydrate, parts::StoredParts,
+};
 
 /// Starts and stops what runs outside the core.
 pub(crate) struct Runner {
@@ -172,6 +174,12 @@ impl Runner {
             waited_ms: order.waited_ms,
             reach: order.reach,
             program,
+            content: order.content,
+            parts: Arc::new(StoredParts {
+                op: order.op,
+                inbox: self.inbox.clone(),
+                blobs: Arc::clone(&self.blobs),
+            }),
             port: door,
         })
     }

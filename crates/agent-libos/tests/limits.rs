@@ -15,6 +15,7 @@ use std::{
 /// Where limits are declared, and how the program names them: the file, the value of its `Limits`
 /// (none, if it has constants), and what its constants stand behind.
 const SOURCES: &[(&str, &str, &str)] = &[
+    ("abi/src/content.rs", "", "libos_abi::"),
     ("abi/src/data.rs", "", "libos_abi::"),
     ("abi/src/field.rs", "", "libos_abi::"),
     ("abi/src/resource.rs", "", "libos_abi::"),
@@ -68,6 +69,7 @@ const INNER: &[&str] = &[
     "STORE_RETRY_MS_MAX",
     "SWEEPS_MAX",
     "UNIT_BYTES_MAX",
+    "WORD_BYTES_MAX",
 ];
 
 /// A word in a limit's name, and what the limit counts then. The first that is there holds.

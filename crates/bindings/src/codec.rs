@@ -5,7 +5,8 @@
 //! another call than its body is malformed.
 
 use libos_abi::{
-    OpId, Pattern, Pid, Rights, Syscall,
+    Json, OpId, Pattern, Pid, Rights, Syscall,
+    tool::Program,
     wire::{self, WireError},
 };
 use libos_port::{
@@ -261,18 +262,20 @@ fn read_rules(rules: Rules) -> Reach {
 }
 
 fn order(kind: u16, id: u64, order: &Ordered) -> (Head, Vec<u8>) {
-    let Ordered { op, pid, call, cwd, workspace, waited_ms, reach, program } = order;
+    let Ordered { op, pid, call, cwd, workspace, waited_ms, reach, program, content } = order;
     let head = (id, op, pid, call, waited_ms);
-    (about(kind, call), wire::encode(&(head, cwd, workspace, rules(reach), program)))
+    (about(kind, call), wire::encode(&(head, cwd, workspace, rules(reach), (program, content))))
 }
 
 fn read_order(head: Head, body: &[u8]) -> Result<(u64, Box<Ordered>), BindingError> {
     type Named = (u64, OpId, Option<Pid>, Syscall, u64);
-    let ((id, op, pid, call, waited_ms), cwd, workspace, reach, program): (Named, _, _, _, _) =
-        wire::decode(body)?;
+    type With = (Option<Arc<Program>>, Option<Arc<[Json]>>);
+    let (head_of, cwd, workspace, reach, with): (Named, _, _, _, With) = wire::decode(body)?;
+    let ((id, op, pid, call, waited_ms), (program, content)) = (head_of, with);
     agree(head, &call)?;
     let reach = read_rules(reach);
-    Ok((id, Box::new(Ordered { op, pid, call, cwd, workspace, waited_ms, reach, program })))
+    let order = Ordered { op, pid, call, cwd, workspace, waited_ms, reach, program, content };
+    Ok((id, Box::new(order)))
 }
 
 impl Message for ToProvider {

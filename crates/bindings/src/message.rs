@@ -5,10 +5,11 @@
 use std::{fmt, sync::Arc};
 
 use libos_abi::{
-    Digest, Error, Event, FsPath, Label, Need, OpId, Outcome, Pid, Reply, Syscall, tool::Program,
+    Digest, Error, Event, FsPath, Json, Label, Need, OpId, Outcome, Pid, Reply, Syscall,
+    tool::Program,
 };
 use libos_port::{
-    BadSnapshot, Caller, Decision, EffectOutcome, Order, Port, Reach, Reconciled, Stop,
+    BadSnapshot, Caller, Decision, EffectOutcome, Enclosed, Order, Port, Reach, Reconciled, Stop,
 };
 
 /// The kind of part a far end serves.
@@ -117,19 +118,22 @@ pub(crate) struct Ordered {
     pub(crate) waited_ms: u64,
     pub(crate) reach: Reach,
     pub(crate) program: Option<Arc<Program>>,
+    /// In full.
+    pub(crate) content: Option<Arc<[Json]>>,
 }
 
 impl From<Order> for Ordered {
     fn from(order: Order) -> Self {
-        let Order { op, pid, call, cwd, workspace, waited_ms, reach, program, port: _ } = order;
-        Self { op, pid, call, cwd, workspace, waited_ms, reach, program }
+        let Order { op, pid, call, cwd, workspace, waited_ms, reach, program, content, .. } = order;
+        Self { op, pid, call, cwd, workspace, waited_ms, reach, program, content }
     }
 }
 
 impl Ordered {
     pub(crate) fn with(self, port: Arc<dyn Port>) -> Order {
-        let Self { op, pid, call, cwd, workspace, waited_ms, reach, program } = self;
-        Order { op, pid, call, cwd, workspace, waited_ms, reach, program, port }
+        let Self { op, pid, call, cwd, workspace, waited_ms, reach, program, content } = self;
+        let parts = Arc::new(Enclosed);
+        Order { op, pid, call, cwd, workspace, waited_ms, reach, program, content, parts, port }
     }
 }
 

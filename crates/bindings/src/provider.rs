@@ -23,7 +23,7 @@ use futures_util::{
     future::{AbortHandle, Abortable},
     stream::FuturesUnordered,
 };
-use libos_abi::{Fault, OpId, Outcome, Syscall};
+use libos_abi::{Fault, OpId, Outcome, Syscall, wire};
 use libos_port::{BoxFuture, EffectOutcome, Order, Port, Provider, Reconciled};
 use parking_lot::Mutex;
 
@@ -191,7 +191,10 @@ impl Provider for RemoteProvider {
         let near = self.near.clone();
         Box::pin(async move {
             let (op, port) = (order.op, Arc::clone(&order.port));
-            let order = Box::new(Ordered::from(order));
+            let order = match enclosed(order).await {
+                Ok(order) => Box::new(order),
+                Err(fault) => return EffectOutcome::NotStarted(fault.into()),
+            };
             let mut ticket = match near.place(|id| ToProvider::Perform { id, order }) {
                 Ok(ticket) => ticket,
                 Err(error) => return not_placed(&error, op),
@@ -207,7 +210,9 @@ impl Provider for RemoteProvider {
         let near = self.near.clone();
         Box::pin(async move {
             let port = Arc::clone(&order.port);
-            let order = Box::new(Ordered::from(order));
+            let Ok(order) = enclosed(order).await.map(Box::new) else {
+                return Reconciled::Unknown;
+            };
             let Ok(mut ticket) = near.place(|id| ToProvider::Reconcile { id, order }) else {
                 return Reconciled::Unknown;
             };
@@ -217,6 +222,23 @@ impl Provider for RemoteProvider {
             }
         })
     }
+}
+
+/// An order with all that it takes: at the far end there is no store.
+async fn enclosed(mut order: Order) -> Result<Ordered, Fault> {
+    if let Some(parts) = order.content.take() {
+        let mut content = Vec::with_capacity(parts.len());
+        let mut bytes = 0;
+        for part in parts.iter() {
+            bytes += part.0.bytes();
+            if bytes > wire::FRAME_BYTES_MAX as u64 {
+                return Err(too_large(wire::FRAME_BYTES_MAX));
+            }
+            content.push(order.parts.load(part.clone()).await?);
+        }
+        order.content = Some(content.into());
+    }
+    Ok(Ordered::from(order))
 }
 
 /// The outcome of an order that could not be placed. Part of it may have left.

@@ -26,6 +26,7 @@ impl Kernel {
             waited_ms: self.now_ms.saturating_sub(op.started_ms),
             reach: self.reach(op),
             program: op.program.clone(),
+            content: op.content.clone(),
             mode,
         };
         self.in_flight.insert(id);

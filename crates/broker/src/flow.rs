@@ -56,6 +56,8 @@ struct Flow<'a> {
     moved: Option<Resource>,
     /// Whether a program of the host runs, which reads and writes files by itself.
     is_program: bool,
+    /// The label of the content that it takes from an object.
+    content: Label,
 }
 
 impl Kernel {
@@ -76,7 +78,7 @@ impl Kernel {
         let (pid, Demand::Rights(needs)) = (op.caller.pid()?, op.call.demand()) else {
             return None;
         };
-        let label = self.outgoing(&flow(tx, op, pid, &needs));
+        let label = self.outgoing(&self.flow(tx, op, pid, &needs));
         let released = match &op.state {
             OpState::Asking {
                 release, decision: Some(human::Decision::Approve { .. }), ..
@@ -101,13 +103,14 @@ impl Kernel {
         id: OpId,
         over: Exceeding,
     ) -> Result<(), Error> {
+        self.draw(tx, id)?;
         let (Some(pid), Some(op)) = (tx.caller.pid(), self.ops.get(id)) else {
             return Err(Fault::NoProcess.into());
         };
         let release = human::Release {
             call: op.call.info().name.into(),
             args: full_arguments(&op.call, tx),
-            digest: op.call.digest(),
+            digest: op.digest(),
             sink: over.need.on,
             label: over.label,
             clearance: over.clearance,
@@ -133,7 +136,7 @@ impl Kernel {
         if !info.data.is_out() {
             return;
         }
-        let flow = flow(tx, op, pid, &needs);
+        let flow = self.flow(tx, op, pid, &needs);
         let mut label = self.outgoing(&flow);
         if info.data.is_in() {
             label = label.join(self.incoming(&flow));
@@ -166,12 +169,13 @@ impl Kernel {
             if let (true, true, Demand::Rights(needs)) =
                 (op.call.info().data.is_in(), is_told, op.call.demand())
             {
-                let flow = flow(tx, op, pid, &needs);
+                let flow = self.flow(tx, op, pid, &needs);
                 label =
                     label.join(self.incoming(&flow)).join(self.listed(&flow, &op.call, outcome));
             }
             if let Ok(reply) = outcome {
-                label = label.join(self.revealed(pid, &op.call, reply));
+                let revealed = self.revealed(pid, &op.call, reply);
+                label = label.join(revealed).join(self.label_of_content(op));
             }
         }
         let own = op.caller.pid().map(Labelled::Process);
@@ -214,7 +218,7 @@ impl Kernel {
     }
 
     /// Raises the label of something to be no lower than `label`.
-    fn raise(&mut self, tx: &mut Tx, what: Labelled, label: Label) {
+    pub(crate) fn raise(&mut self, tx: &mut Tx, what: Labelled, label: Label) {
         let label = self.labels.of(&what).join(label);
         self.set_label(tx, what, label);
     }
@@ -225,13 +229,25 @@ impl Kernel {
         }
     }
 
+    fn flow<'a>(&self, tx: &'a Tx, op: &Op, pid: Pid, needs: &'a [Need]) -> Flow<'a> {
+        let admission = tx.caller.admission.as_ref();
+        let workspace = admission.and_then(|admission| admission.workspace.as_ref());
+        let moved = match &op.call {
+            Syscall::Fs(fs::Call::Rename(rename)) => Some(rename.from.resource()),
+            _ => None,
+        };
+        let is_program = op.call.info().service == "shell";
+        Flow { pid, workspace, needs, moved, is_program, content: self.label_of_content(op) }
+    }
+
     // ---- what has which label ----------------------------------------------------------------
 
     /// The label of what goes out with a call. A program of the host may read any file.
     fn outgoing(&self, flow: &Flow<'_>) -> Label {
         let moved = flow.moved.as_ref().map(|moved| self.at(flow, moved));
         let files = flow.is_program.then(|| self.all_files(flow));
-        join(moved.into_iter().chain(files)).join(self.mark(flow.pid))
+        let parts = [flow.content, self.mark(flow.pid)];
+        join(moved.into_iter().chain(files).chain(parts))
     }
 
     /// The label of what comes in from the resources of a call.
@@ -451,13 +467,4 @@ impl Flow<'_> {
         let workspace = is_here.then(|| self.workspace.cloned()).flatten();
         Labelled::File { workspace, on: on.clone() }
     }
-}
-
-fn flow<'a>(tx: &'a Tx, op: &Op, pid: Pid, needs: &'a [Need]) -> Flow<'a> {
-    let workspace = tx.caller.admission.as_ref().and_then(|admission| admission.workspace.as_ref());
-    let moved = match &op.call {
-        Syscall::Fs(fs::Call::Rename(rename)) => Some(rename.from.resource()),
-        _ => None,
-    };
-    Flow { pid, workspace, needs, moved, is_program: op.call.info().service == "shell" }
 }

@@ -237,6 +237,12 @@ impl Kernel {
         Remembered { calls, quanta, waits, tickets: self.tickets.len() + self.in_flight.len() }
     }
 
+    /// Whether a provider is to tell what became of an operation.
+    #[must_use]
+    pub fn awaits(&self, op: OpId) -> bool {
+        self.in_flight.contains(&op)
+    }
+
     /// How many processes run.
     #[must_use]
     pub fn running(&self) -> usize {
@@ -533,7 +539,7 @@ impl Kernel {
             ancestors: &admission.ancestors,
             needs: &needs,
             call: &op.call,
-            digest: &|| op.call.digest(),
+            digest: &|| op.digest(),
             op: id,
             label: self.mark(pid),
             now_ms: self.now_ms,
@@ -555,13 +561,14 @@ impl Kernel {
         by: Few<CapId>,
         needs: Few<Need>,
     ) -> Result<(), Error> {
+        self.draw(tx, id)?;
         let (Some(pid), Some(op)) = (tx.caller.pid(), self.ops.get(id)) else {
             return Err(Fault::NoProcess.into());
         };
         let approval = human::Approval {
             call: op.call.info().name.into(),
             args: full_arguments(&op.call, tx),
-            digest: op.call.digest(),
+            digest: op.digest(),
             needs: needs.into_iter().collect(),
             asked_by: by.iter().copied().collect(),
         };
@@ -613,6 +620,7 @@ impl Kernel {
 
     /// Has the component that owns the service serve the call, or a provider perform it.
     pub(crate) fn serve(&mut self, tx: &mut Tx, id: OpId) -> Result<(), Error> {
+        self.check_keeps(tx, id)?;
         let Some(op) = self.ops.get(id) else { return Err(Fault::NoProcess.into()) };
         let info = op.call.info();
         let served = match &op.call {
@@ -635,6 +643,7 @@ impl Kernel {
                     self.flow_from_tool(tx, program.digest);
                     self.emit(tx, OpEvent::Loaded { op: id, program });
                 }
+                self.draw(tx, id)?;
                 self.flow_out(tx, id);
                 self.emit(tx, OpEvent::Dispatched { op: id });
                 self.order(tx, id, Mode::Perform);

@@ -13,6 +13,7 @@
 //! payload. No component is reached but through it.
 #![forbid(unsafe_code)]
 
+mod content;
 mod effects;
 mod fingerprint;
 mod flow;

@@ -19,8 +19,8 @@ use std::{
 };
 
 use libos_abi::{
-    CallInfo, CheckpointId, Digest, Event, Fault, Few, Label, OpId, Outcome, Pid, Principal,
-    RequestId, Syscall,
+    CallInfo, CheckpointId, Digest, Digester, Event, Fault, Few, Json, Label, OpId, Outcome, Pid,
+    Principal, RequestId, Syscall,
     event::{CapabilityEvent, HumanEvent, OpEvent, ProcessEvent, Step, SubscriberEvent},
     human::{Ask, Decision},
     process::{BudgetKind, Wait, WaitOn},
@@ -86,9 +86,21 @@ pub(crate) struct Op {
     pub(crate) state: OpState,
     /// The generated tool that it is about.
     pub(crate) program: Option<Arc<Program>>,
+    /// The parts of the object whose content it takes, once they are decided.
+    pub(crate) content: Option<Arc<[Json]>>,
 }
 
 impl Op {
+    /// The digest of the call, and of the content that it takes.
+    pub(crate) fn digest(&self) -> Digest {
+        let call = self.call.digest();
+        let Some(parts) = &self.content else { return call };
+        let mut digester = Digester::default();
+        digester.update(&call.0);
+        parts.iter().for_each(|part| digester.update(&part.0.digest().0));
+        digester.digest()
+    }
+
     /// Whether it waits and does nothing else.
     pub(crate) fn is_blocked(&self) -> bool {
         matches!(self.state, OpState::Asking { .. } | OpState::Waiting(_))
@@ -191,6 +203,7 @@ enum Undo {
     State(OpId, OpState),
     Reserved(OpId, bool),
     Loaded(OpId, Option<Arc<Program>>),
+    Drawn(OpId, Option<Arc<[Json]>>),
     /// An operation was removed; `usize` is how long the outcomes of its memo were.
     Settled(OpId, Box<Op>, Option<usize>),
     Forgotten(OpId, Box<Op>),
@@ -341,6 +354,11 @@ impl Ops {
                         op.program = program;
                     }
                 }
+                Undo::Drawn(id, content) => {
+                    if let Some(op) = self.open.get_mut(&id) {
+                        op.content = content;
+                    }
+                }
                 Undo::Settled(id, op, outcomes) => self.unsettle(id, op, outcomes),
                 Undo::Forgotten(id, op) => drop(self.open.insert(id, op)),
                 Undo::Memo(pid, Some(memo)) => drop(self.memos.insert(pid, memo)),
@@ -415,11 +433,18 @@ impl Ops {
                 self.last = id.0;
                 let state = OpState::Admitted;
                 let started_ms = at_ms;
-                let (reserved, program) = (false, None);
-                self.admit(
-                    id,
-                    Op { caller, step, fingerprint, call, started_ms, reserved, state, program },
-                );
+                let op = Op {
+                    caller,
+                    step,
+                    fingerprint,
+                    call,
+                    started_ms,
+                    reserved: false,
+                    state,
+                    program: None,
+                    content: None,
+                };
+                self.admit(id, op);
             }
             OpEvent::Dispatched { op } => self.change(op, OpState::Dispatched),
             OpEvent::Blocked { op, wait } => {
@@ -444,6 +469,12 @@ impl Ops {
                 if let Some(op) = self.open.get_mut(&id) {
                     let before = op.program.replace(program);
                     self.undo.push(Undo::Loaded(id, before));
+                }
+            }
+            OpEvent::Drawn { op: id, parts } => {
+                if let Some(op) = self.open.get_mut(&id) {
+                    let before = op.content.replace(parts);
+                    self.undo.push(Undo::Drawn(id, before));
                 }
             }
         }
@@ -666,6 +697,9 @@ impl Ops {
             wire::encode_into(&(&op.call, op.started_ms, op.reserved), &mut bytes);
             if let Some(program) = &op.program {
                 wire::encode_into(program, &mut bytes);
+            }
+            if let Some(parts) = &op.content {
+                wire::encode_into(parts, &mut bytes);
             }
             match &op.state {
                 OpState::Admitted => wire::encode_into(&0_u8, &mut bytes),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use libos_abi::{
-    Digest, FsPath, OpId, Outcome, Pid, RequestId, Syscall, Text,
+    Digest, FsPath, Json, OpId, Outcome, Pid, RequestId, Syscall, Text,
     process::{Ending, RunOrder},
     tool::Program,
     wire,
@@ -153,6 +153,8 @@ pub struct EffectOrder {
     pub reach: Reach,
     /// The generated tool that the call is about; large payloads by digest.
     pub program: Option<Arc<Program>>,
+    /// The parts of the object whose content the call takes; large ones by digest.
+    pub content: Option<Arc<[Json]>>,
     /// What to do.
     pub mode: Mode,
 }

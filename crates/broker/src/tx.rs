@@ -150,7 +150,7 @@ impl Kernel {
                 tx.blocked.push(*op);
                 tx.is_look = false;
             }
-            OpEvent::Loaded { .. } => tx.is_look = false,
+            OpEvent::Loaded { .. } | OpEvent::Drawn { .. } => tx.is_look = false,
             OpEvent::Dispatched { op } => {
                 let is_skipped = mutated("skip_intent_sync");
                 tx.sync |= !is_skipped && self.ops.get(*op).is_some_and(must_be_durable);
@@ -198,6 +198,7 @@ impl Kernel {
             }
         }
         self.flow_in(tx, id, &outcome);
+        self.collect(tx, id, &mut outcome);
         self.conclude(tx, id, &outcome);
         tx.is_look &= outcome.is_ok();
         tx.changed = true;

@@ -26,6 +26,7 @@ pub const ELSEWHERE: &[(&str, &str, &str)] = &[
     ("fs.read", "not_permitted", "the_hosts_own_folder_is_kept_out_of"),
     ("fs.stat", "not_permitted", "the_hosts_own_folder_is_kept_out_of"),
     ("fs.read", "not_text", "every_failure_has_its_code"),
+    ("fs.write", "not_text", "an_object_of_parts_is_read_in_parts"),
     ("label.declassify", "not_lower", "what_may_be_lowered_is_lowered_by_who_may"),
     ("label.declassify", "ok", "what_may_be_lowered_is_lowered_by_who_may"),
     ("label.list", "ok", "what_may_be_lowered_is_lowered_by_who_may"),

@@ -11,7 +11,9 @@ use std::{
 };
 
 use libos_abi::{Error, Fault, FsPath, OpId, Outcome, Pid, Request, Rights, SERVICES, Syscall};
-use libos_port::{BoxFuture, EffectOutcome, Order, Port, Provider, Reach, ReachRule, Reconciled};
+use libos_port::{
+    BoxFuture, EffectOutcome, Enclosed, Order, Port, Provider, Reach, ReachRule, Reconciled,
+};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -172,6 +174,8 @@ impl Effects {
             waited_ms: 0,
             reach: Reach { rules: vec![ReachRule::allow(on, Rights::all())] },
             program: None,
+            content: None,
+            parts: Arc::new(Enclosed),
             port: Arc::new(Recorder(Arc::clone(&self.calls))),
         }
     }

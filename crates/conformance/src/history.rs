@@ -177,10 +177,11 @@ const CALLS_BOUNDED: [&str; 6] =
 /// Every call that histories decide about.
 pub fn calls() -> Vec<Syscall> {
     let path = |path: &str| path.into();
-    let read = |at: &str, max_bytes| Syscall::from(fs::Read { path: path(at), max_bytes });
+    let read =
+        |at: &str, max_bytes| Syscall::from(fs::Read { path: path(at), max_bytes, into: None });
     let write = |at: &str, text: &str| {
         let (path, text) = (path(at), text.into());
-        Syscall::from(fs::Write { path, text, overwrite: None, expected_digest: None })
+        Syscall::from(fs::Write { path, text, overwrite: None, expected_digest: None, from: None })
     };
     let id = libos_abi::ObjectId::new;
     let link = |from, to| object::MakeLink { from, relation: "of".into(), to };

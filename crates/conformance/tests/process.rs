@@ -21,7 +21,8 @@ use libos_bindings::{
 };
 use libos_conformance::{Kernel, host, process, suite, text};
 use libos_port::{
-    Authority, BoxFuture, Decision, EffectOutcome, Order, Port, Provider, Reach, Reconciled, Stop,
+    Authority, BoxFuture, Decision, EffectOutcome, Enclosed, Order, Port, Provider, Reach,
+    Reconciled, Stop,
 };
 
 suite!(capability as reference, || leave(authority()));
@@ -125,6 +126,8 @@ fn order(call: &str) -> Order {
         waited_ms: 0,
         reach: Reach::default(),
         program: None,
+        content: None,
+        parts: Arc::new(Enclosed),
         port: Arc::new(NoPort),
     }
 }

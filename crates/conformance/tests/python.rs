@@ -16,7 +16,7 @@ use std::{
 use libos_abi::{Fault, FsPath, OpId, Outcome, Syscall};
 use libos_bindings::{RemoteProvider, lines, wire::Stream};
 use libos_conformance::{suite, text};
-use libos_port::{BoxFuture, EffectOutcome, Order, Port, Provider, Reach};
+use libos_port::{BoxFuture, EffectOutcome, Enclosed, Order, Port, Provider, Reach};
 
 suite!(fs, files, gaps: {
     a_file_is_put_back_if_it_is_what_the_last_change_left: "it serves no fs.put_back",
@@ -86,6 +86,8 @@ async fn what_a_provider_says_of_its_own_troubles_is_for_the_log() {
             waited_ms: 0,
             reach: Reach::default(),
             program: None,
+            content: None,
+            parts: Arc::new(Enclosed),
             port: Arc::new(NoPort),
         })
     };

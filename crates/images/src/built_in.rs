@@ -51,6 +51,7 @@ const GROUPS: &[(&str, &str, &[&str])] = &[
             "list_objects",
             "query_objects",
             "append_object",
+            "read_entries",
             "link_objects",
             "unlink_objects",
             "list_links",

@@ -9,7 +9,7 @@ use std::{ops::Deref, sync::Arc};
 
 use imbl::OrdMap;
 use libos_abi::{
-    CheckpointId, Digest, Error, Json, ObjectId, Pid,
+    CheckpointId, Digest, Error, Json, ObjectId, Pid, Text,
     event::ObjectEvent,
     object::{FailureKind, Handle, Link, ObjectInfo, View},
 };
@@ -22,6 +22,9 @@ use crate::{
     space::{Kept, Links, Space},
     view::Views,
 };
+
+/// The payload of an object whose content is what was appended to it.
+pub(crate) const EMPTY_LIST: &str = "[]";
 
 /// The state: behind one pointer, so that marking it to come back to copies a pointer.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -79,6 +82,9 @@ impl Memory {
                     kept.info.bytes = kept.info.bytes.saturating_add(entry.0.bytes());
                     kept.appended.push_back(entry.clone());
                 });
+            }
+            ObjectEvent::Collected { id, r#type, parts, digest, at_ms } => {
+                self.put(collected(*id, r#type, parts, *digest, *at_ms));
             }
             ObjectEvent::Released { id, at_ms } => self.edit(*id, |kept| {
                 kept.info.updated_at_ms = *at_ms;
@@ -149,6 +155,29 @@ fn created(event: &ObjectEvent) -> Option<ObjectInfo> {
         immutable: *immutable,
         released: false,
     })
+}
+
+/// The object that the parts of a content make.
+fn collected(id: ObjectId, word: &Arc<str>, parts: &[Json], digest: Digest, at_ms: u64) -> Kept {
+    let payload = Json(Text::from(EMPTY_LIST));
+    let bytes = |part: &Json| part.0.bytes();
+    let info = ObjectInfo {
+        id,
+        r#type: word.clone(),
+        version: 1,
+        digest,
+        bytes: payload.0.bytes() + parts.iter().map(bytes).sum::<u64>(),
+        owner: id.space,
+        namespace: None,
+        name: None,
+        parents: Arc::default(),
+        created_at_ms: at_ms,
+        updated_at_ms: at_ms,
+        tags: Arc::default(),
+        immutable: false,
+        released: false,
+    };
+    Kept { appended: parts.iter().cloned().collect(), ..Kept::new(info, payload) }
 }
 
 fn changed(info: &mut ObjectInfo, version: u64, digest: Digest, at_ms: u64) {

@@ -6,6 +6,9 @@ pub struct Limits {
     /// The bytes of a payload together with what was appended to it: the largest text one call may
     /// carry, so that every object can be read in one reply.
     pub payload_bytes_max: u64,
+    /// The bytes of a content that was kept as an object: what 64 MiB take as JSON at the worst, with
+    /// every byte escaped. It is read in parts.
+    pub content_bytes_max: u64,
     /// The bytes of one appended entry: an entry is a line of a log, not a document.
     pub entry_bytes_max: u64,
     /// The entries appended to one object: a reply that refers to as many stored texts still fits
@@ -40,6 +43,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             payload_bytes_max: 1 << 20,
+            content_bytes_max: 512 << 20,
             entry_bytes_max: 32 << 10,
             entries_max: 1 << 14,
             word_bytes_max: 128,

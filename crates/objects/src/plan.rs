@@ -5,10 +5,14 @@ use std::sync::Arc;
 use libos_abi::{
     Digest, Error, Fault, Json, ObjectId, Pid,
     event::ObjectEvent,
-    object::{Append, Create, FailureKind, Link, Transfer, Update},
+    object::{Append, Collect, Create, FailureKind, Link, Transfer, Update},
 };
 
-use crate::{core::Memory, limits::Limits, space::Kept};
+use crate::{
+    core::{EMPTY_LIST, Memory},
+    limits::Limits,
+    space::Kept,
+};
 
 impl Memory {
     /// The object a create makes, and its event.
@@ -48,6 +52,30 @@ impl Memory {
             at_ms,
         };
         Ok((id, created))
+    }
+
+    /// The object that the parts of a content make, and its event.
+    pub(crate) fn plan_collect(
+        &self,
+        call: &Collect,
+        limits: &Limits,
+        at_ms: u64,
+    ) -> Result<ObjectEvent, Error> {
+        check_word("type of an object", &call.r#type, limits)?;
+        at_most("parts of an object", call.parts.len(), limits.entries_max)?;
+        let bytes: u64 = call.parts.iter().map(|part| part.0.bytes()).sum();
+        if bytes > limits.content_bytes_max {
+            let detail =
+                format!("the content has {bytes} bytes; {} may be", limits.content_bytes_max);
+            return Err(FailureKind::TooLarge.because(detail));
+        }
+        Ok(ObjectEvent::Collected {
+            id: self.next(call.owner),
+            r#type: call.r#type.as_str().into(),
+            digest: call.parts.iter().fold(Digest::of(EMPTY_LIST.as_bytes()), chained),
+            parts: call.parts.as_slice().into(),
+            at_ms,
+        })
     }
 
     /// The object, if its payload can be changed now.

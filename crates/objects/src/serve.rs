@@ -6,17 +6,17 @@ use libos_abi::{
     event::ObjectEvent,
     namespace::{self, Entry, Namespace},
     object::{
-        Append, CompareSpaces, CopySpaces, Create, Delete, DropSpace, DropView, FailureKind,
-        ForgetSpaces, ForkSpace, Handle, Link, Links, List, ListLinks, ListViews, MakeLink,
-        MakeView, Materialize, Materialized, MergeSpace, Object, ObjectInfo, Objects as Found,
-        Query, Read, Release, Removed, RestoreSpaces, SaveSpaces, Server, ShowView, Stat, Transfer,
-        Unlink, Update, View, Views,
+        Append, Collect, CompareSpaces, Content, CopySpaces, Create, Delete, DropSpace, DropView,
+        Entries, FailureKind, ForgetSpaces, ForkSpace, GetContent, Handle, Link, Links, List,
+        ListEntries, ListLinks, ListViews, MakeLink, MakeView, Materialize, Materialized,
+        MergeSpace, Object, ObjectInfo, Objects as Found, Query, Read, Release, Removed,
+        RestoreSpaces, SaveSpaces, Server, ShowView, Stat, Transfer, Unlink, Update, View, Views,
     },
     process::{Discarded, Merged},
 };
 use libos_port::{Context, Stop};
 
-use crate::{Objects, denied, may, over, owner, plan};
+use crate::{Objects, core::EMPTY_LIST, denied, may, over, owner, plan};
 
 /// What is shown of objects, of which there is one more than that if there are more.
 fn part_of(mut objects: Vec<ObjectInfo>, limit: usize) -> Found {
@@ -45,6 +45,11 @@ impl<'c> Server<dyn Context + 'c, Stop> for Objects {
 
     fn read(&mut self, _: &mut (dyn Context + 'c), call: &Read) -> Result<Object, Stop> {
         let kept = self.state.unreleased(call.id)?;
+        let (bytes, most) = (kept.info.bytes, self.limits.payload_bytes_max);
+        if bytes > most {
+            let detail = format!("{} has {bytes} bytes: read its entries, in parts", call.id);
+            return Err(FailureKind::TooLarge.because(detail).into());
+        }
         Ok(Object {
             id: call.id,
             r#type: kept.info.r#type.clone(),
@@ -205,6 +210,34 @@ impl<'c> Server<dyn Context + 'c, Stop> for Objects {
             .collect::<Result<_, Stop>>()?;
         let choice = call.choice.unwrap_or_default();
         Ok(self.state.materialize(view, &seen, choice, tokens)?)
+    }
+
+    fn entries(&mut self, _: &mut (dyn Context + 'c), call: &ListEntries) -> Result<Entries, Stop> {
+        let kept = self.state.unreleased(call.id)?;
+        let skip = call.skip.unwrap_or(0);
+        let (mut entries, mut bytes, mut next) = (Vec::new(), 0, None);
+        for (at, entry) in (0..).zip(&kept.appended).skip(skip as usize) {
+            bytes += entry.0.bytes();
+            if bytes > self.limits.payload_bytes_max && !entries.is_empty() {
+                next = Some(at);
+                break;
+            }
+            entries.push(entry.clone());
+        }
+        Ok(Entries { version: kept.info.version, entries, next })
+    }
+
+    fn collect(&mut self, cx: &mut (dyn Context + 'c), call: &Collect) -> Result<Handle, Stop> {
+        let id = self.state.next(call.owner);
+        let event = self.state.plan_collect(call, &self.limits, cx.now_ms())?;
+        self.change_in(cx, call.owner, event)?;
+        Ok(self.state.handle(id)?)
+    }
+
+    fn content(&mut self, _: &mut (dyn Context + 'c), call: &GetContent) -> Result<Content, Stop> {
+        let kept = self.state.unreleased(call.id)?;
+        let payload = Some(&kept.payload).filter(|it| it.0.as_str() != Some(EMPTY_LIST));
+        Ok(Content { parts: payload.into_iter().chain(&kept.appended).cloned().collect() })
     }
 
     fn fork_space(&mut self, cx: &mut (dyn Context + 'c), call: &ForkSpace) -> Result<(), Stop> {

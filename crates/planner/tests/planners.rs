@@ -76,6 +76,7 @@ fn world(_: usize, call: &Syscall) -> Outcome {
                 bytes: path.len() as u64,
                 truncated: false,
                 digest: Digest::of(path.as_bytes()),
+                object: None,
             })
             .into()),
         },

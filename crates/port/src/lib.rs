@@ -7,6 +7,7 @@
 
 mod component;
 mod mutation;
+mod parts;
 mod provider;
 mod reach;
 mod snapshot;
@@ -19,6 +20,7 @@ pub use component::{
 pub use mutation::mutated;
 #[cfg(feature = "mutations")]
 pub use mutation::plant;
+pub use parts::{Enclosed, Parts};
 pub use provider::{EffectOutcome, Order, Provider, Reconciled};
 pub use reach::{Reach, ReachRule};
 pub use snapshot::{BadSnapshot, load_version, save_version};

@@ -6,9 +6,9 @@
 
 use std::sync::Arc;
 
-use libos_abi::{Error, FsPath, OpId, Pid, Reply, Syscall, tool::Program};
+use libos_abi::{Error, FsPath, Json, OpId, Pid, Reply, Syscall, tool::Program};
 
-use crate::{BoxFuture, Port, Reach};
+use crate::{BoxFuture, Parts, Port, Reach};
 
 /// An effect to perform. Its intent is on disk, unless it only reads.
 #[derive(Clone)]
@@ -30,6 +30,10 @@ pub struct Order {
     pub reach: Reach,
     /// The generated tool that the call is about, large payloads put back.
     pub program: Option<Arc<Program>>,
+    /// The parts of the object whose content the call takes, as [`Parts::load`] gives them.
+    pub content: Option<Arc<[Json]>>,
+    /// Where contents are kept that are too large for the reply.
+    pub parts: Arc<dyn Parts>,
     /// A door for calls made on behalf of this operation, numbered under it.
     pub port: Arc<dyn Port>,
 }

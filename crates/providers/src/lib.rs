@@ -27,6 +27,7 @@
     reason = "providers own the effects"
 )]
 
+mod content;
 mod fs;
 mod http;
 pub mod limits;

@@ -133,7 +133,8 @@ impl RpcProvider {
         Ok(Self { endpoints: Arc::new(made), http })
     }
 
-    async fn invoke(&self, op: OpId, asked: Asked<'_>) -> Result<Returned, Stop> {
+    async fn invoke(&self, order: &Order, asked: Asked<'_>) -> Result<Returned, Stop> {
+        let op = order.op;
         let (endpoint, method) = self.find(&asked).map_err(Stop::Refused)?;
         let request = request(op, &asked, method).map_err(Stop::Refused)?;
         let call = http::Send {
@@ -144,8 +145,10 @@ impl RpcProvider {
             body: Some(request.to_string().into()),
             max_bytes: Some(BODY_BYTES_MAX),
             timeout_ms: asked.timeout_ms,
+            into: None,
+            from: None,
         };
-        let answered = self.http.send(op, call, !asked.is_query).await;
+        let answered = self.http.send(order, call, !asked.is_query).await;
         let response = answered.map_err(|stop| told(op, stop))?;
         result(op, &response, method).map_err(Stop::Failed)
     }
@@ -269,7 +272,7 @@ impl Provider for RpcProvider {
                 Call::Query(call) => asked!(call, true),
                 Call::Invoke(call) => asked!(call, false),
             };
-            match (this.invoke(order.op, asked).await, call) {
+            match (this.invoke(&order, asked).await, call) {
                 (Ok(returned), Call::Query(_)) => {
                     EffectOutcome::Done(Reply::Query(returned).into())
                 }

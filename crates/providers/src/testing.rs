@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use libos_abi::{Error, FsPath, OpId, Outcome, Pid, Request, Rights, Syscall};
-use libos_port::{BoxFuture, EffectOutcome, Order, Port, Provider, Reach, ReachRule};
+use libos_port::{BoxFuture, EffectOutcome, Enclosed, Order, Port, Provider, Reach, ReachRule};
 
 struct NoPort;
 
@@ -30,6 +30,8 @@ pub(crate) fn order(folder: &Path, call: impl Into<Syscall>) -> Order {
         waited_ms: 0,
         reach: everything(),
         program: None,
+        content: None,
+        parts: Arc::new(Enclosed),
         port: Arc::new(NoPort),
     }
 }

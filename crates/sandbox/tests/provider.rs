@@ -13,7 +13,7 @@ use libos_abi::{
     Digest, Error, FsPath, Json, OpId, Pid, Reply, Syscall,
     tool::{self, Definition, Program, ToolReport},
 };
-use libos_port::{EffectOutcome, Order, Provider as _, Reach};
+use libos_port::{EffectOutcome, Enclosed, Order, Provider as _, Reach};
 use libos_sandbox::{GeneratedTools, Limits};
 use serde_json::{Value, json};
 use support::{Files, cache};
@@ -43,6 +43,8 @@ fn order(tool: Definition, call: impl Into<Syscall>, files: &Arc<Files>) -> Orde
         waited_ms: 0,
         reach: Reach::default(),
         program: Some(Arc::new(Program { of: Pid(1), digest: Digest::of(b"it"), tool })),
+        content: None,
+        parts: Arc::new(Enclosed),
         port: files.clone(),
     }
 }

@@ -58,7 +58,8 @@ fn reply(call: &Syscall) -> Option<Reply> {
     Some(match call {
         Syscall::Fs(fs::Call::Read(_)) => {
             let text = "text".into();
-            fs::Reply::Read(fs::FileText { text, bytes: 4, truncated: false, digest }).into()
+            fs::Reply::Read(fs::FileText { text, bytes: 4, truncated: false, digest, object: None })
+                .into()
         }
         Syscall::Fs(fs::Call::Write(write)) => {
             let (path, bytes) = (write.path.clone(), write.text.bytes());

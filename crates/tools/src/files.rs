@@ -1,6 +1,6 @@
 //! Tools over files.
 
-use libos_abi::{Digest, FROM_MOUNT, Folder, FsPath, Millis, Text, fs};
+use libos_abi::{Digest, FROM_MOUNT, Folder, FsPath, Millis, ObjectId, Text, fs};
 use libos_port::Port;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -18,11 +18,14 @@ pub(crate) struct ReadFile {
     /// How many bytes at most; 65,536 if absent.
     #[schemars(range(min = 1, max = Limits::STANDARD.file_bytes_max))]
     max_bytes: Option<u32>,
+    /// The type of an object that the whole file is kept as, whatever its bytes, 64 MiB at the most.
+    /// Then only its beginning is given.
+    into: Option<String>,
 }
 
 pub(crate) async fn read_file(port: &dyn Port, args: ReadFile) -> Ended {
-    let ReadFile { path, max_bytes } = args;
-    json(port.call(fs::Read { path, max_bytes }).await?)
+    let ReadFile { path, max_bytes, into } = args;
+    json(port.call(fs::Read { path, max_bytes, into }).await?)
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -36,11 +39,13 @@ pub(crate) struct WriteFile {
     overwrite: Option<bool>,
     /// The digest that the file must have now, as reading it told; any if absent.
     expected_digest: Option<Digest>,
+    /// An object whose content comes behind the text.
+    from: Option<ObjectId>,
 }
 
 pub(crate) async fn write_file(port: &dyn Port, args: WriteFile) -> Ended {
-    let WriteFile { path, text, overwrite, expected_digest } = args;
-    let call = fs::Write { path, text, overwrite, expected_digest };
+    let WriteFile { path, text, overwrite, expected_digest, from } = args;
+    let call = fs::Write { path, text, overwrite, expected_digest, from };
     json(port.call(call).await?)
 }
 

@@ -1,6 +1,6 @@
 //! Tools over programs and time.
 
-use libos_abi::{Folder, FsPath, Millis, SecretUse, Text, clock, shell};
+use libos_abi::{Folder, FsPath, Millis, ObjectId, SecretUse, Text, clock, shell};
 use libos_port::Port;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -21,6 +21,13 @@ pub(crate) struct RunCommand {
     stdin: Option<Text>,
     /// Secrets of the host, each for the variable that it names.
     secrets: Option<Vec<SecretUse>>,
+    /// The type of an object that standard output is kept as, 64 MiB at the most. Then only its
+    /// beginning is given.
+    stdout_into: Option<String>,
+    /// The same for standard error.
+    stderr_into: Option<String>,
+    /// An object whose content it reads from standard input behind `stdin`.
+    stdin_from: Option<ObjectId>,
 }
 
 pub(crate) async fn run_command(port: &dyn Port, args: RunCommand) -> Ended {
@@ -30,6 +37,9 @@ pub(crate) async fn run_command(port: &dyn Port, args: RunCommand) -> Ended {
         timeout_ms: args.timeout_ms,
         stdin: args.stdin,
         secrets: args.secrets,
+        stdout_into: args.stdout_into,
+        stderr_into: args.stderr_into,
+        stdin_from: args.stdin_from,
     };
     json(port.call(call).await?)
 }

@@ -142,7 +142,7 @@ struct Kept {
 
 pub(crate) async fn file_to_object(port: &dyn Port, args: FileToObject) -> Ended {
     let limit = Limits::STANDARD.file_bytes_max;
-    let call = fs::Read { path: args.path.clone(), max_bytes: Some(limit) };
+    let call = fs::Read { path: args.path.clone(), max_bytes: Some(limit), into: None };
     let file = port.call(call).await?;
     if file.truncated {
         let path = args.path.to_string();
@@ -185,6 +185,7 @@ pub(crate) async fn object_to_file(port: &dyn Port, args: ObjectToFile) -> Ended
         text: Text::from(as_text(id, payload(&object)?, field)?),
         overwrite: Some(true),
         expected_digest: None,
+        from: None,
     };
     let written = port.call(call).await?;
     json(Saved { path: written.path, bytes: written.bytes, digest: written.digest })

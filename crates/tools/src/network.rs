@@ -1,7 +1,7 @@
 //! Tools over the network.
 
 use libos_abi::{
-    Json, Millis, SecretUse, Text, Url,
+    Json, Millis, ObjectId, SecretUse, Text, Url,
     http::{self, Header, Looking, Replacing, Sending},
     rpc,
 };
@@ -24,12 +24,15 @@ pub(crate) struct HttpGet {
     max_bytes: Option<u32>,
     /// How long all of it may take; 30 s if absent, 5 min at the most.
     timeout_ms: Option<Millis>,
+    /// The type of an object that the whole body is kept as, whatever its bytes, 64 MiB at the most.
+    /// Then only its beginning is given.
+    into: Option<String>,
 }
 
 pub(crate) async fn http_get(port: &dyn Port, args: HttpGet) -> Ended {
-    let HttpGet { url, headers, secrets, max_bytes, timeout_ms } = args;
+    let HttpGet { url, headers, secrets, max_bytes, timeout_ms, into } = args;
     let method = Looking::Get;
-    let call = http::Fetch { url, method, headers, secrets, max_bytes, timeout_ms };
+    let call = http::Fetch { url, method, headers, secrets, max_bytes, timeout_ms, into };
     json(port.call(call).await?)
 }
 
@@ -60,15 +63,31 @@ pub(crate) struct HttpSend {
     max_bytes: Option<u32>,
     /// How long all of it may take; 30 s if absent, 5 min at the most.
     timeout_ms: Option<Millis>,
+    /// The type of an object that the whole body of the answer is kept as, 64 MiB at the most.
+    into: Option<String>,
+    /// An object whose content is sent behind the body.
+    from: Option<ObjectId>,
 }
 
 pub(crate) async fn http_send(port: &dyn Port, args: HttpSend) -> Ended {
-    let HttpSend { url, method, headers, secrets, body, max_bytes, timeout_ms } = args;
+    let HttpSend { url, method, headers, secrets, body, max_bytes, timeout_ms, into, from } = args;
     macro_rules! call {
         ($call:ident, $method:expr) => {{
             let method = $method;
-            let call = http::$call { url, method, headers, secrets, body, max_bytes, timeout_ms };
-            json(port.call(call).await?)
+            json(
+                port.call(http::$call {
+                    url,
+                    method,
+                    headers,
+                    secrets,
+                    body,
+                    max_bytes,
+                    timeout_ms,
+                    into,
+                    from,
+                })
+                .await?,
+            )
         }};
     }
     match method {

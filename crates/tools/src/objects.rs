@@ -53,6 +53,20 @@ pub(crate) async fn append_object(port: &dyn Port, args: AppendObject) -> Ended 
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+pub(crate) struct ReadEntries {
+    /// The object.
+    id: ObjectId,
+    /// How many entries to pass over: `next` of the part before; none if absent.
+    skip: Option<u32>,
+}
+
+pub(crate) async fn read_entries(port: &dyn Port, args: ReadEntries) -> Ended {
+    let ReadEntries { id, skip } = args;
+    json(port.call(object::ListEntries { id, skip }).await?)
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct LinkObjects {
     /// Where the link begins.
     from: ObjectId,

@@ -193,7 +193,11 @@ impl Walk<'_> {
 
     async fn read(&mut self, path: &str) -> Result<(), Error> {
         self.files_tried += 1;
-        let call = fs::Read { path: path.into(), max_bytes: Some(Limits::STANDARD.file_bytes_max) };
+        let call = fs::Read {
+            path: path.into(),
+            max_bytes: Some(Limits::STANDARD.file_bytes_max),
+            into: None,
+        };
         let file = self.port.call(call).await?;
         match file.truncated {
             // It grew after it was listed.

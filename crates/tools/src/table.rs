@@ -110,6 +110,8 @@ tools! {
         "Finds objects by type, tag, name, origin or time, without their payloads.";
     append_object(objects::AppendObject) = objects::append_object,
         "Adds an entry to an object whose payload is a list.";
+    read_entries(objects::ReadEntries) = objects::read_entries,
+        "Reads the entries of an object that is too large for one reply, a part at a time.";
     link_objects(objects::LinkObjects) = objects::link_objects,
         "Connects two objects by a word, as in `cites`.";
     unlink_objects(objects::LinkObjects) = objects::unlink_objects,

@@ -13,7 +13,7 @@ use libos_abi::{
     DenyReason, Digest, Error, Fault, FsPath, Json, ObjectId, OpId, Outcome, Pid, Reply, Syscall,
     Text, fs, object, tool,
 };
-use libos_port::{BoxFuture, EffectOutcome, Order, Port, Provider, Reach};
+use libos_port::{BoxFuture, EffectOutcome, Enclosed, Order, Port, Provider, Reach};
 use libos_tools::{ToolProvider, describe, names};
 use serde_json::{Value, json};
 
@@ -61,6 +61,8 @@ fn order(stage: &Arc<Stage>, call: Syscall) -> Order {
         waited_ms: 0,
         reach: Reach::default(),
         program: None,
+        content: None,
+        parts: Arc::new(Enclosed),
         port: stage.clone(),
     }
 }
@@ -100,7 +102,7 @@ fn reply(call: &Syscall, value: Value) -> Outcome {
         Clock clock: GetNow Sleep;
         Http http: Fetch Replace Send;
         Rpc rpc: Query Invoke;
-        Object object: Create Read Update List Append MakeLink Unlink ListLinks Query Transfer
+        Object object: Create Read Update List Append ListEntries MakeLink Unlink ListLinks Query Transfer
             Release MakeView Materialize;
         Human human: AskQuestion Output RequestPermission;
         Process process: Spawn WaitChild List Fork Exec SendSignal Merge Discard StartTask ListTasks
@@ -726,6 +728,7 @@ impl World {
             bytes: text.len() as u64,
             truncated: name == "grown",
             digest: Digest::of(text.as_bytes()),
+            object: None,
         })
         .into())
     }
@@ -1008,7 +1011,7 @@ fn another_call_than_a_tools_is_not_served() {
 
 #[test]
 fn every_tool_is_described() {
-    assert_eq!(names().count(), 71);
+    assert_eq!(names().count(), 72);
     for name in names() {
         let info = describe(name).unwrap();
         assert_eq!(info.name, name);

@@ -81,11 +81,17 @@ fn may(engine: &Capabilities, pid: u64, call: impl Into<Syscall>) -> &'static st
 }
 
 fn read(path: &str) -> fs::Read {
-    fs::Read { path: path.into(), max_bytes: None }
+    fs::Read { path: path.into(), max_bytes: None, into: None }
 }
 
 fn write(path: &str) -> fs::Write {
-    fs::Write { path: path.into(), text: "x".into(), overwrite: None, expected_digest: None }
+    fs::Write {
+        path: path.into(),
+        text: "x".into(),
+        overwrite: None,
+        expected_digest: None,
+        from: None,
+    }
 }
 
 fn grants(list: serde_json::Value) -> Result<Vec<GrantSpec>, serde_json::Error> {

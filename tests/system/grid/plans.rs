@@ -118,7 +118,13 @@ fn shown(call: &str) -> Option<Vec<Value>> {
     let receiver = || child(json!([]), &[ok("message.receive", json!({}))]);
     Some(match call {
         "fs.read" => {
-            vec![save(call, json!({ "path": "in.txt" }), "t"), write("out.txt", "${t.text}")]
+            let kept = json!({ "path": "in.txt", "into": "file" });
+            vec![
+                save(call, json!({ "path": "in.txt" }), "t"),
+                write("out.txt", "${t.text}"),
+                save(call, kept, "f"),
+                ok("fs.write", json!({ "path": "copy.txt", "text": "", "from": "${f.object.id}" })),
+            ]
         }
         "fs.write" => vec![
             ok(call, json!({ "path": "new.txt", "text": "once", "overwrite": false })),
@@ -176,6 +182,11 @@ fn shown(call: &str) -> Option<Vec<Value>> {
             object(json!([]), "o"),
             ok(call, json!({ "id": "${o.id}", "entry": 1 })),
             ok(call, json!({ "id": "${o.id}", "entry": 2 })),
+        ],
+        "object.entries" => vec![
+            object(json!([]), "o"),
+            ok("object.append", json!({ "id": "${o.id}", "entry": 1 })),
+            ok(call, id()),
         ],
         "object.list" | "object.views" | "object.query" => vec![note(), ok(call, json!({}))],
         "object.link" | "object.unlink" => {

@@ -5,8 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Digest, Few, Field, Folder, FsPath, Millis, Need, Resource, Right, Text, call::service,
-    field::opaque,
+    Digest, Few, Field, Folder, FsPath, KeptContent, Millis, Need, ObjectId, Resource, Right, Text,
+    call::service, field::opaque,
 };
 
 /// How many bytes a read gives if the call does not say.
@@ -26,6 +26,8 @@ record! {
         pub truncated: bool,
         /// The digest of the bytes read.
         pub digest: Digest,
+        /// What was read, if it is kept as an object; the text is its beginning then.
+        pub object: Option<KeptContent>,
     }
 
     /// A file that was written.
@@ -289,7 +291,7 @@ fn read_and_write(path: &FsPath) -> Vec<Need> {
 
 opaque!(Globbed, Listing, Made, Metadata, Returned, Searched, Watched);
 crate::field::carries_texts! {
-    FileText { text }
+    FileText { text, object }
     Written { before }
     Removed { before }
     Appended { before }
@@ -332,8 +334,12 @@ service! {
     1 read Read {
         /// The file.
         path: FsPath,
-        /// How many bytes at most; 65,536 if absent, 1,048,576 at the most.
+        /// How many bytes at most; 65,536 if absent, 1,048,576 at the most. Of what is kept as an
+        /// object 67,108,864, if absent and at the most.
         max_bytes: Option<u32>,
+        /// The type of an object in the caller's memory that the file is kept as, whatever its
+        /// bytes. Then the text is its beginning, and empty if that is no text.
+        into: Option<String>,
     } -> FileText
     { demand: [Read on fs by |c| c.path.resource()]; effect: Read;
       fails: [NotFound NotAFile NotText NotPermitted BadTarget]; data: In; }
@@ -349,10 +355,16 @@ service! {
         /// The digest that the file must have now, as `read` of all of it gave; any if absent. It
         /// takes the right to read.
         expected_digest: Option<Digest>,
+        /// An object whose content comes behind the text: texts, or bytes in base64. It needs
+        /// `read` on the object as well.
+        from: Option<ObjectId>,
     } -> Written
-    { demand: [Write on fs by |c| changing(Right::Write, &c.path, c.expected_digest)];
+    { demand: [Write on fs by |c| {
+        crate::content::needs(changing(Right::Write, &c.path, c.expected_digest), c.from)
+      }];
       effect: Reconcilable;
-      fails: [NotFound Exists NotAFile TooLarge NotPermitted BadTarget Conflict]; data: Out; }
+      fails: [NotFound Exists NotAFile NotText TooLarge NotPermitted BadTarget Conflict];
+      data: Out; }
 
     /// Lists a folder.
     3 list List {
@@ -551,7 +563,8 @@ mod tests {
         for (expected_digest, reads) in [(None, false), (Some(Digest::of(b"a")), true)] {
             let text = || Text::from("b");
             let changes: [Syscall; 3] = [
-                Write { path: path(), text: text(), overwrite: None, expected_digest }.into(),
+                Write { path: path(), text: text(), overwrite: None, expected_digest, from: None }
+                    .into(),
                 Delete { path: path(), missing_ok: None, expected_digest }.into(),
                 Append { path: path(), text: text(), expected_digest }.into(),
             ];

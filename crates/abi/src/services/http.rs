@@ -1,7 +1,8 @@
 //! The network: requests over HTTP.
 
 use crate::{
-    ArgType, ArgView, Digest, Few, Field, Millis, Need, Right, SecretUse, Text, Url, call::service,
+    ArgType, ArgView, Digest, Few, Field, KeptContent, Millis, Need, ObjectId, Right, SecretUse,
+    Text, Url, call::service,
 };
 
 /// How many bytes of a body a reply gives if the call does not say.
@@ -34,11 +35,13 @@ record! {
         pub truncated: bool,
         /// Where the server points to. Nothing was asked there: that is a call of its own.
         pub redirect: Option<Url>,
+        /// The body, if it is kept as an object; what is given of it is its beginning then.
+        pub object: Option<KeptContent>,
     }
 }
 
 crate::field::opaque!(Header);
-crate::field::carries_texts! { Response { body } }
+crate::field::carries_texts! { Response { body, object } }
 
 macro_rules! methods {
     ($(
@@ -131,10 +134,14 @@ service! {
         headers: Option<Vec<Header>>,
         /// Secrets, each for the header that it names. Each needs `use` on `secret:NAME` as well.
         secrets: Option<Vec<SecretUse>>,
-        /// How many bytes of the body are given; 262,144 if absent, 1 MiB at the most.
+        /// How many bytes of the body are given; 262,144 if absent, 1 MiB at the most. Of what is
+        /// kept as an object 67,108,864, if absent and at the most.
         max_bytes: Option<u32>,
         /// How long all of it may take; 30 s if absent, 5 min at the most.
         timeout_ms: Option<Millis>,
+        /// The type of an object in the caller's memory that the body of the answer is kept as,
+        /// whatever its bytes.
+        into: Option<String>,
     } -> Response as Box
     { demand: [Read on net by |c| needs(Right::Read, &c.url, c.secrets.as_ref())];
       effect: Read;
@@ -153,12 +160,21 @@ service! {
         secrets: Option<Vec<SecretUse>>,
         /// The body; none if absent.
         body: Option<Text>,
-        /// How many bytes of the body are given; 262,144 if absent, 1 MiB at the most.
+        /// How many bytes of the body are given; 262,144 if absent, 1 MiB at the most. Of what is
+        /// kept as an object 67,108,864, if absent and at the most.
         max_bytes: Option<u32>,
         /// How long all of it may take; 30 s if absent, 5 min at the most.
         timeout_ms: Option<Millis>,
+        /// The type of an object in the caller's memory that the body of the answer is kept as,
+        /// whatever its bytes.
+        into: Option<String>,
+        /// An object whose content is sent behind the body: texts, or bytes in base64. It needs
+        /// `read` on the object as well.
+        from: Option<ObjectId>,
     } -> Response as Box
-    { demand: [Write on net by |c| needs(Right::Write, &c.url, c.secrets.as_ref())];
+    { demand: [Write on net by |c| {
+        crate::content::needs(needs(Right::Write, &c.url, c.secrets.as_ref()), c.from)
+      }];
       effect: Idempotent;
       fails: [BadRequest Unresolved AddressRefused NotConnected TimedOut BadResponse
               SecretRefused]; }
@@ -175,12 +191,21 @@ service! {
         secrets: Option<Vec<SecretUse>>,
         /// The body; none if absent.
         body: Option<Text>,
-        /// How many bytes of the body are given; 262,144 if absent, 1 MiB at the most.
+        /// How many bytes of the body are given; 262,144 if absent, 1 MiB at the most. Of what is
+        /// kept as an object 67,108,864, if absent and at the most.
         max_bytes: Option<u32>,
         /// How long all of it may take; 30 s if absent, 5 min at the most.
         timeout_ms: Option<Millis>,
+        /// The type of an object in the caller's memory that the body of the answer is kept as,
+        /// whatever its bytes.
+        into: Option<String>,
+        /// An object whose content is sent behind the body: texts, or bytes in base64. It needs
+        /// `read` on the object as well.
+        from: Option<ObjectId>,
     } -> Response as Box
-    { demand: [Write on net by |c| needs(Right::Write, &c.url, c.secrets.as_ref())];
+    { demand: [Write on net by |c| {
+        crate::content::needs(needs(Right::Write, &c.url, c.secrets.as_ref()), c.from)
+      }];
       effect: Irreversible;
       fails: [BadRequest Unresolved AddressRefused NotConnected BadResponse SecretRefused]; }
 }

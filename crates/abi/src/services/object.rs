@@ -73,6 +73,22 @@ record! {
         pub digest: Digest,
     }
 
+    /// Some of the entries that were appended to an object.
+    pub struct Entries {
+        /// The version of the object.
+        pub version: u64,
+        /// The entries, in order.
+        pub entries: Vec<Json>,
+        /// How many are before what comes next, where there is more.
+        pub next: Option<u32>,
+    }
+
+    /// The parts of an object's content.
+    pub struct Content {
+        /// Its payload, unless that is an empty list, and what was appended to it.
+        pub parts: Vec<Json>,
+    }
+
     /// Objects.
     pub struct Objects {
         /// In the order of their ids.
@@ -210,6 +226,8 @@ pub enum Inclusion {
 opaque!(Choice, Inclusion, Link, Links, ViewItem, View, Views, ManifestEntry);
 crate::field::carries_texts! {
     Object { payload, appended }
+    Entries { entries }
+    Content { parts }
     ObjectInfo {}
     Objects {}
     Handle {}
@@ -270,13 +288,13 @@ service! {
         .map(|name| Resource::named("namespace", name))];
       effect: State; fails: [NameTaken UnknownNamespace TooLarge]; }
 
-    /// Reads an object.
+    /// Reads an object of at most 1 MiB.
     2 read Read {
         /// The object.
         id: ObjectId,
     } -> Object
     { demand: [Read on object by |c| Resource::object(c.id)]; effect: State;
-      fails: [NotFound Released]; }
+      fails: [NotFound TooLarge Released]; }
 
     /// Replaces an object's payload: a new version.
     3 update Update {
@@ -440,6 +458,17 @@ service! {
     } -> Materialized
     { demand: [own]; effect: State; fails: [NoView PinnedOverBudget]; }
 
+    /// Reads entries that were appended to an object, as many as fit 1 MiB: so a content that was
+    /// kept as an object is read in parts.
+    19 entries ListEntries {
+        /// The object.
+        id: ObjectId,
+        /// How many to pass over; none if absent.
+        skip: Option<u32>,
+    } -> Entries
+    { demand: [Read on object by |c| Resource::object(c.id)]; effect: State;
+      fails: [NotFound Released]; }
+
     /// Copies the memory of a process for a forked child: costs the same for any size.
     32 fork_space ForkSpace {
         /// Whose memory.
@@ -513,4 +542,22 @@ service! {
         processes: Vec<Copied>,
     } -> ()
     { demand: [kernel]; effect: State; fails: []; }
+
+    /// Makes an object of the parts of a content that a provider has kept.
+    40 collect Collect {
+        /// In whose memory.
+        owner: Pid,
+        /// A word for what it is.
+        r#type: String,
+        /// Its parts.
+        parts: Vec<Json>,
+    } -> Handle
+    { demand: [kernel]; effect: State; fails: [TooLarge]; }
+
+    /// Gives the content of an object, in parts as it is stored.
+    41 content GetContent {
+        /// The object.
+        id: ObjectId,
+    } -> Content
+    { demand: [kernel]; effect: State; fails: [NotFound Released]; }
 }

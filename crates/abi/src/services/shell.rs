@@ -1,6 +1,9 @@
 //! Programs of the host.
 
-use crate::{Digest, Folder, Millis, Need, Resource, Right, SecretUse, Text, call::service};
+use crate::{
+    Digest, Folder, KeptContent, Millis, Need, ObjectId, Resource, Right, SecretUse, Text,
+    call::service,
+};
 
 /// How many bytes of each output of a program are kept; the rest is read and dropped.
 pub const OUTPUT_BYTES_MAX: u32 = 200_000;
@@ -32,10 +35,14 @@ record! {
         /// Where its confinement was narrower than what the process may do, or lacked a layer that
         /// the host does without.
         pub notes: Vec<String>,
+        /// Standard output, if it is kept as an object; `stdout` is its beginning then.
+        pub stdout_object: Option<KeptContent>,
+        /// Standard error, likewise.
+        pub stderr_object: Option<KeptContent>,
     }
 }
 
-crate::field::carries_texts! { Ended { stdout, stderr } }
+crate::field::carries_texts! { Ended { stdout, stderr, stdout_object, stderr_object } }
 
 service! {
     /// Programs of the host. A program is started from an argument list, never from a command line.
@@ -70,11 +77,19 @@ service! {
         /// Secrets, each for the variable of its environment that it names. Each needs `use` on
         /// `secret:NAME` as well.
         secrets: Option<Vec<SecretUse>>,
+        /// The type of an object in the caller's memory that standard output is kept as, whatever
+        /// its bytes; 67,108,864 of them at the most, the rest is read and dropped.
+        stdout_into: Option<String>,
+        /// The same for standard error.
+        stderr_into: Option<String>,
+        /// An object whose content it reads from standard input behind `stdin`: texts, or bytes in
+        /// base64. It needs `read` on the object as well.
+        stdin_from: Option<ObjectId>,
     } -> Ended
     { demand: [Execute on shell by |c| {
         let name = c.argv.first().map_or("", String::as_str);
         let own = Need { right: Right::Execute, on: Resource::named("shell", name) };
-        crate::secret::needs(own, c.secrets.as_ref())
+        crate::content::needs(crate::secret::needs(own, c.secrets.as_ref()), c.stdin_from)
       }];
       effect: Irreversible;
       fails: [NotFound TimedOut BadArguments BadFolder NotPermitted SecretRefused Unconfined]; }

@@ -142,8 +142,10 @@ pub(crate) fn calls() -> Vec<Sample> {
         "processes": [{ "from": "p2", "to": "p7", "parent": "p1" }] });
     let secret = json!({ "name": "key", "at": "authorization", "prefix": "Bearer " });
     let header = json!({ "name": "accept", "value": "text/plain" });
+    let kept = json!({ "id": "obj-2.7", "bytes": 2 });
     let response = json!({ "status": 302, "headers": [header], "body": "aGk=", "base64": true,
-        "bytes": 2, "digest": HASH, "truncated": false, "redirect": "https://example.com/b" });
+        "bytes": 2, "digest": HASH, "truncated": false, "redirect": "https://example.com/b",
+        "object": kept });
     calls! {
         process::Launch { "image": "minimal", "goal": "look", "workspace": "/w", "planner": planner,
             "grants": [grant], "budget": { "syscalls": 9, "tool_calls": 8, "wall": 5, "children": 1, "bytes": 7,
@@ -228,6 +230,11 @@ pub(crate) fn calls() -> Vec<Sample> {
                     "appended": [1] }],
                 "manifest": [{ "id": "obj-1.1", "version": 0, "tokens": 0, "reason": "denied" }],
                 "tokens": 9 };
+        object::ListEntries { "id": "obj-2.7", "skip": 1 }
+            -> { "version": 2, "entries": [{ "n": 2 }], "next": 2 };
+        object::Collect { "owner": "p2", "type": "file", "parts": ["a", { "base64": "/w==" }] }
+            -> handle;
+        object::GetContent { "id": "obj-2.7" } -> { "parts": ["a"] };
         object::ForkSpace { "from": "p2", "to": "p3" } -> null;
         object::MergeSpace { "from": "p3", "into": "p2", "on_conflict": "parent" }
             -> { "adopted": [], "updated": [], "kept": [] };
@@ -331,9 +338,10 @@ pub(crate) fn calls() -> Vec<Sample> {
         tool::CopyTools { "checkpoint": "ckpt-2.1", "processes": [{ "from": "p2", "to": "p7",
             "parent": null }] } -> null;
 
-        fs::Read { "path": "a.txt", "max_bytes": 10 }
-            -> { "text": "hi", "bytes": 2, "truncated": false, "digest": HASH };
-        fs::Write { "path": "a.txt", "text": "hé", "overwrite": false, "expected_digest": HASH }
+        fs::Read { "path": "a.txt", "max_bytes": 10, "into": "file" }
+            -> { "text": "hi", "bytes": 2, "truncated": false, "digest": HASH, "object": kept };
+        fs::Write { "path": "a.txt", "text": "hé", "overwrite": false,
+            "expected_digest": HASH, "from": "obj-2.7" }
             -> { "path": "workspace/a.txt", "bytes": 3, "created": true, "digest": HASH };
         fs::List { "path": "src", "limit": 5 } -> { "entries": [{ "name": "a", "kind": "symlink",
             "bytes": 0 }], "truncated": true };
@@ -362,10 +370,11 @@ pub(crate) fn calls() -> Vec<Sample> {
             -> { "state": HASH, "changed": true };
 
         shell::Run { "argv": ["cargo", "test"], "cwd": "src", "timeout_ms": 30_000, "stdin": "x",
-            "secrets": [secret] }
+            "secrets": [secret], "stdout_into": "output", "stderr_into": "log",
+            "stdin_from": "obj-2.7" }
             -> { "exit_code": -1, "signal": 9, "stdout": "o", "stderr": "e", "truncated": true,
                 "wall_ms": 4, "user_ms": 3, "system_ms": 2, "max_rss_kib": 1, "program": HASH,
-                "notes": ["n"] };
+                "notes": ["n"], "stdout_object": kept, "stderr_object": kept };
 
         clock::GetNow {} -> { "unix_ms": 7, "iso8601": "1970-01-01T00:00:00.007Z" };
         clock::Sleep { "ms": 250 } -> { "ms": 250, "elapsed_ms": 251 };
@@ -407,11 +416,13 @@ pub(crate) fn calls() -> Vec<Sample> {
         label::List {} -> { "entries": [{ "what": { "process": "p2" }, "label": label }] };
 
         http::Fetch { "url": "https://example.com/a?b", "method": "HEAD", "headers": [header],
-            "secrets": [secret], "max_bytes": 5, "timeout_ms": 30_000 } -> response;
+            "secrets": [secret], "max_bytes": 5, "timeout_ms": 30_000, "into": "page" } -> response;
         http::Replace { "url": "https://example.com/a", "method": "DELETE", "headers": [header],
-            "secrets": [secret], "body": "b", "max_bytes": 5, "timeout_ms": 30_000 } -> response;
+            "secrets": [secret], "body": "b", "max_bytes": 5, "timeout_ms": 30_000,
+            "into": "page", "from": "obj-2.7" } -> response;
         http::Send { "url": "http://example.com:8080/a", "method": "PATCH", "headers": [header],
-            "secrets": [secret], "body": "b", "max_bytes": 5, "timeout_ms": 30_000 } -> response;
+            "secrets": [secret], "body": "b", "max_bytes": 5, "timeout_ms": 30_000,
+            "into": "page", "from": "obj-2.7" } -> response;
         rpc::Query { "endpoint": "e", "method": "m", "params": [1], "timeout_ms": 30_000 }
             -> { "result": { "a": 1 } };
         rpc::Invoke { "endpoint": "e", "method": "m", "params": { "a": 1 }, "timeout_ms": 30_000 }
@@ -537,6 +548,8 @@ event_names! {
     Event::Checkpoint(CheckpointEvent::Dropped { .. }) => "checkpoint.dropped";
     Event::Image(ImageEvent::Promoted { .. }) => "image.promoted";
     Event::Op(OpEvent::Loaded { .. }) => "op.loaded";
+    Event::Op(OpEvent::Drawn { .. }) => "op.drawn";
+    Event::Object(ObjectEvent::Collected { .. }) => "object.collected";
     Event::Tool(ToolEvent::Proposed { .. }) => "tool.proposed";
     Event::Tool(ToolEvent::Validated { .. }) => "tool.validated";
     Event::Tool(ToolEvent::Registered { .. }) => "tool.registered";
@@ -562,6 +575,7 @@ pub(crate) fn events() -> Vec<Event> {
         text: blob(),
         overwrite: None,
         expected_digest: None,
+        from: None,
     };
     let denial = Denial { need: None, reason: DenyReason::NotInToolTable("x".into()) };
     let parts: Vec<Reply> = calls().into_iter().map(|sample| sample.reply).collect();
@@ -785,6 +799,15 @@ pub(crate) fn events() -> Vec<Event> {
         OpEvent::Loaded {
             op,
             program: tool::Program { of: pid, digest, tool: tool.clone() }.into(),
+        }
+        .into(),
+        OpEvent::Drawn { op, parts: [Json(blob())].into() }.into(),
+        ObjectEvent::Collected {
+            id,
+            r#type: "file".into(),
+            parts: [Json(blob())].into(),
+            digest,
+            at_ms,
         }
         .into(),
         ImageEvent::Promoted {

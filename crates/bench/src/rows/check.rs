@@ -121,7 +121,8 @@ impl Engine {
         subject: u64,
         floor: impl FnMut() -> f64,
     ) -> Measured {
-        let call: Syscall = fs::Read { path: FsPath::from(PATH), max_bytes: None }.into();
+        let call: Syscall =
+            fs::Read { path: FsPath::from(PATH), max_bytes: None, into: None }.into();
         let Demand::Rights(needs) = call.demand() else { panic!("a read demands a right") };
         let decide = || self.decide(subject, &needs, &call);
         assert!(matches!(decide(), Decision::Allow { .. }), "{name}: it is allowed");

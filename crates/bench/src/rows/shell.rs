@@ -8,7 +8,9 @@ use std::{
 use agent_libos::providers::{ShellConfig, ShellProvider, layers_missing};
 use anyhow::ensure;
 use libos_abi::{Folder, FsPath, OpId, Outcome, Pid, Rights, Syscall, shell};
-use libos_port::{BoxFuture, EffectOutcome, Order, Port, Provider as _, Reach, ReachRule};
+use libos_port::{
+    BoxFuture, EffectOutcome, Enclosed, Order, Port, Provider as _, Reach, ReachRule,
+};
 
 use crate::{
     measure::{Scale, by_turns, each},
@@ -31,13 +33,24 @@ fn order(workspace: &str) -> anyhow::Result<Order> {
     Ok(Order {
         op: OpId(1),
         pid: Some(Pid(1)),
-        call: shell::Run { argv, cwd: Folder(None), timeout_ms: None, stdin: None, secrets: None }
-            .into(),
+        call: shell::Run {
+            argv,
+            cwd: Folder(None),
+            timeout_ms: None,
+            stdin: None,
+            secrets: None,
+            stdout_into: None,
+            stderr_into: None,
+            stdin_from: None,
+        }
+        .into(),
         cwd: FsPath::from("workspace"),
         workspace: Some(workspace.into()),
         waited_ms: 0,
         reach: Reach { rules: vec![ReachRule::allow("fs:workspace/*".parse()?, Rights::all())] },
         program: None,
+        content: None,
+        parts: Arc::new(Enclosed),
         port: Arc::new(NoPort),
     })
 }

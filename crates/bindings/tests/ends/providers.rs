@@ -18,7 +18,9 @@ use libos_abi::{
     Error, Fault, FsPath, OpId, Outcome, Pid, Rights, Syscall, clock, shell, wire::FRAME_BYTES_MAX,
 };
 use libos_bindings::{RemoteProvider, queued, wire};
-use libos_port::{BoxFuture, EffectOutcome, Order, Port, Provider, Reach, ReachRule, Reconciled};
+use libos_port::{
+    BoxFuture, EffectOutcome, Enclosed, Order, Port, Provider, Reach, ReachRule, Reconciled,
+};
 
 use crate::part::far;
 
@@ -102,7 +104,16 @@ impl Port for Time {
 fn order(argv: &[&str]) -> Order {
     let argv = argv.iter().map(ToString::to_string).collect();
     let cwd = libos_abi::Folder(None);
-    let run = shell::Run { argv, cwd, stdin: None, timeout_ms: None, secrets: None };
+    let run = shell::Run {
+        argv,
+        cwd,
+        stdin: None,
+        timeout_ms: None,
+        secrets: None,
+        stdout_into: None,
+        stderr_into: None,
+        stdin_from: None,
+    };
     Order {
         op: OpId(5),
         pid: Some(Pid(3)),
@@ -114,6 +125,8 @@ fn order(argv: &[&str]) -> Order {
             rules: vec![ReachRule::allow("fs:workspace/*".parse().unwrap(), Rights::all())],
         },
         program: None,
+        content: None,
+        parts: Arc::new(Enclosed),
         port: Arc::new(Time),
     }
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use libos_abi::{
-    CallInfo, CheckpointId, Digest, Fault, Few, Label, OpId, Pid, Principal, RequestId, SERVICES,
-    Syscall,
+    CallInfo, CheckpointId, Digest, Fault, Few, Json, Label, OpId, Pid, Principal, RequestId,
+    SERVICES, Syscall,
     event::Step,
     human::Decision,
     process::{BudgetKind, Wait},
@@ -20,14 +20,16 @@ use super::{
 };
 
 /// Raised whenever operations are written in another way.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 
 type SavedOver = (Pid, BudgetKind, u64);
 /// What a question is about: a limit to be raised, or data to be released.
 type About = (Option<SavedOver>, Option<Label>);
 /// The number of a state, what it waits for, and of a question what about and the answer.
 type SavedState = (u8, Option<Wait>, Option<RequestId>, About, Option<Decision>);
-type SavedOp = (OpId, Principal, Step, u64, Syscall, u64, bool, SavedState, Option<Arc<Program>>);
+/// What an operation has with it: a generated tool, or the parts of a content.
+type SavedWith = (Option<Arc<Program>>, Option<Arc<[Json]>>);
+type SavedOp = (OpId, Principal, Step, u64, Syscall, u64, bool, SavedState, SavedWith);
 /// A step, its operation and fingerprint, its call by numbers, and where its outcome is.
 type SavedEntry = (Step, OpId, u64, (u16, u16), Option<(u32, u32)>);
 
@@ -75,9 +77,10 @@ impl Ops {
         save_version(VERSION, out);
         wire::encode_into(&(last, subscriptions), out);
         let open = self.all_open().into_iter().map(|id| {
-            let Op { caller, step, fingerprint, call, started_ms, reserved, state, program } =
-                &*open[&id];
-            (id, caller, step, fingerprint, call, started_ms, reserved, state.saved(), program)
+            let Op { caller, step, fingerprint, call, started_ms, reserved, .. } = &*open[&id];
+            let Op { state, program, content, .. } = &*open[&id];
+            let (state, with) = (state.saved(), (program, content));
+            (id, caller, step, fingerprint, call, started_ms, reserved, state, with)
         });
         wire::encode_each(open, out);
         let mut pids: Vec<Pid> = memos.keys().copied().collect();
@@ -108,9 +111,19 @@ impl Ops {
         let mut bytes = load_version(VERSION, bytes)?;
         (ops.last, ops.subscriptions) = bytes.read()?;
         bytes.each(|saved: SavedOp| {
-            let (id, caller, step, fingerprint, call, started_ms, reserved, state, program) = saved;
-            let state = OpState::of(state)?;
-            let op = Op { caller, step, fingerprint, call, started_ms, reserved, state, program };
+            let (id, caller, step, fingerprint, call, started_ms, reserved, state, with) = saved;
+            let (state, (program, content)) = (OpState::of(state)?, with);
+            let op = Op {
+                caller,
+                step,
+                fingerprint,
+                call,
+                started_ms,
+                reserved,
+                state,
+                program,
+                content,
+            };
             ops.open.insert(id, Box::new(op));
             Ok::<(), BadSnapshot>(())
         })?;

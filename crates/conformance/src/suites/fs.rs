@@ -126,11 +126,17 @@ fn root() -> FsPath {
 }
 
 fn read(path: &str) -> Read {
-    Read { path: at(path), max_bytes: None }
+    Read { path: at(path), max_bytes: None, into: None }
 }
 
 fn write(path: &str, text: &str) -> Write {
-    Write { path: at(path), text: Text::from(text), overwrite: None, expected_digest: None }
+    Write {
+        path: at(path),
+        text: Text::from(text),
+        overwrite: None,
+        expected_digest: None,
+        from: None,
+    }
 }
 
 fn write_new(path: &str, text: &str) -> Write {
@@ -212,7 +218,7 @@ fn a_folder_is_no_file_and_a_file_no_folder(e: &mut Effects) {
     e.ok(mkdir("full/er"));
     e.ok(write("file", "x"));
     assert_eq!(e.failed(read("full")), "not_a_file");
-    assert_eq!(e.failed(Read { path: root(), max_bytes: None }), "not_a_file");
+    assert_eq!(e.failed(Read { path: root(), max_bytes: None, into: None }), "not_a_file");
     assert_eq!(e.failed(write("full", "")), "not_a_file");
     assert_eq!(e.failed(list("file")), "not_a_folder");
     assert_eq!(e.failed(delete("full")), "not_empty");
@@ -228,7 +234,7 @@ fn what_is_refused_on_its_text_begins_nothing(e: &mut Effects) {
     assert_eq!(e.not_started(Write { text, ..write("f", "") }), "provider_failed");
     // A mount that is not there.
     let path = || FsPath::from("elsewhere/x");
-    assert_eq!(e.not_started(Read { path: path(), max_bytes: None }), "bad_target");
+    assert_eq!(e.not_started(Read { path: path(), max_bytes: None, into: None }), "bad_target");
     assert_eq!(e.not_started(Write { path: path(), ..write("", "") }), "bad_target");
     assert_eq!(e.not_started(List { path: Folder(Some(path())), limit: None }), "bad_target");
     assert_eq!(e.not_started(Mkdir { path: path(), parents: None }), "bad_target");

@@ -87,6 +87,7 @@ fn fetch(url: Url) -> Fetch {
         secrets: None,
         max_bytes: None,
         timeout_ms: None,
+        into: None,
     }
 }
 
@@ -99,6 +100,8 @@ fn replace(url: Url) -> Replace {
         body: None,
         max_bytes: None,
         timeout_ms: None,
+        into: None,
+        from: None,
     }
 }
 
@@ -111,6 +114,8 @@ fn send(url: Url) -> Send {
         body: None,
         max_bytes: None,
         timeout_ms: None,
+        into: None,
+        from: None,
     }
 }
 

@@ -456,6 +456,7 @@ fn read(found: Option<&str>, call: &fs::Read, path: &FsPath) -> Result<FileText,
         bytes: text.len() as u64,
         truncated: text.len() < whole.len(),
         digest: Digest::of(text.as_bytes()),
+        object: None,
     })
 }
 

@@ -173,5 +173,6 @@ fn response(bytes: &[u8], body: String, base64: bool, truncated: bool) -> Respon
         digest: Digest::of(bytes),
         truncated,
         redirect: None,
+        object: None,
     }
 }

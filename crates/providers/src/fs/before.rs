@@ -86,7 +86,8 @@ pub(super) fn put_back(task: &Task<'_>, call: &fs::PutBack) -> Result<Returned, 
                 ops::make_all(task, above).map_err(|stop| no_place(task, stop))?;
             }
             let (path, text) = (task.path.clone(), text.clone());
-            let write = fs::Write { path, text, overwrite: None, expected_digest: None };
+            let write =
+                fs::Write { path, text, overwrite: None, expected_digest: None, from: None };
             write::write(task, &write)?;
         }
         None => drop(ops::remove(task, None)?),

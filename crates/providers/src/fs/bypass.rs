@@ -258,7 +258,7 @@ fn calls(path: &FsPath) -> (Vec<Syscall>, Vec<Syscall>) {
         Text::from("@@ -1 +1 @@\n-secret-of-the-outside\n\\ No newline at end of file\n+x\n");
     let own = || FsPath::from("workspace/own");
     let looks = vec![
-        Read { path: path(), max_bytes: None }.into(),
+        Read { path: path(), max_bytes: None, into: None }.into(),
         List { path: folder(), limit }.into(),
         Search { path: folder(), pattern: ".".into(), glob, ignore_case, limit, from }.into(),
         Glob { path: folder(), pattern: "**".into(), limit, from }.into(),
@@ -270,7 +270,7 @@ fn calls(path: &FsPath) -> (Vec<Syscall>, Vec<Syscall>) {
         Rename { from: path(), to: own(), overwrite, expected_digest }.into(),
         Rename { from: own(), to: path(), overwrite, expected_digest }.into(),
         Mkdir { path: path(), parents: None }.into(),
-        Write { path: path(), text, overwrite, expected_digest }.into(),
+        Write { path: path(), text, overwrite, expected_digest, from: None }.into(),
         Delete { path: path(), missing_ok, expected_digest }.into(),
     ];
     (looks, changes)
@@ -436,7 +436,7 @@ async fn what_only_looks_like_a_way_out_works() {
             ok(call(&files, &mount, made).await.map(drop));
             let (overwrite, expected_digest, count) = (None, None, None);
             let text = Text::from("one\n");
-            let write = Write { path: path.clone(), text, overwrite, expected_digest };
+            let write = Write { path: path.clone(), text, overwrite, expected_digest, from: None };
             ok(call(&files, &mount, write).await.map(drop));
             let text = Text::from("two\n");
             let append = Append { path: path.clone(), text, expected_digest };
@@ -447,7 +447,9 @@ async fn what_only_looks_like_a_way_out_works() {
             let diff = Text::from("@@ -1,2 +1,2 @@\n-one\n+1\n 2\n");
             let patch = Patch { path: path.clone(), diff, expected_digest };
             ok(call(&files, &mount, patch).await.map(drop));
-            let read = call(&files, &mount, Read { path: path.clone(), max_bytes: None }).await;
+            let read =
+                call(&files, &mount, Read { path: path.clone(), max_bytes: None, into: None })
+                    .await;
             assert_eq!(read.map(|it| it.text), Ok("1\n2\n".into()), "{what}");
             let (limit, from, glob, ignore_case) = (None, None, None, None);
             let (pattern, root) = ("^2$".to_owned(), Folder(Some("workspace".into())));

@@ -261,7 +261,7 @@ impl Shared {
     /// Opens the call's mount.
     fn task<'a>(
         &self,
-        order: &Order,
+        order: &'a Order,
         path: &'a FsPath,
         names: Vec<&'a str>,
         abandoned: &'a AtomicBool,
@@ -274,7 +274,8 @@ impl Shared {
             Stop::Failed(no_mount("is not there: the host's folder is missing"))
         })?;
         let hidden = self.hidden(&folder, path, &names)?;
-        Ok(Task { op: order.op, path, mount: Rc::new(mount), names, hidden, abandoned })
+        let mount = Rc::new(mount);
+        Ok(Task { op: order.op, order, path, mount, names, hidden, abandoned })
     }
 
     /// The host's folder behind a mount, in which the call may do what it is to.

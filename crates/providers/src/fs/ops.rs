@@ -7,7 +7,7 @@ use std::{
     os::unix::ffi::OsStrExt as _,
     path::PathBuf,
     rc::Rc,
-    sync::atomic::AtomicBool,
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use cap_std::fs::Dir;
@@ -17,11 +17,12 @@ use libos_abi::{
         self, Before, DirEntry, FailureKind, FileKind, FileText, Listing, Made, Metadata, Removed,
     },
 };
-use libos_port::Reconciled;
+use libos_port::{Order, Reconciled};
 use rustix::{
     fs::{AtFlags, FileType, Mode, OFlags, Stat},
     io::Errno,
 };
+use tokio::runtime::Handle;
 
 use super::{
     before, edit, find,
@@ -29,14 +30,17 @@ use super::{
     write,
 };
 use crate::{
-    Stop, host_failure,
-    limits::{FILE_BYTES_MAX, LIST_ENTRIES_DEFAULT, LIST_ENTRIES_MAX},
+    Stop,
+    content::{Keeper, Told},
+    host_failure,
+    limits::{FILE_BYTES_MAX, LIST_ENTRIES_DEFAULT, LIST_ENTRIES_MAX, PART_BYTES},
     outside,
 };
 
 /// One call under way.
 pub(super) struct Task<'a> {
     pub(super) op: OpId,
+    pub(super) order: &'a Order,
     /// The path as the caller knows it.
     pub(super) path: &'a FsPath,
     pub(super) mount: Rc<Mount>,
@@ -220,6 +224,9 @@ fn read(task: &Task<'_>, call: &fs::Read) -> Result<FileText, Stop> {
     };
     let max = call.max_bytes.unwrap_or(libos_abi::fs::READ_BYTES_DEFAULT).min(FILE_BYTES_MAX);
     let file = task.open_file(&folder, name)?;
+    if call.into.is_some() {
+        return keep(task, &file, call.max_bytes);
+    }
     let mut bytes = read_up_to(&file, max).map_err(|error| task.stop_io("read a file", &error))?;
     let truncated = bytes.len() > max as usize;
     bytes.truncate(max as usize);
@@ -233,7 +240,27 @@ fn read(task: &Task<'_>, call: &fs::Read) -> Result<FileText, Stop> {
     let text = String::from_utf8(bytes).map_err(|_| not_text())?;
     let digest = Digest::of(text.as_bytes());
     let bytes = text.len() as u64;
-    Ok(FileText { text: Text::from(text), bytes, truncated, digest })
+    Ok(FileText { text: Text::from(text), bytes, truncated, digest, object: None })
+}
+
+/// Reads a file, whatever its bytes, to be kept as an object.
+fn keep(task: &Task<'_>, mut file: &File, max_bytes: Option<u32>) -> Result<FileText, Stop> {
+    let host = Handle::current();
+    let mut keeper = Keeper::new(task.order, max_bytes);
+    let mut piece = vec![0; PART_BYTES];
+    while !keeper.is_full() {
+        if task.abandoned.load(Ordering::Acquire) {
+            return Err(Stop::Failed(Fault::Cancelled.into()));
+        }
+        let count = file.read(&mut piece).map_err(|error| task.stop_io("read a file", &error))?;
+        if count == 0 {
+            break;
+        }
+        host.block_on(keeper.take(&piece[..count])).map_err(Stop::Failed)?;
+    }
+    let Told { head, digest, truncated, kept } =
+        host.block_on(keeper.finish()).map_err(Stop::Failed)?;
+    Ok(FileText { text: head, bytes: kept.bytes, truncated, digest, object: Some(kept) })
 }
 
 fn list(task: &Task<'_>, call: &fs::List) -> Result<Listing, Stop> {

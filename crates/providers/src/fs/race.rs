@@ -117,9 +117,9 @@ fn calls(folder: &Path) -> Vec<Syscall> {
         let workspace = folder.to_str().expect("test folders are UTF-8").to_owned();
         let (expected, force) = (None, Some(true));
         calls.extend([
-            Read { path: path(), max_bytes: None }.into(),
+            Read { path: path(), max_bytes: None, into: None }.into(),
             fs::Stat { path: path() }.into(),
-            fs::Write { path: path(), text: text(), overwrite, expected_digest }.into(),
+            fs::Write { path: path(), text: text(), overwrite, expected_digest, from: None }.into(),
             Edit { path: path(), old, new, count: Some(1), expected_digest }.into(),
             Patch { path: path(), diff, expected_digest }.into(),
             Append { path: path(), text: Text::from("x"), expected_digest }.into(),

@@ -39,10 +39,16 @@ fn at(path: &str) -> FsPath {
     FsPath::from(format!("workspace/{path}").trim_end_matches('/'))
 }
 fn read(path: &str) -> Read {
-    Read { path: at(path), max_bytes: None }
+    Read { path: at(path), max_bytes: None, into: None }
 }
 fn write(path: &str, text: &str) -> Write {
-    Write { path: at(path), text: Text::from(text), overwrite: None, expected_digest: None }
+    Write {
+        path: at(path),
+        text: Text::from(text),
+        overwrite: None,
+        expected_digest: None,
+        from: None,
+    }
 }
 fn write_new(path: &str, text: &str) -> Write {
     Write { overwrite: Some(false), ..write(path, text) }
@@ -125,7 +131,10 @@ async fn every_failure_has_its_code() {
         assert_eq!(code!(files, dir, read("file/none")), "not_found");
         assert_eq!(code!(files, dir, read("full")), "not_a_file");
         let root = || FsPath::from("workspace");
-        assert_eq!(code!(files, dir, Read { path: root(), max_bytes: None }), "not_a_file");
+        assert_eq!(
+            code!(files, dir, Read { path: root(), max_bytes: None, into: None }),
+            "not_a_file"
+        );
         assert_eq!(code!(files, dir, read("bytes")), "not_text");
         assert_eq!(code!(files, dir, read("half")), "not_text");
         assert_eq!(code!(files, dir, edit("bytes", "a", "b")), "not_text");
@@ -414,7 +423,8 @@ async fn further_mounts_have_their_own_folders() {
     host::write(docs.path().join("f"), "docs").unwrap();
     let mounts = BTreeMap::from([("docs".to_owned(), Mounted::read_write(docs.path()))]);
     let files = FsProvider::with_mounts(mounts);
-    let text = done!(files, dir, Read { path: FsPath::from("docs/f"), max_bytes: None });
+    let text =
+        done!(files, dir, Read { path: FsPath::from("docs/f"), max_bytes: None, into: None });
     assert_eq!(text.text.as_str(), Some("docs"));
     assert_eq!(code!(files, dir, read("f")), "not_found");
     let mut order = order(dir.path(), read("f"));
@@ -480,7 +490,7 @@ async fn a_mount_that_is_only_read_is_so_for_everybody() {
     let to = FsPath::from("docs/g");
     let rename = Rename { from: path(), to, overwrite: None, expected_digest };
     assert_eq!(code!(files, dir, rename), "-not_permitted");
-    let found = done!(files, dir, Read { path: path(), max_bytes: None });
+    let found = done!(files, dir, Read { path: path(), max_bytes: None, into: None });
     assert_eq!(found.text.as_str(), Some("docs"));
     // The workspace is one that the order names, and is only read all the same.
     let mounts = BTreeMap::from([("workspace".to_owned(), Mounted::read_only(docs.path()))]);

@@ -4,11 +4,15 @@
 //! second run of the operation, or its reconciliation, finds and removes what a crash left behind.
 //! A new file that must not replace anything takes its place by a rename that refuses to replace.
 
-use std::{fs::File, io::Write as _, sync::atomic::Ordering};
+use std::{
+    fs::File,
+    io::{self, Read as _, Write as _},
+    sync::atomic::Ordering,
+};
 
 use cap_std::fs::Dir;
 use libos_abi::{
-    Error, Fault, FsPath, OpId, Text,
+    CONTENT_BYTES_MAX, Digest, Digester, Error, Fault, FsPath, OpId, Text,
     fs::{self, Before, FailureKind, Written},
 };
 use libos_port::Reconciled;
@@ -16,13 +20,19 @@ use rustix::{
     fs::{Access, AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, Stat, Uid},
     io::Errno,
 };
+use tokio::runtime::Handle;
 
 use super::{
     before, mark,
     mount::{self, file_type},
-    ops::{Task, read_up_to},
+    ops::Task,
 };
-use crate::{Stop, limits::FILE_BYTES_MAX, provider_failed};
+use crate::{
+    Stop,
+    content::{BadSource, Source},
+    limits::{FILE_BYTES_MAX, PART_BYTES},
+    provider_failed,
+};
 
 const PREFIX: &str = ".libos-";
 const SUFFIX: &str = ".tmp";
@@ -62,9 +72,42 @@ pub(super) fn refuse(
     Ok(())
 }
 
+/// Hands everything that a call writes to `each`, piece by piece; tells how much it is, and its
+/// digest.
+fn content(
+    task: &Task<'_>,
+    call: &fs::Write,
+    mut each: impl FnMut(&[u8]) -> Result<(), Stop>,
+) -> Result<(u64, Digest), Stop> {
+    let (host, mut source) = (Handle::current(), Source::of(task.order));
+    let mut digester = Digester::default();
+    let mut bytes = 0;
+    let mut next = Some(call.text.as_str().unwrap_or_default().as_bytes().to_vec());
+    while let Some(piece) = next {
+        bytes += piece.len() as u64;
+        if bytes > CONTENT_BYTES_MAX.into() {
+            let what = format!("would have more than {CONTENT_BYTES_MAX} bytes");
+            return Err(task.fail(FailureKind::TooLarge, &what));
+        }
+        digester.update(&piece);
+        each(&piece)?;
+        next = host.block_on(source.next()).map_err(|why| match why {
+            BadSource::Content => {
+                task.fail(FailureKind::NotText, "is not written: the object holds something else")
+            }
+            BadSource::Lost(fault) => Stop::Failed(fault.into()),
+        })?;
+    }
+    Ok((bytes, digester.digest()))
+}
+
 /// The reply to a write that happened.
-fn written(call: &fs::Write, created: bool, before: Before) -> Written {
-    let (bytes, digest) = (call.text.bytes(), call.text.digest());
+fn written(
+    call: &fs::Write,
+    (bytes, digest): (u64, Digest),
+    created: bool,
+    before: Before,
+) -> Written {
     Written { path: call.path.clone(), bytes, created, digest, before }
 }
 
@@ -84,10 +127,13 @@ pub(super) fn write(task: &Task<'_>, call: &fs::Write) -> Result<Written, Stop> 
     }
     task.expect_at(&folder, name, old.as_ref(), call.expected_digest)?;
     let before = before::of_file(task, &folder, name, old.as_ref());
-    let bytes = call.text.as_str().unwrap_or_default().as_bytes();
-    let content = Content { bytes, old: old.as_ref(), overwrite, is_marked: false };
-    replace(task, &folder, name, &content)?;
-    Ok(written(call, old.is_none(), before))
+    let temporary = Temporary::create(task, &folder, old.as_ref())?;
+    let mut file = &temporary.file;
+    let written_as = content(task, call, |piece| {
+        file.write_all(piece).map_err(|error| task.stop_io("write a file", &error))
+    })?;
+    temporary.put(task, name, old.as_ref(), overwrite)?;
+    Ok(written(call, written_as, old.is_none(), before))
 }
 
 /// Refuses a file that the host's user may not write: a rename would replace it.
@@ -115,12 +161,12 @@ pub(super) fn replace(
     content: &Content<'_>,
 ) -> Result<(), Stop> {
     let temporary = Temporary::create(task, folder, content.old)?;
-    temporary.fill(task, content)?;
-    if task.abandoned.load(Ordering::Acquire) {
-        return Err(Stop::Failed(Fault::Cancelled.into()));
+    let mut file = &temporary.file;
+    file.write_all(content.bytes).map_err(|error| task.stop_io("write a file", &error))?;
+    if content.is_marked {
+        mark::set(task, file, content.bytes)?;
     }
-    temporary.take_place(task, name, content.overwrite)?;
-    task.settle(folder)
+    temporary.put(task, name, content.old, content.overwrite)
 }
 
 pub(super) fn exists(task: &Task<'_>) -> Stop {
@@ -148,14 +194,27 @@ impl<'a> Temporary<'a> {
         Ok(Self { folder, name, file: file.into(), op: task.op, placed: false })
     }
 
-    /// Writes the content, takes over the old file's owner and mode, and syncs.
-    fn fill(&self, task: &Task<'_>, content: &Content<'_>) -> Result<(), Stop> {
-        let mut file = &self.file;
-        file.write_all(content.bytes).map_err(|error| task.stop_io("write a file", &error))?;
-        if content.is_marked {
-            mark::set(task, file, content.bytes)?;
+    /// Has it be what is at `name`, unless nobody waits for that any more.
+    fn put(
+        self,
+        task: &Task<'_>,
+        name: &str,
+        old: Option<&Stat>,
+        overwrite: bool,
+    ) -> Result<(), Stop> {
+        self.complete(task, old)?;
+        if task.abandoned.load(Ordering::Acquire) {
+            return Err(Stop::Failed(Fault::Cancelled.into()));
         }
-        if let Some(old) = content.old {
+        let folder = self.folder;
+        self.take_place(task, name, overwrite)?;
+        task.settle(folder)
+    }
+
+    /// Takes over the old file's owner and mode, and syncs.
+    fn complete(&self, task: &Task<'_>, old: Option<&Stat>) -> Result<(), Stop> {
+        let file = &self.file;
+        if let Some(old) = old {
             let new = rustix::fs::fstat(file).map_err(|errno| task.stop("look", errno))?;
             if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid) {
                 let (user, group) = (Uid::from_raw(old.st_uid), Gid::from_raw(old.st_gid));
@@ -235,16 +294,28 @@ pub(super) fn reconcile(task: &Task<'_>, call: &fs::Write) -> Result<Reconciled,
         Ok(file) => file,
         Err(stop) => return unless_refused(stop),
     };
-    let found =
-        read_up_to(&file, FILE_BYTES_MAX).map_err(|error| task.stop_io("read a file", &error))?;
-    if libos_abi::Digest::of(&found) != call.text.digest() {
+    let expected = content(task, call, |_| Ok(()))?;
+    let found = digest_of(&file).map_err(|error| task.stop_io("read a file", &error))?;
+    if found != expected.1 {
         return Ok(Reconciled::DidNotHappen);
     }
     task.settle(&folder)?;
     let created = call.overwrite == Some(false);
     let before = if created { Before::Absent } else { before::lost() };
-    let reply = fs::Reply::Write(written(call, created, before));
+    let reply = fs::Reply::Write(written(call, expected, created, before));
     Ok(Reconciled::Happened(reply.into()))
+}
+
+/// The digest of a file, or of more of it than a call writes.
+fn digest_of(file: &File) -> io::Result<Digest> {
+    let mut file = file.take(u64::from(CONTENT_BYTES_MAX) + 1);
+    let (mut digester, mut piece) = (Digester::default(), vec![0; PART_BYTES]);
+    loop {
+        match file.read(&mut piece)? {
+            0 => return Ok(digester.digest()),
+            count => digester.update(&piece[..count]),
+        }
+    }
 }
 
 /// A target that is not there, or is none for this call, was not written; any other trouble leaves

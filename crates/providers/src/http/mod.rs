@@ -20,7 +20,7 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::BodyExt as _;
 use hyper::{
     Request, Response as Answer, StatusCode,
     body::{Bytes, Incoming},
@@ -28,11 +28,15 @@ use hyper::{
     header,
 };
 use libos_abi::{
-    Digest, Error, OpId, Syscall, Text,
+    CONTENT_BYTES_MAX, Digest, Error, OpId, Syscall, Text,
     http::{BODY_BYTES_DEFAULT, Call, FailureKind, Header, Reply, Response},
 };
 use libos_port::{BoxFuture, EffectOutcome, Order, Provider};
-use tokio::{task::JoinSet, time::Instant};
+use tokio::{
+    sync::mpsc::{Receiver, channel},
+    task::JoinSet,
+    time::Instant,
+};
 use tokio_rustls::rustls::ClientConfig;
 
 pub use self::{
@@ -41,10 +45,11 @@ pub use self::{
 };
 use self::{
     connect::{Connection, addresses, connect},
-    request::{Parts, put},
+    request::{Parts, Sent, bad, put},
 };
 use crate::{
     Stop,
+    content::{BadSource, Keeper, Source, Told},
     limits::{BODY_BYTES_MAX, HEAD_BYTES_MAX, HEADERS_MAX, REQUEST_MS_MAX, TIMEOUT_MS_DEFAULT},
     provider_failed,
     secrets::{Scrubber, Secrets, Stream},
@@ -119,7 +124,7 @@ impl Provider for HttpProvider {
                 let call = order.call.info().name.to_owned();
                 return Stop::Refused(libos_abi::Fault::Unsupported { call }.into()).into();
             };
-            match this.exchange(order.op, Parts::of(call)).await {
+            match this.exchange(&order, Parts::of(call)).await {
                 Ok(response) => EffectOutcome::Done(reply(call, response)),
                 Err(stop) => stop.into(),
             }
@@ -138,10 +143,13 @@ fn reply(call: &Call, response: Response) -> libos_abi::Reply {
 }
 
 impl HttpProvider {
-    async fn exchange(&self, op: OpId, parts: Parts<'_>) -> Result<Response, Stop> {
+    async fn exchange(&self, order: &Order, parts: Parts<'_>) -> Result<Response, Stop> {
+        let op = order.op;
         let given = parts.timeout_ms.map_or(TIMEOUT_MS_DEFAULT, |ms| ms.0);
         let deadline = Instant::now() + Duration::from_millis(given.min(REQUEST_MS_MAX));
-        let opened = self.open(op, &parts);
+        // The connection lives as long as this does, and so does what feeds it.
+        let mut driver = JoinSet::new();
+        let opened = self.open(order, &parts, &mut driver);
         // Nothing was sent as long as there is no connection.
         let (request, connection) = in_time(deadline, opened)
             .await
@@ -155,13 +163,10 @@ impl HttpProvider {
             false => Stop::Failed(error),
         };
         let late = || FailureKind::TimedOut.because("there was no whole answer in time");
-        // The connection lives as long as this does.
-        let mut driver = JoinSet::new();
         let answered = in_time(deadline, answer(op, request, connection, &mut driver)).await;
         let answer = answered.unwrap_or_else(|| Err(late())).map_err(lost)?;
         let scrubber = self.config.secrets.scrubber();
-        let limit = parts.max_bytes.unwrap_or(BODY_BYTES_DEFAULT).min(BODY_BYTES_MAX) as usize;
-        let told = in_time(deadline, told(answer, &parts, &scrubber, limit)).await;
+        let told = in_time(deadline, told(order, answer, &parts, &scrubber)).await;
         // That it was answered is known, so the effect happened.
         told.unwrap_or_else(|| match parts.is_irreversible {
             true => Err(FailureKind::BadResponse.because("the answer did not end in time")),
@@ -173,23 +178,25 @@ impl HttpProvider {
     /// Sends a request on behalf of another provider, which says what a crash means for it.
     pub(crate) async fn send(
         &self,
-        op: OpId,
+        order: &Order,
         call: libos_abi::http::Send,
         is_irreversible: bool,
     ) -> Result<Response, Stop> {
         let call = Call::Send(Box::new(call));
         let mut parts = Parts::of(&call);
         parts.is_irreversible = is_irreversible;
-        self.exchange(op, parts).await
+        self.exchange(order, parts).await
     }
 
     /// Refuses all that can be, then connects.
     async fn open(
         &self,
-        op: OpId,
+        order: &Order,
         parts: &Parts<'_>,
-    ) -> Result<(Request<Full<Bytes>>, Connection), Error> {
-        let mut request = parts.request()?;
+        driver: &mut JoinSet<()>,
+    ) -> Result<(Request<Sent>, Connection), Error> {
+        let op = order.op;
+        let mut request = parts.request(content(order, driver).await?)?;
         let refused = |why: String| FailureKind::SecretRefused.because(why);
         let resource = parts.url.resource();
         let secrets = self.config.secrets.for_host(resource.body(), parts.secrets).await;
@@ -222,7 +229,7 @@ fn bad_response(why: &str) -> Error {
 /// Sends the request; the head of the answer.
 async fn answer(
     op: OpId,
-    request: Request<Full<Bytes>>,
+    request: Request<Sent>,
     connection: Connection,
     driver: &mut JoinSet<()>,
 ) -> Result<Answer<Incoming>, Error> {
@@ -244,12 +251,44 @@ async fn answer(
     sender.send_request(request).await.map_err(broken)
 }
 
+/// How many bytes of an object are sent, and the bytes. It is read through before anything is sent,
+/// so that what cannot be sent is refused.
+async fn content(
+    order: &Order,
+    driver: &mut JoinSet<()>,
+) -> Result<Option<(u64, Receiver<Bytes>)>, Error> {
+    if order.content.is_none() {
+        return Ok(None);
+    }
+    let (mut bytes, mut source) = (0, Source::of(order));
+    let wrong = |why| match why {
+        BadSource::Content => bad("the object holds something else than texts and bytes"),
+        BadSource::Lost(fault) => fault.into(),
+    };
+    while let Some(piece) = source.next().await.map_err(wrong)? {
+        bytes += piece.len() as u64;
+        if bytes > CONTENT_BYTES_MAX.into() {
+            return Err(bad(format!("the object has more than {CONTENT_BYTES_MAX} bytes")));
+        }
+    }
+    let (feed, pieces) = channel(1);
+    let mut source = Source::of(order);
+    driver.spawn(async move {
+        while let Ok(Some(piece)) = source.next().await {
+            if feed.send(piece.into()).await.is_err() {
+                break;
+            }
+        }
+    });
+    Ok(Some((bytes, pieces)))
+}
+
 /// What the caller is told of an answer.
 async fn told(
+    order: &Order,
     answer: Answer<Incoming>,
     parts: &Parts<'_>,
     scrubber: &Scrubber,
-    limit: usize,
 ) -> Result<Response, Error> {
     let (head, mut incoming) = answer.into_parts();
     if head.status.is_informational() {
@@ -270,24 +309,50 @@ async fn told(
     let redirect = location.filter(|_| points_elsewhere(head.status));
     let redirect = redirect.and_then(|location| parts.url.join(&location.value).ok());
     let mut stream = Stream::new(scrubber);
+    let limit = parts.max_bytes.unwrap_or(BODY_BYTES_DEFAULT).min(BODY_BYTES_MAX) as usize;
+    let mut keeper = parts.keeps.then(|| Keeper::new(order, parts.max_bytes));
     let mut is_whole = true;
     while let Some(frame) = incoming.frame().await {
         let frame = frame.map_err(|_| bad_response("the answer broke off"))?;
         if let Some(data) = frame.data_ref() {
             stream.take(data);
         }
-        // One byte more tells whether it was all.
-        if stream.len() > limit {
-            is_whole = false;
+        match &mut keeper {
+            Some(keeper) => keeper.take(&stream.drain()).await?,
+            // One byte more tells whether it was all.
+            None => is_whole = stream.len() <= limit,
+        }
+        if !is_whole || keeper.as_ref().is_some_and(Keeper::is_full) {
             break;
         }
     }
-    let body = cut(stream.finish(), limit, is_whole);
+    let body = match keeper {
+        Some(mut keeper) => {
+            keeper.take(&stream.finish()).await?;
+            kept(keeper.finish().await?)
+        }
+        None => cut(stream.finish(), limit, is_whole),
+    };
     Ok(Response { status: head.status.as_u16(), headers, redirect, ..body })
 }
 
 fn points_elsewhere(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+}
+
+/// A body that is kept as an object.
+fn kept(Told { head, digest, truncated, kept }: Told) -> Response {
+    Response {
+        status: 0,
+        headers: Vec::new(),
+        body: head,
+        base64: false,
+        bytes: kept.bytes,
+        digest,
+        truncated,
+        redirect: None,
+        object: Some(kept),
+    }
 }
 
 /// A body within the limit, as text or else in base64.
@@ -310,5 +375,6 @@ fn cut(mut body: Vec<u8>, limit: usize, is_whole: bool) -> Response {
         Err(error) => Text::from(STANDARD.encode(error.as_bytes())),
     };
     let headers = Vec::new();
-    Response { status: 0, headers, body, base64, bytes, digest, truncated, redirect: None }
+    let (status, redirect, object) = (0, None, None);
+    Response { status, headers, body, base64, bytes, digest, truncated, redirect, object }
 }

@@ -1,15 +1,21 @@
 //! What may be sent: headers of the caller, headers that are set here, the body.
 
-use http_body_util::Full;
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
 use hyper::{
     Method, Request,
-    body::Bytes,
+    body::{Body, Bytes, Frame, SizeHint},
     header::{self, HeaderMap, HeaderName, HeaderValue},
 };
 use libos_abi::{
     Error, Millis, SecretUse, Text, Url,
     http::{Call, FailureKind, Header},
 };
+use tokio::sync::mpsc::Receiver;
 
 use crate::limits::{BODY_BYTES_MAX, HEAD_BYTES_MAX, HEADERS_MAX};
 
@@ -50,6 +56,8 @@ pub(super) struct Parts<'c> {
     pub(super) secrets: &'c [SecretUse],
     body: Option<&'c Text>,
     pub(super) max_bytes: Option<u32>,
+    /// Whether the body of the answer is kept as an object.
+    pub(super) keeps: bool,
     pub(super) timeout_ms: Option<Millis>,
     /// Whether nobody can tell what became of it once it was sent.
     pub(super) is_irreversible: bool,
@@ -66,6 +74,7 @@ impl<'c> Parts<'c> {
                     secrets: $call.secrets.as_deref().unwrap_or_default(),
                     body: $body,
                     max_bytes: $call.max_bytes,
+                    keeps: $call.into.is_some(),
                     timeout_ms: $call.timeout_ms,
                     is_irreversible: $irreversible,
                 }
@@ -78,11 +87,14 @@ impl<'c> Parts<'c> {
         }
     }
 
-    /// The request, without its secrets.
+    /// The request, without its secrets. So many bytes come behind its body.
     ///
     /// # Errors
     /// [`FailureKind::BadRequest`] for what may not be sent.
-    pub(super) fn request(&self) -> Result<Request<Full<Bytes>>, Error> {
+    pub(super) fn request(
+        &self,
+        more: Option<(u64, Receiver<Bytes>)>,
+    ) -> Result<Request<Sent>, Error> {
         let body = match self.body {
             None => Bytes::new(),
             Some(Text::Inline(text)) => Bytes::copy_from_slice(text.as_bytes()),
@@ -105,7 +117,9 @@ impl<'c> Parts<'c> {
             }
         }
         let method = Method::from_bytes(self.method.as_bytes());
-        let mut request = Request::new(Full::new(body));
+        let (more, rest) = more.unzip();
+        let left = body.len() as u64 + more.unwrap_or_default();
+        let mut request = Request::new(Sent { first: body, rest, left });
         *request.method_mut() = method.map_err(|_| bad("there is no such method"))?;
         *request.uri_mut() =
             self.url.target().parse().map_err(|_| bad("the path cannot be sent"))?;
@@ -142,6 +156,48 @@ impl<'c> Parts<'c> {
     }
 }
 
+/// The body of a request: what the call carries, and what comes from an object.
+pub(super) struct Sent {
+    first: Bytes,
+    rest: Option<Receiver<Bytes>>,
+    left: u64,
+}
+
+impl Body for Sent {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        let this = self.get_mut();
+        let first = std::mem::take(&mut this.first);
+        let piece = match (first.is_empty(), &mut this.rest) {
+            (false, _) => Some(first),
+            (true, Some(rest)) => ready!(rest.poll_recv(cx)),
+            (true, None) => None,
+        };
+        let left = this.left.checked_sub(piece.as_ref().map_or(0, |piece| piece.len() as u64));
+        Poll::Ready(match (piece, left) {
+            (Some(piece), Some(left)) => {
+                this.left = left;
+                Some(Ok(Frame::data(piece)))
+            }
+            (None, Some(0)) => None,
+            _ => Some(Err(io::Error::other("the content is not as long as it was"))),
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}
+
 /// Puts a secret into its header.
 pub(super) fn put(headers: &mut HeaderMap, at: &str, value: &str) -> Result<(), Error> {
     let mut value = value_of(value)?;
@@ -170,6 +226,6 @@ fn value_of(written: &str) -> Result<HeaderValue, Error> {
     value.ok_or_else(|| bad("a header's value is no line of ASCII characters"))
 }
 
-fn bad(why: impl Into<String>) -> Error {
+pub(super) fn bad(why: impl Into<String>) -> Error {
     FailureKind::BadRequest.because(why)
 }

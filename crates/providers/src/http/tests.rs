@@ -93,6 +93,7 @@ fn get(url: &str) -> Fetch {
         secrets: None,
         max_bytes: None,
         timeout_ms: None,
+        into: None,
     }
 }
 
@@ -332,6 +333,8 @@ async fn what_was_sent_and_not_answered_is_unknown() {
         body: Some("x".into()),
         max_bytes: None,
         timeout_ms: None,
+        from: None,
+        into: None,
     };
     let order = crate::testing::order(Path::new("/nowhere"), send);
     let outcome = HttpProvider::new(config).perform(order).await;

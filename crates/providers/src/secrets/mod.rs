@@ -183,8 +183,13 @@ impl Secrets {
                     SecretSource::Command(_) => continue,
                     source => at_hand(source),
                 };
-                if let Some(value) = read.and_then(|text| fit(&text)) {
-                    known.add(name, value);
+                match read.as_deref().map(fit) {
+                    Some(Some(value)) => known.add(name, value),
+                    Some(None) => {
+                        let why = SecretError::Unfit(name.clone());
+                        tracing::warn!("{why}: it is neither used nor looked for");
+                    }
+                    None => {}
                 }
             }
         }

@@ -266,6 +266,11 @@ impl<'s> Stream<'s> {
         self.clean.len()
     }
 
+    /// Takes out what is known to be clean.
+    pub(crate) fn drain(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.clean)
+    }
+
     /// All of it, once nothing more comes.
     pub(crate) fn finish(mut self) -> Vec<u8> {
         self.release(self.pending.len());

@@ -2,13 +2,19 @@
 
 use std::io;
 
+use libos_abi::{Error, KeptContent, Text};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
-use crate::secrets::{Scrubber, Stream};
+use crate::{
+    content::{Keeper, Told},
+    secrets::{Scrubber, Stream},
+};
 
 /// The beginning of an output. What is over the limit is read and dropped, so that a program that
 /// writes much is never held up. Secrets are taken out before anything is kept.
+/// An output that is kept as an object is handed on instead.
 pub(super) struct Capture<'s> {
+    keeper: Option<Keeper>,
     stream: Stream<'s>,
     max: usize,
     cut: bool,
@@ -16,8 +22,8 @@ pub(super) struct Capture<'s> {
 }
 
 impl<'s> Capture<'s> {
-    pub(super) fn new(max: usize, scrubber: &'s Scrubber) -> Self {
-        Self { stream: Stream::new(scrubber), max, cut: false, ended: false }
+    pub(super) fn new(max: usize, scrubber: &'s Scrubber, keeper: Option<Keeper>) -> Self {
+        Self { keeper, stream: Stream::new(scrubber), max, cut: false, ended: false }
     }
 
     /// Reads to the end.
@@ -29,9 +35,14 @@ impl<'s> Capture<'s> {
                 if count == 0 {
                     break;
                 }
-                match self.stream.len() > self.max {
-                    true => self.cut = true,
-                    false => self.stream.take(&chunk[..count]),
+                match &mut self.keeper {
+                    Some(keeper) if !keeper.is_full() => {
+                        self.stream.take(&chunk[..count]);
+                        keeper.take(&self.stream.drain()).await.map_err(io::Error::other)?;
+                    }
+                    Some(_) => {}
+                    None if self.stream.len() > self.max => self.cut = true,
+                    None => self.stream.take(&chunk[..count]),
                 }
             }
         }
@@ -39,8 +50,19 @@ impl<'s> Capture<'s> {
         Ok(())
     }
 
+    /// What is told of the output.
+    pub(super) async fn told(mut self) -> Result<(Text, bool, Option<KeptContent>), Error> {
+        let Some(mut keeper) = self.keeper.take() else {
+            let (text, cut) = self.into_text();
+            return Ok((text.into(), cut, None));
+        };
+        keeper.take(&self.stream.finish()).await?;
+        let Told { head, truncated, kept, .. } = keeper.finish().await?;
+        Ok((head, truncated || !self.ended, Some(kept)))
+    }
+
     /// The output within the limit as UTF-8, bytes that are not replaced, and whether it was cut.
-    pub(super) fn into_text(self) -> (String, bool) {
+    fn into_text(self) -> (String, bool) {
         let mut kept = self.stream.finish();
         let mut cut = self.cut || !self.ended || kept.len() > self.max;
         kept.truncate(self.max);

@@ -42,10 +42,12 @@ pub use self::{
     search::{default_readable, default_search_path, toolchain_environment},
 };
 use crate::{
-    Mounted, Stop, host_failure,
+    Mounted, Stop,
+    content::Keeper,
+    host_failure,
     limits::{self, OUTPUT_BYTES_MAX},
     provider_failed,
-    secrets::{Scrubber, Secrets},
+    secrets::Secrets,
 };
 
 /// How long a program may run if the call does not say.
@@ -149,6 +151,8 @@ async fn run(order: Order, config: Arc<ShellConfig>, seen: Arc<Seen>) -> Result<
     let name = call.argv.first().cloned().unwrap_or_default();
 
     let output_max = config.output_bytes_max;
+    let keeps = |into: &Option<String>| into.as_ref().map(|_| Keeper::new(&order, None));
+    let keepers = (keeps(&call.stdout_into), keeps(&call.stderr_into));
     let secrets = config.secrets.clone();
     let given = secrets.for_program(call.secrets.as_deref().unwrap_or_default()).await;
     let given = given
@@ -161,7 +165,12 @@ async fn run(order: Order, config: Arc<ShellConfig>, seen: Arc<Seen>) -> Result<
     let running = started.map_err(|why| Stop::Refused(not_started(op, &name, why)))?;
     // The supervisor removes it, whatever becomes of the host.
     drop(folder.keep());
-    let ended = conduct(running, &name, limit, output_max, &secrets.scrubber()).await?;
+    let scrubber = secrets.scrubber();
+    let outputs = (
+        Capture::new(output_max, &scrubber, keepers.0),
+        Capture::new(output_max, &scrubber, keepers.1),
+    );
+    let ended = conduct(running, &name, limit, outputs).await?;
     Ok(Ended { program: Some(program), notes, ..ended })
 }
 
@@ -170,16 +179,13 @@ async fn conduct(
     mut running: Running,
     name: &str,
     limit: Duration,
-    output_max: usize,
-    scrubber: &Scrubber,
+    (mut out, mut err): (Capture<'_>, Capture<'_>),
 ) -> Result<Ended, Stop> {
     let op = running.op();
     let io = |doing: &'static str| {
         move |error: std::io::Error| Stop::Failed(host_failure(op, doing, &error))
     };
     let pipes = running.pipes();
-    let (mut out, mut err) =
-        (Capture::new(output_max, scrubber), Capture::new(output_max, scrubber));
     let ending;
     let wall;
     {
@@ -220,13 +226,15 @@ async fn conduct(
             return Err(Stop::Failed(FailureKind::TimedOut.because(why)));
         }
     };
-    let (stdout, cut_out) = out.into_text();
-    let (stderr, cut_err) = err.into_text();
+    let (stdout, cut_out, stdout_object) = out.told().await.map_err(Stop::Failed)?;
+    let (stderr, cut_err, stderr_object) = err.told().await.map_err(Stop::Failed)?;
     Ok(Ended {
         exit_code: ending.code,
         signal: ending.signal,
-        stdout: stdout.into(),
-        stderr: stderr.into(),
+        stdout,
+        stderr,
+        stdout_object,
+        stderr_object,
         truncated: cut_out || cut_err,
         wall_ms: u64::try_from(wall.as_millis()).unwrap_or(u64::MAX),
         user_ms: ending.user_ms,

@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::{OsStr, OsString},
     fs::{File, Permissions},
-    io::{self, Read as _},
+    io::{self, Read as _, Write as _},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
@@ -12,11 +12,12 @@ use std::{
 };
 
 use libos_abi::{
-    Digest, Error, Form, FsPath, Right, Syscall, Text,
+    CONTENT_BYTES_MAX, Digest, Error, Form, FsPath, Right, Syscall, Text,
     shell::{self, FailureKind},
 };
 use libos_port::{Order, Reach};
 use tempfile::TempDir;
+use tokio::runtime::Handle;
 
 use super::{
     ShellConfig, changed,
@@ -28,6 +29,7 @@ use super::{
 };
 use crate::{
     Mounted, Stop,
+    content::{BadSource, Source},
     fs::{
         self, WORKSPACE,
         mount::{self, Mount, Unreached, Walk},
@@ -39,6 +41,8 @@ use crate::{
 const FROZEN: [&str; 3] = [".git/hooks", ".git/config", "libos.toml"];
 /// Devices and files of the kernel that every program may use.
 const DEVICES: [&str; 5] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"];
+/// The name of a program's input in the folder of its run.
+const STDIN: &str = "stdin";
 const OF_KERNEL: [&str; 8] = [
     "/proc/cpuinfo",
     "/proc/meminfo",
@@ -99,7 +103,11 @@ pub(super) fn plan(
         .permissions(Permissions::from_mode(0o700))
         .tempdir_in(&config.temporary)
         .map_err(host)?;
-    let stdin = furnish(folder.path(), call.stdin.as_ref()).map_err(host)?;
+    let mut stdin = furnish(folder.path(), call.stdin.as_ref()).map_err(host)?;
+    if order.content.is_some() {
+        let path = stdin.get_or_insert_with(|| folder.path().join(STDIN));
+        feed(path, order)?;
+    }
     let home = folder.path().canonicalize().map_err(host)?;
     let temporary = home.join("tmp");
 
@@ -243,9 +251,32 @@ fn furnish(folder: &Path, input: Option<&Text>) -> io::Result<Option<PathBuf>> {
     std::fs::set_permissions(folder.join("tmp"), Permissions::from_mode(0o700))?;
     File::create(folder.join("none"))?;
     let Some(text) = input.and_then(Text::as_str) else { return Ok(None) };
-    let path = folder.join("stdin");
+    let path = folder.join(STDIN);
     std::fs::write(&path, text)?;
     Ok(Some(path))
+}
+
+/// Adds the content of an object to a program's input.
+fn feed(input: &Path, order: &Order) -> Result<(), Stop> {
+    let host = |error: io::Error| Stop::Refused(host_failure(order.op, "feed a program", &error));
+    let mut file = File::options().append(true).create(true).open(input).map_err(host)?;
+    let mut source = Source::of(order);
+    let mut room = u64::from(CONTENT_BYTES_MAX);
+    loop {
+        let piece = Handle::current().block_on(source.next()).map_err(|why| match why {
+            BadSource::Content => {
+                let why = "the object for standard input holds something else than texts and bytes";
+                Stop::Refused(FailureKind::BadArguments.because(why))
+            }
+            BadSource::Lost(fault) => Stop::Refused(fault.into()),
+        })?;
+        let Some(piece) = piece else { return Ok(()) };
+        room = room.checked_sub(piece.len() as u64).ok_or_else(|| {
+            let why = format!("standard input has more than {CONTENT_BYTES_MAX} bytes");
+            Stop::Refused(FailureKind::BadArguments.because(why))
+        })?;
+        file.write_all(&piece).map_err(host)?;
+    }
 }
 
 /// What every program may use.

@@ -40,6 +40,9 @@ fn run(argv: &[&str]) -> Run {
         timeout_ms: None,
         stdin: None,
         secrets: None,
+        stdout_into: None,
+        stderr_into: None,
+        stdin_from: None,
     }
 }
 

@@ -19,7 +19,9 @@ use std::{
 };
 
 use libos_abi::{Folder, FsPath, Millis, OpId, Outcome, Pid, Reply, Rights, Syscall, shell};
-use libos_port::{BoxFuture, EffectOutcome, Order, Port, Provider as _, Reach, ReachRule};
+use libos_port::{
+    BoxFuture, EffectOutcome, Enclosed, Order, Port, Provider as _, Reach, ReachRule,
+};
 use libos_providers::{Layer, ShellConfig, ShellProvider, layers_missing};
 use tempfile::TempDir;
 
@@ -169,6 +171,9 @@ impl Stage {
             timeout_ms: Some(Millis(60_000)),
             stdin: Some("from the host\n".into()),
             secrets: None,
+            stdout_into: None,
+            stderr_into: None,
+            stdin_from: None,
         };
         Order {
             op: OpId(7),
@@ -179,6 +184,8 @@ impl Stage {
             waited_ms: 0,
             reach: Reach { rules },
             program: None,
+            content: None,
+            parts: Arc::new(Enclosed),
             port: Arc::new(NoPort),
         }
     }

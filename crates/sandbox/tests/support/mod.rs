@@ -64,7 +64,14 @@ impl Files {
                 };
                 let (bytes, digest) = (text.len() as u64, Digest::of(text.as_bytes()));
                 let text = Text::from(text.as_str());
-                Ok(fs::Reply::Read(fs::FileText { text, bytes, truncated: false, digest }).into())
+                Ok(fs::Reply::Read(fs::FileText {
+                    text,
+                    bytes,
+                    truncated: false,
+                    digest,
+                    object: None,
+                })
+                .into())
             }
             Syscall::Fs(fs::Call::Write(fs::Write { path, text, .. })) => {
                 let text = text.as_str().expect("texts are here");

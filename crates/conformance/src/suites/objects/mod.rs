@@ -41,6 +41,11 @@ namespace.list ok, namespace.list not_found, namespace.lookup ok";
                 holds "I-34"
                 shows "object.append ok, object.append not_a_list, object.append not_found,
 object.append version_conflict, object.append too_large";
+            case a_content_is_an_object_of_parts_that_is_read_in_parts
+                holds "I-34"
+                shows "object.collect ok, object.collect too_large, object.entries ok,
+object.entries not_found, object.entries released, object.content ok, object.content not_found,
+object.content released, object.read too_large";
             case what_never_changes_never_changes
                 holds "I-08"
                 shows "object.update immutable, object.append immutable, object.read ok";
@@ -88,10 +93,12 @@ object.materialize pinned_over_budget";
     };
 }
 
+mod content;
 mod saved;
 mod spaces;
 mod views;
 
+use content::a_content_is_an_object_of_parts_that_is_read_in_parts;
 use saved::{
     a_memory_comes_back_to_what_was_kept_of_it, a_memory_that_was_kept_is_copied_for_another,
 };
