@@ -22,7 +22,10 @@ use self::{
     checkpoint::CheckpointCommand,
     host::{ConfigCommand, ImageCommand, SecretCommand},
     past::{At, PolicyCommand, ReplayArgs},
-    process::{EventsArgs, ExecArgs, ExitArgs, ForkArgs, LogsArgs, MsgArgs, SignalArgs, TopArgs},
+    process::{
+        EventsArgs, ExecArgs, ExitArgs, ExplainArgs, ForkArgs, LogsArgs, MsgArgs, SignalArgs,
+        TopArgs,
+    },
     tool::ToolCommand,
 };
 
@@ -114,6 +117,8 @@ pub(crate) enum Command {
     },
     /// Tell what a process did, from the journal.
     Logs(LogsArgs),
+    /// Tell the story of a process: what it did, who let it, what it was refused and what it took.
+    Explain(ExplainArgs),
     /// Show the events that a process was told of.
     Events(EventsArgs),
     /// Answer who allowed this, for an operation, a request or a capability.
