@@ -54,6 +54,7 @@ const TOUR: &[Stop] = &[
     ("inbox", &[], 0),
     ("answer", &["req-1", "yes"], 0),
     ("resume", &[], 3),
+    ("chat", &["p1"], 3),
     ("approve", &["req-2"], 0),
     ("resume", &[], 3),
     ("deny", &["req-3"], 0),
