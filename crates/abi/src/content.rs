@@ -5,6 +5,10 @@
 //! reply; the kernel makes the object of them with the outcome, so that there is all of it or
 //! nothing.
 
+use bincode::{Decode, Encode};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use crate::{
     Few, Json, Need, ObjectId, Reply, Resource, Right, Syscall, field::carries_texts, fs, http,
     shell,
@@ -16,18 +20,18 @@ pub const CONTENT_BYTES_MAX: u32 = 67_108_864;
 /// How many bytes of what is kept as an object the reply shows: enough to see what it is.
 pub const CONTENT_HEAD_BYTES: u32 = 2_048;
 
-record! {
-    /// A content that was kept as an object.
-    #[derive(Default)]
-    pub struct KeptContent {
-        /// The object, in the memory of the caller.
-        pub id: ObjectId,
-        /// How many bytes are kept.
-        pub bytes: u64,
-        /// Its parts, until the object is made of them: shown to nobody who calls.
-        #[serde(skip)]
-        pub parts: Vec<Json>,
-    }
+/// A content that was kept as an object.
+#[derive(
+    Debug, Clone, Default, PartialEq, Eq, Encode, Decode, Serialize, Deserialize, JsonSchema,
+)]
+pub struct KeptContent {
+    /// The object, in the memory of the caller.
+    pub id: ObjectId,
+    /// How many bytes are kept.
+    pub bytes: u64,
+    /// Its parts, until the object is made of them: shown to nobody who calls.
+    #[serde(skip)]
+    pub parts: Vec<Json>,
 }
 
 carries_texts! { KeptContent { parts } }

@@ -161,7 +161,7 @@ mod tests {
             wall_ms: 1,
             ..Default::default()
         };
-        assert_eq!(run().used(&Ok(shell::Reply::Run(ended).into())), bytes(8));
+        assert_eq!(run().used(&Ok(shell::Reply::Run(ended.into()).into())), bytes(8));
     }
 
     #[test]

@@ -243,8 +243,9 @@ impl Core {
         let batch = Batch { records: Vec::new(), blobs: vec![(digest, bytes)] };
         self.write(|journal| journal.append(&batch, Sync::Lazy))?;
         self.unnamed.entry(op).or_default().insert(digest);
-        // An effect that was given up needs no more of it.
-        drop(taken.send(()));
+        if taken.send(()).is_err() {
+            tracing::debug!(%op, "a part was kept for an effect that was given up");
+        }
         Ok(())
     }
 

@@ -73,7 +73,7 @@ impl Provider for FakeShell {
             wall_ms: 0,
             ..Default::default()
         };
-        Box::pin(async { EffectOutcome::Done(shell::Reply::Run(ended).into()) })
+        Box::pin(async { EffectOutcome::Done(shell::Reply::Run(ended.into()).into()) })
     }
 }
 
@@ -331,7 +331,7 @@ impl Provider for TellsReach {
         };
         let rules: Vec<String> = order.reach.rules.iter().map(rule).collect();
         let ended = shell::Ended { stdout: rules.join("; ").into(), ..shell::Ended::default() };
-        Box::pin(async { EffectOutcome::Done(shell::Reply::Run(ended).into()) })
+        Box::pin(async { EffectOutcome::Done(shell::Reply::Run(ended.into()).into()) })
     }
 }
 
@@ -572,7 +572,8 @@ impl Provider for FakeFiles {
         let Syscall::Fs(fs::Call::Read(read)) = order.call else { unreachable!() };
         let text = format!("played {}", read.path);
         let (bytes, digest) = (text.len() as u64, Digest::of(text.as_bytes()));
-        let text = fs::FileText { text: text.into(), bytes, truncated: false, digest };
+        let text =
+            fs::FileText { text: text.into(), bytes, truncated: false, digest, object: None };
         Box::pin(async { EffectOutcome::Done(fs::Reply::Read(text).into()) })
     }
 }

@@ -111,7 +111,7 @@ impl Provider for FakeShell {
                 may_end.notified().await;
             }
             match left {
-                0 => EffectOutcome::Done(shell::Reply::Run(ended).into()),
+                0 => EffectOutcome::Done(shell::Reply::Run(ended.into()).into()),
                 _ => EffectOutcome::NotStarted(shell::FailureKind::NotFound.because("absent")),
             }
         })

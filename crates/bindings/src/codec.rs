@@ -4,6 +4,8 @@
 //! Bodies are tuples of ABI types, so the one codec of `libos-abi` encodes them. A head that names
 //! another call than its body is malformed.
 
+use std::sync::Arc;
+
 use libos_abi::{
     Json, OpId, Pattern, Pid, Rights, Syscall,
     tool::Program,

@@ -40,7 +40,7 @@ impl Provider for Model {
                 wall_ms: 0,
                 ..Default::default()
             };
-            EffectOutcome::Done(shell::Reply::Run(answer).into())
+            EffectOutcome::Done(shell::Reply::Run(answer.into()).into())
         })
     }
 }

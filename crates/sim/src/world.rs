@@ -131,7 +131,7 @@ fn reply(call: &Syscall) -> Option<Reply> {
             let changed = watch.seen.is_some();
             fs::Reply::Watch(fs::Watched { state: digest, changed }).into()
         }
-        Syscall::Shell(_) => shell::Reply::Run(shell::Ended {
+        Syscall::Shell(_) => shell::Reply::Run(Box::new(shell::Ended {
             exit_code: Some(0),
             signal: None,
             stdout: "out".into(),
@@ -139,7 +139,7 @@ fn reply(call: &Syscall) -> Option<Reply> {
             truncated: false,
             wall_ms: 1,
             ..Default::default()
-        })
+        }))
         .into(),
         Syscall::Audit(audit::Call::List(_)) => {
             audit::Reply::List(audit::Entries { entries: Vec::new(), next: None }).into()

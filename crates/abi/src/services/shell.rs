@@ -65,7 +65,7 @@ service! {
     }
 
     /// Runs a program to its end.
-    1 run Run {
+    1 run Run as Box {
         /// The program and its arguments.
         argv: Vec<String>,
         /// Its working directory; the process's own if absent.
@@ -85,7 +85,7 @@ service! {
         /// An object whose content it reads from standard input behind `stdin`: texts, or bytes in
         /// base64. It needs `read` on the object as well.
         stdin_from: Option<ObjectId>,
-    } -> Ended
+    } -> Ended as Box
     { demand: [Execute on shell by |c| {
         let name = c.argv.first().map_or("", String::as_str);
         let own = Need { right: Right::Execute, on: Resource::named("shell", name) };

@@ -6,6 +6,14 @@ pub(super) fn table() -> Vec<Limit> {
     vec![
         Limit {
             part: "abi",
+            name: "content_bytes_max",
+            value: libos_abi::CONTENT_BYTES_MAX as u64,
+            unit: "bytes",
+            reason:
+                "How many bytes one call keeps as an object: 64 MiB, which a disk takes in a second.",
+        },
+        Limit {
+            part: "abi",
             name: "inline_bytes_max",
             value: libos_abi::INLINE_BYTES_MAX as u64,
             unit: "bytes",
@@ -547,6 +555,14 @@ pub(super) fn table() -> Vec<Limit> {
             unit: "bytes",
             reason:
                 "The bytes of a payload together with what was appended to it: the largest text one call may carry, so that every object can be read in one reply.",
+        },
+        Limit {
+            part: "objects",
+            name: "content_bytes_max",
+            value: libos_objects::Limits::default().content_bytes_max,
+            unit: "bytes",
+            reason:
+                "The bytes of a content that was kept as an object: what 64 MiB take as JSON at the worst, with every byte escaped. It is read in parts.",
         },
         Limit {
             part: "objects",

@@ -87,7 +87,7 @@ fn done(stdout: &str) -> EffectOutcome {
         wall_ms: 0,
         ..Default::default()
     };
-    EffectOutcome::Done(shell::Reply::Run(ended).into())
+    EffectOutcome::Done(shell::Reply::Run(ended.into()).into())
 }
 
 /// Answers every call with the time.

@@ -70,7 +70,7 @@ async fn play(run: &Run, code: i32, stdout: String, runs_for: Duration) -> Effec
         return EffectOutcome::Failed(FailureKind::TimedOut.because("it ran too long"));
     }
     EffectOutcome::Done(
-        Reply::Run(Ended {
+        Reply::Run(Box::new(Ended {
             exit_code: Some(code),
             signal: None,
             stdout: stdout.into(),
@@ -78,7 +78,7 @@ async fn play(run: &Run, code: i32, stdout: String, runs_for: Duration) -> Effec
             truncated: false,
             wall_ms: 0,
             ..Default::default()
-        })
+        }))
         .into(),
     )
 }

@@ -149,8 +149,8 @@ fn a_provider_that_takes_every_end_for_a_good_one_is_named() {
     let make = || Altered {
         outcome: |_, outcome| match outcome {
             EffectOutcome::Done(Reply::Shell(shell::Reply::Run(ended))) => {
-                let good = shell::Ended { exit_code: Some(0), stdout: Text::default(), ..ended };
-                EffectOutcome::Done(shell::Reply::Run(good).into())
+                let good = shell::Ended { exit_code: Some(0), stdout: Text::default(), ..*ended };
+                EffectOutcome::Done(shell::Reply::Run(good.into()).into())
             }
             outcome => outcome,
         },

@@ -294,7 +294,7 @@ fn ran() -> Reply {
         wall_ms: 1,
         ..Default::default()
     };
-    shell::Reply::Run(ended).into()
+    shell::Reply::Run(ended.into()).into()
 }
 
 /// Whether an outcome is this fault.

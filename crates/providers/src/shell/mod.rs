@@ -130,7 +130,7 @@ impl Provider for ShellProvider {
         let Self { config, seen } = self.clone();
         Box::pin(async move {
             match run(order, config, seen).await {
-                Ok(ended) => EffectOutcome::Done(shell::Reply::Run(ended).into()),
+                Ok(ended) => EffectOutcome::Done(shell::Reply::Run(ended.into()).into()),
                 Err(stop) => stop.into(),
             }
         })

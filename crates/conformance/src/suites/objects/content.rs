@@ -24,7 +24,7 @@ pub(super) fn a_content_is_an_object_of_parts_that_is_read_in_parts(k: &mut Memo
     assert_eq!((first.entries.len(), first.next), (2, Some(2)));
     let second = k.ok(process(1), entries(large, first.next));
     assert_eq!((second.entries.len(), second.next), (2, None));
-    assert_eq!(k.ok(process(1), entries(large, Some(9))).entries, []);
+    assert!(k.ok(process(1), entries(large, Some(9))).entries.is_empty());
     assert_eq!(k.ok(host(), object::GetContent { id: large }).parts.len(), 4);
     assert_eq!(k.ok(process(1), object::Stat { id: large }).bytes, 1_600_002);
 
