@@ -386,6 +386,14 @@ declare namespace Abi {
 
   type Json = any;
 
+  /** A content that was kept as an object. */
+  type KeptContent = {
+    /** How many bytes are kept. */
+    bytes: number;
+    /** The object, in the memory of the caller. */
+    id: Abi.ObjectId;
+  };
+
   /**
    * The label of some data, or the clearance of a place that data may go to. A part that is left
    * out is the lowest.
@@ -1239,7 +1247,10 @@ interface LibosObject {
     /** Its version after the call. */
     version: number;
   }>;
-  /** Reads an object. It takes `read` on `object:`. It fails with `not_found`, `released`. */
+  /**
+   * Reads an object of at most 1 MiB. It takes `read` on `object:`. It fails with `not_found`,
+   * `too_large`, `released`.
+   */
   read(args: {
     /** The object. */
     id: Abi.ObjectId;
@@ -1521,6 +1532,24 @@ interface LibosObject {
     manifest: Array<Abi.ManifestEntry>;
     /** What is in, in estimated tokens. */
     tokens: number;
+  }>;
+  /**
+   * Reads entries that were appended to an object, as many as fit 1 MiB: so a content that was kept
+   * as an object is read in parts. It takes `read` on `object:`. It fails with `not_found`,
+   * `released`.
+   */
+  entries(args: {
+    /** The object. */
+    id: Abi.ObjectId;
+    /** How many to pass over; none if absent. */
+    skip?: number | null;
+  }): Promise<{
+    /** The entries, in order. */
+    entries: Array<Abi.Json>;
+    /** How many are before what comes next, where there is more. */
+    next?: number | null;
+    /** The version of the object. */
+    version: number;
   }>;
 }
 
@@ -2057,13 +2086,23 @@ interface LibosFs {
   read(args: {
     /** The file. */
     path: Abi.FsPath;
-    /** How many bytes at most; 65,536 if absent, 1,048,576 at the most. */
+    /**
+     * How many bytes at most; 65,536 if absent, 1,048,576 at the most. Of what is kept as an object
+     * 67,108,864, if absent and at the most.
+     */
     max_bytes?: number | null;
+    /**
+     * The type of an object in the caller's memory that the file is kept as, whatever its bytes.
+     * Then the text is its beginning, and empty if that is no text.
+     */
+    into?: string | null;
   }): Promise<{
     /** Bytes read. */
     bytes: number;
     /** The digest of the bytes read. */
     digest: Abi.Digest;
+    /** What was read, if it is kept as an object; the text is its beginning then. */
+    object?: Abi.KeptContent | null;
     /** The text, cut at a character boundary within `max_bytes`. */
     text: Abi.Text;
     /** Whether the file has more. */
@@ -2071,7 +2110,7 @@ interface LibosFs {
   }>;
   /**
    * Writes a file as a whole: a reader sees the old content or the new, never a part. It takes
-   * `write` on `fs:`. It fails with `not_found`, `exists`, `not_a_file`, `too_large`,
+   * `write` on `fs:`. It fails with `not_found`, `exists`, `not_a_file`, `not_text`, `too_large`,
    * `not_permitted`, `bad_target`, `conflict`.
    */
   write(args: {
@@ -2086,6 +2125,11 @@ interface LibosFs {
      * the right to read.
      */
     expected_digest?: Abi.Digest | null;
+    /**
+     * An object whose content comes behind the text: texts, or bytes in base64. It needs `read` on
+     * the object as well.
+     */
+    from?: Abi.ObjectId | null;
   }): Promise<{
     /** Bytes written. */
     bytes: number;
@@ -2340,6 +2384,18 @@ interface LibosShell {
      * `secret:NAME` as well.
      */
     secrets?: Array<Abi.SecretUse> | null;
+    /**
+     * The type of an object in the caller's memory that standard output is kept as, whatever its
+     * bytes; 67,108,864 of them at the most, the rest is read and dropped.
+     */
+    stdout_into?: string | null;
+    /** The same for standard error. */
+    stderr_into?: string | null;
+    /**
+     * An object whose content it reads from standard input behind `stdin`: texts, or bytes in
+     * base64. It needs `read` on the object as well.
+     */
+    stdin_from?: Abi.ObjectId | null;
   }): Promise<{
     /** Its exit code; absent when a signal ended it. */
     exit_code?: number | null;
@@ -2356,8 +2412,12 @@ interface LibosShell {
     signal?: number | null;
     /** What it wrote to standard error, likewise. */
     stderr: Abi.Text;
+    /** Standard error, likewise. */
+    stderr_object?: Abi.KeptContent | null;
     /** What it wrote to standard output, within the limit; bytes that are not UTF-8 replaced. */
     stdout: Abi.Text;
+    /** Standard output, if it is kept as an object; `stdout` is its beginning then. */
+    stdout_object?: Abi.KeptContent | null;
     /** Processor time that they spent in the kernel. */
     system_ms: number;
     /** Whether output was cut. */
@@ -2703,10 +2763,18 @@ interface LibosHttp {
     headers?: Array<Abi.Header> | null;
     /** Secrets, each for the header that it names. Each needs `use` on `secret:NAME` as well. */
     secrets?: Array<Abi.SecretUse> | null;
-    /** How many bytes of the body are given; 262,144 if absent, 1 MiB at the most. */
+    /**
+     * How many bytes of the body are given; 262,144 if absent, 1 MiB at the most. Of what is kept
+     * as an object 67,108,864, if absent and at the most.
+     */
     max_bytes?: number | null;
     /** How long all of it may take; 30 s if absent, 5 min at the most. */
     timeout_ms?: Abi.Millis | null;
+    /**
+     * The type of an object in the caller's memory that the body of the answer is kept as, whatever
+     * its bytes.
+     */
+    into?: string | null;
   }): Promise<{
     /** Whether the body is in base64. */
     base64: boolean;
@@ -2718,6 +2786,8 @@ interface LibosHttp {
     digest: Abi.Digest;
     /** The headers, names in lower case. */
     headers: Array<Abi.Header>;
+    /** The body, if it is kept as an object; what is given of it is its beginning then. */
+    object?: Abi.KeptContent | null;
     /** Where the server points to. Nothing was asked there: that is a call of its own. */
     redirect?: Abi.Url | null;
     /** The status. */
@@ -2741,10 +2811,23 @@ interface LibosHttp {
     secrets?: Array<Abi.SecretUse> | null;
     /** The body; none if absent. */
     body?: Abi.Text | null;
-    /** How many bytes of the body are given; 262,144 if absent, 1 MiB at the most. */
+    /**
+     * How many bytes of the body are given; 262,144 if absent, 1 MiB at the most. Of what is kept
+     * as an object 67,108,864, if absent and at the most.
+     */
     max_bytes?: number | null;
     /** How long all of it may take; 30 s if absent, 5 min at the most. */
     timeout_ms?: Abi.Millis | null;
+    /**
+     * The type of an object in the caller's memory that the body of the answer is kept as, whatever
+     * its bytes.
+     */
+    into?: string | null;
+    /**
+     * An object whose content is sent behind the body: texts, or bytes in base64. It needs `read`
+     * on the object as well.
+     */
+    from?: Abi.ObjectId | null;
   }): Promise<{
     /** Whether the body is in base64. */
     base64: boolean;
@@ -2756,6 +2839,8 @@ interface LibosHttp {
     digest: Abi.Digest;
     /** The headers, names in lower case. */
     headers: Array<Abi.Header>;
+    /** The body, if it is kept as an object; what is given of it is its beginning then. */
+    object?: Abi.KeptContent | null;
     /** Where the server points to. Nothing was asked there: that is a call of its own. */
     redirect?: Abi.Url | null;
     /** The status. */
@@ -2778,10 +2863,23 @@ interface LibosHttp {
     secrets?: Array<Abi.SecretUse> | null;
     /** The body; none if absent. */
     body?: Abi.Text | null;
-    /** How many bytes of the body are given; 262,144 if absent, 1 MiB at the most. */
+    /**
+     * How many bytes of the body are given; 262,144 if absent, 1 MiB at the most. Of what is kept
+     * as an object 67,108,864, if absent and at the most.
+     */
     max_bytes?: number | null;
     /** How long all of it may take; 30 s if absent, 5 min at the most. */
     timeout_ms?: Abi.Millis | null;
+    /**
+     * The type of an object in the caller's memory that the body of the answer is kept as, whatever
+     * its bytes.
+     */
+    into?: string | null;
+    /**
+     * An object whose content is sent behind the body: texts, or bytes in base64. It needs `read`
+     * on the object as well.
+     */
+    from?: Abi.ObjectId | null;
   }): Promise<{
     /** Whether the body is in base64. */
     base64: boolean;
@@ -2793,6 +2891,8 @@ interface LibosHttp {
     digest: Abi.Digest;
     /** The headers, names in lower case. */
     headers: Array<Abi.Header>;
+    /** The body, if it is kept as an object; what is given of it is its beginning then. */
+    object?: Abi.KeptContent | null;
     /** Where the server points to. Nothing was asked there: that is a call of its own. */
     redirect?: Abi.Url | null;
     /** The status. */

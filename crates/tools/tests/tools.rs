@@ -144,10 +144,11 @@ const DIGEST: &str = "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae4
 fn file_tools_pass_on() {
     passes_on(
         "read_file",
-        json!({"path": "a", "max_bytes": 9}),
+        json!({"path": "a", "max_bytes": 9, "into": "file"}),
         "fs.read",
-        json!({"path": "a", "max_bytes": 9}),
-        json!({"text": "hi", "bytes": 2, "truncated": false, "digest": DIGEST}),
+        json!({"path": "a", "max_bytes": 9, "into": "file"}),
+        json!({"text": "hi", "bytes": 2, "truncated": false, "digest": DIGEST,
+               "object": {"id": "obj-1.1", "bytes": 2}}),
     );
     passes_on(
         "write_file",
@@ -229,7 +230,7 @@ fn host_tools_pass_on() {
                "secrets": [{"name": "key", "at": "TOKEN"}]}),
         json!({"exit_code": 0, "signal": null, "stdout": "hi\n", "stderr": "", "truncated": false,
                "wall_ms": 3, "user_ms": 2, "system_ms": 1, "max_rss_kib": 9, "program": null,
-               "notes": []}),
+               "notes": [], "stdout_object": null, "stderr_object": null}),
     );
     passes_on(
         "get_time",
@@ -250,7 +251,7 @@ fn host_tools_pass_on() {
 #[test]
 fn network_tools_pass_on() {
     let answer = json!({"status": 200, "headers": [], "body": "hi", "base64": false, "bytes": 2,
-                        "digest": DIGEST, "truncated": false, "redirect": null});
+                        "digest": DIGEST, "truncated": false, "redirect": null, "object": null});
     let common = json!({"url": "https://a.b/c", "headers": [{"name": "accept", "value": "x"}],
                         "secrets": [{"name": "key", "at": "authorization", "prefix": "Bearer "}],
                         "max_bytes": 9, "timeout_ms": 2000});
@@ -314,6 +315,13 @@ fn object_tools_pass_on() {
         "object.append",
         json!({"id": "obj-1.1", "entry": {"n": 1}, "expected_version": 2}),
         handle.clone(),
+    );
+    passes_on(
+        "read_entries",
+        json!({"id": "obj-1.1", "skip": 2}),
+        "object.entries",
+        json!({"id": "obj-1.1", "skip": 2}),
+        json!({"version": 3, "entries": ["a"], "next": null}),
     );
     passes_on(
         "transfer_object",
