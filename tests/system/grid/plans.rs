@@ -3,7 +3,7 @@
 use agent_libos::abi::{DemandInfo, EffectClass, SERVICES};
 use serde_json::{Value, json};
 
-use crate::support::*;
+use crate::{drive::memory, support::*};
 
 /// A call under test.
 pub(crate) struct Case {
@@ -25,11 +25,20 @@ pub(crate) enum Act {
     Say(&'static [&'static str]),
 }
 
+impl Act {
+    /// What is done, for people.
+    pub(crate) fn name(self) -> String {
+        match self {
+            Self::Run => "run".into(),
+            Self::Resume => "resume".into(),
+            Self::Say(args) => args.join(" "),
+        }
+    }
+}
+
 impl Case {
     pub(crate) fn lab(&self) -> Lab {
-        let lab = Lab::new();
-        lab.raw_task(&self.head, &jsonl(&self.plan).replace(WEB, &web::workspace(&lab)));
-        lab.settings("[http]\nnetworks = [\"127.0.0.1\"]\n");
+        let lab = stage(&self.head, &self.plan);
         for (name, text) in self.files {
             lab.put(name, text);
         }
@@ -37,19 +46,15 @@ impl Case {
     }
 }
 
+fn stage(head: &str, plan: &[Value]) -> Lab {
+    let lab = Lab::within(&memory());
+    lab.raw_task(head, &jsonl(plan).replace(WEB, &web::workspace(&lab)));
+    lab.settings("[http]\nnetworks = [\"127.0.0.1\"]\n");
+    lab
+}
+
 /// Where the files of the workspace are on a server.
 const WEB: &str = "http://web.invalid";
-
-/// The name of a class, as it is shown.
-pub(crate) fn class_name(class: EffectClass) -> &'static str {
-    match class {
-        EffectClass::State => "state",
-        EffectClass::Read => "read",
-        EffectClass::Idempotent => "idempotent",
-        EffectClass::Reconcilable => "reconcilable",
-        EffectClass::Irreversible => "irreversible",
-    }
-}
 
 /// The calls that a process or the host can make, by name.
 pub(crate) fn open_calls() -> Vec<(&'static str, EffectClass)> {
@@ -84,8 +89,8 @@ fn everything() -> String {
         grant("allow", "read", "clock:*", "delegable = 1"),
         allow("write", "process:spawn"),
         allow("write", "human:owner"),
-        allow("execute", "shell:sh"),
-        allow("read write", "net:*"),
+        grant("allow", "execute", "shell:sh", "delegable = 1"),
+        grant("allow", "read write", "net:*", "delegable = 1"),
         allow("execute", "image:*"),
         allow("read write delete", "image:*"),
         allow("write", "namespace:*"),
@@ -414,21 +419,32 @@ pub(crate) fn cases() -> Vec<Case> {
     open_calls().into_iter().filter_map(|(call, class)| case(call, class)).collect()
 }
 
-/// Many processes that do everything side by side.
+/// Many processes that make calls of every class side by side.
 pub(crate) fn load(processes: usize) -> Lab {
     let grants = json!([
         { "on": "fs:workspace/*", "rights": ["read", "write"] },
         { "on": "clock:*", "rights": ["read"] },
+        { "on": "shell:sh", "rights": ["execute"] },
+        { "on": "net:*", "rights": ["read", "write"] },
     ]);
     let mut plan = Vec::new();
     for n in 0..processes {
         let path = |name: &str| format!("{n}-{name}.txt");
         let once = |name: &str| json!({ "path": path(name), "text": name, "overwrite": false });
+        let may_be_unknown =
+            |call, args| json!({ "call": call, "args": args, "expect": ["ok", "unknown_outcome"] });
+        let append = format!("echo ran >> {}", path("ran"));
+        let post = json!({
+            "url": format!("{WEB}/{}", path("web-ran")), "method": "POST", "body": "ran",
+        });
         let work = [
             ok("fs.write", once("first")),
             object(json!([n]), "o"),
+            ok("fs.mkdir", json!({ "path": format!("{n}-folder/below"), "parents": true })),
             sleep(3),
+            may_be_unknown("shell.run", json!({ "argv": ["sh", "-c", append] })),
             ok("object.append", json!({ "id": "${o.id}", "entry": 1 })),
+            may_be_unknown("http.send", post),
             json!({ "tool": "write_file", "expect": "ok",
                     "args": { "path": path("tool"), "text": "by a tool" } }),
             save("fs.read", json!({ "path": path("first") }), "t"),
@@ -444,7 +460,7 @@ pub(crate) fn load(processes: usize) -> Lab {
         (0..processes).map(|n| ok("message.receive", json!({ "channel": format!("c{n}") }))),
     );
     plan.extend((0..processes).map(|n| wait(&format!("w{n}"))));
-    Lab::with(&everything(), &plan)
+    stage(&everything(), &plan)
 }
 
 fn case(call: &'static str, class: EffectClass) -> Option<Case> {
