@@ -252,7 +252,7 @@ fn shown(call: &str) -> Option<Vec<Value>> {
         "process.start_task" | "process.tasks" => {
             let task = json!({
                 "owner": "${o.id}", "tool": "write_file",
-                "args": { "path": "task.txt", "text": "in the background" },
+                "args": { "path": "task.txt", "text": "in the background", "overwrite": false },
                 "grants": [{ "on": "fs:workspace/*", "rights": ["write"] }],
             });
             let mut plan = vec![note(), save("process.start_task", task, "w"), wait("w")];
