@@ -33,6 +33,7 @@ mod generated;
 mod hydrate;
 pub mod label_file;
 pub mod limits;
+pub mod mounts;
 pub mod policy;
 mod recovery;
 pub mod replay;

@@ -56,8 +56,10 @@ pub(crate) async fn demo(host: &Host, args: &DemoArgs) -> Result<Exit, Failure> 
         Demo::Tools => (TOOLS, None),
     };
     write(dir, files)?;
-    let args =
-        RunArgs { task: dir.join("task.toml"), answers: AnswerArgs { approvals, wait: false } };
+    let args = RunArgs {
+        task: dir.join("task.toml"),
+        answers: AnswerArgs { approvals, mounts: Vec::new(), wait: false },
+    };
     let host = Host {
         store: dir.join(".libos"),
         json: host.json,

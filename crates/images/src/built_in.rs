@@ -27,10 +27,16 @@ const TOOLS_FIRST: &[&str] = &[
 const GROUPS: &[(&str, &str, &[&str])] = &[
     (
         "files",
-        "More for files: make, remove and examine them, survey folders, move content between \
-         files and objects without it being shown.",
+        "More for files: edit, search, make, rename, remove and examine them, survey folders, \
+         move content between files and objects without it being shown.",
         &[
+            "edit_file",
+            "patch_file",
+            "append_to_file",
+            "search_files",
+            "find_files",
             "make_folder",
+            "rename_file",
             "delete_file",
             "stat_file",
             "file_to_object",
