@@ -35,6 +35,8 @@ pub(crate) struct Scene {
     acts: Vec<Act>,
     /// What each of them ends with.
     codes: Vec<i32>,
+    /// How many calls of the host the first of them makes.
+    says: usize,
     /// The boundaries that the first of them passes, in order.
     pub(crate) passed: Vec<At>,
     dead: Vec<Ran>,
@@ -57,10 +59,9 @@ impl Stage {
         let mut codes = Vec::new();
         for n in 0..case.acts.len() {
             let scene = stage.scene(&case.acts[n..])?;
-            stage.scenes.push(scene);
-            let (code, passed) = stage.traced(case.acts[n])?;
+            let (code, scene) = stage.traced(scene)?;
             codes.push(code);
-            stage.scenes[n].passed = passed;
+            stage.scenes.push(scene);
         }
         if codes.last() != Some(&0) {
             return Err(format!("it does not end: {codes:?}"));
@@ -78,11 +79,12 @@ impl Stage {
             return Err(format!("{} was not killed at {at:?}", scene.name));
         };
         let codes = scene.codes[scene.codes.len() - acts.len()..].to_vec();
-        let Some(first) = acts.first().copied() else { return Ok(None) };
+        if acts.is_empty() {
+            return Ok(None);
+        }
         let name = format!("{} after {}:{}", scene.name, at.name, at.nth);
         let scene = Scene { name, is_resumed: true, codes, dead, ..self.scene(&acts)? };
-        let (_, passed) = self.traced(first)?;
-        Ok(Some(Scene { passed, ..scene }))
+        Ok(Some(self.traced(scene)?.1))
     }
 
     /// Kills, goes on, and compares with what should be; `None` if the boundary is passed by.
@@ -124,8 +126,10 @@ impl Stage {
         }
         let mut acts = scene.acts.clone();
         match acts[0] {
-            // Who was cut off looks first whether it was heard.
-            Act::Say(_) if truth::said(&self.lab)? > before => drop(acts.remove(0)),
+            // Who was cut off looks first whether all of it was heard.
+            Act::Say(_) if truth::said(&self.lab)? >= before + scene.says => {
+                acts.remove(0);
+            }
             act => acts[0] = next(&self.lab, act)?,
         }
         let dead = scene.dead.iter().cloned().chain([ran]).collect();
@@ -143,21 +147,25 @@ impl Stage {
             kept,
             acts: acts.to_vec(),
             codes: Vec::new(),
+            says: 0,
             passed: Vec::new(),
             dead: Vec::new(),
         })
     }
 
-    /// Runs a command to its end; what it ended with and the boundaries it passed.
-    fn traced(&self, act: Act) -> Result<(i32, Vec<At>), String> {
+    /// Runs the first command of a scene to its end; what it ended with, and the scene with the
+    /// boundaries it passed.
+    fn traced(&self, mut scene: Scene) -> Result<(i32, Scene), String> {
         let trace = self.lab.path("trace");
-        let ran = end(start(&self.lab, act, &[("LIBOS_CRASH_TRACE", "trace")]))?;
+        let before = truth::said(&self.lab)?;
+        let ran = end(start(&self.lab, scene.acts[0], &[("LIBOS_CRASH_TRACE", "trace")]))?;
         if ![0, 3].contains(&ran.code) {
             return Err(format!("it does not run: {ran}"));
         }
-        let text = fs::read_to_string(&trace).map_err(said_by)?;
+        scene.passed = numbered(&fs::read_to_string(&trace).map_err(said_by)?);
+        scene.says = truth::said(&self.lab)? - before;
         fs::remove_file(&trace).map_err(said_by)?;
-        Ok((ran.code, numbered(&text)))
+        Ok((ran.code, scene))
     }
 }
 

@@ -71,12 +71,12 @@ fn kill_all(
         }
     };
     if extent != Extent::Again {
-        stage.scenes.iter().for_each(&mut kill);
+        stage.scenes.iter().skip(case.spared).for_each(&mut kill);
     }
     if extent == Extent::Quick {
         return Ok(());
     }
-    for (scene, act) in stage.scenes.iter().zip(&case.acts) {
+    for (scene, act) in stage.scenes.iter().zip(&case.acts).skip(case.spared) {
         let Some(at) = middle(&scene.passed) else { continue };
         if extent == Extent::Again && *act != Act::Run {
             continue;
