@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use tempfile::TempDir;
@@ -42,6 +43,12 @@ pub(crate) struct Scene {
     dead: Vec<Ran>,
 }
 
+/// What a kill left: what the dead said, and the commands that are left.
+struct Left {
+    dead: Vec<Ran>,
+    acts: Vec<Act>,
+}
+
 /// A case in a folder of its own, with what it comes to if nothing happens.
 pub(crate) struct Stage {
     lab: Lab,
@@ -75,7 +82,7 @@ impl Stage {
 
     /// What goes on after a kill of a scene, if anything is left to do.
     pub(crate) fn after(&self, scene: &Scene, at: &At) -> Result<Option<Scene>, String> {
-        let Some((dead, acts)) = self.killed(scene, at)? else {
+        let Some(Left { dead, acts }) = self.killed(scene, at)? else {
             return Err(format!("{} was not killed at {at:?}", scene.name));
         };
         let codes = scene.codes[scene.codes.len() - acts.len()..].to_vec();
@@ -100,7 +107,7 @@ impl Stage {
     }
 
     fn attempt(&self, scene: &Scene, at: &At) -> Result<Option<Found>, String> {
-        let Some((dead, acts)) = self.killed(scene, at)? else { return Ok(None) };
+        let Some(Left { dead, acts }) = self.killed(scene, at)? else { return Ok(None) };
         for (act, code) in acts.iter().zip(&scene.codes[scene.codes.len() - acts.len()..]) {
             let ran = end(start(&self.lab, *act, &[]))?;
             if ran.code != *code {
@@ -113,9 +120,8 @@ impl Stage {
         Ok(Some(found))
     }
 
-    /// Sets a scene, kills its first command there, and says what was killed and what is left to
-    /// do; `None` if it came to its end.
-    fn killed(&self, scene: &Scene, at: &At) -> Result<Option<(Vec<Ran>, Vec<Act>)>, String> {
+    /// Sets a scene and kills its first command there; `None` if it came to its end.
+    fn killed(&self, scene: &Scene, at: &At) -> Result<Option<Left>, String> {
         let root = self.lab.path("");
         clear(&root).and_then(|()| copy(&scene.kept, &root)).map_err(said_by)?;
         let before = truth::said(&self.lab)?;
@@ -133,7 +139,7 @@ impl Stage {
             act => acts[0] = next(&self.lab, act)?,
         }
         let dead = scene.dead.iter().cloned().chain([ran]).collect();
-        Ok(Some((dead, acts)))
+        Ok(Some(Left { dead, acts }))
     }
 
     /// Keeps the folder as it is now.
@@ -213,19 +219,12 @@ fn numbered(trace: &str) -> Vec<At> {
     trace.lines().map(number).collect()
 }
 
-/// Copies files and folders; what is neither, a dead process left.
+/// Copies what is in a folder with everything that belongs to it: times, and the marks of the
+/// operations that made a file.
 fn copy(from: &Path, to: &Path) -> io::Result<()> {
     fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let (kind, to) = (entry.file_type()?, to.join(entry.file_name()));
-        if kind.is_dir() {
-            copy(&entry.path(), &to)?;
-        } else if kind.is_file() {
-            fs::copy(entry.path(), to)?;
-        }
-    }
-    Ok(())
+    let status = Command::new("cp").arg("-a").arg(from.join(".")).arg(to).status()?;
+    if status.success() { Ok(()) } else { Err(io::Error::other("cp -a fails")) }
 }
 
 fn clear(folder: &Path) -> io::Result<()> {
