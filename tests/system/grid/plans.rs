@@ -29,7 +29,12 @@ impl Case {
     pub(crate) fn lab(&self) -> Lab {
         let lab = Lab::new();
         lab.raw_task(&self.head, &jsonl(&self.plan).replace(WEB, &web::workspace(&lab)));
-        lab.settings("[http]\nnetworks = [\"127.0.0.1\"]\n");
+        let endpoint = web::workspace(&lab);
+        lab.settings(&format!(
+            "[http]\nnetworks = [\"127.0.0.1\"]\n\n[rpc.lab]\nurl = \"{endpoint}/rpc\"\n\n\
+             [rpc.lab.methods]\nlook = {{ class = \"read\" }}\n\
+             run = {{ class = \"irreversible\" }}\n"
+        ));
         for (name, text) in self.files {
             lab.put(name, text);
         }
@@ -86,6 +91,7 @@ fn everything() -> String {
         allow("write", "human:owner"),
         allow("execute", "shell:sh"),
         allow("read write", "net:*"),
+        allow("read execute", "rpc:lab/*"),
         allow("execute", "image:*"),
         allow("read write delete", "image:*"),
         allow("write", "namespace:*"),
@@ -371,6 +377,17 @@ fn shown(call: &str) -> Option<Vec<Value>> {
             let put =
                 json!({ "url": format!("{WEB}/put.txt"), "method": "PUT", "body": "by the web" });
             vec![ok(call, put), write("after.txt", "went on")]
+        }
+        "rpc.query" => {
+            let args = json!({ "endpoint": "lab", "method": "look" });
+            vec![save(call, args, "t"), write("out.txt", "${t.result}")]
+        }
+        "rpc.call" => {
+            let args = json!({ "endpoint": "lab", "method": "run", "params": ["ran"] });
+            vec![
+                json!({ "call": call, "expect": ["ok", "unknown_outcome"], "args": args }),
+                write("after.txt", "went on"),
+            ]
         }
         "http.send" => {
             let post = json!({ "url": format!("{WEB}/ran.txt"), "method": "POST", "body": "ran" });
