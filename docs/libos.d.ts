@@ -2835,6 +2835,48 @@ interface LibosLabel {
   }>;
 }
 
+/**
+ * Methods of endpoints that the host has registered, each with the shape of its parameters and
+ * result. Where an endpoint is and which secret it takes is the host's; nobody else says so.
+ */
+interface LibosRpc {
+  /**
+   * Calls a method that is registered as one that changes nothing. It takes `read` on `rpc:`. It
+   * fails with `unknown_method`, `bad_params`, `not_connected`, `timed_out`, `bad_result`,
+   * `method_failed`.
+   */
+  query(args: {
+    /** The endpoint. */
+    endpoint: string;
+    /** The method. */
+    method: string;
+    /** Its parameters; none if absent. */
+    params?: Abi.Json | null;
+    /** How long all of it may take; 30 s if absent, 5 min at the most. */
+    timeout_ms?: Abi.Millis | null;
+  }): Promise<{
+    /** The result. Secrets of the host in it are replaced. */
+    result: Abi.Json;
+  }>;
+  /**
+   * Calls a method, whatever it changes. It takes `execute` on `rpc:`. It fails with
+   * `unknown_method`, `bad_params`, `not_connected`, `bad_result`, `method_failed`.
+   */
+  call(args: {
+    /** The endpoint. */
+    endpoint: string;
+    /** The method. */
+    method: string;
+    /** Its parameters; none if absent. */
+    params?: Abi.Json | null;
+    /** How long all of it may take; 30 s if absent, 5 min at the most. */
+    timeout_ms?: Abi.Millis | null;
+  }): Promise<{
+    /** The result. Secrets of the host in it are replaced. */
+    result: Abi.Json;
+  }>;
+}
+
 /** A call that ended in an error. Only the host makes one. */
 interface SyscallError extends Error {
   /** The code of the fault or failure, as in `denied` or `not_found`. */
@@ -2908,6 +2950,11 @@ interface Libos {
    * look at them, and lower them where the host lets somebody do so.
    */
   readonly label: LibosLabel;
+  /**
+   * Methods of endpoints that the host has registered, each with the shape of its parameters and
+   * result. Where an endpoint is and which secret it takes is the host's; nobody else says so.
+   */
+  readonly rpc: LibosRpc;
   /** Makes the call of a name, as in `fs.read`. */
   syscall(call: string, args?: object): Promise<unknown>;
   /** For `instanceof`. */

@@ -15,7 +15,8 @@ use libos_journal::{
 };
 use libos_port::{Authority, BoxFuture, Component, Planner, Port, Provider};
 use libos_providers::{
-    FsProvider, HttpConfig, HttpProvider, Layer, Mounted, ShellConfig, ShellProvider,
+    BadEndpoint, EndpointSpec, FsProvider, HttpConfig, HttpProvider, Layer, Mounted, RpcProvider,
+    ShellConfig, ShellProvider,
 };
 use tokio::sync::oneshot;
 
@@ -122,6 +123,9 @@ pub enum StartError {
     /// The parts do not fit together.
     #[error(transparent)]
     Compose(#[from] ComposeError),
+    /// An endpoint cannot be registered.
+    #[error(transparent)]
+    Endpoint(#[from] BadEndpoint),
     /// The host's operating system refused a thread.
     #[error("the host gives no thread: {0}")]
     Thread(#[source] std::io::Error),
@@ -150,6 +154,7 @@ pub struct Builder {
     tool_cache: Option<PathBuf>,
     programs: ShellConfig,
     http: HttpConfig,
+    endpoints: BTreeMap<String, EndpointSpec>,
     labels: LabelRules,
 }
 
@@ -186,6 +191,7 @@ impl Builder {
             tool_cache: None,
             programs: ShellConfig::from_host(),
             http: HttpConfig::default(),
+            endpoints: BTreeMap::new(),
             labels: LabelRules::default(),
         }
     }
@@ -325,6 +331,13 @@ impl Builder {
         self
     }
 
+    /// Registers endpoints of JSON-RPC, which the standard provider serves.
+    #[must_use]
+    pub fn endpoints(mut self, endpoints: BTreeMap<String, EndpointSpec>) -> Self {
+        self.endpoints = endpoints;
+        self
+    }
+
     /// Says which labels data has and how far it may go; without it, none and anywhere.
     #[must_use]
     pub fn labels(mut self, rules: LabelRules) -> Self {
@@ -388,6 +401,10 @@ impl Builder {
         let mut mounts = self.mounts;
         mounts.retain(is_folder);
         let mut providers = self.providers;
+        let http = HttpProvider::new(self.http.clone());
+        let labels = self.endpoints.iter().fold(self.labels, |labels, (name, endpoint)| {
+            labels.standing_for(libos_abi::rpc::methods(name), endpoint.url.resource())
+        });
         for standard in [
             Arc::new(files) as Arc<dyn Provider>,
             Arc::new(ShellProvider::new(ShellConfig {
@@ -396,7 +413,8 @@ impl Builder {
                 secrets: self.http.secrets.clone(),
                 ..self.programs
             })),
-            Arc::new(HttpProvider::new(self.http)),
+            Arc::new(RpcProvider::new(self.endpoints, http.clone())?),
+            Arc::new(http),
             Arc::new(Tools::new(self.tool_cache)),
         ] {
             let is_served = |service| providers.iter().any(|p| p.serves().contains(service));
@@ -410,7 +428,7 @@ impl Builder {
         provided.push("audit");
         let parts = Parts::new(self.authority, self.components)?;
         let mut kernel = Kernel::new(parts, provided);
-        kernel.set_label_rules(self.labels);
+        kernel.set_label_rules(labels);
         boundaries.pass("start.fold");
         let mut each = |_| boundaries.pass("start.folded");
         let from =

@@ -13,7 +13,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use libos_providers::{HttpConfig, Layer as ProgramLayer, SecretSource, Secrets, ShellConfig};
+use libos_providers::{
+    EndpointSpec, HttpConfig, Layer as ProgramLayer, MethodSpec, SecretSource, Secrets, ShellConfig,
+};
 use libos_scheduler::{EarliestDeadline, Policy, RoundRobin, Scheduler, WeightedFair};
 use schemars::schema_for;
 use serde::Serialize;
@@ -21,8 +23,9 @@ use serde_json::Value as Schema;
 use toml::Value;
 
 pub use self::file::{
-    ConfigFile, ConfinementLayer, HttpSection, LimitsSection, NetworkText, PolicyName,
-    SchedulerSection, SecretName, SecretSection, ShellSection,
+    ConfigFile, ConfinementLayer, EndpointSection, HttpSection, LimitsSection, MethodClass,
+    MethodSection, NetworkText, PolicyName, SchedulerSection, SecretName, SecretSection,
+    ShellSection,
 };
 use crate::{Builder, Limits, task::TaskError};
 
@@ -195,10 +198,11 @@ impl Layer {
     }
 }
 
-/// What one setting is. A secret is one as a whole: no layer changes where that of another goes.
+/// What one setting is. A secret is one as a whole, and an endpoint too: no layer changes where
+/// that of another goes.
 fn flatten(prefix: &str, value: Value, each: &mut impl FnMut(String, Value)) {
     match value {
-        Value::Table(table) if !prefix.starts_with(SECRETS) => {
+        Value::Table(table) if !WHOLE.iter().any(|whole| prefix.starts_with(whole)) => {
             let dot = if prefix.is_empty() { "" } else { "." };
             for (name, value) in table {
                 flatten(&format!("{prefix}{dot}{name}"), value, each);
@@ -208,8 +212,8 @@ fn flatten(prefix: &str, value: Value, each: &mut impl FnMut(String, Value)) {
     }
 }
 
-/// What the keys of secrets begin with.
-const SECRETS: &str = "secrets.";
+/// What the keys of secrets and endpoints begin with.
+const WHOLE: [&str; 2] = ["secrets.", "rpc."];
 
 /// The document that sets one key.
 fn nested(key: &str, value: Value) -> Value {
@@ -360,8 +364,25 @@ impl Settings {
         HttpConfig { networks, ca_file, secrets, ..HttpConfig::default() }
     }
 
-    /// A runtime as it is set: its store, limits, policy, programs, network and secrets.
-    /// Processes are kept out of the files that hold secrets.
+    /// The endpoints of JSON-RPC.
+    #[must_use]
+    pub fn endpoints(&self) -> BTreeMap<String, EndpointSpec> {
+        let method = |(name, it): (&String, &MethodSection)| {
+            let is_query = it.class == MethodClass::Read;
+            let (params, result) = (it.params.clone(), it.result.clone());
+            (name.clone(), MethodSpec { is_query, params, result })
+        };
+        let endpoint = |it: &EndpointSection| EndpointSpec {
+            url: it.url.clone(),
+            secret: it.secret.clone(),
+            methods: it.methods.iter().map(method).collect(),
+        };
+        let endpoints = self.file.rpc.iter();
+        endpoints.map(|(name, it)| (name.as_str().to_owned(), endpoint(it))).collect()
+    }
+
+    /// A runtime as it is set: its store, limits, policy, programs, network, endpoints and
+    /// secrets. Processes are kept out of the files that hold secrets.
     #[must_use]
     pub fn builder(&self) -> Builder {
         let policy: Box<dyn Policy> = match self.policy() {
@@ -382,7 +403,8 @@ impl Settings {
             .limits(self.limits())
             .programs(self.programs())
             .component(Box::new(Scheduler::new(policy)))
-            .http(self.http(secrets));
+            .http(self.http(secrets))
+            .endpoints(self.endpoints());
         files.fold(builder, Builder::keep_out_of)
     }
 }
@@ -410,7 +432,7 @@ mod tests {
         assert_eq!(settings.file, ConfigFile::built_in());
         let known: Vec<String> = keys().into_iter().map(|key| key.name).collect();
         let mut set: Vec<&str> = settings.iter().map(|(name, _)| name).collect();
-        set.extend(["approvals", "labels", "http.ca_file", "mounts", "secrets"]);
+        set.extend(["approvals", "labels", "http.ca_file", "mounts", "rpc", "secrets"]);
         set.sort_unstable();
         let mut sorted = known.clone();
         sorted.sort();

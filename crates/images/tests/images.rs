@@ -78,7 +78,7 @@ fn the_built_in_images_are_there_without_events_and_need_nothing() {
     let [base, minimal, worker] = &listed[..] else { panic!("three images") };
     let grouped = base.tool_groups.iter().flat_map(|group| &group.tools);
     let all: BTreeSet<_> = base.tools.iter().chain(grouped).collect();
-    assert_eq!((base.tools.len(), all.len(), minimal.tools.len()), (12, 68, 0));
+    assert_eq!((base.tools.len(), all.len(), minimal.tools.len()), (12, 70, 0));
     assert!(worker.tools.iter().all(|tool| all.contains(tool)));
     assert!(base.tool_groups.iter().all(|group| !group.description.is_empty()));
 }

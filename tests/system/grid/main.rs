@@ -167,6 +167,11 @@ fn a_request_survives_a_kill_at_every_boundary() {
 }
 
 #[test]
+fn a_remote_method_survives_a_kill_at_every_boundary() {
+    assert_survives(&["rpc.query", "rpc.call"], Extent::Quick);
+}
+
+#[test]
 fn an_answer_survives_a_kill_at_every_boundary() {
     assert_survives(&["human.decide"], Extent::Quick);
 }

@@ -50,8 +50,13 @@ impl Case {
 
 fn stage(head: &str, plan: &[Value]) -> Lab {
     let lab = Lab::within(&memory());
-    lab.raw_task(head, &jsonl(plan).replace(WEB, &web::workspace(&lab)));
-    lab.settings("[http]\nnetworks = [\"127.0.0.1\"]\n");
+    let endpoint = web::workspace(&lab);
+    lab.raw_task(head, &jsonl(plan).replace(WEB, &endpoint));
+    lab.settings(&format!(
+        "[http]\nnetworks = [\"127.0.0.1\"]\n\n[rpc.lab]\nurl = \"{endpoint}/rpc\"\n\n\
+         [rpc.lab.methods]\nlook = {{ class = \"read\" }}\n\
+         run = {{ class = \"irreversible\" }}\n"
+    ));
     lab
 }
 
@@ -93,6 +98,7 @@ fn everything() -> String {
         allow("write", "human:owner"),
         grant("allow", "execute", "shell:sh", "delegable = 1"),
         grant("allow", "read write", "net:*", "delegable = 1"),
+        allow("read execute", "rpc:lab/*"),
         allow("execute", "image:*"),
         allow("read write delete", "image:*"),
         allow("write", "namespace:*"),
@@ -378,6 +384,17 @@ fn shown(call: &str) -> Option<Vec<Value>> {
             let put =
                 json!({ "url": format!("{WEB}/put.txt"), "method": "PUT", "body": "by the web" });
             vec![ok(call, put), write("after.txt", "went on")]
+        }
+        "rpc.query" => {
+            let args = json!({ "endpoint": "lab", "method": "look" });
+            vec![save(call, args, "t"), write("out.txt", "${t.result}")]
+        }
+        "rpc.call" => {
+            let args = json!({ "endpoint": "lab", "method": "run", "params": ["ran"] });
+            vec![
+                json!({ "call": call, "expect": ["ok", "unknown_outcome"], "args": args }),
+                write("after.txt", "went on"),
+            ]
         }
         "http.send" => {
             let post = json!({ "url": format!("{WEB}/ran.txt"), "method": "POST", "body": "ran" });
