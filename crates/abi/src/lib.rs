@@ -58,7 +58,7 @@ pub use resource::{BadResource, Form, Pattern, RESOURCE_BYTES_MAX, Resource, Rig
 pub use secret::SecretUse;
 pub use services::{
     Error, Outcome, Reply, SERVICES, Syscall, audit, capability, checkpoint, clock,
-    event as events, find, fs, http, human, image, label, message, namespace, object, process,
+    event as events, find, fs, http, human, image, label, llm, message, namespace, object, process,
     shell, tool,
 };
 pub use state::state_digest;

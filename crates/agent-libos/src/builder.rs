@@ -1,6 +1,7 @@
 //! Building and holding a runtime.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
@@ -12,6 +13,7 @@ use libos_broker::{ComposeError, Kernel, LabelRules, Parts, Submitter};
 use libos_journal::{
     Blobs, Head, Journal, JournalError, Limits as JournalLimits, MemoryJournal, SqliteJournal,
 };
+use libos_llm::{LlmProvider, Profile};
 use libos_port::{Authority, BoxFuture, Component, Planner, Port, Provider};
 use libos_providers::{FsProvider, HttpConfig, HttpProvider, Layer, ShellConfig, ShellProvider};
 use tokio::sync::oneshot;
@@ -20,7 +22,9 @@ use crate::{
     boundary::{Boundaries, OnBoundary},
     core_loop::{Core, Message, State, Watch},
     generated::Tools,
-    hydrate, recovery,
+    hydrate,
+    llm::HostNetwork,
+    recovery,
     runner::Runner,
 };
 
@@ -143,6 +147,7 @@ pub struct Builder {
     tool_cache: Option<PathBuf>,
     programs: ShellConfig,
     http: HttpConfig,
+    models: BTreeMap<String, Profile>,
     labels: LabelRules,
 }
 
@@ -177,6 +182,7 @@ impl Builder {
             tool_cache: None,
             programs: ShellConfig::from_host(),
             http: HttpConfig::default(),
+            models: BTreeMap::new(),
             labels: LabelRules::default(),
         }
     }
@@ -300,6 +306,13 @@ impl Builder {
         self
     }
 
+    /// Registers profiles of models, by name. Who may use one is a matter of grants.
+    #[must_use]
+    pub fn models(mut self, profiles: BTreeMap<String, Profile>) -> Self {
+        self.models = profiles;
+        self
+    }
+
     /// Says which labels data has and how far it may go; without it, none and anywhere.
     #[must_use]
     pub fn labels(mut self, rules: LabelRules) -> Self {
@@ -365,7 +378,8 @@ impl Builder {
                 secrets: self.http.secrets.clone(),
                 ..self.programs
             })),
-            Arc::new(HttpProvider::new(self.http)),
+            Arc::new(HttpProvider::new(self.http.clone())),
+            Arc::new(LlmProvider::new(Arc::new(HostNetwork::new(self.http)), self.models)),
             Arc::new(Tools::new(self.tool_cache)),
         ] {
             let is_served = |service| providers.iter().any(|p| p.serves().contains(service));

@@ -5,6 +5,7 @@
 //! first. Its JSON schema is published as `docs/config.schema.json`.
 
 mod file;
+mod llm;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,6 +14,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use libos_llm::Profile;
 use libos_providers::{HttpConfig, Layer as ProgramLayer, SecretSource, Secrets, ShellConfig};
 use libos_scheduler::{EarliestDeadline, Policy, RoundRobin, Scheduler, WeightedFair};
 use schemars::schema_for;
@@ -24,6 +26,7 @@ pub use self::file::{
     ConfigFile, ConfinementLayer, HttpSection, LimitsSection, NetworkText, PolicyName,
     SchedulerSection, SecretName, SecretSection, ShellSection,
 };
+pub use self::llm::{LlmCassetteMode, LlmKind, LlmPrices, LlmSection};
 use crate::{Builder, Limits, task::TaskError};
 
 /// What the variables of the environment that set a key begin with.
@@ -145,7 +148,8 @@ impl Layer {
             SecretSource::File(path) => Some(path),
             _ => None,
         });
-        for named in named.into_iter().flatten().chain(secrets) {
+        let cassettes = file.llm.values_mut().filter_map(|profile| profile.cassette.as_mut());
+        for named in named.into_iter().flatten().chain(secrets).chain(cassettes) {
             *named = folder.join(&*named);
         }
         for named in file.shell.readable.iter_mut().flatten() {
@@ -194,10 +198,11 @@ impl Layer {
     }
 }
 
-/// What one setting is. A secret is one as a whole: no layer changes where that of another goes.
+/// What one setting is. A secret is one as a whole, and so is a profile: no layer changes where
+/// that of another goes.
 fn flatten(prefix: &str, value: Value, each: &mut impl FnMut(String, Value)) {
     match value {
-        Value::Table(table) if !prefix.starts_with(SECRETS) => {
+        Value::Table(table) if !WHOLE.iter().any(|whole| prefix.starts_with(whole)) => {
             let dot = if prefix.is_empty() { "" } else { "." };
             for (name, value) in table {
                 flatten(&format!("{prefix}{dot}{name}"), value, each);
@@ -207,8 +212,8 @@ fn flatten(prefix: &str, value: Value, each: &mut impl FnMut(String, Value)) {
     }
 }
 
-/// What the keys of secrets begin with.
-const SECRETS: &str = "secrets.";
+/// What the keys of secrets and of profiles begin with.
+const WHOLE: [&str; 2] = ["secrets.", "llm."];
 
 /// The document that sets one key.
 fn nested(key: &str, value: Value) -> Value {
@@ -359,8 +364,15 @@ impl Settings {
         HttpConfig { networks, ca_file, secrets, ..HttpConfig::default() }
     }
 
-    /// A runtime as it is set: its store, limits, policy, programs, network and secrets.
-    /// Processes are kept out of the files that hold secrets.
+    /// The profiles of models, by name.
+    #[must_use]
+    pub fn profiles(&self) -> BTreeMap<String, Profile> {
+        let profiles = self.file.llm.iter();
+        profiles.map(|(name, it)| (name.as_str().to_owned(), it.profile())).collect()
+    }
+
+    /// A runtime as it is set: its store, limits, policy, programs, network, secrets and models.
+    /// Processes are kept out of the files that hold secrets, or what a model answered.
     #[must_use]
     pub fn builder(&self) -> Builder {
         let policy: Box<dyn Policy> = match self.policy() {
@@ -378,8 +390,10 @@ impl Settings {
             .limits(self.limits())
             .programs(self.programs())
             .component(Box::new(Scheduler::new(policy)))
-            .http(self.http(secrets));
-        files.fold(builder, Builder::keep_out_of)
+            .http(self.http(secrets))
+            .models(self.profiles());
+        let cassettes = self.file.llm.values().filter_map(|profile| profile.cassette.as_ref());
+        files.chain(cassettes).fold(builder, Builder::keep_out_of)
     }
 }
 
@@ -405,7 +419,7 @@ mod tests {
         assert_eq!(settings.file, ConfigFile::built_in());
         let known: Vec<String> = keys().into_iter().map(|key| key.name).collect();
         let mut set: Vec<&str> = settings.iter().map(|(name, _)| name).collect();
-        set.extend(["approvals", "labels", "http.ca_file", "secrets"]);
+        set.extend(["approvals", "labels", "http.ca_file", "llm", "secrets"]);
         set.sort_unstable();
         let mut sorted = known.clone();
         sorted.sort();
@@ -494,6 +508,9 @@ mod tests {
             ("[secrets.a]\nhosts = [\"a.b\"]", 1, "one of `file`"),
             ("[secrets.a]\nfile = \"x\"\nvariable = \"X\"\nhosts = [\"a.b\"]", 1, "one of"),
             ("[secrets.a]\nfile = \"x\"", 1, "goes somewhere"),
+            ("[llm.a]\nkind = \"x\"\nmodel = \"m\"", 2, "openai"),
+            ("[llm.a]\nkind = \"openai\"", 1, "model"),
+            ("[llm.a]\nkind = \"openai\"\nmodel = \"m\"\nbase_url = \"ftp://a\"", 4, "URL"),
             ("[secrets.a]\nfile = \"x\"\nhosts = [\"https://a.b\"]", 1, "with its port"),
             ("[secrets.a]\nfile = \"x\"\nvariables = [\"LD_PRELOAD\"]", 1, "is a word"),
             ("[secrets.a]\nfile = \"x\"\nvalue = \"x\"\nhosts = [\"a.b\"]", 3, "value"),

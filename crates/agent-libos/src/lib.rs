@@ -33,6 +33,7 @@ mod generated;
 mod hydrate;
 pub mod label_file;
 pub mod limits;
+mod llm;
 pub mod policy;
 mod recovery;
 pub mod replay;

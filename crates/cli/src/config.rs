@@ -189,6 +189,7 @@ fn init(user: bool, json: bool) -> Result<Exit, Failure> {
 fn example(key: &str) -> String {
     let text = match key {
         "secrets" => "{ key = { file = \"key\", hosts = [\"api.example.com\"] } }",
+        "llm" => "{ main = { kind = \"openai\", model = \"gpt-5\", key = \"key\" } }",
         "http.ca_file" => "\"ca.pem\"",
         "labels" => "\"labels.toml\"",
         _ => "\"approvals.toml\"",

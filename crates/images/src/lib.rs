@@ -72,7 +72,7 @@ impl Images {
 /// The caller as a process: a host has no image.
 fn process(cx: &dyn Context) -> Result<&Admission, Stop> {
     let process = cx.caller().admission.as_deref();
-    process.ok_or_else(|| Fault::bad("a process has tools; a host has none").into())
+    process.ok_or_else(|| Fault::bad("a process has an image and tools; a host has none").into())
 }
 
 /// The caller as the maker of generated tools, which no generated tool is.
@@ -122,6 +122,11 @@ impl<'c> image::Server<dyn Context + 'c, Stop> for Images {
     ) -> Result<Arc<Image>, Stop> {
         let image = self.state.get(&call.image).cloned();
         image.ok_or_else(|| core::not_found(&call.image).into())
+    }
+
+    fn own(&mut self, cx: &mut (dyn Context + 'c), _: &image::Own) -> Result<Arc<Image>, Stop> {
+        let name = &process(cx)?.image;
+        self.state.get(name).cloned().ok_or_else(|| core::not_found(name).into())
     }
 
     fn register(

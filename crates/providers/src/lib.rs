@@ -36,7 +36,7 @@ mod shell;
 mod testing;
 
 pub use fs::FsProvider;
-pub use http::{BadNetwork, HttpConfig, HttpProvider, Network, Resolve, SystemResolver};
+pub use http::{BadNetwork, HttpConfig, HttpProvider, Network, Resolve, SystemResolver, Wire};
 pub use limits::OUTPUT_BYTES_MAX;
 pub use probe::{Probe, probe};
 pub use secrets::{SecretError, SecretSource, SecretSpec, Secrets};

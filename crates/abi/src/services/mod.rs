@@ -24,6 +24,7 @@ pub mod http;
 pub mod human;
 pub mod image;
 pub mod label;
+pub mod llm;
 pub mod message;
 pub mod namespace;
 pub mod object;
@@ -64,6 +65,8 @@ crate::call::syscalls! {
     Http http;
     /// Data labels.
     Label label;
+    /// Models.
+    Llm llm;
 }
 
 impl std::error::Error for Error {}

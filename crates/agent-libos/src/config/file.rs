@@ -7,6 +7,7 @@ use libos_providers::{BadNetwork, Network, SecretSource, SecretSpec};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
+use super::LlmSection;
 use crate::Limits;
 
 /// The most that [`LimitsSection::lazy_flush_ms`] may be: the core looks at its timers in between.
@@ -55,6 +56,10 @@ pub struct ConfigFile {
     /// The secrets of the host, by name: small letters, digits, `-` and `_`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub secrets: BTreeMap<SecretName, SecretSection>,
+    /// Profiles of models, by name: small letters, digits, `-` and `_`. Processes name a profile,
+    /// with the right `execute` on `llm:NAME`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub llm: BTreeMap<SecretName, LlmSection>,
 }
 
 /// The programs that processes run.
@@ -339,6 +344,7 @@ impl ConfigFile {
             shell: ShellSection { may_lack: Some(Vec::new()), readable: Some(Vec::new()) },
             http: HttpSection { networks: Some(Vec::new()), ca_file: None },
             secrets: BTreeMap::new(),
+            llm: BTreeMap::new(),
         }
     }
 }
