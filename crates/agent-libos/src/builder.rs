@@ -14,6 +14,7 @@ use libos_journal::{
     Blobs, Head, Journal, JournalError, Limits as JournalLimits, MemoryJournal, SqliteJournal,
 };
 use libos_llm::{LlmProvider, Profile};
+use libos_planner::ModelPlanner;
 use libos_port::{Authority, BoxFuture, Component, Planner, Port, Provider};
 use libos_providers::{FsProvider, HttpConfig, HttpProvider, Layer, ShellConfig, ShellProvider};
 use tokio::sync::oneshot;
@@ -23,7 +24,7 @@ use crate::{
     core_loop::{Core, Message, State, Watch},
     generated::Tools,
     hydrate,
-    llm::HostNetwork,
+    model::HostNetwork,
     recovery,
     runner::Runner,
 };
@@ -173,7 +174,7 @@ impl Builder {
                 Box::new(libos_checkpoints::Checkpoints::default()),
             ],
             providers: Vec::new(),
-            planners: libos_planner::standard(),
+            planners: planners(),
             clock: Arc::new(SystemClock),
             limits: Limits::default(),
             run_processes: true,
@@ -413,6 +414,13 @@ impl Builder {
             .map_err(StartError::Thread)?;
         Ok(Runtime { inbox, blobs, thread: Some(thread) })
     }
+}
+
+/// The standard planners.
+fn planners() -> Vec<Arc<dyn Planner>> {
+    let mut planners = libos_planner::standard();
+    planners.push(Arc::new(ModelPlanner::new(libos_tools::describe)));
+    planners
 }
 
 /// The digest of the kernel state that a journal folds to, from its first record on and with the

@@ -37,6 +37,7 @@ mod doctor;
 mod events;
 mod evidence;
 mod exit;
+mod goal;
 mod host;
 mod image;
 mod inbox;

@@ -1,6 +1,6 @@
 //! Images and tool tables: what a process is made from and what it is shown.
 //!
-//! Owns the registered images; three more are built in. An image is a declaration: it fills a
+//! Owns the registered images; four more are built in. An image is a declaration: it fills a
 //! tool table, names groups of further tools and a planner, and **nothing in it grants anything**.
 //! A tool in the table or in any group goes on to its provider, shown or not, and whatever it does
 //! is decided there, call by call; any other is refused here.
@@ -11,7 +11,7 @@
 //!
 //! ```
 //! let names: Vec<_> = libos_images::built_in().iter().map(|image| &image.name).collect();
-//! assert_eq!(names, ["base-agent", "minimal", "worker"]);
+//! assert_eq!(names, ["base-agent", "coding", "minimal", "worker"]);
 //! ```
 #![forbid(unsafe_code)]
 

@@ -139,8 +139,8 @@ impl Deck {
         let mut text =
             serde_json::to_string(&line).map_err(|error| CassetteError::Line { line: 0, error })?;
         text.push('\n');
-        let file = std::fs::OpenOptions::new().create(true).append(true);
-        let mut file = file.clone().open(&state.cassette.file)?;
+        let mut options = std::fs::OpenOptions::new();
+        let mut file = options.create(true).append(true).open(&state.cassette.file)?;
         // In one piece, so that what a crash leaves is whole lines.
         Ok(file.write_all(text.as_bytes())?)
     }

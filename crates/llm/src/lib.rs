@@ -38,15 +38,15 @@ use libos_abi::{
 };
 use libos_port::{BoxFuture, EffectOutcome, Order, Provider};
 
-pub use self::{
-    host::{Host, NoConnection, NoKey, Stream},
-    profile::{Cassette, CassetteMode, Kind, Patience, Prices, Profile},
-};
 use self::{
     cassette::Deck,
     exchange::{Exchange, Exchanged},
     gate::Gate,
     wire::{Answer, Collector, Request, Trouble},
+};
+pub use self::{
+    host::{Host, NoConnection, NoKey, Stream},
+    profile::{Cassette, CassetteMode, Kind, Patience, Prices, Profile},
 };
 
 /// Performs the calls of the `llm` service.

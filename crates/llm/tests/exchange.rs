@@ -169,9 +169,11 @@ async fn each_form_is_spoken_over_real_http() {
         }));
         let prices = Prices { input: 1_000_000, cached: 0, output: 2_000_000 };
         let provider = provider(Profile { prices: Some(prices), ..profile(kind, &model) });
-        let tool = json!({ "name": "read", "description": "reads", "schema": { "type": "object" } });
+        let tool =
+            json!({ "name": "read", "description": "reads", "schema": { "type": "object" } });
         let setup = json!({ "tools": [tool] });
-        let answer = perform(&provider, complete(&conversation(), setup)).await.expect("it answers");
+        let answer =
+            perform(&provider, complete(&conversation(), setup)).await.expect("it answers");
         let said = message(&answer);
         assert_eq!(said.said(), "I öok.", "{kind:?}");
         let calls: Vec<_> = (said.parts.iter())
@@ -222,10 +224,12 @@ fn sent_as_documented(kind: Kind, asked: &Asked) {
             let kinds: Vec<&str> = (body["input"].as_array().expect("a list").iter())
                 .map(|item| item["type"].as_str().or(item["role"].as_str()).expect("a word"))
                 .collect();
-            let wanted =
-                ["system", "user", "assistant", "function_call", "function_call_output"];
+            let wanted = ["system", "user", "assistant", "function_call", "function_call_output"];
             assert_eq!(kinds, wanted);
-            assert_eq!((&body["store"], &body["max_output_tokens"]), (&json!(false), &json!(1_000)));
+            assert_eq!(
+                (&body["store"], &body["max_output_tokens"]),
+                (&json!(false), &json!(1_000))
+            );
         }
         Kind::Messages => {
             assert_eq!(asked.path, "/v1/messages");
@@ -248,11 +252,9 @@ fn sent_as_documented(kind: Kind, asked: &Asked) {
 async fn an_answer_can_be_made_to_fit_a_schema() {
     let schema = json!({ "type": "object", "properties": { "n": { "type": "integer" } } });
     for kind in KINDS {
-        let model = Model::serve(Box::new(|_, asked| {
-            match asked.path.ends_with("/messages") {
-                true => Answer::Say(String::new(), vec![("answer", json!({ "n": 1 }))]),
-                false => Answer::Say(r#"{"n":1}"#.into(), vec![]),
-            }
+        let model = Model::serve(Box::new(|_, asked| match asked.path.ends_with("/messages") {
+            true => Answer::Say(String::new(), vec![("answer", json!({ "n": 1 }))]),
+            false => Answer::Say(r#"{"n":1}"#.into(), vec![]),
         }));
         let provider = provider(profile(kind, &model));
         let call = complete(&[Message::text(Role::User, "a number")], json!({ "answer": schema }));

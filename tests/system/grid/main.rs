@@ -220,6 +220,11 @@ fn a_request_survives_a_kill_at_every_boundary() {
 }
 
 #[test]
+fn an_answer_of_a_model_survives_a_kill_at_every_boundary() {
+    assert_survives(&["llm.complete"], Extent::Quick);
+}
+
+#[test]
 fn an_answer_survives_a_kill_at_every_boundary() {
     assert_survives(&["human.decide"], Extent::Quick);
 }

@@ -1,9 +1,14 @@
 //! For each system call a plan that shows it: what it does twice or not at all can be told apart.
 
+use std::sync::LazyLock;
+
 use agent_libos::abi::{DemandInfo, EffectClass, SERVICES};
 use serde_json::{Value, json};
 
-use crate::support::*;
+use crate::support::{
+    model::{Answer, Model},
+    *,
+};
 
 /// A call under test.
 pub(crate) struct Case {
@@ -29,12 +34,23 @@ impl Case {
     pub(crate) fn lab(&self) -> Lab {
         let lab = Lab::new();
         lab.raw_task(&self.head, &jsonl(&self.plan).replace(WEB, &web::workspace(&lab)));
-        lab.settings("[http]\nnetworks = [\"127.0.0.1\"]\n");
+        lab.settings(&format!(
+            "[http]\nnetworks = [\"127.0.0.1\"]\n[llm.test]\nkind = \"openai\"\nmodel = \"m\"\n\
+             base_url = \"{}\"\n",
+            endpoint()
+        ));
         for (name, text) in self.files {
             lab.put(name, text);
         }
         lab
     }
+}
+
+/// A model that says the same to all.
+fn endpoint() -> String {
+    static MODEL: LazyLock<Model> =
+        LazyLock::new(|| Model::serve(Box::new(|_, _| Answer::Say("said".into(), Vec::new()))));
+    MODEL.base_url()
 }
 
 /// Where the files of the workspace are on a server.
@@ -86,6 +102,7 @@ fn everything() -> String {
         allow("write", "human:owner"),
         allow("execute", "shell:sh"),
         allow("read write", "net:*"),
+        allow("execute", "llm:*"),
         allow("execute", "image:*"),
         allow("read write delete", "image:*"),
         allow("write", "namespace:*"),
@@ -288,7 +305,12 @@ fn shown(call: &str) -> Option<Vec<Value>> {
                 "on": "fs:workspace/more.txt", "rights": ["execute"], "reason": "to try",
             }),
         )],
-        "image.list" => vec![ok(call, json!({}))],
+        "image.list" | "image.own" => vec![ok(call, json!({}))],
+        "llm.complete" => {
+            let message = json!({ "role": "user", "parts": [{ "type": "text", "text": "hi" }] });
+            let args = json!({ "profile": "test", "setup": {}, "messages": [message.to_string()] });
+            vec![save(call, args, "a"), write("said.txt", "${a.message.parts.0.text}")]
+        }
         "image.inspect" => vec![ok(call, json!({ "image": "worker" }))],
         "image.register" => vec![ok(call, json!({ "image": mine() }))],
         "image.unregister" => vec![

@@ -117,8 +117,8 @@ pub(super) fn take(gathered: &mut Gathered, event: &Value) -> Result<(), Trouble
 fn failure(error: &Value) -> Trouble {
     let said = error.to_string();
     let status = number(error, "/code").or_else(|| number(error, "/status"));
-    let status = status.and_then(|status| u16::try_from(status).ok()).unwrap_or_else(|| {
-        if said.contains("rate_limit") { 429 } else { 500 }
-    });
+    let status = status
+        .and_then(|status| u16::try_from(status).ok())
+        .unwrap_or_else(|| if said.contains("rate_limit") { 429 } else { 500 });
     super::refusal(status, None, &said)
 }

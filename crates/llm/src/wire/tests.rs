@@ -51,7 +51,8 @@ fn an_answer_that_is_not_whole_is_none() {
 
 #[test]
 fn ends_are_told_apart() {
-    let stop = |reason: &str| json!({ "type": "message_delta", "delta": { "stop_reason": reason } });
+    let stop =
+        |reason: &str| json!({ "type": "message_delta", "delta": { "stop_reason": reason } });
     for (reason, finish) in
         [("end_turn", Finish::Stop), ("max_tokens", Finish::Length), ("new_one", Finish::Stop)]
     {
@@ -72,9 +73,7 @@ fn ends_are_told_apart() {
 #[test]
 fn errors_within_a_stream_are_told_apart() {
     let error = |code: &str| json!({ "type": "error", "error": { "type": code, "message": "m" } });
-    let failed = |code: &str| {
-        json!({ "type": "response.failed", "response": { "error": { "code": code } } })
-    };
+    let failed = |code: &str| json!({ "type": "response.failed", "response": { "error": { "code": code } } });
     let cases = [
         (Kind::Messages, error("overloaded_error"), Trouble::Failing(529)),
         (Kind::Messages, error("rate_limit_error"), Trouble::Busy(None)),
