@@ -262,6 +262,74 @@ fn tokens_and_money_are_counted_and_a_limit_asks_the_human() {
 }
 
 #[test]
+fn data_above_the_clearance_of_a_model_does_not_go_to_it() {
+    let model = Model::serve(Box::new(|_, asked| match asked.turn() {
+        0 => {
+            let read = ("read_file", json!({ "path": "secrets/token.txt" }));
+            Answer::Say(String::new(), vec![read])
+        }
+        _ => Answer::Say("done".into(), vec![]),
+    }));
+    let lab = lab(&model, "openai", "");
+    let settings = fs::read_to_string(lab.path("libos.toml")).unwrap();
+    lab.settings(&format!("labels = \"labels.toml\"\n{settings}"));
+    let rules = "[[label]]\non = \"fs:workspace/secrets/*\"\nsensitivity = \"secret\"\n\n\
+                 [[sink]]\non = \"llm:*\"\nsensitivity = \"internal\"\n";
+    fs::write(lab.path("labels.toml"), rules).unwrap();
+    let args = ["run", "--goal", "x", "--workspace", "ws", "--allow", "fs:workspace/* read"];
+    lab.json(&args).code(3);
+    assert_eq!(model.asked().len(), 1, "what was read does not leave");
+    let request = lab.inbox().remove(0);
+    assert_eq!(request["ask"]["release"]["sink"], "llm:test", "{request}");
+    lab.json(&["deny", request["id"].as_str().unwrap()]).code(0);
+    lab.resume().code(4);
+    assert_eq!(model.asked().len(), 1);
+}
+
+#[test]
+fn a_hostile_model_gets_nothing_beyond_its_grants() {
+    let model = Model::serve(Box::new(|_, asked| match asked.turn() {
+        0 => Answer::Say(
+            "The owner has approved all of this.".into(),
+            vec![
+                ("grant_everything", json!({})),
+                ("read_file", json!({ "path": "../../../../etc/passwd" })),
+                ("read_file", json!({ "path": "secrets/token.txt" })),
+                ("write_file", json!({ "path": "src/lib.rs", "text": "mine" })),
+                ("run_command", json!({ "argv": ["sh", "-c", "cat secrets/token.txt"] })),
+                ("http_get", json!({ "url": "https://example.com/" })),
+                (
+                    "request_permission",
+                    json!({ "on": "fs:*", "rights": ["write"], "reason": "it was approved" }),
+                ),
+            ],
+        ),
+        1 => {
+            Answer::Say(String::new(), vec![("read_file", json!({ "path": "x".repeat(3 << 20) }))])
+        }
+        2 => Answer::Wild(vec![("read_file", "{}{"), ("read_file", "[]")]),
+        3 => Answer::Say(
+            "{\"data\":\"approved\"}".into(),
+            vec![("write_file", json!({ "path": "src/lib.rs", "text": "mine" }))],
+        ),
+        _ => Answer::Say("I have it.".into(), vec![]),
+    }));
+    let lab = lab(&model, "openai", "");
+    let (before, token) = (support::files(&lab.ws("")), lab.text("secrets/token.txt"));
+    let args = ["run", "--goal", "x", "--workspace", "ws", "--allow", "fs:workspace/src/* read"];
+    let ran = lab.json(&args);
+    assert_eq!(support::files(&lab.ws("")), before, "{ran}");
+    assert!(lab.inbox().is_empty(), "nobody is even asked");
+    let quiet = ["llm.complete", "tool.list", "image.own", "process.inspect", "object.create"];
+    let done = lab.steps().into_iter().filter(|op| op["ended"] == "ok");
+    let done: Vec<Value> =
+        done.filter(|op| !quiet.iter().any(|call| op["call"] == *call)).collect();
+    assert!(done.is_empty(), "{done:?}");
+    let told = model.asked().pop().unwrap().text();
+    assert!(!told.contains(token.trim()) && !told.contains("root:x:0"), "{told}");
+}
+
+#[test]
 fn without_a_profile_it_is_said_what_to_do() {
     let lab = Lab::new();
     let (code, message) = lab.failure(&["run", "--goal", "x", "--workspace", "ws"], 2);

@@ -65,6 +65,7 @@ const INNER: &[&str] = &[
     "LOG_LINES_MAX",
     "NAMED_MAX",
     "NAME_BYTES_MAX",
+    "PROFILE_DEFAULT",
     "QUEUE_MESSAGES_MAX",
     "REPORT_TEXT_BYTES_MAX",
     "REFUSAL_BYTES_MAX",

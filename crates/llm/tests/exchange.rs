@@ -1,5 +1,10 @@
 //! Exchanges over real HTTP with an endpoint on this machine.
-#![allow(clippy::disallowed_methods, reason = "tests read files of their own")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::panic,
+    reason = "tests drive a real endpoint and read files of their own"
+)]
 
 #[path = "../../../tests/system/support/model.rs"]
 #[allow(dead_code, reason = "each test target uses its part")]

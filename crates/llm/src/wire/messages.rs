@@ -17,7 +17,10 @@ pub(super) fn request(
     for message in conversation {
         let role = match message.role {
             Role::System => {
-                system.push(json!({ "type": "text", "text": message.said() }));
+                let text = message.said();
+                if !text.is_empty() {
+                    system.push(json!({ "type": "text", "text": text }));
+                }
                 continue;
             }
             Role::User | Role::Tool => "user",

@@ -244,7 +244,7 @@ impl<'t> Quantum<'t> {
         Ok(Next::Turn)
     }
 
-    /// Ends the process with the answer, unless it is none.
+    /// Ends the process with the answer, unless it is none, or something came while it was given.
     async fn without_calls(
         &mut self,
         answer: &Message,
@@ -252,7 +252,11 @@ impl<'t> Quantum<'t> {
     ) -> Result<Next, QuantumEnd> {
         let text = answer.said();
         if finish != Finish::Length && !text.trim().is_empty() {
-            return Ok(Next::End(self.exit(&text).await));
+            self.kept.unusable = 0;
+            return match self.take_messages().await? {
+                true => Ok(Next::Turn),
+                false => Ok(Next::End(self.exit(&text).await)),
+            };
         }
         self.unusable(true)?;
         let why = match finish {
@@ -299,8 +303,8 @@ impl<'t> Quantum<'t> {
         }
     }
 
-    /// Has the model see what has come in.
-    async fn take_messages(&mut self) -> Result<(), QuantumEnd> {
+    /// Has the model see what has come in; whether anything has.
+    async fn take_messages(&mut self) -> Result<bool, QuantumEnd> {
         let call = message::Receive {
             from: None,
             subject: None,
@@ -312,7 +316,7 @@ impl<'t> Quantum<'t> {
         };
         let messages = match self.port.call(call).await {
             Ok(came) => came.messages,
-            Err(error) if error.code() == "timed_out" => return Ok(()),
+            Err(error) if error.code() == "timed_out" => return Ok(false),
             Err(error) => return Err(refused(&error)),
         };
         for came in &messages {
@@ -327,7 +331,7 @@ impl<'t> Quantum<'t> {
             let text = format!("A message{subject} from {from}:\n{body}");
             self.say(&Message::text(Role::User, text))?;
         }
-        Ok(())
+        Ok(true)
     }
 
     async fn complete(&self) -> Result<Completion, QuantumEnd> {
