@@ -278,8 +278,9 @@ declare namespace Abi {
   type ForkMode = "worker" | "copy" | "speculative";
 
   /**
-   * A path in a mount. A caller writes it relative to its working directory; the kernel makes it
-   * canonical (`workspace/src/a.rs`: mount first, no `.`, no `..`) before anything looks at it.
+   * A path in a mount. A caller writes it relative to its working directory, or from a mount on
+   * (`fs:data/a.csv`); the kernel makes it canonical (`workspace/src/a.rs`: mount first, no `.`, no
+   * `..`) before anything looks at it.
    */
   type FsPath = string;
 
@@ -400,6 +401,16 @@ declare namespace Abi {
 
   /** The language of a tool's source. */
   type Language = "javascript" | "typescript" | "wat" | "component";
+
+  /** A line that a search found. */
+  type LineFound = {
+    /** The line's number; the first is 1. */
+    line: number;
+    /** The file. Canonical; `fs:` before it makes it a path to call with. */
+    path: Abi.FsPath;
+    /** Its text, cut at a character boundary within 256 bytes. */
+    text: string;
+  };
 
   /** A link between objects. */
   type Link = {
@@ -559,6 +570,16 @@ declare namespace Abi {
     /** The request. */
     request: Abi.RequestId;
   } };
+
+  /** A file or folder that a pattern fits. */
+  type PathFound = {
+    /** Its size in bytes, for a file. */
+    bytes: number;
+    /** What it is. */
+    kind: Abi.FileKind;
+    /** Where it is. Canonical; `fs:` before it makes it a path to call with. */
+    path: Abi.FsPath;
+  };
 
   type Pattern = string;
 
@@ -2024,9 +2045,9 @@ interface LibosTool {
 }
 
 /**
- * Files of a mounted folder. Paths are relative to the working directory and never lead out of the
- * mount. Authority is decided before anything is looked at, so a denial does not tell whether a
- * file exists.
+ * Files of mounted folders. Paths are relative to the working directory and never lead out of its
+ * mount; `fs:data/a.txt` is `a.txt` in the mount `data`. Authority is decided before anything is
+ * looked at, so a denial does not tell whether a file exists.
  */
 interface LibosFs {
   /**
@@ -2051,7 +2072,7 @@ interface LibosFs {
   /**
    * Writes a file as a whole: a reader sees the old content or the new, never a part. It takes
    * `write` on `fs:`. It fails with `not_found`, `exists`, `not_a_file`, `too_large`,
-   * `not_permitted`, `bad_target`.
+   * `not_permitted`, `bad_target`, `conflict`.
    */
   write(args: {
     /** The file. */
@@ -2060,6 +2081,11 @@ interface LibosFs {
     text: Abi.Text;
     /** Whether an existing file may be replaced; true if absent. */
     overwrite?: boolean | null;
+    /**
+     * The digest that the file must have now, as `read` of all of it gave; any if absent. It takes
+     * the right to read.
+     */
+    expected_digest?: Abi.Digest | null;
   }): Promise<{
     /** Bytes written. */
     bytes: number;
@@ -2105,13 +2131,15 @@ interface LibosFs {
   }>;
   /**
    * Removes a file or an empty folder. It takes `delete` on `fs:`. It fails with `not_found`,
-   * `not_empty`, `not_permitted`, `bad_target`.
+   * `not_empty`, `not_permitted`, `bad_target`, `conflict`.
    */
   delete(args: {
     /** The file or folder. */
     path: Abi.FsPath;
     /** Whether it is no failure that nothing is there; false if absent. */
     missing_ok?: boolean | null;
+    /** The digest that the file must have now; any if absent. It takes the right to read. */
+    expected_digest?: Abi.Digest | null;
   }): Promise<{
     /** Its path. */
     path: Abi.FsPath;
@@ -2132,6 +2160,163 @@ interface LibosFs {
     kind: Abi.FileKind;
     /** When it was last changed, in milliseconds since the epoch. */
     modified_at_ms: number;
+  }>;
+  /**
+   * Replaces a part of a text file, which must be there as often as is said. It needs the right to
+   * read too. It takes `write` on `fs:`. It fails with `not_found`, `not_a_file`, `not_text`,
+   * `too_large`, `not_permitted`, `bad_target`, `conflict`, `no_match`, `bad_pattern`.
+   */
+  edit(args: {
+    /** The file. */
+    path: Abi.FsPath;
+    /** The text to be replaced, exactly as it stands in the file. */
+    old: Abi.Text;
+    /** What stands there then. */
+    new: Abi.Text;
+    /** How often it must be there, each to be replaced; 1 if absent. */
+    count?: number | null;
+    /** The digest that the file must have now; any if absent. */
+    expected_digest?: Abi.Digest | null;
+  }): Promise<{
+    /** Bytes written. */
+    bytes: number;
+    /** Whether it is new. */
+    created: boolean;
+    /** The digest of its content. */
+    digest: Abi.Digest;
+    /** Its path. */
+    path: Abi.FsPath;
+  }>;
+  /**
+   * Applies a unified diff to a text file: every hunk, with all its lines as they stand in the
+   * file, or none. It needs the right to read too. It takes `write` on `fs:`. It fails with
+   * `not_found`, `not_a_file`, `not_text`, `too_large`, `not_permitted`, `bad_target`, `conflict`,
+   * `no_match`, `bad_pattern`.
+   */
+  patch(args: {
+    /** The file; the names in the diff say nothing. */
+    path: Abi.FsPath;
+    /** The diff, of this one file. */
+    diff: Abi.Text;
+    /** The digest that the file must have now; any if absent. */
+    expected_digest?: Abi.Digest | null;
+  }): Promise<{
+    /** Bytes written. */
+    bytes: number;
+    /** Whether it is new. */
+    created: boolean;
+    /** The digest of its content. */
+    digest: Abi.Digest;
+    /** Its path. */
+    path: Abi.FsPath;
+  }>;
+  /**
+   * Adds a text at the end of a file, which is made if it is not there. A reader sees the old
+   * content or the new. It takes `write` on `fs:`. It fails with `not_found`, `not_a_file`,
+   * `too_large`, `not_permitted`, `bad_target`, `conflict`.
+   */
+  append(args: {
+    /** The file; with what is added, 1,048,576 bytes at the most. */
+    path: Abi.FsPath;
+    /** What is added. */
+    text: Abi.Text;
+    /** The digest that the file must have now; any if absent. It takes the right to read. */
+    expected_digest?: Abi.Digest | null;
+  }): Promise<{
+    /** Bytes added. */
+    bytes: number;
+    /** Whether it is new. */
+    created: boolean;
+    /** Its path. */
+    path: Abi.FsPath;
+  }>;
+  /**
+   * Gives a file another name in its mount. It needs the rights to delete and read the old one and
+   * to write the new. It takes `write` on `fs:`. It fails with `not_found`, `exists`, `not_a_file`,
+   * `not_permitted`, `bad_target`, `conflict`.
+   */
+  rename(args: {
+    /** The file. */
+    from: Abi.FsPath;
+    /** Its new path, in the same mount. */
+    to: Abi.FsPath;
+    /** Whether a file that is there may be replaced; false if absent. */
+    overwrite?: boolean | null;
+    /** The digest that the file must have now; any if absent. */
+    expected_digest?: Abi.Digest | null;
+  }): Promise<{
+    /** Its old path. */
+    from: Abi.FsPath;
+    /** Whether a file was there that it replaced. */
+    replaced: boolean;
+    /** Its new path. */
+    to: Abi.FsPath;
+  }>;
+  /**
+   * Finds lines of the text files below a folder. What `.gitignore` files name and what is in
+   * `.git` is passed over, and no symbolic link is followed. Of what is found the caller gets what
+   * it may read. It takes `read` on `fs:`. It fails with `not_found`, `not_a_folder`,
+   * `not_permitted`, `bad_target`, `bad_pattern`.
+   */
+  search(args: {
+    /** The folder; the working directory if absent. */
+    path?: Abi.Folder;
+    /** The regular expression that a line must match, in the syntax of the `regex` crate. */
+    pattern: string;
+    /** The pattern that a file's path below the folder must fit, as of `glob`; any if absent. */
+    glob?: string | null;
+    /** Whether letters match in both cases; false if absent. */
+    ignore_case?: boolean | null;
+    /** How many lines at most; 100 if absent, 1,000 at the most. */
+    limit?: number | null;
+    /** Where to go on: `next` of the search before. */
+    from?: number | null;
+  }): Promise<{
+    /** By path, then line; only of files that the caller may read. */
+    lines: Array<Abi.LineFound>;
+    /** Where to go on, if there may be more. */
+    next?: number | null;
+  }>;
+  /**
+   * Finds files and folders below a folder by their paths, passing over what `search` does. Of what
+   * is found the caller gets what it may read. It takes `read` on `fs:`. It fails with `not_found`,
+   * `not_a_folder`, `not_permitted`, `bad_target`, `bad_pattern`.
+   */
+  glob(args: {
+    /** The folder; the working directory if absent. */
+    path?: Abi.Folder;
+    /**
+     * The pattern that a path below the folder must fit: `*` and `?` stand for characters of one
+     * name, `**` for any number of folders, `{a,b}` for either.
+     */
+    pattern: string;
+    /** How many at most; 100 if absent, 1,000 at the most. */
+    limit?: number | null;
+    /** Where to go on: `next` of the call before. */
+    from?: number | null;
+  }): Promise<{
+    /** By path; only what the caller may read. */
+    entries: Array<Abi.PathFound>;
+    /** Where to go on, if there may be more. */
+    next?: number | null;
+  }>;
+  /**
+   * Waits until a file, or what a folder lists, is other than it was seen; what is below the
+   * folders in it does not count. There may be nothing at the path yet, or any more. It takes
+   * `read` on `fs:`. It fails with `not_permitted`, `bad_target`.
+   */
+  watch(args: {
+    /** The file or folder. */
+    path: Abi.FsPath;
+    /** `state` of the watch before; if absent, the call tells what is there and does not wait. */
+    seen?: Abi.Digest | null;
+    /** How long to wait; 60,000 if absent, 3,600,000 at the most. */
+    timeout_ms?: Abi.Millis | null;
+  }): Promise<{
+    /** Whether it is other than `seen`. */
+    changed: boolean;
+    /** What is there now, as a digest of names, kinds, sizes and times: `seen` of the next. */
+    state: Abi.Digest;
   }>;
 }
 
@@ -2690,9 +2875,9 @@ interface Libos {
    */
   readonly tool: LibosTool;
   /**
-   * Files of a mounted folder. Paths are relative to the working directory and never lead out of
-   * the mount. Authority is decided before anything is looked at, so a denial does not tell whether
-   * a file exists.
+   * Files of mounted folders. Paths are relative to the working directory and never lead out of its
+   * mount; `fs:data/a.txt` is `a.txt` in the mount `data`. Authority is decided before anything is
+   * looked at, so a denial does not tell whether a file exists.
    */
   readonly fs: LibosFs;
   /**

@@ -210,3 +210,50 @@ fn what_cannot_be_put_back_is_told() {
     assert!(file["why"].as_str().unwrap().contains("UTF-8"), "{file}");
     assert_eq!(lab.text("picture"), "text");
 }
+
+/// Every call that changes a file, in the workspace and in another mount.
+#[test]
+fn every_change_of_a_file_is_put_back() {
+    let rights = "read write delete";
+    let head = [allow(rights, "fs:workspace/*"), allow(rights, "fs:data/*")].concat();
+    let diff = "@@ -1,2 +1,2 @@\n one\n-two\n+zwei\n";
+    let mut plan = vec![expect("message.receive", json!({}), "ok")];
+    for mount in ["fs:workspace", "fs:data"] {
+        let at = |name: &str| format!("{mount}/{name}");
+        plan.extend(
+            [
+                ("fs.edit", json!({ "path": at("edited"), "old": "one", "new": "1" })),
+                ("fs.edit", json!({ "path": at("edited"), "old": "two", "new": "2" })),
+                ("fs.patch", json!({ "path": at("patched"), "diff": diff })),
+                ("fs.append", json!({ "path": at("appended"), "text": "three\n" })),
+                ("fs.append", json!({ "path": at("made"), "text": "new\n" })),
+                ("fs.rename", json!({ "from": at("old"), "to": at("new") })),
+                ("fs.rename", json!({ "from": at("over"), "to": at("under"), "overwrite": true })),
+                ("fs.rename", json!({ "from": at("new"), "to": at("newer") })),
+                ("fs.write", json!({ "path": at("written"), "text": "other" })),
+                ("fs.delete", json!({ "path": at("deleted") })),
+            ]
+            .map(|(call, args)| expect(call, args, "ok")),
+        );
+    }
+    let lab = Lab::with(&head, &plan);
+    let data = lab.path("data");
+    fs::create_dir(&data).unwrap();
+    let names = ["edited", "patched", "appended", "old", "over", "under", "written", "deleted"];
+    for name in names {
+        lab.put(name, &format!("one\ntwo\n{name}\n"));
+        fs::write(data.join(name), format!("one\ntwo\ndata {name}\n")).unwrap();
+    }
+    let settings = format!("[mounts]\ndata = {:?}\n", data.to_str().unwrap());
+    fs::write(lab.path("libos.toml"), settings).unwrap();
+    let before = [files(&lab.ws("")), files(&data)];
+    lab.run().code(3);
+    lab.value(&["checkpoint", "create", "p1"]);
+    go_on(&lab);
+    for (folder, before) in [lab.ws(""), data.clone()].iter().zip(&before) {
+        assert_ne!(files(folder), *before);
+        assert!(folder.join("newer").exists() && !folder.join("old").exists());
+    }
+    let report = lab.value(&["checkpoint", "restore", "ckpt-1.1", "--yes"]);
+    assert_eq!([files(&lab.ws("")), files(&data)], before, "{report}");
+}

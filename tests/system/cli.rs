@@ -66,7 +66,7 @@ const TOUR: &[Stop] = &[
     ("fork", &["p1", "--goal", "a copy", "--plan", "child.jsonl"], 0),
     ("signal", &["p2", "pause"], 0),
     ("cap ls", &["p1"], 0),
-    ("cap grant", &["p2", "fs:workspace/in.txt", "read"], 0),
+    ("cap grant", &["p2", "fs:workspace/in.txt", "read", "--when", "integrity = \"untrusted\""], 0),
     ("cap why", &["p2", "read", "fs:workspace/in.txt"], 0),
     ("cap revoke", &["cap-1"], 0),
     ("label ls", &[], 0),

@@ -228,6 +228,37 @@ fn from_a_file_by_a_program_and_another_file_to_a_sink() {
     release(&lab);
 }
 
+/// A process that was never near the secret, and does not read it.
+#[test]
+fn a_file_takes_its_label_along_and_a_search_tells_of_it() {
+    let lab = labelled(RULES);
+    let head = head() + &allow("delete", "fs:workspace/*");
+    let rename = |from: &str, to: &str| json!({ "from": from, "to": to });
+    lab.task(
+        &head,
+        &[
+            expect("fs.rename", rename("secrets/key.txt", "out/key.txt"), "denied"),
+            expect("fs.rename", rename("plain.txt", "out/plain.txt"), "ok"),
+            tell("nothing was read"),
+            expect("fs.rename", rename("secrets/key.txt", "elsewhere.txt"), "ok"),
+        ],
+    );
+    lab.run().code(0);
+    assert!(lab.ws("elsewhere.txt").exists() && !lab.ws("out/key.txt").exists());
+    lab.task(
+        &head,
+        &[
+            expect("fs.search", json!({ "pattern": "of note" }), "ok"),
+            tell("nothing secret was found"),
+            save("fs.search", json!({ "pattern": "hunter" }), "found"),
+            tell("${found.lines.0.text}"),
+        ],
+    );
+    lab.run().code(3);
+    assert_eq!(ended(&lab), ["ok", "ok", "waits"], "{:?}", outputs(&lab));
+    release(&lab);
+}
+
 #[test]
 fn an_allow_becomes_a_question_once_untrusted_data_was_read() {
     let lab = labelled(RULES);

@@ -25,6 +25,7 @@ mod laws;
 mod layers;
 mod licences;
 mod policy;
+mod race;
 mod sim;
 mod steps;
 #[cfg(test)]
@@ -86,6 +87,12 @@ enum Task {
         /// How many operations
         #[arg(long, default_value_t = 1_000_000)]
         ops: u64,
+    },
+    /// Swap folders and links at full speed while every call on files runs
+    Race {
+        /// For how long
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
     },
     /// Kill the binary at every boundary of every call, and hold the end against the truth
     Crash {
@@ -173,6 +180,7 @@ fn run(task: Task) -> Result<()> {
         Task::Guest { check: true } => guest::check(&root),
         Task::Guest { check: false } => guest::write(&root),
         Task::Laws { ops } => laws::run(&root, ops),
+        Task::Race { seconds } => race::run(&root, seconds),
         Task::Crash { quick, call } => crash::run(&root, quick, call.as_deref()),
         Task::Fuzz { target, seconds, seed } => fuzz::run(&root, target.as_deref(), seconds, seed),
         Task::Bench { args } => bench::run(&root, &args),

@@ -231,7 +231,7 @@ pub(crate) const CRATES: &[CrateRule] = &[
     place("libos-port", Endpoint, Only(&["serde", "thiserror", "tracing"])),
     place("libos-bindings", Binding, Only(&[
         "crossbeam-channel", "futures-channel", "futures-util", "loom", "parking_lot",
-        "thiserror", "tracing",
+        "serde_json", "thiserror", "tracing",
     ])),
 
     place("libos-capability", Component, Only(&[
@@ -260,7 +260,8 @@ pub(crate) const CRATES: &[CrateRule] = &[
     ])),
 
     place("libos-providers", Provider, Only(&[
-        "base64", "cap-fs-ext", "cap-std", "http-body-util", "hyper", "hyper-util", "jsonschema",
+        "base64", "cap-fs-ext", "cap-std", "diffy", "futures-util", "globset", "grep-regex",
+        "grep-searcher", "http-body-util", "hyper", "hyper-util", "ignore", "inotify", "jsonschema",
         "landlock", "libc", "rustix", "rustls-native-certs", "seccompiler", "serde", "serde_json",
         "tempfile", "thiserror", "tokio", "tokio-rustls", "tracing",
     ])),

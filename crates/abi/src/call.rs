@@ -48,6 +48,13 @@ impl IntoDemand for Vec<Resource> {
     }
 }
 
+/// Rights that differ: the one that the table names is among them.
+impl IntoDemand for Vec<Need> {
+    fn demand(self, _: Right) -> Demand {
+        Demand::Rights(self.into_iter().collect())
+    }
+}
+
 impl IntoDemand for Option<Resource> {
     fn demand(self, right: Right) -> Demand {
         self.map_or(Demand::Own, |on| on.demand(right))

@@ -11,6 +11,16 @@ use crate::{ArgType, ArgView, Fault, Json, Millis, Resource, Text};
 /// The longest path, in bytes, as on Linux.
 pub const PATH_BYTES_MAX: usize = 4096;
 
+/// What a path begins with that is written from a mount on.
+pub const FROM_MOUNT: &str = "fs:";
+
+/// Whether a mount may have this name: up to 64 small letters, digits, `_` and `-`.
+#[must_use]
+pub fn is_mount_name(name: &str) -> bool {
+    let fits = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
+    (1..=64).contains(&name.len()) && name.bytes().all(fits)
+}
+
 /// One argument of a call or one part of a reply.
 pub trait Field: Sized {
     /// What conditions see of it.
@@ -182,8 +192,9 @@ impl<T: Field> Field for Vec<T> {
     }
 }
 
-/// A path in a mount. A caller writes it relative to its working directory; the kernel makes it
-/// canonical (`workspace/src/a.rs`: mount first, no `.`, no `..`) before anything looks at it.
+/// A path in a mount. A caller writes it relative to its working directory, or from a mount on
+/// (`fs:data/a.csv`); the kernel makes it canonical (`workspace/src/a.rs`: mount first, no `.`, no
+/// `..`) before anything looks at it.
 #[derive(
     Debug,
     Clone,
@@ -234,7 +245,8 @@ impl FsPath {
     ///
     /// # Errors
     /// [`Fault::OutsideMount`] for an absolute path or one whose `..` leave the mount;
-    /// [`Fault::BadMessage`] for control characters and for names or paths that are too long.
+    /// [`Fault::BadMessage`] for control characters, for names or paths that are too long, and for
+    /// a mount whose name is none.
     pub fn canonical(&self, cwd: &str) -> Result<Self, Fault> {
         let written = &*self.0;
         if written.len() > PATH_BYTES_MAX {
@@ -247,8 +259,17 @@ impl FsPath {
         if written.starts_with('/') {
             return Err(outside());
         }
-        let mut parts: Vec<&str> = cwd.split('/').collect();
-        for part in written.split('/') {
+        let (mut parts, below): (Vec<&str>, &str) = match written.strip_prefix(FROM_MOUNT) {
+            Some(path) => {
+                let (mount, below) = path.split_once('/').unwrap_or((path, ""));
+                if !is_mount_name(mount) {
+                    return Err(Fault::bad(format!("`{mount}` is no name of a mount")));
+                }
+                (vec![mount], below)
+            }
+            None => (cwd.split('/').collect(), written),
+        };
+        for part in below.split('/') {
             match part {
                 "" | "." => {}
                 ".." if parts.len() <= 1 => return Err(outside()),

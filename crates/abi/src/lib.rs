@@ -46,7 +46,7 @@ pub use digest::{BadDigest, Digest};
 pub use error::{Denial, DenyReason, Fault, Need};
 pub use event::{Event, Principal, Record};
 pub use few::Few;
-pub use field::{Field, Folder, FsPath, PATH_BYTES_MAX};
+pub use field::{FROM_MOUNT, Field, Folder, FsPath, PATH_BYTES_MAX, is_mount_name};
 pub use grant::{
     ArgType, ArgView, Binding, Bound, CapabilityInfo, Condition, Conditions, Effect, GrantSpec,
     Manifest, Origin, Scope, Status, Value,

@@ -16,6 +16,10 @@ impl Syscall {
                 Usage { bytes: read.max_bytes.unwrap_or(fs::READ_BYTES_DEFAULT).into(), ..one }
             }
             Self::Fs(fs::Call::Write(write)) => Usage { bytes: write.text.bytes(), ..one },
+            Self::Fs(fs::Call::Edit(edit)) => Usage { bytes: edit.new.bytes(), ..one },
+            Self::Fs(fs::Call::Patch(patch)) => Usage { bytes: patch.diff.bytes(), ..one },
+            Self::Fs(fs::Call::Append(append)) => Usage { bytes: append.text.bytes(), ..one },
+            Self::Fs(fs::Call::Search(_)) => Usage { bytes: fs::FOUND_BYTES_MAX.into(), ..one },
             Self::Shell(shell::Call::Run(_)) => {
                 Usage { bytes: 2 * u64::from(shell::OUTPUT_BYTES_MAX), ..one }
             }
@@ -38,6 +42,9 @@ impl Syscall {
         }
         let bytes = match outcome {
             Ok(Reply::Fs(fs::Reply::Read(file))) => file.text.bytes(),
+            Ok(Reply::Fs(fs::Reply::Search(found))) => {
+                found.lines.iter().map(|found| found.text.len() as u64).sum()
+            }
             Ok(Reply::Shell(shell::Reply::Run(ran))) => ran.stdout.bytes() + ran.stderr.bytes(),
             Ok(Reply::Http(
                 http::Reply::Fetch(got) | http::Reply::Replace(got) | http::Reply::Send(got),
@@ -99,7 +106,7 @@ mod tests {
     fn a_call_is_charged_for_the_most_that_it_could_take() {
         let args = Json::default();
         let text = Text::blob(Digest::of(b"x"), 5_000);
-        let write = fs::Write { path: "a".into(), text, overwrite: None };
+        let write = fs::Write { path: "a".into(), text, overwrite: None, expected_digest: None };
         let calls: [(Syscall, u64, u64); 6] = [
             (clock::GetNow {}.into(), 0, 0),
             (tool::CallTool { name: "x".into(), args }.into(), 1, 0),

@@ -16,7 +16,9 @@ use libos_journal::{
 use libos_llm::{LlmProvider, Profile};
 use libos_planner::ModelPlanner;
 use libos_port::{Authority, BoxFuture, Component, Planner, Port, Provider};
-use libos_providers::{FsProvider, HttpConfig, HttpProvider, Layer, ShellConfig, ShellProvider};
+use libos_providers::{
+    FsProvider, HttpConfig, HttpProvider, Layer, Mounted, ShellConfig, ShellProvider,
+};
 use tokio::sync::oneshot;
 
 use crate::{
@@ -25,6 +27,7 @@ use crate::{
     generated::Tools,
     hydrate,
     model::HostNetwork,
+    mounts::ByMount,
     recovery,
     runner::Runner,
 };
@@ -144,6 +147,8 @@ pub struct Builder {
     limits: Limits,
     run_processes: bool,
     kept_out: Vec<PathBuf>,
+    mounts: BTreeMap<String, Mounted>,
+    mount_providers: BTreeMap<String, Arc<dyn Provider>>,
     boundaries: Boundaries,
     tool_cache: Option<PathBuf>,
     programs: ShellConfig,
@@ -179,6 +184,8 @@ impl Builder {
             limits: Limits::default(),
             run_processes: true,
             kept_out: Vec::new(),
+            mounts: BTreeMap::new(),
+            mount_providers: BTreeMap::new(),
             boundaries: Boundaries::default(),
             tool_cache: None,
             programs: ShellConfig::from_host(),
@@ -224,6 +231,22 @@ impl Builder {
         let serves = provider.serves();
         self.providers.retain(|old| !old.serves().iter().any(|service| serves.contains(service)));
         self.providers.push(provider);
+        self
+    }
+
+    /// Gives processes a further folder, under the name of its mount: what is in one named `data`
+    /// are the resources `fs:data/...`. The standard provider of files serves it.
+    #[must_use]
+    pub fn mount(mut self, name: &str, folder: Mounted) -> Self {
+        self.mounts.insert(name.to_owned(), folder);
+        self
+    }
+
+    /// Has a provider perform the calls on files of one mount, such as `workspace`: all that are
+    /// about paths in it.
+    #[must_use]
+    pub fn mount_provider(mut self, name: &str, provider: Arc<dyn Provider>) -> Self {
+        self.mount_providers.insert(name.to_owned(), provider);
         self
     }
 
@@ -370,11 +393,17 @@ impl Builder {
             }
             Store::Given(journal) => journal,
         };
-        let files = kept_out.iter().cloned().fold(FsProvider::new(), FsProvider::keep_out_of);
+        let files = FsProvider::with_mounts(self.mounts.clone());
+        let files = kept_out.iter().cloned().fold(files, FsProvider::keep_out_of);
+        // What another provider serves is no folder that a program could be given.
+        let is_folder = |name: &String, _: &mut Mounted| !self.mount_providers.contains_key(name);
+        let mut mounts = self.mounts;
+        mounts.retain(is_folder);
         let mut providers = self.providers;
         for standard in [
             Arc::new(files) as Arc<dyn Provider>,
             Arc::new(ShellProvider::new(ShellConfig {
+                mounts,
                 kept_out,
                 secrets: self.http.secrets.clone(),
                 ..self.programs
@@ -388,6 +417,7 @@ impl Builder {
                 providers.push(standard);
             }
         }
+        let providers = by_mount(providers, self.mount_providers);
         let mut provided: Vec<&'static str> =
             providers.iter().flat_map(|provider| provider.serves()).copied().collect();
         provided.push("audit");
@@ -421,6 +451,21 @@ fn planners() -> Vec<Arc<dyn Planner>> {
     let mut planners = libos_planner::standard();
     planners.push(Arc::new(ModelPlanner::new(libos_tools::describe)));
     planners
+}
+
+/// Puts the providers of single mounts before that of all others.
+fn by_mount(
+    providers: Vec<Arc<dyn Provider>>,
+    mounts: BTreeMap<String, Arc<dyn Provider>>,
+) -> Vec<Arc<dyn Provider>> {
+    let is_files = |provider: &Arc<dyn Provider>| provider.serves().contains(&"fs");
+    let put_before = |others: Arc<dyn Provider>| -> Arc<dyn Provider> {
+        match is_files(&others) && !mounts.is_empty() {
+            true => Arc::new(ByMount { mounts: mounts.clone(), others }),
+            false => others,
+        }
+    };
+    providers.into_iter().map(put_before).collect()
 }
 
 /// The digest of the kernel state that a journal folds to, from its first record on and with the

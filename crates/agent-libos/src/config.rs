@@ -152,6 +152,7 @@ impl Layer {
         for named in named.into_iter().flatten().chain(secrets).chain(cassettes) {
             *named = folder.join(&*named);
         }
+        file.mounts.values_mut().for_each(|mount| mount.below(folder));
         for named in file.shell.readable.iter_mut().flatten() {
             *named = folder.join(&*named);
         }
@@ -385,7 +386,10 @@ impl Settings {
             SecretSource::File(path) => Some(path),
             _ => None,
         });
-        let builder = Builder::new()
+        let mounts = self.file.mounts.iter();
+        let builder = mounts
+            .fold(Builder::new(), |builder, (name, folder)| builder.mount(name, folder.0.clone()));
+        let builder = builder
             .store(self.store())
             .limits(self.limits())
             .programs(self.programs())
@@ -400,6 +404,7 @@ impl Settings {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mounts::Mounted;
 
     fn file(text: &str) -> (tempfile::TempDir, PathBuf) {
         let dir = tempfile::tempdir().expect("a folder");
@@ -419,7 +424,7 @@ mod tests {
         assert_eq!(settings.file, ConfigFile::built_in());
         let known: Vec<String> = keys().into_iter().map(|key| key.name).collect();
         let mut set: Vec<&str> = settings.iter().map(|(name, _)| name).collect();
-        set.extend(["approvals", "labels", "http.ca_file", "llm", "secrets"]);
+        set.extend(["approvals", "labels", "http.ca_file", "llm", "mounts", "secrets"]);
         set.sort_unstable();
         let mut sorted = known.clone();
         sorted.sort();
@@ -464,6 +469,28 @@ mod tests {
         let settings = Settings::of([Layer::file(&path).expect("a file")]);
         assert_eq!(settings.store(), dir.path().join("s"));
         assert_eq!(settings.approvals(), Some(Path::new("/a/b.toml")));
+    }
+
+    #[test]
+    fn mounts_lie_over_each_other_by_name() {
+        let (user_dir, user) = file("[mounts]\ndata = \"d\"\ndocs = \"/usr/share/doc:ro\"");
+        let (project_dir, project) = file("mounts = { data = \"e:ro\" }");
+        let settings = Settings::of([
+            Layer::file(&user).expect("a file"),
+            Layer::file(&project).expect("a file"),
+        ]);
+        let data = project_dir.path().join("e");
+        assert_ne!(user_dir.path(), project_dir.path());
+        let mounts: Vec<_> = settings.file.mounts.iter().map(|(n, it)| (&**n, &it.0)).collect();
+        let docs = Mounted::read_only("/usr/share/doc");
+        assert_eq!(mounts, [("data", &Mounted::read_only(data)), ("docs", &docs)]);
+        let from = settings.iter().find(|(name, _)| *name == "mounts.data").expect("it is set");
+        assert_eq!(from.1.from, Origin::File(project));
+        for text in ["[mounts]\nworkspace = \"d\"", "[mounts]\n\"A b\" = \"d\"", "[mounts]\na = 1"]
+        {
+            let (_dir, path) = file(text);
+            assert!(Layer::file(&path).is_err(), "{text}");
+        }
     }
 
     #[test]

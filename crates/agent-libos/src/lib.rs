@@ -34,6 +34,7 @@ mod hydrate;
 pub mod label_file;
 pub mod limits;
 mod model;
+pub mod mounts;
 pub mod policy;
 mod recovery;
 pub mod replay;

@@ -8,8 +8,8 @@
 use std::collections::BTreeMap;
 
 use libos_abi::{
-    CheckpointId, Digest, EffectClass, Error, Event, Fault, FsPath, OpId, Outcome, Pid, Principal,
-    Reply, Seq, Syscall, Text,
+    CheckpointId, Digest, EffectClass, Error, Event, FROM_MOUNT, Fault, FsPath, OpId, Outcome, Pid,
+    Principal, Reply, Seq, Syscall, Text,
     event::{CheckpointEvent, OpEvent, ProcessEvent},
     fs::{self, Before},
 };
@@ -30,12 +30,12 @@ pub struct Outside {
     pub stays: Vec<Effect>,
 }
 
-/// A file of a workspace that is not as it was.
+/// A file that is not as it was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct File {
-    /// The folder of the host.
+    /// The folder of the host that is the workspace; of a file in another mount, nothing.
     pub workspace: String,
-    /// Its path in it.
+    /// Its path in the workspace, or from its mount on, as in `fs:data/a.csv`.
     pub path: String,
     /// The call that changed it last.
     pub op: OpId,
@@ -111,7 +111,8 @@ pub fn since(journal: &dyn Journal, checkpoint: CheckpointId) -> Result<Outside,
     Ok(survey.outside())
 }
 
-/// A folder of the host, and a path in it.
+/// The folder of the host that is the workspace, and a path in it; or nothing, and a path from its
+/// mount on.
 type Place = (String, String);
 
 /// What is known of one file.
@@ -170,21 +171,20 @@ impl Survey {
         true
     }
 
-    /// Where a path of a process's workspace is on the host.
+    /// Where a path of a process is.
     fn place(&self, pid: Pid, path: &FsPath) -> Option<Place> {
-        let (mount, below) = path.split_mount();
         let (_, workspace) = self.processes.get(&pid)?;
-        let workspace = workspace.clone().filter(|_| mount == "workspace")?;
-        Some((workspace, below.to_owned()))
+        place(workspace.as_deref(), path)
     }
 
     fn settled(&mut self, op: OpId, caller: &Principal, call: &Syscall, outcome: Outcome) {
         match (caller, call) {
             (Principal::Host(_), Syscall::Fs(fs::Call::PutBack(call))) => {
-                let (_, below) = call.path.split_mount();
-                if let (Ok(_), Some(known)) =
-                    (outcome, self.files.get_mut(&(call.workspace.clone(), below.to_owned())))
-                {
+                if let (Ok(_), Some(known)) = (
+                    outcome,
+                    place(Some(&call.workspace), &call.path)
+                        .and_then(|place| self.files.get_mut(&place)),
+                ) {
                     known.left = call.text.as_ref().map(Text::digest);
                     known.op = op;
                 }
@@ -202,23 +202,14 @@ impl Survey {
         if outcome.is_err() && !is_unknown {
             return;
         }
-        let (path, left, before) = match (call, outcome) {
-            (Syscall::Fs(fs::Call::Write(call)), Ok(Reply::Fs(fs::Reply::Write(reply)))) => {
-                (&call.path, Some(reply.digest), reply.before)
-            }
-            (Syscall::Fs(fs::Call::Delete(call)), Ok(Reply::Fs(fs::Reply::Delete(reply)))) => {
-                (&call.path, None, reply.before)
-            }
-            (Syscall::Fs(fs::Call::Write(fs::Write { path, .. })), _)
-            | (Syscall::Fs(fs::Call::Delete(fs::Delete { path, .. })), _) => {
-                let why = format!("nobody can tell whether {op} happened");
-                (path, None, Before::NotKept { why })
-            }
-            _ => return self.stays(op, pid, call, Some(ended)),
+        let Some(changes) = changes(op, call, outcome) else {
+            return self.stays(op, pid, call, Some(ended));
         };
-        match self.place(pid, path) {
-            Some(place) => self.changed(place, op, left, before),
-            None => self.stays(op, pid, call, Some(ended)),
+        for Change { path, left, before } in changes {
+            match self.place(pid, path) {
+                Some(place) => self.changed(place, op, left, before),
+                None => self.stays(op, pid, call, Some(ended)),
+            }
         }
     }
 
@@ -258,6 +249,61 @@ impl Survey {
         });
         Outside { files: files.collect(), stays: self.stays.into_values().collect() }
     }
+}
+
+fn place(workspace: Option<&str>, path: &FsPath) -> Option<Place> {
+    match path.split_mount() {
+        ("workspace", below) => Some((workspace?.to_owned(), below.to_owned())),
+        _ => Some((String::new(), format!("{FROM_MOUNT}{path}"))),
+    }
+}
+
+/// What a call has made of one file.
+struct Change<'c> {
+    path: &'c FsPath,
+    /// The digest of what it left; absent is nothing.
+    left: Option<Digest>,
+    before: Before,
+}
+
+/// What a call that has ended has made of files; `None` for one that is about none.
+fn changes(op: OpId, call: &Syscall, outcome: Outcome) -> Option<Vec<Change<'_>>> {
+    let Syscall::Fs(call) = call else { return None };
+    let paths = match call {
+        fs::Call::Write(fs::Write { path, .. })
+        | fs::Call::Delete(fs::Delete { path, .. })
+        | fs::Call::Edit(fs::Edit { path, .. })
+        | fs::Call::Patch(fs::Patch { path, .. })
+        | fs::Call::Append(fs::Append { path, .. }) => vec![path],
+        fs::Call::Rename(fs::Rename { from, to, .. }) => vec![from, to],
+        _ => return None,
+    };
+    let one = |left, before| vec![Change { path: paths[0], left, before }];
+    let Ok(Reply::Fs(reply)) = outcome else {
+        let lost = |path| {
+            let why = format!("nobody can tell whether {op} happened");
+            Change { path, left: None, before: Before::NotKept { why } }
+        };
+        return Some(paths.iter().copied().map(lost).collect());
+    };
+    Some(match reply {
+        fs::Reply::Write(reply) | fs::Reply::Edit(reply) | fs::Reply::Patch(reply) => {
+            one(Some(reply.digest), reply.before)
+        }
+        fs::Reply::Delete(reply) => one(None, reply.before),
+        fs::Reply::Append(reply) => one(Some(reply.left), reply.before),
+        fs::Reply::Rename(reply) => {
+            let left = match &reply.moved {
+                Before::Text(text) => Some(text.digest()),
+                _ => None,
+            };
+            // What is not known of what was moved is known of neither name.
+            let before = if left.is_some() { reply.before } else { reply.moved.clone() };
+            let from = Change { path: paths[0], left: None, before: reply.moved };
+            vec![from, Change { path: paths[1], left, before }]
+        }
+        _ => return None,
+    })
 }
 
 /// Whether a call changes something outside of the kernel.

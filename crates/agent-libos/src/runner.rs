@@ -110,7 +110,13 @@ impl Runner {
         let future: BoxFuture<'static, Message> = match mode {
             Mode::Perform => {
                 let performed = provider.perform(order);
-                Box::pin(async move { Message::Finished { op, outcome: performed.await } })
+                Box::pin(async move {
+                    let outcome = performed.await;
+                    if let EffectOutcome::Unknown(why) = &outcome {
+                        tracing::warn!(%op, why, "nobody can tell what became of an effect");
+                    }
+                    Message::Finished { op, outcome }
+                })
             }
             Mode::Reconcile => {
                 let asked = provider.reconcile(order);

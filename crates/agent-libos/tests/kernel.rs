@@ -17,12 +17,13 @@ use std::{
 use agent_libos::{
     Builder, Clock, HostPort, News, Runtime, Watch,
     abi::{
-        Digest, GrantSpec, Json, Pid, RequestId, Scope, Seq, Syscall, human, image, object,
+        Digest, GrantSpec, Json, Pid, RequestId, Scope, Seq, Syscall, fs, human, image, object,
         process::{self, Budget, Ending, Launch, PlannerSpec, ProcessState},
         shell,
     },
     broker::Notice,
     journal::{Batch, Blobs, Head, Journal, JournalError, MemoryJournal, Sync},
+    mounts::Mounted,
     port::{BoxFuture, EffectOutcome, Order, Planner, Port, Provider, QuantumEnd, ReachRule, Turn},
     replay_digest,
 };
@@ -558,4 +559,101 @@ async fn what_was_opened_for_host_calls_runs_processes_once_it_is_told_to() {
         }
     }
     stage.runtime.shutdown().unwrap();
+}
+
+/// A provider of files that says which mount it was asked about.
+struct FakeFiles;
+
+impl Provider for FakeFiles {
+    fn serves(&self) -> &'static [&'static str] {
+        &["fs"]
+    }
+    fn perform(&self, order: Order) -> BoxFuture<'static, EffectOutcome> {
+        let Syscall::Fs(fs::Call::Read(read)) = order.call else { unreachable!() };
+        let text = format!("played {}", read.path);
+        let (bytes, digest) = (text.len() as u64, Digest::of(text.as_bytes()));
+        let text = fs::FileText { text: text.into(), bytes, truncated: false, digest };
+        Box::pin(async { EffectOutcome::Done(fs::Reply::Read(text).into()) })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_reaches_other_mounts_by_their_names() {
+    let [work, data, docs] = [(); 3].map(|()| tempfile::tempdir().unwrap());
+    std::fs::write(data.path().join("in.csv"), "1,2").unwrap();
+    std::fs::write(docs.path().join("readme"), "docs").unwrap();
+    let builder = Builder::new()
+        .mount("data", Mounted::read_write(data.path()))
+        .mount("docs", Mounted::read_only(docs.path()))
+        .mount_provider("played", Arc::new(FakeFiles));
+    let mut stage = Stage::start(builder);
+    let call = |name: &str, args: Value, expect: &str| json!({ "call": name, "args": args, "save": "last", "expect": expect });
+    let plan = script(&[
+        call("fs.read", json!({ "path": "fs:docs/readme" }), "ok"),
+        call("fs.write", json!({ "path": "fs:docs/new", "text": "x" }), "not_permitted"),
+        call("fs.write", json!({ "path": "fs:data/out.csv", "text": "x" }), "ok"),
+        call("fs.read", json!({ "path": "fs:data/../docs/readme" }), "outside_mount"),
+        call("fs.read", json!({ "path": "fs:../docs/readme" }), "bad_message"),
+        call("fs.read", json!({ "path": "fs:none/x" }), "bad_target"),
+        call("fs.read", json!({ "path": "fs:secret/x" }), "denied"),
+        call("fs.rename", json!({ "from": "fs:data/out.csv", "to": "out.csv" }), "bad_target"),
+        call("fs.rename", json!({ "from": "fs:data/out.csv", "to": "fs:played/x" }), "bad_target"),
+        call("process.chdir", json!({ "path": "fs:data" }), "ok"),
+        call("fs.read", json!({ "path": "../in.csv" }), "outside_mount"),
+        call("fs.read", json!({ "path": "fs:workspace/in.csv" }), "not_found"),
+        json!({ "call": "fs.read", "args": { "path": "in.csv" }, "save": "a", "expect": "ok" }),
+        json!({ "call": "fs.read", "args": { "path": "fs:played/b" }, "save": "b",
+            "expect": "ok" }),
+        json!({ "exit": { "message": "${a.text} ${b.text}" } }),
+    ]);
+    let all = |mount: &str| {
+        json!({ "on": format!("fs:{mount}/*"), "rights": ["read", "write",
+        "delete"] })
+    };
+    let allowed = json!([all("workspace"), all("data"), all("docs"), all("none"), all("played")]);
+    let workspace = Some(work.path().to_str().unwrap().to_owned());
+    let ending = stage.run(Launch { workspace, ..launch("script", &plan, allowed) }).await;
+    assert_eq!(ending.message.as_deref(), Some("1,2 played played/b"), "{ending:?}");
+    assert_eq!(std::fs::read_dir(docs.path()).unwrap().count(), 1);
+}
+
+/// Of what is found a process gets what it may read, and the record has no more.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_process_may_not_read_is_not_found() {
+    let work = tempfile::tempdir().unwrap();
+    for (path, text) in [("a/open", "needle 1"), ("private/diary", "needle 2"), ("z", "needle 3")] {
+        let path = work.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    let journal = Shared::default();
+    let mut stage = Stage::start(Builder::new().journal(Box::new(journal.clone())));
+    let plan = script(&[
+        json!({ "call": "fs.search", "args": { "pattern": "needle" }, "save": "s",
+            "expect": "ok" }),
+        json!({ "call": "fs.glob", "args": { "pattern": "**" }, "save": "g", "expect": "ok" }),
+        json!({ "call": "object.create", "args": { "type": "found",
+            "payload": ["${s.lines}", "${g.entries}"] }, "save": "o", "expect": "ok" }),
+        json!({ "exit": { "result": "${o.id}" } }),
+    ]);
+    let allowed = json!([
+        { "on": "fs:workspace/*", "rights": ["read"] },
+        { "on": "fs:workspace/private/*", "rights": ["read"], "effect": "deny" },
+    ]);
+    let workspace = Some(work.path().to_str().unwrap().to_owned());
+    let ending = stage.run(Launch { workspace, ..launch("script", &plan, allowed) }).await;
+    let found = stage.host().call(object::Read { id: ending.result.unwrap() }).await.unwrap();
+    let found = format!("{found:?}");
+    for there in ["needle 1", "needle 3", "workspace/a/open"] {
+        assert!(found.contains(there), "{there}: {found}");
+    }
+    stage.runtime.shutdown().unwrap();
+    let head = journal.head();
+    let records = journal.read(Seq(0), head.size as usize).unwrap();
+    let records: Vec<u8> = records.into_iter().flat_map(|(_, record)| record).collect();
+    let records = String::from_utf8_lossy(&records);
+    assert!(records.contains("needle 1"), "what is found is recorded");
+    for hidden in ["needle 2", "diary"] {
+        assert!(!found.contains(hidden) && !records.contains(hidden), "{hidden}");
+    }
 }

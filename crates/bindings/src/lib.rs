@@ -2,9 +2,10 @@
 //!
 //! A part (a component, the authority, a provider) is reached by a *direct* call, which needs
 //! nothing from here; through [`queued`], on a thread of its own behind bounded channels; or
-//! through [`wire`], in another process behind a stream of frames. The near end of a binding is
-//! itself a [`Component`](libos_port::Component), an [`Authority`](libos_port::Authority) or a
-//! [`Provider`](libos_port::Provider), so whoever composes it in cannot tell the difference.
+//! through [`wire`], in another process behind a stream of frames; through [`lines`], a provider in
+//! another language. The near end of a binding is itself a [`Component`](libos_port::Component),
+//! an [`Authority`](libos_port::Authority) or a [`Provider`](libos_port::Provider), so whoever
+//! composes it in cannot tell the difference.
 //!
 //! [`inbox`] is how messages of any thread reach the one thread of the core.
 //!
@@ -44,6 +45,7 @@ mod component;
 mod error;
 mod frame;
 pub mod inbox;
+pub mod lines;
 mod link;
 mod message;
 mod provider;

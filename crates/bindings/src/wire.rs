@@ -56,6 +56,11 @@ impl Stream {
         Self::new(io::stdin(), io::stdout())
     }
 
+    /// Its halves.
+    pub(crate) fn into_halves(self) -> (Box<dyn Read + Send>, Box<dyn Write + Send>) {
+        (self.reader, self.writer)
+    }
+
     fn link<O: Message, I: Message>(self) -> Link<O, I> {
         link::stream(self.reader, self.writer)
     }
@@ -171,7 +176,7 @@ fn manifest(hello: &Hello, role: Role) -> Result<Manifest, BindingError> {
 }
 
 /// The names of the tables that another process said. Each list is kept once, for ever.
-fn names(said: &[String]) -> Result<&'static [&'static str], BindingError> {
+pub(crate) fn names(said: &[String]) -> Result<&'static [&'static str], BindingError> {
     static KEPT: Mutex<Vec<&'static [&'static str]>> = Mutex::new(Vec::new());
     let known = |name: &String| {
         let info = SERVICES.iter().find(|info| info.name == *name);

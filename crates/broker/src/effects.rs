@@ -1,6 +1,6 @@
 //! Effects: orders to providers, what they report, and what a crash makes of them.
 
-use libos_abi::{EffectClass, Fault, FsPath, OpId, Syscall, human};
+use libos_abi::{EffectClass, Fault, FsPath, OpId, Reply, Right, Syscall, capability, fs, human};
 use libos_port::{EffectOutcome, Reach, Reconciled, mutated};
 
 use crate::{
@@ -57,7 +57,7 @@ impl Kernel {
             return;
         }
         let is_unknown = matches!(outcome, EffectOutcome::Unknown(_));
-        let (outcome, give_back) = match outcome {
+        let (mut outcome, give_back) = match outcome {
             EffectOutcome::Done(reply) => (Ok(reply), false),
             EffectOutcome::Failed(error) => (Err(error), false),
             // It did not begin this time.
@@ -71,11 +71,31 @@ impl Kernel {
             // Whose workspace it read; a process that has ended takes nothing in.
             self.readmit(&mut tx);
         }
+        if let Ok(Reply::Fs(reply)) = &mut outcome {
+            self.withhold(&mut tx, reply);
+        }
         self.settle(&mut tx, id, outcome, give_back || mutated("give_back_always"));
         if mutated("settle_twice") {
             drop(self.record_end(&mut tx, id, Err(Fault::Cancelled.into())));
         }
         self.finish(tx, out);
+    }
+
+    /// Takes out of a reply what was found and its caller may not read. Nobody is told of it: not
+    /// even the record.
+    fn withhold(&mut self, tx: &mut Tx, reply: &mut fs::Reply) {
+        let Some(pid) = tx.caller.pid() else { return };
+        // Lines of one file come together.
+        let mut last: Option<(FsPath, bool)> = None;
+        reply.withhold(&mut |path| match &last {
+            Some((known, may)) if known == path => *may,
+            _ => {
+                let may = capability::May { pid, right: Right::Read, on: path.resource() };
+                let may = self.kernel_call(tx, may).is_some_and(|may| may.allowed);
+                last = Some((path.clone(), may));
+                may
+            }
+        });
     }
 
     /// Asks a human what became of an effect of a process. The call itself does not wait for it.

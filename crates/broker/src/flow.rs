@@ -52,6 +52,8 @@ struct Flow<'a> {
     pid: Pid,
     workspace: Option<&'a Arc<str>>,
     needs: &'a [Need],
+    /// The file whose content the call takes elsewhere without its caller's having read it.
+    moved: Option<Resource>,
     /// Whether a program of the host runs, which reads and writes files by itself.
     is_program: bool,
 }
@@ -227,10 +229,9 @@ impl Kernel {
 
     /// The label of what goes out with a call. A program of the host may read any file.
     fn outgoing(&self, flow: &Flow<'_>) -> Label {
-        match flow.is_program {
-            true => self.mark(flow.pid).join(self.all_files(flow)),
-            false => self.mark(flow.pid),
-        }
+        let moved = flow.moved.as_ref().map(|moved| self.at(flow, moved));
+        let files = flow.is_program.then(|| self.all_files(flow));
+        join(moved.into_iter().chain(files)).join(self.mark(flow.pid))
     }
 
     /// The label of what comes in from the resources of a call.
@@ -264,14 +265,21 @@ impl Kernel {
         join(files.map(|(_, label)| label)).join(self.labels.rules.label_of_kind("fs"))
     }
 
-    /// The label of the names in a listing.
+    /// The label of what a listing names and a search found.
     fn listed(&self, flow: &Flow<'_>, call: &Syscall, outcome: &Outcome) -> Label {
-        match (call, outcome) {
-            (Syscall::Fs(fs::Call::List(list)), Ok(Reply::Fs(fs::Reply::List(listing)))) => {
+        let Ok(Reply::Fs(reply)) = outcome else { return Label::BOTTOM };
+        match (call, reply) {
+            (Syscall::Fs(fs::Call::List(list)), fs::Reply::List(listing)) => {
                 let folder = &list.path.path().0;
                 let entry =
                     |entry: &fs::DirEntry| Resource::file(&format!("{folder}/{}", entry.name));
                 join(listing.entries.iter().map(|it| self.at(flow, &entry(it))))
+            }
+            (_, fs::Reply::Search(found)) => {
+                join(found.lines.iter().map(|it| self.at(flow, &it.path.resource())))
+            }
+            (_, fs::Reply::Glob(found)) => {
+                join(found.entries.iter().map(|it| self.at(flow, &it.path.resource())))
             }
             _ => Label::BOTTOM,
         }
@@ -447,5 +455,9 @@ impl Flow<'_> {
 
 fn flow<'a>(tx: &'a Tx, op: &Op, pid: Pid, needs: &'a [Need]) -> Flow<'a> {
     let workspace = tx.caller.admission.as_ref().and_then(|admission| admission.workspace.as_ref());
-    Flow { pid, workspace, needs, is_program: op.call.info().service == "shell" }
+    let moved = match &op.call {
+        Syscall::Fs(fs::Call::Rename(rename)) => Some(rename.from.resource()),
+        _ => None,
+    };
+    Flow { pid, workspace, needs, moved, is_program: op.call.info().service == "shell" }
 }

@@ -11,7 +11,10 @@ pub(crate) mod tool;
 
 use std::path::PathBuf;
 
-use agent_libos::abi::{CapId, Millis, ObjectId, OpId, Pattern, Pid, RequestId, Resource, Right};
+use agent_libos::{
+    abi::{CapId, Conditions, Millis, ObjectId, OpId, Pattern, Pid, RequestId, Resource, Right},
+    mounts::MountFlag,
+};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
@@ -344,6 +347,10 @@ pub(crate) struct AnswerArgs {
     /// it.
     #[arg(long, value_name = "FILE")]
     pub(crate) approvals: Option<PathBuf>,
+    /// Give processes a further folder as fs:NAME: PATH, or PATH:ro to be read only. One that is
+    /// always there belongs into libos.toml, where every command finds it.
+    #[arg(long = "mount", value_name = "NAME=PATH[:ro]")]
+    pub(crate) mounts: Vec<MountFlag>,
     /// Keep running while a request waits, to be answered from another terminal.
     #[arg(long)]
     pub(crate) wait: bool,
@@ -384,6 +391,11 @@ pub(crate) enum CapCommand {
         at: At,
     },
     /// Grant a process a right, on your word.
+    #[command(after_help = "\
+Examples:
+  libos cap grant p2 fs:workspace/in.txt read
+  libos cap grant p2 'net:api.example.com' read --when 'method = \"GET\"' --uses 10
+  libos cap grant p2 'shell:*' execute --effect ask --when 'integrity = \"untrusted\"'")]
     Grant(GrantArgs),
     /// Take a capability back, and every one cut from it.
     Revoke {
@@ -423,6 +435,19 @@ pub(crate) struct GrantArgs {
     /// How long it lives, as in 1h.
     #[arg(long)]
     pub(crate) expires: Option<Millis>,
+    /// What must hold of an argument of the call, or of what the process has taken in, as a rules
+    /// file has it: 'method = "GET"', 'integrity = "untrusted"'. May be given several times.
+    #[arg(long, value_name = "CONDITION", value_parser = when)]
+    pub(crate) when: Vec<Conditions>,
+}
+
+fn when(text: &str) -> Result<Conditions, String> {
+    let conditions: Conditions =
+        toml::from_str(text).map_err(|error| error.message().to_owned())?;
+    match conditions.is_empty() {
+        true => Err("a condition is as in 'method = \"GET\"'".to_owned()),
+        false => Ok(conditions),
+    }
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

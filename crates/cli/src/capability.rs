@@ -1,6 +1,6 @@
 //! `libos cap`.
 
-use agent_libos::abi::{Effect, GrantSpec, capability};
+use agent_libos::abi::{Conditions, Effect, GrantSpec, capability};
 
 use crate::{
     args::{CapCommand, EffectArg, GrantArgs, past::At},
@@ -80,6 +80,7 @@ fn spec(args: GrantArgs) -> GrantSpec {
     GrantSpec {
         effect,
         uses: args.uses,
+        when: Conditions(args.when.into_iter().flat_map(|when| when.0).collect()),
         expires: args.expires,
         ..GrantSpec::allow(args.on, rights)
     }

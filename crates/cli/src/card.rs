@@ -155,7 +155,10 @@ async fn write_diff(
     if call != "fs.write" {
         return None;
     }
-    let path = args["path"].as_str()?.split_once('/')?.1;
+    let (mount, path) = args["path"].as_str()?.split_once('/')?;
+    if mount != "workspace" {
+        return None;
+    }
     let info = port.call(process::Inspect { pid }).await.ok()?;
     let workspace = std::path::PathBuf::from(info.workspace?).canonicalize().ok()?;
     let file = workspace.join(path);

@@ -107,13 +107,21 @@ fn show_all(settings: &Settings, all: bool, json: bool) -> Result<Exit, Failure>
     }
     let row = |Key { name, .. }: Key| {
         let found = settings.iter().find(|(key, _)| *key == name);
+        // What is named by whoever sets it has a row for each name.
+        let each = settings.iter().filter(|(key, _)| key.starts_with(&format!("{name}.")));
+        let each: Vec<_> = each
+            .map(|(key, it)| vec![key.to_owned(), it.value.to_string(), it.from.to_string()])
+            .collect();
+        if !each.is_empty() {
+            return each;
+        }
         let (value, from) = found.map_or_else(
             || ("(none)".to_owned(), Origin::Default.to_string()),
             |(_, it)| (it.value.to_string(), it.from.to_string()),
         );
-        vec![name, value, from]
+        vec![vec![name, value, from]]
     };
-    let rows: Vec<_> = config::keys().into_iter().map(row).collect();
+    let rows: Vec<_> = config::keys().into_iter().flat_map(row).collect();
     put!("{}", show::table(&["KEY", "VALUE", "FROM"], &rows));
     for name in unknown_variables() {
         say!("{name} in the environment sets nothing.");
@@ -191,6 +199,7 @@ fn example(key: &str) -> String {
         "secrets" => "{ key = { file = \"key\", hosts = [\"api.example.com\"] } }",
         "llm" => "{ main = { kind = \"openai\", model = \"gpt-5\", key = \"key\" } }",
         "http.ca_file" => "\"ca.pem\"",
+        "mounts" => "{ data = \"../data:ro\" }",
         "labels" => "\"labels.toml\"",
         _ => "\"approvals.toml\"",
     };

@@ -57,7 +57,7 @@ pub(crate) async fn demo(host: &Host, args: &DemoArgs) -> Result<Exit, Failure> 
     };
     write(dir, files)?;
     let task = dir.join("task.toml");
-    let answers = AnswerArgs { approvals, wait: false };
+    let answers = AnswerArgs { approvals, mounts: Vec::new(), wait: false };
     let args = RunArgs { task: Some(task.clone()), goal: GoalArgs::default(), answers };
     let host = Host {
         store: dir.join(".libos"),

@@ -108,6 +108,10 @@ fn start(
 ) -> Result<(Runtime, Watch), Failure> {
     let _progress = host.progress("reading the store");
     let builder = host.approvals(args).into_iter().fold(host.builder(), Builder::keep_out_of);
+    let builder = args
+        .mounts
+        .iter()
+        .fold(builder, |builder, mount| builder.mount(&mount.name, mount.folder.0.clone()));
     Ok(how(builder).start_watched()?)
 }
 

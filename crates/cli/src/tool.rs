@@ -184,7 +184,7 @@ async fn run_once(host: &Host, args: ToolRunArgs) -> Result<Exit, Failure> {
         [(Right::Read, args.read), (Right::Write, args.write), (Right::Execute, args.execute)];
     let grants = grants.into_iter().flat_map(|(right, on)| granted(right, on)).collect();
     let launch = launch(format!("run {name} once"), program, Some(workspace), grants);
-    let answers = AnswerArgs { approvals: None, wait: false };
+    let answers = AnswerArgs { approvals: None, mounts: Vec::new(), wait: false };
     launched(host, launch, &answers).await
 }
 

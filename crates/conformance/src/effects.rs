@@ -97,6 +97,12 @@ impl Effects {
         self.tokio.block_on(self.provider.reconcile(order))
     }
 
+    /// The same of the last one, under its own number.
+    pub fn reconcile_last(&mut self, call: impl Into<Syscall>) -> Reconciled {
+        self.last_op -= 1;
+        self.reconcile(call)
+    }
+
     /// A call that must be done, with its typed reply.
     #[track_caller]
     pub fn ok<R: Request>(&mut self, call: R) -> R::Reply {

@@ -180,7 +180,7 @@ pub fn calls() -> Vec<Syscall> {
     let read = |at: &str, max_bytes| Syscall::from(fs::Read { path: path(at), max_bytes });
     let write = |at: &str, text: &str| {
         let (path, text) = (path(at), text.into());
-        Syscall::from(fs::Write { path, text, overwrite: None })
+        Syscall::from(fs::Write { path, text, overwrite: None, expected_digest: None })
     };
     let id = libos_abi::ObjectId::new;
     let link = |from, to| object::MakeLink { from, relation: "of".into(), to };

@@ -31,10 +31,16 @@ const TOOLS_FIRST: &[&str] = &[
 const GROUPS: &[(&str, &str, &[&str])] = &[
     (
         "files",
-        "More for files: make, remove and examine them, survey folders, move content between \
-         files and objects without it being shown.",
+        "More for files: edit, search, make, rename, remove and examine them, survey folders, \
+         move content between files and objects without it being shown.",
         &[
+            "edit_file",
+            "patch_file",
+            "append_to_file",
+            "search_files",
+            "find_files",
             "make_folder",
+            "rename_file",
             "delete_file",
             "stat_file",
             "file_to_object",
@@ -114,8 +120,10 @@ const GROUPS: &[(&str, &str, &[&str])] = &[
 /// The table of `coding`: files and programs. All other built-in tools are in its groups.
 const TOOLS_CODING: &[&str] = &[
     "read_file",
+    "edit_file",
     "write_file",
     "list_folder",
+    "search_files",
     "survey_folder",
     "run_command",
     "ask_human",
@@ -164,9 +172,10 @@ the only thing you work for.
 You act through tools. A tool only asks: what you may do is decided by your capabilities, call by \
 call, and list_capabilities shows them.
 
-- Look before you change: survey_folder and list_folder show what there is, read_file what it says.
-- Change as little as the goal needs. write_file writes whole files, so read a file first and keep \
-what you do not mean to change.
+- Look before you change: survey_folder and list_folder show what there is, search_files finds \
+words, read_file shows what a file says.
+- Change as little as the goal needs: edit_file replaces a part of a file, write_file writes all of \
+it.
 - run_command takes a program and its arguments, not a command line. Run what shows that your \
 change is right, such as the tests, before and after it.
 - A denied call says what it would have taken. Do not try to get around a denial: do without, or \

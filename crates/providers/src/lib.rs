@@ -35,7 +35,7 @@ mod shell;
 #[cfg(test)]
 mod testing;
 
-pub use fs::FsProvider;
+pub use fs::{Access, FsProvider, Mounted};
 pub use http::{BadNetwork, HttpConfig, HttpProvider, Network, Resolve, SystemResolver, Wire};
 pub use limits::OUTPUT_BYTES_MAX;
 pub use probe::{Probe, probe};

@@ -9,6 +9,47 @@ pub const LIST_ENTRIES_DEFAULT: u32 = 1_024;
 /// Entries that one call lists: a page still fits one reply.
 pub const LIST_ENTRIES_MAX: u32 = 10_000;
 
+/// Lines or paths that one search gives when it does not say.
+pub const FIND_RESULTS_DEFAULT: u32 = 100;
+
+/// Lines or paths that one search gives.
+pub const FIND_RESULTS_MAX: u32 = 1_000;
+
+/// Bytes of a line that a search shows.
+pub const FIND_LINE_BYTES_MAX: usize = 256;
+
+/// Files and folders that one search goes through from where it begins, and names of one folder:
+/// it is over in seconds.
+pub const FIND_ENTRIES_MAX: usize = 50_000;
+
+/// Folders within folders that a search enters: each is an open descriptor.
+pub const FIND_DEPTH_MAX: usize = 64;
+
+/// Bytes that one search reads.
+pub const FIND_BYTES_MAX: u64 = 268_435_456;
+
+/// Bytes of one file that are searched: so many lines can still be counted.
+pub const FIND_FILE_BYTES_MAX: u32 = 16_777_216;
+
+/// Bytes of a `.gitignore` that are obeyed.
+pub const IGNORE_FILE_BYTES_MAX: u32 = 65_536;
+
+/// Bytes of a pattern of a search.
+pub const PATTERN_BYTES_MAX: usize = 4_096;
+
+/// Bytes that a compiled pattern of a search takes, and again what it keeps while it searches.
+pub const REGEX_BYTES_MAX: usize = 10_485_760;
+
+/// Hunks of a diff: each is looked for in the whole file.
+pub const PATCH_HUNKS_MAX: usize = 1_000;
+
+/// How long one watch waits for a change when the call does not say, in milliseconds.
+pub const WATCH_MS_DEFAULT: u64 = 60_000;
+
+/// How long one watch waits for a change, in milliseconds: an hour, then its caller says whether it
+/// still wants to know.
+pub const WATCH_MS_MAX: u64 = 3_600_000;
+
 /// Bytes of each output of a program that are kept: what a reader still takes in.
 pub const OUTPUT_BYTES_MAX: usize = 200_000;
 

@@ -152,12 +152,20 @@ pub(crate) fn of_process(random: &mut Random, known: &Known, depth: u64) -> Sysc
 
 fn effect(random: &mut Random) -> Syscall {
     let path = *random.pick(&PATHS);
-    match random.below(9) {
+    let to = *random.pick(&PATHS);
+    match random.below(12) {
         0..3 => call("fs.write", json!({ "path": path, "text": text(random) })),
         3 => call("fs.read", json!({ "path": path, "max_bytes": 100 + random.below(100) })),
         4 => call("fs.delete", json!({ "path": path })),
         5 => call("fs.mkdir", json!({ "path": path, "parents": random.percent(50) })),
-        6 => call(random.word(&["fs.stat", "fs.list"]), json!({ "path": path })),
+        6 => call(random.word(&["fs.stat", "fs.list", "fs.watch"]), json!({ "path": path })),
+        7 => call("fs.append", json!({ "path": path, "text": text(random) })),
+        8 => match random.below(4) {
+            0 => call("fs.edit", json!({ "path": path, "old": "a", "new": text(random) })),
+            1 => call("fs.patch", json!({ "path": path, "diff": "@@ -1 +1 @@\n-a\n+b\n" })),
+            2 => call("fs.rename", json!({ "from": path, "to": to, "overwrite": true })),
+            _ => call(random.word(&["fs.search", "fs.glob"]), json!({ "pattern": "a" })),
+        },
         _ => call("shell.run", json!({ "argv": [random.pick(&PROGRAMS), "x"] })),
     }
 }

@@ -45,6 +45,9 @@ pub(crate) struct World {
     pub(crate) twice: Vec<String>,
 }
 
+/// What a search finds, wherever it is: its caller gets what it may read.
+const FOUND: [&str; 2] = ["workspace/a", "workspace/b/y"];
+
 fn class(call: &Syscall) -> EffectClass {
     call.info().effect
 }
@@ -83,6 +86,49 @@ fn reply(call: &Syscall) -> Option<Reply> {
         Syscall::Fs(fs::Call::Stat(_)) => {
             let kind = fs::FileKind::File;
             fs::Reply::Stat(fs::Metadata { kind, bytes: 4, modified_at_ms: 0 }).into()
+        }
+        Syscall::Fs(
+            fs::Call::Edit(fs::Edit { path, .. }) | fs::Call::Patch(fs::Patch { path, .. }),
+        ) => {
+            let (path, before) = (path.clone(), fs::Before::default());
+            let written = fs::Written { path, bytes: 1, created: false, digest, before };
+            match call {
+                Syscall::Fs(fs::Call::Edit(_)) => fs::Reply::Edit(written).into(),
+                _ => fs::Reply::Patch(written).into(),
+            }
+        }
+        Syscall::Fs(fs::Call::Append(append)) => fs::Reply::Append(fs::Appended {
+            path: append.path.clone(),
+            bytes: append.text.bytes(),
+            created: false,
+            left: digest,
+            before: fs::Before::default(),
+        })
+        .into(),
+        Syscall::Fs(fs::Call::Rename(fs::Rename { from, to, .. })) => {
+            fs::Reply::Rename(fs::Renamed {
+                from: from.clone(),
+                to: to.clone(),
+                replaced: false,
+                moved: fs::Before::default(),
+                before: fs::Before::default(),
+            })
+            .into()
+        }
+        Syscall::Fs(fs::Call::Search(_)) => {
+            let found = |path: &str| fs::LineFound { path: path.into(), line: 1, text: "a".into() };
+            let lines = FOUND.iter().map(|path| found(path)).collect();
+            fs::Reply::Search(fs::Searched { lines, next: None }).into()
+        }
+        Syscall::Fs(fs::Call::Glob(_)) => {
+            let kind = fs::FileKind::File;
+            let found = |path: &str| fs::PathFound { path: path.into(), kind, bytes: 1 };
+            let entries = FOUND.iter().map(|path| found(path)).collect();
+            fs::Reply::Glob(fs::Globbed { entries, next: None }).into()
+        }
+        Syscall::Fs(fs::Call::Watch(watch)) => {
+            let changed = watch.seen.is_some();
+            fs::Reply::Watch(fs::Watched { state: digest, changed }).into()
         }
         Syscall::Shell(_) => shell::Reply::Run(shell::Ended {
             exit_code: Some(0),

@@ -184,6 +184,7 @@ pub(crate) async fn object_to_file(port: &dyn Port, args: ObjectToFile) -> Ended
         path,
         text: Text::from(as_text(id, payload(&object)?, field)?),
         overwrite: Some(true),
+        expected_digest: None,
     };
     let written = port.call(call).await?;
     json(Saved { path: written.path, bytes: written.bytes, digest: written.digest })

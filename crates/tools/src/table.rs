@@ -59,6 +59,20 @@ tools! {
         "Removes a file or an empty folder.";
     stat_file(files::StatFile) = files::stat_file,
         "Tells the kind, size and time of change of a file or folder.";
+    edit_file(files::EditFile) = files::edit_file,
+        "Replaces a part of a text file, given exactly.";
+    patch_file(files::PatchFile) = files::patch_file,
+        "Applies a unified diff to a text file: all of it or nothing.";
+    append_to_file(files::AppendToFile) = files::append_to_file,
+        "Adds text at the end of a file.";
+    rename_file(files::RenameFile) = files::rename_file,
+        "Gives a file another name.";
+    search_files(files::SearchFiles) = files::search_files,
+        "Finds lines in the files below a folder by a regular expression.";
+    find_files(files::FindFiles) = files::find_files,
+        "Finds files and folders by a pattern of their paths.";
+    watch_file(files::WatchFile) = files::watch_file,
+        "Waits until a file, or what a folder lists, is other than it was seen.";
     // The host.
     run_command(host::RunCommand) = host::run_command,
         "Runs a program to its end, from a list of arguments, never through a shell.";

@@ -95,7 +95,7 @@ fn reply(call: &Syscall, value: Value) -> Outcome {
         };
     }
     Ok(replies! {
-        Fs fs: Read Write List Mkdir Delete Stat;
+        Fs fs: Read Write List Mkdir Delete Stat Edit Patch Append Rename Search Glob Watch;
         Shell shell: Run;
         Clock clock: GetNow Sleep;
         Http http: Fetch Replace Send;
@@ -181,6 +181,38 @@ fn file_tools_pass_on() {
         json!({"path": "a"}),
         json!({"kind": "file", "bytes": 1, "modified_at_ms": 5}),
     );
+}
+
+#[test]
+fn tools_that_change_files_pass_on() {
+    let written = json!({"path": "workspace/a", "bytes": 2, "created": false, "digest": DIGEST});
+    let args = json!({"path": "a", "old": "x", "new": "y", "count": 2, "expected_digest": DIGEST});
+    passes_on("edit_file", args.clone(), "fs.edit", args, written.clone());
+    let args = json!({"path": "a", "diff": "@@", "expected_digest": DIGEST});
+    passes_on("patch_file", args.clone(), "fs.patch", args, written);
+    let args = json!({"path": "a", "text": "x"});
+    let appended = json!({"path": "workspace/a", "bytes": 1, "created": true});
+    passes_on("append_to_file", args.clone(), "fs.append", args, appended);
+    let args = json!({"from": "a", "to": "b", "overwrite": true});
+    let renamed = json!({"from": "workspace/a", "to": "workspace/b", "replaced": false});
+    passes_on("rename_file", args.clone(), "fs.rename", args, renamed);
+}
+
+/// What is found can be called with, whatever the working directory.
+#[test]
+fn tools_that_find_give_paths_to_call_with() {
+    let found = |name: &str, args: Value, answer: Value| {
+        let stage = Stage::new(move |_, call| reply(call, answer.clone()));
+        run(&stage, name, args).unwrap()
+    };
+    let line = json!({"path": "data/src/a", "line": 3, "text": "x"});
+    let got = found("search_files", json!({"pattern": "x"}), json!({"lines": [line], "next": 7}));
+    let line = json!({"path": "fs:data/src/a", "line": 3, "text": "x"});
+    assert_eq!(got, json!({"lines": [line], "next": 7}));
+    let entry =
+        |path| json!({"entries": [{"path": path, "kind": "dir", "bytes": 0}], "next": null});
+    let got = found("find_files", json!({"path": "src", "pattern": "*"}), entry("workspace/src/a"));
+    assert_eq!(got, entry("fs:workspace/src/a"));
 }
 
 #[test]
@@ -971,7 +1003,7 @@ fn another_call_than_a_tools_is_not_served() {
 
 #[test]
 fn every_tool_is_described() {
-    assert_eq!(names().count(), 62);
+    assert_eq!(names().count(), 69);
     for name in names() {
         let info = describe(name).unwrap();
         assert_eq!(info.name, name);

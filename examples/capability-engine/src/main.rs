@@ -85,7 +85,7 @@ fn read(path: &str) -> fs::Read {
 }
 
 fn write(path: &str) -> fs::Write {
-    fs::Write { path: path.into(), text: "x".into(), overwrite: None }
+    fs::Write { path: path.into(), text: "x".into(), overwrite: None, expected_digest: None }
 }
 
 fn grants(list: serde_json::Value) -> Result<Vec<GrantSpec>, serde_json::Error> {

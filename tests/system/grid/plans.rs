@@ -139,6 +139,41 @@ fn shown(call: &str) -> Option<Vec<Value>> {
         "fs.stat" => vec![save(call, json!({ "path": "in.txt" }), "s")],
         "fs.mkdir" => vec![ok(call, json!({ "path": "a/b", "parents": true }))],
         "fs.delete" => vec![ok(call, json!({ "path": "in.txt" }))],
+        // Each would show if it were done twice.
+        "fs.edit" => {
+            vec![ok(call, json!({ "path": "in.txt", "old": "read", "new": "read it, read" }))]
+        }
+        "fs.patch" => {
+            let end = "\\ No newline at end of file\n";
+            let diff = format!("@@ -1 +1,2 @@\n-read me\n{end}+read\n+read me\n{end}");
+            vec![ok(call, json!({ "path": "in.txt", "diff": diff }))]
+        }
+        "fs.append" => vec![
+            ok(call, json!({ "path": "in.txt", "text": " and more" })),
+            ok(call, json!({ "path": "log.txt", "text": "first" })),
+        ],
+        "fs.rename" => vec![
+            ok(call, json!({ "from": "in.txt", "to": "moved.txt" })),
+            ok(call, json!({ "from": "other.txt", "to": "moved.txt", "overwrite": true })),
+        ],
+        "fs.search" => {
+            vec![
+                save(call, json!({ "pattern": "read" }), "s"),
+                write("out.txt", "${s.lines.0.text}"),
+            ]
+        }
+        "fs.glob" => {
+            vec![
+                save(call, json!({ "pattern": "in.*" }), "s"),
+                write("out.txt", "${s.entries.0.path}"),
+            ]
+        }
+        "fs.watch" => vec![
+            save(call, json!({ "path": "in.txt" }), "w"),
+            write("in.txt", "other"),
+            save(call, json!({ "path": "in.txt", "seen": "${w.state}" }), "x"),
+            write("out.txt", "${x.changed}"),
+        ],
         "clock.now" => vec![ok(call, json!({}))],
         "clock.sleep" => vec![sleep(3), write("slept.txt", "yes")],
         "object.create" => vec![note(), object(json!({ "text": large }), "big")],

@@ -333,17 +333,33 @@ pub(crate) fn calls() -> Vec<Sample> {
 
         fs::Read { "path": "a.txt", "max_bytes": 10 }
             -> { "text": "hi", "bytes": 2, "truncated": false, "digest": HASH };
-        fs::Write { "path": "a.txt", "text": "hé", "overwrite": false }
+        fs::Write { "path": "a.txt", "text": "hé", "overwrite": false, "expected_digest": HASH }
             -> { "path": "workspace/a.txt", "bytes": 3, "created": true, "digest": HASH };
         fs::List { "path": "src", "limit": 5 } -> { "entries": [{ "name": "a", "kind": "symlink",
             "bytes": 0 }], "truncated": true };
         fs::Mkdir { "path": "a/b", "parents": true }
             -> { "path": "workspace/a/b", "created": true };
-        fs::Delete { "path": "a", "missing_ok": true }
+        fs::Delete { "path": "a", "missing_ok": true, "expected_digest": HASH }
             -> { "path": "workspace/a", "removed": false };
         fs::PutBack { "workspace": "/w", "path": "a.txt", "expected": HASH, "text": "then",
             "force": true } -> { "path": "workspace/a.txt", "changed": true };
         fs::Stat { "path": "a" } -> { "kind": "file", "bytes": 2, "modified_at_ms": 3 };
+        fs::Edit { "path": "a.txt", "old": "hé", "new": "ho", "count": 2, "expected_digest": HASH }
+            -> { "path": "workspace/a.txt", "bytes": 3, "created": false, "digest": HASH };
+        fs::Patch { "path": "a.txt", "diff": "@@", "expected_digest": HASH }
+            -> { "path": "workspace/a.txt", "bytes": 3, "created": false, "digest": HASH };
+        fs::Append { "path": "a.txt", "text": "more", "expected_digest": HASH }
+            -> { "path": "workspace/a.txt", "bytes": 4, "created": true };
+        fs::Rename { "from": "a.txt", "to": "b.txt", "overwrite": true, "expected_digest": HASH }
+            -> { "from": "workspace/a.txt", "to": "workspace/b.txt", "replaced": true };
+        fs::Search { "path": "src", "pattern": "TODO", "glob": "**/*.rs", "ignore_case": true,
+            "limit": 5, "from": 6 } -> { "lines": [{ "path": "workspace/src/a.rs", "line": 7,
+            "text": "// TODO" }], "next": 8 };
+        fs::Glob { "path": "src", "pattern": "**/*.rs", "limit": 5, "from": 6 }
+            -> { "entries": [{ "path": "workspace/src/a.rs", "kind": "file", "bytes": 2 }],
+                "next": 8 };
+        fs::Watch { "path": "a.txt", "seen": HASH, "timeout_ms": 250 }
+            -> { "state": HASH, "changed": true };
 
         shell::Run { "argv": ["cargo", "test"], "cwd": "src", "timeout_ms": 30_000, "stdin": "x",
             "secrets": [secret] }
@@ -543,7 +559,12 @@ fn blob() -> Text {
 pub(crate) fn events() -> Vec<Event> {
     let (pid, op, at_ms) = (Pid(2), OpId(6), 1_795_381_708_000);
     let wait = Wait { on: WaitOn::Human(RequestId(4)), until_ms: Some(9) };
-    let write = fs::Write { path: "workspace/a".into(), text: blob(), overwrite: None };
+    let write = fs::Write {
+        path: "workspace/a".into(),
+        text: blob(),
+        overwrite: None,
+        expected_digest: None,
+    };
     let denial = Denial { need: None, reason: DenyReason::NotInToolTable("x".into()) };
     let parts: Vec<Reply> = calls().into_iter().map(|sample| sample.reply).collect();
     let list = parts.iter().find_map(|reply| match reply {

@@ -8,7 +8,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use super::LlmSection;
-use crate::Limits;
+use crate::{
+    Limits,
+    mounts::{MountFolder, named},
+};
 
 /// The most that [`LimitsSection::lazy_flush_ms`] may be: the core looks at its timers in between.
 const LAZY_FLUSH_MS_MAX: u64 = 1_000;
@@ -38,6 +41,10 @@ pub struct ConfigFile {
     /// The approvals file of `libos run` and `libos resume`, relative to this file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub approvals: Option<PathBuf>,
+    /// Further folders for processes, by the names of their mounts: `PATH`, `PATH:rw` or
+    /// `PATH:ro`, relative to this file. One named `data` is `fs:data/...`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "named")]
+    pub mounts: BTreeMap<String, MountFolder>,
     /// The label file: which labels data has and how far it may go, relative to this file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub labels: Option<PathBuf>,
@@ -329,6 +336,7 @@ impl ConfigFile {
             operator: Some(libos_abi::human::OWNER.into()),
             json: Some(false),
             approvals: None,
+            mounts: BTreeMap::new(),
             labels: None,
             scheduler: SchedulerSection { policy: Some(PolicyName::RoundRobin) },
             limits: LimitsSection {

@@ -38,6 +38,14 @@ pub(super) fn table() -> Vec<Limit> {
         },
         Limit {
             part: "abi",
+            name: "found_bytes_max",
+            value: libos_abi::fs::FOUND_BYTES_MAX as u64,
+            unit: "bytes",
+            reason:
+                "Bytes of paths and lines that one search gives: a reply that a reader still takes in.",
+        },
+        Limit {
+            part: "abi",
             name: "body_bytes_default",
             value: libos_abi::http::BODY_BYTES_DEFAULT as u64,
             unit: "bytes",
@@ -691,6 +699,110 @@ pub(super) fn table() -> Vec<Limit> {
             unit: "processes",
             reason:
                 "Entries that one call lists: a page still fits one reply.",
+        },
+        Limit {
+            part: "providers",
+            name: "find_results_default",
+            value: libos_providers::limits::FIND_RESULTS_DEFAULT as u64,
+            unit: "results",
+            reason:
+                "Lines or paths that one search gives when it does not say.",
+        },
+        Limit {
+            part: "providers",
+            name: "find_results_max",
+            value: libos_providers::limits::FIND_RESULTS_MAX as u64,
+            unit: "results",
+            reason:
+                "Lines or paths that one search gives.",
+        },
+        Limit {
+            part: "providers",
+            name: "find_line_bytes_max",
+            value: libos_providers::limits::FIND_LINE_BYTES_MAX as u64,
+            unit: "bytes",
+            reason:
+                "Bytes of a line that a search shows.",
+        },
+        Limit {
+            part: "providers",
+            name: "find_entries_max",
+            value: libos_providers::limits::FIND_ENTRIES_MAX as u64,
+            unit: "entries",
+            reason:
+                "Files and folders that one search goes through from where it begins, and names of one folder: it is over in seconds.",
+        },
+        Limit {
+            part: "providers",
+            name: "find_depth_max",
+            value: libos_providers::limits::FIND_DEPTH_MAX as u64,
+            unit: "levels",
+            reason:
+                "Folders within folders that a search enters: each is an open descriptor.",
+        },
+        Limit {
+            part: "providers",
+            name: "find_bytes_max",
+            value: libos_providers::limits::FIND_BYTES_MAX,
+            unit: "bytes",
+            reason:
+                "Bytes that one search reads.",
+        },
+        Limit {
+            part: "providers",
+            name: "find_file_bytes_max",
+            value: libos_providers::limits::FIND_FILE_BYTES_MAX as u64,
+            unit: "bytes",
+            reason:
+                "Bytes of one file that are searched: so many lines can still be counted.",
+        },
+        Limit {
+            part: "providers",
+            name: "ignore_file_bytes_max",
+            value: libos_providers::limits::IGNORE_FILE_BYTES_MAX as u64,
+            unit: "bytes",
+            reason:
+                "Bytes of a `.gitignore` that are obeyed.",
+        },
+        Limit {
+            part: "providers",
+            name: "pattern_bytes_max",
+            value: libos_providers::limits::PATTERN_BYTES_MAX as u64,
+            unit: "bytes",
+            reason:
+                "Bytes of a pattern of a search.",
+        },
+        Limit {
+            part: "providers",
+            name: "regex_bytes_max",
+            value: libos_providers::limits::REGEX_BYTES_MAX as u64,
+            unit: "bytes",
+            reason:
+                "Bytes that a compiled pattern of a search takes, and again what it keeps while it searches.",
+        },
+        Limit {
+            part: "providers",
+            name: "patch_hunks_max",
+            value: libos_providers::limits::PATCH_HUNKS_MAX as u64,
+            unit: "hunks",
+            reason:
+                "Hunks of a diff: each is looked for in the whole file.",
+        },
+        Limit {
+            part: "providers",
+            name: "watch_ms_default",
+            value: libos_providers::limits::WATCH_MS_DEFAULT,
+            unit: "milliseconds",
+            reason:
+                "How long one watch waits for a change when the call does not say, in milliseconds.",
+        },
+        Limit {
+            part: "providers",
+            name: "watch_ms_max",
+            value: libos_providers::limits::WATCH_MS_MAX,
+            unit: "milliseconds",
+            reason:
+                "How long one watch waits for a change, in milliseconds: an hour, then its caller says whether it still wants to know.",
         },
         Limit {
             part: "providers",

@@ -3,6 +3,7 @@
 mod check;
 mod checkpoint;
 mod durable;
+mod file;
 mod fork;
 mod message;
 mod port;
@@ -63,6 +64,12 @@ pub const BENCHES: &[Bench] = &[
         rows: &["durable"],
         about: "calls that are on disk when they return, of 1, 64 and 1,024 processes",
         run: durable::run,
+    },
+    Bench {
+        name: "file",
+        rows: &["file"],
+        about: "a read of a file of 4 KiB through the whole path",
+        run: file::run,
     },
     Bench {
         name: "process",

@@ -34,14 +34,19 @@ pub(super) fn of_file(task: &Task<'_>, folder: &Dir, name: &str, found: Option<&
     }
     let bytes = task.open_file(folder, name).ok();
     match bytes.map(|file| read_up_to(&file, FILE_BYTES_MAX)) {
-        Some(Ok(bytes)) if bytes.len() > FILE_BYTES_MAX as usize => {
-            not_kept("it was larger than what is kept")
-        }
-        Some(Ok(bytes)) => match String::from_utf8(bytes) {
-            Ok(text) => Before::Text(Text::from(text)),
-            Err(_) => not_kept("it was no UTF-8 text"),
-        },
+        Some(Ok(bytes)) => of_bytes(&bytes),
         Some(Err(_)) | None => not_kept("it could not be read"),
+    }
+}
+
+/// The bytes of a file, or one more than what is kept.
+pub(super) fn of_bytes(bytes: &[u8]) -> Before {
+    if bytes.len() > FILE_BYTES_MAX as usize {
+        return not_kept("it was larger than what is kept");
+    }
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Before::Text(Text::from(text)),
+        Err(_) => not_kept("it was no UTF-8 text"),
     }
 }
 
@@ -81,9 +86,10 @@ pub(super) fn put_back(task: &Task<'_>, call: &fs::PutBack) -> Result<Returned, 
                 ops::make_all(task, above).map_err(|stop| no_place(task, stop))?;
             }
             let (path, text) = (task.path.clone(), text.clone());
-            write::write(task, &fs::Write { path, text, overwrite: None })?;
+            let write = fs::Write { path, text, overwrite: None, expected_digest: None };
+            write::write(task, &write)?;
         }
-        None => drop(ops::remove(task)?),
+        None => drop(ops::remove(task, None)?),
     }
     Ok(Returned { path, changed: true })
 }

@@ -4,12 +4,15 @@ use std::{
     collections::BTreeSet,
     fs::File,
     io::{self, Read as _},
+    os::unix::ffi::OsStrExt as _,
+    path::PathBuf,
+    rc::Rc,
     sync::atomic::AtomicBool,
 };
 
 use cap_std::fs::Dir;
 use libos_abi::{
-    Digest, FsPath, OpId, Text,
+    Digest, Error, Fault, FsPath, OpId, Text,
     fs::{
         self, Before, DirEntry, FailureKind, FileKind, FileText, Listing, Made, Metadata, Removed,
     },
@@ -21,7 +24,7 @@ use rustix::{
 };
 
 use super::{
-    before,
+    before, edit, find,
     mount::{self, Mount, Unreached, file_type},
     write,
 };
@@ -36,11 +39,11 @@ pub(super) struct Task<'a> {
     pub(super) op: OpId,
     /// The path as the caller knows it.
     pub(super) path: &'a FsPath,
-    pub(super) mount: Mount,
+    pub(super) mount: Rc<Mount>,
     /// The names below the mount.
     pub(super) names: Vec<&'a str>,
-    /// Names in the target that do not exist for a process.
-    pub(super) hidden: Vec<std::ffi::OsString>,
+    /// What is below the target and does not exist for a process.
+    pub(super) hidden: Vec<PathBuf>,
     /// Whether nobody waits for it any more.
     pub(super) abandoned: &'a AtomicBool,
 }
@@ -55,7 +58,19 @@ pub(super) fn perform(task: &Task<'_>, call: &fs::Call) -> Result<fs::Reply, Sto
         fs::Call::Delete(call) => delete(task, call).map(fs::Reply::Delete),
         fs::Call::Stat(_) => stat(task).map(fs::Reply::Stat),
         fs::Call::PutBack(call) => before::put_back(task, call).map(fs::Reply::PutBack),
+        fs::Call::Edit(call) => edit::edit(task, call).map(fs::Reply::Edit),
+        fs::Call::Patch(call) => edit::patch(task, call).map(fs::Reply::Patch),
+        fs::Call::Append(call) => edit::append(task, call).map(fs::Reply::Append),
+        fs::Call::Search(call) => find::search(task, call).map(fs::Reply::Search),
+        fs::Call::Glob(call) => find::glob(task, call).map(fs::Reply::Glob),
+        // Performed where both paths are known, and where waiting holds nothing up.
+        fs::Call::Rename(_) | fs::Call::Watch(_) => Err(Stop::Refused(unsupported("fs"))),
     }
+}
+
+/// A call that is not performed here.
+pub(super) fn unsupported(call: &str) -> Error {
+    Fault::Unsupported { call: call.to_owned() }.into()
 }
 
 impl Task<'_> {
@@ -92,7 +107,7 @@ impl Task<'_> {
     }
 
     /// What it means that a folder was not reached.
-    fn unreached(&self, why: &Unreached) -> Stop {
+    pub(super) fn unreached(&self, why: &Unreached) -> Stop {
         match why {
             Unreached::Link => self.outside(),
             Unreached::Missing => self.fail(FailureKind::NotFound, "is not there"),
@@ -142,6 +157,47 @@ impl Task<'_> {
         Ok(file.into())
     }
 
+    /// Refuses a file that is not what the caller expects.
+    pub(super) fn expect(
+        &self,
+        found: Option<Digest>,
+        expected: Option<Digest>,
+    ) -> Result<(), Stop> {
+        match (found, expected) {
+            (_, None) => Ok(()),
+            (Some(found), Some(expected)) if found == expected => Ok(()),
+            (Some(found), Some(_)) => {
+                let what = format!("has the digest {found}, not the one expected");
+                Err(self.fail(FailureKind::Conflict, &what))
+            }
+            (None, Some(_)) => {
+                Err(self.fail(FailureKind::Conflict, "is no file that can be compared"))
+            }
+        }
+    }
+
+    /// The same, of what is at a name, which is read only if anything is expected.
+    pub(super) fn expect_at(
+        &self,
+        folder: &Dir,
+        name: &str,
+        found: Option<&Stat>,
+        expected: Option<Digest>,
+    ) -> Result<(), Stop> {
+        let is_file = |found: &Stat| file_type(found) == FileType::RegularFile;
+        if expected.is_none() || !found.is_some_and(is_file) {
+            return self.expect(None, expected);
+        }
+        let bytes = self.bytes(&self.open_file(folder, name)?)?;
+        let is_whole = bytes.len() <= FILE_BYTES_MAX as usize;
+        self.expect(is_whole.then(|| Digest::of(&bytes)), expected)
+    }
+
+    /// The bytes of a file: all of them, or one more than a call reads.
+    pub(super) fn bytes(&self, file: &File) -> Result<Vec<u8>, Stop> {
+        read_up_to(file, FILE_BYTES_MAX).map_err(|error| self.stop_io("read a file", &error))
+    }
+
     /// Makes a change in `folder` durable. The change is there already, so a failure leaves the
     /// outcome open.
     pub(super) fn settle(&self, folder: &Dir) -> Result<(), Stop> {
@@ -187,20 +243,7 @@ fn list(task: &Task<'_>, call: &fs::List) -> Result<Listing, Stop> {
         why => task.unreached(&why),
     })?;
     let stop = |errno| task.stop("list a folder", errno);
-    // The `limit + 1` first names are enough, however many there are.
-    let mut first: BTreeSet<Vec<u8>> = BTreeSet::new();
-    for entry in rustix::fs::Dir::read_from(&folder).map_err(stop)? {
-        let entry = entry.map_err(stop)?;
-        let name = entry.file_name().to_bytes();
-        let is_hidden = task.hidden.iter().any(|hidden| hidden.as_encoded_bytes() == name);
-        if matches!(name, b"." | b"..") || write::is_temporary(name) || is_hidden {
-            continue;
-        }
-        first.insert(name.to_vec());
-        if first.len() > limit + 1 {
-            first.pop_last();
-        }
-    }
+    let first = first_names(task, &folder, limit + 1)?;
     let truncated = first.len() > limit;
     let mut entries = Vec::with_capacity(first.len().min(limit));
     for name in first.iter().take(limit) {
@@ -214,6 +257,29 @@ fn list(task: &Task<'_>, call: &fs::List) -> Result<Listing, Stop> {
     }
     entries.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(Listing { entries, truncated })
+}
+
+/// The first names in a folder that there are for a process, at most `max`.
+pub(super) fn first_names(
+    task: &Task<'_>,
+    folder: &Dir,
+    max: usize,
+) -> Result<BTreeSet<Vec<u8>>, Stop> {
+    let stop = |errno| task.stop("list a folder", errno);
+    let mut first: BTreeSet<Vec<u8>> = BTreeSet::new();
+    for entry in rustix::fs::Dir::read_from(folder).map_err(stop)? {
+        let entry = entry.map_err(stop)?;
+        let name = entry.file_name().to_bytes();
+        let is_hidden = task.hidden.iter().any(|hidden| hidden.as_os_str().as_bytes() == name);
+        if matches!(name, b"." | b"..") || write::is_temporary(name) || is_hidden {
+            continue;
+        }
+        first.insert(name.to_vec());
+        if first.len() > max {
+            first.pop_last();
+        }
+    }
+    Ok(first)
 }
 
 /// Makes folders, each in the one before, from the mount on; tells whether the last is new.
@@ -260,14 +326,14 @@ fn delete(task: &Task<'_>, call: &fs::Delete) -> Result<Removed, Stop> {
         }
         stop => Err(stop),
     };
-    match remove(task) {
+    match remove(task, call.expected_digest) {
         Ok(before) => Ok(Removed { path, removed: true, before }),
         Err(stop) => missing(stop),
     }
 }
 
-/// Removes what is there; tells what it was.
-pub(super) fn remove(task: &Task<'_>) -> Result<Before, Stop> {
+/// Removes what is there, if it is what is expected; tells what it was.
+pub(super) fn remove(task: &Task<'_>, expected: Option<Digest>) -> Result<Before, Stop> {
     let Some((folder, name)) = task.parent()? else {
         return Err(task.fail(FailureKind::BadTarget, "is a mount's root"));
     };
@@ -282,6 +348,7 @@ pub(super) fn remove(task: &Task<'_>) -> Result<Before, Stop> {
         FileType::Symlink => return Err(task.outside()),
         _ => return Err(task.fail(FailureKind::NotPermitted, "is a special file")),
     };
+    task.expect_at(&folder, name, Some(&found), expected)?;
     let before = before::of_file(task, &folder, name, Some(&found));
     rustix::fs::unlinkat(&folder, name, flags).map_err(|errno| match errno {
         Errno::NOTEMPTY | Errno::EXIST => task.fail(FailureKind::NotEmpty, "is not empty"),
@@ -304,7 +371,7 @@ fn stat(task: &Task<'_>) -> Result<Metadata, Stop> {
     Ok(metadata(&found))
 }
 
-fn metadata(found: &Stat) -> Metadata {
+pub(super) fn metadata(found: &Stat) -> Metadata {
     let kind = match file_type(found) {
         FileType::RegularFile => FileKind::File,
         FileType::Directory => FileKind::Dir,

@@ -7,23 +7,26 @@ use std::{
         fs::{PermissionsExt as _, symlink},
         net::UnixListener,
     },
-    path::{Path, PathBuf},
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use libos_abi::{
-    Digest, Folder, FsPath, OpId, Reply, Syscall, Text,
-    fs::{Delete, FileKind, List, Mkdir, Read, Stat, Write},
+    Digest, Folder, FsPath, Millis, OpId, Reply, Syscall, Text,
+    fs::{
+        Append, Delete, Edit, FileKind, Glob, List, Mkdir, Patch, Read, Rename, Search, Stat,
+        Watch, Write,
+    },
 };
 use libos_port::{EffectOutcome, Provider, Reconciled};
-use rustix::fs::{CWD, FileType, Mode, RenameFlags};
+use rustix::fs::{CWD, FileType, Mode};
 use tempfile::TempDir;
 
-use super::{FsProvider, mount::Walk, write};
+use super::{FsProvider, Mounted, mount::Walk, write};
 use crate::testing::{call, order};
 
 const WALKS: [Walk; 2] = [Walk::Kernel, Walk::Steps];
@@ -33,13 +36,13 @@ fn provider(walk: Walk) -> FsProvider {
 }
 
 fn at(path: &str) -> FsPath {
-    FsPath::from(&*format!("workspace/{path}"))
+    FsPath::from(format!("workspace/{path}").trim_end_matches('/'))
 }
 fn read(path: &str) -> Read {
     Read { path: at(path), max_bytes: None }
 }
 fn write(path: &str, text: &str) -> Write {
-    Write { path: at(path), text: Text::from(text), overwrite: None }
+    Write { path: at(path), text: Text::from(text), overwrite: None, expected_digest: None }
 }
 fn write_new(path: &str, text: &str) -> Write {
     Write { overwrite: Some(false), ..write(path, text) }
@@ -51,7 +54,7 @@ fn mkdir(path: &str) -> Mkdir {
     Mkdir { path: at(path), parents: Some(true) }
 }
 fn delete(path: &str) -> Delete {
-    Delete { path: at(path), missing_ok: None }
+    Delete { path: at(path), missing_ok: None, expected_digest: None }
 }
 fn stat(path: &str) -> Stat {
     Stat { path: at(path) }
@@ -125,6 +128,10 @@ async fn every_failure_has_its_code() {
         assert_eq!(code!(files, dir, Read { path: root(), max_bytes: None }), "not_a_file");
         assert_eq!(code!(files, dir, read("bytes")), "not_text");
         assert_eq!(code!(files, dir, read("half")), "not_text");
+        assert_eq!(code!(files, dir, edit("bytes", "a", "b")), "not_text");
+        let diff = Text::from("@@ -1 +1 @@\n-a\n+b\n");
+        let patch = Patch { path: at("bytes"), diff, expected_digest: None };
+        assert_eq!(code!(files, dir, patch), "not_text");
         assert_eq!(code!(files, dir, write("none/f", "")), "not_found");
         assert_eq!(code!(files, dir, write("file/f", "")), "not_found");
         assert_eq!(code!(files, dir, write("full", "")), "not_a_file");
@@ -140,7 +147,7 @@ async fn every_failure_has_its_code() {
         let parents = Some(false);
         assert_eq!(code!(files, dir, Mkdir { parents, ..mkdir("n/n") }), "not_found");
         assert_eq!(code!(files, dir, delete("full")), "not_empty");
-        assert_eq!(code!(files, dir, Delete { path: root(), missing_ok: None }), "-bad_target");
+        assert_eq!(code!(files, dir, Delete { path: root(), ..delete("") }), "-bad_target");
         assert_eq!(code!(files, dir, stat("none")), "not_found");
         assert_eq!(code!(files, dir, stat("file/none")), "not_found");
         for kept in [".git/HEAD", ".git/new", "full/.GIT/x", "libos.toml", "full/Libos.toml"] {
@@ -235,57 +242,6 @@ async fn special_files_are_never_opened() {
         assert_eq!(code!(files, dir, write(name, "x")), "not_a_file");
         assert_eq!(code!(files, dir, delete(name)), "not_permitted");
         assert_eq!(done!(files, dir, stat(name)).kind, FileKind::Other);
-    }
-}
-
-/// A folder is swapped for a link to the outside while calls go through it.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_racing_swap_never_reaches_the_outside() {
-    for walk in WALKS {
-        let (files, dir, other) = (provider(walk), folder(), folder());
-        host::write(other.path().join("f"), "secret").unwrap();
-        host::create_dir(dir.path().join("d")).unwrap();
-        host::write(dir.path().join("d/f"), "inside").unwrap();
-        symlink(other.path(), dir.path().join("link")).unwrap();
-        let stop = Arc::new(AtomicBool::new(false));
-        let swapper = {
-            let (stop, root) = (Arc::clone(&stop), dir.path().to_owned());
-            std::thread::spawn(move || {
-                while !stop.load(Ordering::Relaxed) {
-                    let (a, b) = (root.join("d"), root.join("link"));
-                    rustix::fs::renameat_with(CWD, a, CWD, b, RenameFlags::EXCHANGE).unwrap();
-                }
-            })
-        };
-        let (mut inside, mut refused) = (0, 0);
-        let until = Instant::now() + Duration::from_secs(1);
-        while Instant::now() < until {
-            match call(&files, dir.path(), read("d/f")).await {
-                Ok(text) => {
-                    assert!(matches!(text.text.as_str(), Some("inside" | "new")));
-                    inside += 1;
-                }
-                Err(code) => {
-                    assert_eq!(code, "outside_mount");
-                    refused += 1;
-                }
-            }
-            for outcome in [
-                call(&files, dir.path(), write("d/f", "new")).await.map(drop),
-                call(&files, dir.path(), write("d/g", "new")).await.map(drop),
-                call(&files, dir.path(), mkdir("d/h")).await.map(drop),
-                call(&files, dir.path(), delete("d/g")).await.map(drop),
-            ] {
-                if let Err(code) = outcome {
-                    assert!(matches!(&*code, "outside_mount" | "not_found"), "{code}");
-                }
-            }
-        }
-        stop.store(true, Ordering::Relaxed);
-        swapper.join().unwrap();
-        assert!(inside > 0 && refused > 0, "the race was run: {inside} {refused}");
-        assert_eq!(host::read_to_string(other.path().join("f")).unwrap(), "secret");
-        assert_eq!(host::read_dir(other.path()).unwrap().count(), 1);
     }
 }
 
@@ -456,7 +412,7 @@ async fn a_crashed_removal_is_told_by_what_is_there() {
 async fn further_mounts_have_their_own_folders() {
     let (docs, dir) = (folder(), folder());
     host::write(docs.path().join("f"), "docs").unwrap();
-    let mounts = BTreeMap::from([("docs".to_owned(), PathBuf::from(docs.path()))]);
+    let mounts = BTreeMap::from([("docs".to_owned(), Mounted::read_write(docs.path()))]);
     let files = FsProvider::with_mounts(mounts);
     let text = done!(files, dir, Read { path: FsPath::from("docs/f"), max_bytes: None });
     assert_eq!(text.text.as_str(), Some("docs"));
@@ -484,10 +440,188 @@ async fn the_hosts_own_folder_is_kept_out_of() {
             assert_eq!(code!(files, dir, stat(path)), "-not_permitted");
             assert_eq!(code!(files, dir, delete(path)), "-not_permitted");
             assert_eq!(code!(files, dir, mkdir(path)), "-not_permitted");
+            assert_eq!(code!(files, dir, search(path, "x")), "-not_permitted");
+            assert_eq!(code!(files, dir, glob(path, "*")), "-not_permitted");
+            let rename = |from: &str, to: &str| {
+                let (from, to) = (at(from), at(to));
+                Rename { from, to, overwrite: Some(true), expected_digest: None }
+            };
+            assert_eq!(code!(files, dir, rename(path, "x")), "-not_permitted");
+            assert_eq!(code!(files, dir, rename("sub/storeroom", path)), "-not_permitted");
         }
+        let found = done!(files, dir, search("", "records|mine"));
+        assert_eq!(found.lines.iter().map(|it| &*it.text).collect::<Vec<_>>(), ["mine"]);
+        let found = done!(files, dir, glob("sub", "**")).entries;
+        assert_eq!(found.len(), 1, "{found:?}");
         let names = done!(files, dir, list("sub")).entries;
         assert_eq!(names.iter().map(|e| e.name.as_str()).collect::<Vec<_>>(), ["storeroom"]);
         assert_eq!(done!(files, dir, read("sub/storeroom")).text.as_str(), Some("mine"));
         assert_eq!(code!(files, dir, delete("sub")), "not_empty");
     }
+}
+
+#[tokio::test]
+async fn a_mount_that_is_only_read_is_so_for_everybody() {
+    let (docs, dir) = (folder(), folder());
+    host::write(docs.path().join("f"), "docs").unwrap();
+    let mounts = BTreeMap::from([("docs".to_owned(), Mounted::read_only(docs.path()))]);
+    let files = FsProvider::with_mounts(mounts);
+    let path = || FsPath::from("docs/f");
+    let text = || Text::from("new");
+    assert_eq!(code!(files, dir, Write { path: path(), ..write("", "new") }), "-not_permitted");
+    assert_eq!(code!(files, dir, Delete { path: path(), ..delete("") }), "-not_permitted");
+    assert_eq!(code!(files, dir, Mkdir { path: path(), ..mkdir("") }), "-not_permitted");
+    let (old, new, expected_digest) = (Text::from("docs"), text(), None);
+    let edit = Edit { path: path(), old, new, count: None, expected_digest };
+    assert_eq!(code!(files, dir, edit), "-not_permitted");
+    let append = Append { path: path(), text: text(), expected_digest };
+    assert_eq!(code!(files, dir, append.clone()), "-not_permitted");
+    assert_eq!(ask(&files, dir.path(), append).await, Reconciled::DidNotHappen);
+    let to = FsPath::from("docs/g");
+    let rename = Rename { from: path(), to, overwrite: None, expected_digest };
+    assert_eq!(code!(files, dir, rename), "-not_permitted");
+    let found = done!(files, dir, Read { path: path(), max_bytes: None });
+    assert_eq!(found.text.as_str(), Some("docs"));
+    // The workspace is one that the order names, and is only read all the same.
+    let mounts = BTreeMap::from([("workspace".to_owned(), Mounted::read_only(docs.path()))]);
+    let files = FsProvider::with_mounts(mounts);
+    assert_eq!(code!(files, dir, write("f", "new")), "-not_permitted");
+    assert_eq!(code!(files, dir, read("f")), "not_found");
+    assert_eq!(host::read_dir(docs.path()).unwrap().count(), 1);
+}
+
+fn search(path: &str, pattern: &str) -> Search {
+    let (path, pattern) = (Folder(Some(at(path))), pattern.to_owned());
+    Search { path, pattern, glob: None, ignore_case: None, limit: None, from: None }
+}
+
+fn glob(path: &str, pattern: &str) -> Glob {
+    let (path, pattern) = (Folder(Some(at(path))), pattern.to_owned());
+    Glob { path, pattern, limit: None, from: None }
+}
+
+fn edit(path: &str, old: &str, new: &str) -> Edit {
+    let (old, new) = (Text::from(old), Text::from(new));
+    Edit { path: at(path), old, new, count: None, expected_digest: None }
+}
+
+#[tokio::test]
+async fn what_git_ignores_is_not_found() {
+    let (files, dir) = (FsProvider::new(), folder());
+    let put = |path: &str, text: &str| {
+        let path = dir.path().join(path);
+        host::create_dir_all(path.parent().unwrap()).unwrap();
+        host::write(path, text).unwrap();
+    };
+    put(".gitignore", "target/\n*.log\n/top\n!keep.log\n");
+    put("src/.gitignore", "*.tmp\n!/mine.log\n");
+    for path in [
+        "target/out",
+        "a.log",
+        "keep.log",
+        "top",
+        "src/top",
+        "src/a.tmp",
+        "src/mine.log",
+        "src/b.log",
+        "src/a.rs",
+        ".git/config",
+        "src/.git/x",
+        ".hidden/f",
+    ] {
+        put(path, "needle\n");
+    }
+    put("src/binary", "needle\0needle\n");
+    let found = done!(files, dir, Search { path: Folder(None), ..search("", "needle") });
+    let found: Vec<_> = found.lines.iter().map(|it| it.path.0.to_string()).collect();
+    let all = [".hidden/f", "keep.log", "src/a.rs", "src/mine.log", "src/top"];
+    assert_eq!(found, all.map(|path| format!("workspace/{path}")));
+    // Those above a folder count in it.
+    let found = done!(files, dir, glob("src", "*.{log,tmp,rs}"));
+    let found: Vec<_> = found.entries.iter().map(|it| &*it.path.0).collect();
+    assert_eq!(found, ["workspace/src/a.rs", "workspace/src/mine.log"]);
+}
+
+#[tokio::test]
+async fn a_search_is_bounded_and_goes_on() {
+    let (files, dir) = (FsProvider::new(), folder());
+    let long = format!("{}é needle\n", "x".repeat(255));
+    host::write(dir.path().join("long"), &long).unwrap();
+    for number in 0..40 {
+        host::write(dir.path().join(format!("m{number:02}")), "needle\n".repeat(100)).unwrap();
+    }
+    let mut call = Search { path: Folder(None), limit: Some(u32::MAX), ..search("", "needle") };
+    let found = done!(files, dir, call.clone());
+    assert_eq!((found.lines[0].text.len(), found.lines.len()), (255, 1_000));
+    let mut count = found.lines.len();
+    call.from = found.next;
+    while call.from.is_some() {
+        let found = done!(files, dir, call.clone());
+        count += found.lines.len();
+        call.from = found.next;
+    }
+    assert_eq!(count, 4_001);
+    let bad = code!(files, dir, search("", "a\nb"));
+    assert_eq!(bad, "-bad_pattern");
+    assert_eq!(code!(files, dir, glob("", &"a".repeat(4_097))), "-bad_pattern");
+}
+
+/// A crash may come before or after the new file is in its place; what someone else did since is
+/// not taken for the operation's.
+#[tokio::test]
+async fn a_crashed_edit_is_told_by_its_mark() {
+    let (files, dir) = (FsProvider::new(), folder());
+    let path = dir.path();
+    host::write(path.join("f"), "one\n").unwrap();
+    let again = edit("f", "one", "one one");
+    assert_eq!(ask(&files, path, again.clone()).await, Reconciled::DidNotHappen);
+    let leftover = path.join(".libos-op-7.tmp");
+    host::write(&leftover, "one o").unwrap();
+    assert_eq!(ask(&files, path, again.clone()).await, Reconciled::DidNotHappen);
+    assert!(!leftover.exists());
+    done!(files, dir, again.clone());
+    assert!(matches!(ask(&files, path, again.clone()).await, Reconciled::Happened(_)));
+    // The mark does not go with another content, and another file has none.
+    host::write(path.join("f"), "changed in place").unwrap();
+    assert_eq!(ask(&files, path, again.clone()).await, Reconciled::Unknown);
+    host::remove_file(path.join("f")).unwrap();
+    host::write(path.join("f"), "one one\n").unwrap();
+    assert_eq!(ask(&files, path, again).await, Reconciled::DidNotHappen);
+}
+
+#[tokio::test]
+async fn the_mode_of_an_edited_file_is_kept() {
+    let (files, dir) = (FsProvider::new(), folder());
+    host::write(dir.path().join("f"), "one").unwrap();
+    host::set_permissions(dir.path().join("f"), Permissions::from_mode(0o755)).unwrap();
+    done!(files, dir, edit("f", "one", "two"));
+    let mode = host::metadata(dir.path().join("f")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o7777, 0o755, "its mode stays");
+}
+
+#[tokio::test]
+async fn a_watch_ends_when_something_changes() {
+    let (files, dir) = (provider(Walk::Kernel), folder());
+    let watch = |path: &str, seen| Watch { path: at(path), seen, timeout_ms: Some(Millis(60_000)) };
+    done!(files, dir, write("d.txt", "one"));
+    for path in ["d.txt", "none", ""] {
+        let seen = done!(files, dir, watch(path, None)).state;
+        let change = async {
+            tokio::time::sleep(Duration::from_millis(30)).await;
+            // Not by the provider: written in place, or made.
+            let name = if path.is_empty() { "other" } else { path };
+            host::write(dir.path().join(name), path.len().to_string().repeat(9)).unwrap();
+        };
+        let (ended, ()) = tokio::join!(call(&files, dir.path(), watch(path, Some(seen))), change);
+        let ended = ended.unwrap();
+        assert!(ended.changed && ended.state != seen, "{path}");
+    }
+    // What is below the folders in it does not count, and time runs out.
+    done!(files, dir, mkdir("sub"));
+    done!(files, dir, write("sub/f", "x"));
+    let short = |seen| Watch { timeout_ms: Some(Millis(1)), ..watch("", seen) };
+    let seen = done!(files, dir, short(None)).state;
+    host::write(dir.path().join("sub/f"), "y").unwrap();
+    assert!(!done!(files, dir, short(Some(seen))).changed);
+    assert_eq!(code!(files, dir, watch("../x", None)), "-outside_mount");
 }

@@ -18,7 +18,7 @@ use rustix::{
 };
 
 use super::{
-    before,
+    before, mark,
     mount::{self, file_type},
     ops::{Task, read_up_to},
 };
@@ -80,23 +80,50 @@ pub(super) fn write(task: &Task<'_>, call: &fs::Write) -> Result<Written, Stop> 
             return Err(exists(task));
         }
         task.check_file(old)?;
-        // A rename would replace a file that the host's user may not write.
-        rustix::fs::accessat(&folder, name, Access::WRITE_OK, AtFlags::empty())
-            .map_err(|errno| task.stop("see whether a file may be written", errno))?;
+        may_write(task, &folder, name)?;
     }
+    task.expect_at(&folder, name, old.as_ref(), call.expected_digest)?;
     let before = before::of_file(task, &folder, name, old.as_ref());
-    let text = call.text.as_str().unwrap_or_default();
-    let temporary = Temporary::create(task, &folder, old.as_ref())?;
-    temporary.fill(task, text.as_bytes(), old.as_ref())?;
-    if task.abandoned.load(Ordering::Acquire) {
-        return Err(Stop::Failed(Fault::Cancelled.into()));
-    }
-    temporary.take_place(task, name, overwrite)?;
-    task.settle(&folder)?;
+    let bytes = call.text.as_str().unwrap_or_default().as_bytes();
+    let content = Content { bytes, old: old.as_ref(), overwrite, is_marked: false };
+    replace(task, &folder, name, &content)?;
     Ok(written(call, old.is_none(), before))
 }
 
-fn exists(task: &Task<'_>) -> Stop {
+/// Refuses a file that the host's user may not write: a rename would replace it.
+pub(super) fn may_write(task: &Task<'_>, folder: &Dir, name: &str) -> Result<(), Stop> {
+    rustix::fs::accessat(folder, name, Access::WRITE_OK, AtFlags::empty())
+        .map_err(|errno| task.stop("see whether a file may be written", errno))
+}
+
+/// What takes the place of a file.
+pub(super) struct Content<'a> {
+    pub(super) bytes: &'a [u8],
+    /// The file that is there.
+    pub(super) old: Option<&'a Stat>,
+    /// Whether one that is there may be replaced.
+    pub(super) overwrite: bool,
+    /// Whether it carries the mark of the operation.
+    pub(super) is_marked: bool,
+}
+
+/// Has a file in `folder` be this content from one moment on, and makes that durable.
+pub(super) fn replace(
+    task: &Task<'_>,
+    folder: &Dir,
+    name: &str,
+    content: &Content<'_>,
+) -> Result<(), Stop> {
+    let temporary = Temporary::create(task, folder, content.old)?;
+    temporary.fill(task, content)?;
+    if task.abandoned.load(Ordering::Acquire) {
+        return Err(Stop::Failed(Fault::Cancelled.into()));
+    }
+    temporary.take_place(task, name, content.overwrite)?;
+    task.settle(folder)
+}
+
+pub(super) fn exists(task: &Task<'_>) -> Stop {
     task.fail(FailureKind::Exists, "is there already and overwrite is false")
 }
 
@@ -122,10 +149,13 @@ impl<'a> Temporary<'a> {
     }
 
     /// Writes the content, takes over the old file's owner and mode, and syncs.
-    fn fill(&self, task: &Task<'_>, content: &[u8], old: Option<&Stat>) -> Result<(), Stop> {
+    fn fill(&self, task: &Task<'_>, content: &Content<'_>) -> Result<(), Stop> {
         let mut file = &self.file;
-        file.write_all(content).map_err(|error| task.stop_io("write a file", &error))?;
-        if let Some(old) = old {
+        file.write_all(content.bytes).map_err(|error| task.stop_io("write a file", &error))?;
+        if content.is_marked {
+            mark::set(task, file, content.bytes)?;
+        }
+        if let Some(old) = content.old {
             let new = rustix::fs::fstat(file).map_err(|errno| task.stop("look", errno))?;
             if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid) {
                 let (user, group) = (Uid::from_raw(old.st_uid), Gid::from_raw(old.st_gid));
@@ -182,7 +212,7 @@ impl Drop for Temporary<'_> {
     }
 }
 
-fn remove_leftover(task: &Task<'_>, folder: &Dir) -> Result<(), Stop> {
+pub(super) fn remove_leftover(task: &Task<'_>, folder: &Dir) -> Result<(), Stop> {
     match rustix::fs::unlinkat(folder, temporary_name(task.op), AtFlags::empty()) {
         Ok(()) => {
             tracing::info!(op = %task.op, "the leftover of an interrupted write was removed");
@@ -219,7 +249,7 @@ pub(super) fn reconcile(task: &Task<'_>, call: &fs::Write) -> Result<Reconciled,
 
 /// A target that is not there, or is none for this call, was not written; any other trouble leaves
 /// it open.
-fn unless_refused(stop: Stop) -> Result<Reconciled, Stop> {
+pub(super) fn unless_refused(stop: Stop) -> Result<Reconciled, Stop> {
     match &stop {
         Stop::Failed(Error::Fs(failure)) if failure.kind != FailureKind::NotPermitted => {
             Ok(Reconciled::DidNotHappen)

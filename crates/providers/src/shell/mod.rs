@@ -42,7 +42,7 @@ pub use self::{
     search::{default_readable, default_search_path, toolchain_environment},
 };
 use crate::{
-    Stop, host_failure,
+    Mounted, Stop, host_failure,
     limits::{self, OUTPUT_BYTES_MAX},
     provider_failed,
     secrets::{Scrubber, Secrets},
@@ -71,8 +71,8 @@ pub struct ShellConfig {
     /// What every program may read and execute, whatever its process may: the system's own
     /// programs and libraries, and those of toolchains.
     pub readable: Vec<PathBuf>,
-    /// The folder behind each mount that processes name beside `workspace`.
-    pub mounts: BTreeMap<String, PathBuf>,
+    /// The mounts that processes name beside `workspace`, which is the folder of the order.
+    pub mounts: BTreeMap<String, Mounted>,
     /// What no program sees, wherever it lies.
     pub kept_out: Vec<PathBuf>,
     /// The layers of confinement that may be missing. Where one is that is not among them, no

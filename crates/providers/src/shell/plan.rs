@@ -27,9 +27,9 @@ use super::{
     not_permitted, search,
 };
 use crate::{
-    Stop,
+    Mounted, Stop,
     fs::{
-        WORKSPACE,
+        self, WORKSPACE,
         mount::{self, Mount, Unreached, Walk},
     },
     host_failure, limits, outside,
@@ -103,13 +103,17 @@ pub(super) fn plan(
     let home = folder.path().canonicalize().map_err(host)?;
     let temporary = home.join("tmp");
 
-    let mut mounts: BTreeMap<String, PathBuf> = config
+    let mut mounts: BTreeMap<String, (PathBuf, Access)> = config
         .mounts
         .iter()
-        .filter_map(|(mount, folder)| Some((mount.clone(), folder.canonicalize().ok()?)))
+        .filter_map(|(name, mount)| {
+            let folder = mount.folder.canonicalize().ok()?;
+            Some((name.clone(), (folder, most(mount))))
+        })
         .collect();
     let frozen = FROZEN.map(|name| workspace.join(name));
-    mounts.insert(WORKSPACE.to_owned(), workspace.clone());
+    let most_here = config.mounts.get(WORKSPACE).map_or(Access::ALL, most);
+    mounts.insert(WORKSPACE.to_owned(), (workspace.clone(), most_here));
     let mut base = base(&config.readable);
     base.push((looked.real.clone(), Access::READ.and(Access::EXECUTE)));
     base.push((temporary.clone(), Access::ALL));
@@ -308,6 +312,14 @@ fn check_arguments(argv: &[String]) -> Result<&str, Error> {
         return bad("the first argument names no program");
     }
     Ok(name)
+}
+
+/// What may be done in a mount at the most.
+fn most(mount: &Mounted) -> Access {
+    match mount.access {
+        fs::Access::ReadWrite => Access::ALL,
+        fs::Access::ReadOnly => Access::READ.and(Access::EXECUTE),
+    }
 }
 
 /// The host's folder behind the workspace, and the working directory: real, both.

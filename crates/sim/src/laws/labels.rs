@@ -98,7 +98,20 @@ impl Known {
     fn told(&self, call: &Syscall, reply: &Reply) -> Label {
         match (call, reply) {
             (Syscall::Fs(fs::Call::Read(fs::Read { path, .. })), _)
-            | (Syscall::Fs(fs::Call::Stat(fs::Stat { path })), _) => self.file(&path.resource()),
+            | (Syscall::Fs(fs::Call::Stat(fs::Stat { path })), _)
+            | (Syscall::Fs(fs::Call::Watch(fs::Watch { path, .. })), _)
+            | (Syscall::Fs(fs::Call::Edit(fs::Edit { path, .. })), _)
+            | (Syscall::Fs(fs::Call::Patch(fs::Patch { path, .. })), _) => {
+                self.file(&path.resource())
+            }
+            (_, Reply::Fs(fs::Reply::Search(found))) => {
+                let all = found.lines.iter().map(|it| self.file(&it.path.resource()));
+                all.fold(Label::BOTTOM, Label::join)
+            }
+            (_, Reply::Fs(fs::Reply::Glob(found))) => {
+                let all = found.entries.iter().map(|it| self.file(&it.path.resource()));
+                all.fold(Label::BOTTOM, Label::join)
+            }
             (Syscall::Shell(_), _) => self.reachable(),
             (Syscall::Human(human::Call::AskQuestion(_)), _) => {
                 self.ruled(|rule| rule == "human:*")
@@ -165,6 +178,9 @@ impl Laws {
         let mut label = self.known.mark(pid);
         if is_program {
             label = label.join(self.known.reachable());
+        }
+        if let Syscall::Fs(fs::Call::Rename(rename)) = &called.call {
+            label = label.join(self.known.file(&rename.from.resource()));
         }
         for need in &needs {
             let ruled = self.known.ruled;

@@ -78,8 +78,8 @@ pub(crate) struct View {
 /// What a view is compiled from.
 pub(crate) struct Sources<'a> {
     pub(crate) reach: &'a Reach,
-    /// The real folder behind each mount.
-    pub(crate) mounts: &'a BTreeMap<String, PathBuf>,
+    /// The real folder behind each mount, with what may be done in it at the most.
+    pub(crate) mounts: &'a BTreeMap<String, (PathBuf, Access)>,
     /// What every program may use.
     pub(crate) base: &'a [(PathBuf, Access)],
     /// What no program sees.
@@ -112,7 +112,10 @@ pub(crate) fn compile(sources: &Sources<'_>) -> Result<View, TooMany> {
         let access = rule.rights.iter().map(Access::of).fold(Access::default(), Access::and);
         for place in places(&rule.on, sources.mounts) {
             match rule.allows {
-                true => allowed.extend(allow(place, access, &mut view.notes)),
+                true => {
+                    let access = access.only(place.most);
+                    allowed.extend(allow(place, access, &mut view.notes));
+                }
                 false => kept.push(keep(place, access)),
             }
         }
@@ -144,6 +147,8 @@ pub(crate) fn compile(sources: &Sources<'_>) -> Result<View, TooMany> {
 struct Place {
     /// The real folder of the mount.
     root: PathBuf,
+    /// What may be done in it at the most.
+    most: Access,
     /// The names below it.
     below: Vec<String>,
     /// Whether all below it is meant.
@@ -157,16 +162,16 @@ impl Place {
     }
 }
 
-fn places(on: &Pattern, mounts: &BTreeMap<String, PathBuf>) -> Vec<Place> {
+fn places(on: &Pattern, mounts: &BTreeMap<String, (PathBuf, Access)>) -> Vec<Place> {
     let (text, deep) = match on.form() {
         Form::Exact(text) => (text, false),
         Form::Subtree(text) | Form::Prefix(text) => (text, true),
     };
     let place = |mount: &str, below: Vec<String>| {
-        let root = mounts.get(mount)?.clone();
+        let (root, most) = mounts.get(mount)?.clone();
         let name = std::iter::once(mount.to_owned()).chain(below.iter().cloned());
         let name = name.collect::<Vec<_>>().join("/");
-        Some(Place { root, below, deep, name })
+        Some(Place { root, most, below, deep, name })
     };
     let Some((_, body)) = text.split_once(':') else {
         // Everything of the kind.
@@ -365,7 +370,10 @@ mod tests {
         });
         compile(&Sources {
             reach: &Reach { rules: rules.collect() },
-            mounts: &BTreeMap::from([("workspace".to_owned(), real.to_owned())]),
+            mounts: &BTreeMap::from([
+                ("workspace".to_owned(), (real.to_owned(), Access::ALL)),
+                ("read".to_owned(), (real.join("read"), Access::READ.and(Access::EXECUTE))),
+            ]),
             base: &[],
             kept_out: &[real.join("store")],
             frozen: &[],
@@ -445,6 +453,15 @@ mod tests {
         assert_eq!(view.rules, [(real.join("file"), Access::READ)]);
         assert_eq!(view.notes.len(), 3, "{:?}", view.notes);
         assert!(view.notes.iter().all(|note| !note.contains(real.to_str().unwrap())));
+    }
+
+    #[test]
+    fn a_mount_that_is_only_read_is_so_for_programs() {
+        let (_dir, real) = folder(&["read/x", "y"]);
+        let view = view(&real, &[("fs:*", BOTH), ("!fs:workspace/read/*", &[Right::Write])], true);
+        let path = real.join("read/x");
+        assert!(may(&view, &path, Access::READ) && !may(&view, &path, Access::WRITE), "{view:?}");
+        assert!(may(&view, &real.join("y"), Access::WRITE));
     }
 
     #[test]
