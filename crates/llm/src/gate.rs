@@ -1,8 +1,8 @@
 //! The gate of a profile: who may begin an exchange, and when.
 //!
-//! So many exchanges are under way at a time, and so many begin in a minute. Whoever waits stands in
-//! the queue of its process, and the processes take turns: one that wants much does not keep out
-//! one that wants little. When an endpoint asks for patience, everyone waits.
+//! So many exchanges are under way at a time, and so many begin in a minute. Whoever waits stands
+//! in the queue of its process, and the processes take turns: one that wants much does not keep
+//! out one that wants little. When an endpoint asks for patience, everyone waits.
 
 use std::{
     collections::VecDeque,
@@ -12,6 +12,7 @@ use std::{
 
 use libos_abi::Pid;
 use tokio::{
+    runtime::Handle,
     sync::oneshot,
     time::{Instant, sleep_until},
 };
@@ -93,9 +94,11 @@ impl Gate {
             }
             let now = Instant::now();
             if state.next > now {
+                // Without a runtime nobody goes on any more.
+                let Ok(runtime) = Handle::try_current() else { return };
                 if !std::mem::replace(&mut state.timed, true) {
                     let (gate, at) = (self.clone(), state.next);
-                    tokio::spawn(async move {
+                    runtime.spawn(async move {
                         sleep_until(at).await;
                         gate.state().timed = false;
                         gate.open();

@@ -82,8 +82,8 @@ mod tests {
 
     #[test]
     fn events_are_the_same_however_the_stream_is_cut() {
-        let stream = "\u{feff}: a comment\n\nevent: x\ndata: {\"a\":\"é\"}\n\ndata:1\ndata: 2\r\n\r\n\
-                      id: 4\rdata\r\rdata: never whole\n";
+        let stream = "\u{feff}: a comment\n\nevent: x\ndata: {\"a\":\"é\"}\n\n\
+                      data:1\ndata: 2\r\n\r\nid: 4\rdata\r\rdata: never whole\n";
         let wanted = ["{\"a\":\"é\"}", "1\n2", ""];
         for piece in 1..stream.len() {
             let got = all(stream.as_bytes(), piece).expect("it is a stream");

@@ -152,7 +152,8 @@ pub enum Finish {
 }
 
 record! {
-    /// What an exchange took. Where the endpoint does not say, it is what texts of that length take.
+    /// What an exchange took. Where the endpoint does not say, it is what texts of that length
+    /// take.
     pub struct Tokens {
         /// Tokens that went to the model, those below included.
         pub input: u64,

@@ -73,7 +73,10 @@ fn ends_are_told_apart() {
 #[test]
 fn errors_within_a_stream_are_told_apart() {
     let error = |code: &str| json!({ "type": "error", "error": { "type": code, "message": "m" } });
-    let failed = |code: &str| json!({ "type": "response.failed", "response": { "error": { "code": code } } });
+    let failed = |code: &str| {
+        let error = json!({ "code": code });
+        json!({ "type": "response.failed", "response": { "error": error } })
+    };
     let cases = [
         (Kind::Messages, error("overloaded_error"), Trouble::Failing(529)),
         (Kind::Messages, error("rate_limit_error"), Trouble::Busy(None)),

@@ -43,8 +43,8 @@ pub type Describe = fn(&str) -> Option<tool::ToolInfo>;
 /// left out, and so may all of it. A turn takes the messages that have come, has the model of the
 /// profile go on with the conversation (`llm.complete`), and makes the calls of tools that it asks
 /// for, side by side if there are several. What a call came to is told as `{"data":..}`, and what
-/// it failed with as `{"error":{"code":..,"message":..}}`: for a denial that says what it would have
-/// taken, and how to ask. The process ends when the model answers without a call; the answer is its
+/// it failed with as `{"error":{"code":..,"message":..}}`: for a denial that says what it would
+/// have taken, and how to ask. The process ends when the model answers without a call; the answer is its
 /// result. It ends as failed
 ///
 /// | code | when |
