@@ -185,7 +185,7 @@ fn a_model_repairs_the_test_though_its_host_is_killed_three_times() {
 
     // Between calls of tools.
     let mut live = lab.start(&["--json", "resume", "--wait"]);
-    live.until(|line| line["call"] == "fs.read" && line["outcome"] == "ok");
+    live.until(|line| line["call"] == "tool.call" && line["outcome"] == "ok");
     live.kill();
     let so_far = asked(&model);
     assert_eq!((so_far[&0], so_far[&1]), (1, 2), "the answer that was cut off is asked for again");
