@@ -263,3 +263,50 @@ fn top_shows_who_lives_what_they_wait_for_and_what_they_spend() {
     let (code, _) = Lab::new().failure(&["top", "--once"], 5);
     assert_eq!(code, "no_store");
 }
+
+#[test]
+fn a_process_is_explained_by_what_it_did_who_let_it_and_what_it_was_refused() {
+    let head = [
+        allow("read", "fs:workspace/*"),
+        ask("write", "fs:workspace/a.txt"),
+        deny("read", "fs:workspace/private/*"),
+    ]
+    .concat();
+    let private = json!({ "path": "private/x" });
+    let plan = [
+        expect("fs.list", json!({}), "ok"),
+        expect("fs.read", private.clone(), "denied"),
+        expect("fs.read", private, "denied"),
+        write("a.txt", "four"),
+    ];
+    let lab = Lab::with(&head, &plan);
+    lab.run().code(3);
+    let open = lab.value(&["explain", "p1"]);
+    assert_eq!(open["ended"], Value::Null);
+    assert_eq!(open["asked"][0]["answer"], Value::Null);
+    lab.json(&["--as", "ann", "approve", "req-1"]).code(0);
+    lab.resume().code(0);
+
+    let story = lab.value(&["explain", "p1"]);
+    assert_eq!(story["given"].as_array().unwrap().len(), 3, "{story}");
+    let [looked, refused, changed] = ["looked", "refused", "changed"].map(|part| {
+        let deeds = story[part].as_array().unwrap();
+        assert_eq!(deeds.len(), 1, "{story}");
+        deeds[0].clone()
+    });
+    assert_eq!((&looked["what"], &looked["times"]), (&json!("fs.list path=workspace"), &json!(1)));
+    assert_eq!((&refused["ended"], &refused["times"]), (&json!("denied"), &json!(2)));
+    assert!(refused["because"][0].as_str().unwrap().contains("cap-3 denies it"), "{refused}");
+    let because = changed["because"].to_string();
+    assert!(because.contains("`ann` answered req-1"), "{because}");
+    assert!(story["asked"][0]["answer"].as_str().unwrap().contains("`ann`"), "{story}");
+    assert_eq!(story["spent"]["calls"], json!({ "ok": 2, "denied": 2 }));
+    assert_eq!(story["spent"]["bytes"], 4, "what was refused took nothing");
+
+    let said = lab.told(&["explain", "p1"]);
+    for words in ["It looked at", "It changed", "(2 times)", "Humans were asked", "It took 4 calls"]
+    {
+        assert!(said.contains(words), "{words} is not in\n{said}");
+    }
+    assert_eq!(lab.failure(&["explain", "p7"], 1).0, "not_found");
+}

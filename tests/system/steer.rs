@@ -321,3 +321,60 @@ fn at_a_terminal_each_kind_of_request_is_asked_about_in_its_own_words() {
     terminal.ends_with(0);
     assert_eq!(lab.text("b.txt"), "this one");
 }
+
+/// A process that hears, and asks before it writes what it heard.
+fn listener() -> Lab {
+    let head = [ask("write", "fs:workspace/*")].concat();
+    let plan = [
+        save("message.receive", json!({ "limit": 1 }), "first"),
+        write("first.txt", "${first.messages.0.body}"),
+        call("message.receive", json!({ "limit": 1 })),
+        save("message.receive", json!({ "limit": 1 }), "last"),
+        write("last.txt", "${last.messages.0.body}"),
+    ];
+    let lab = Lab::with(&head, &plan);
+    lab.run().code(3);
+    lab
+}
+
+#[test]
+fn what_is_typed_in_a_chat_answers_a_request_or_is_a_message() {
+    let lab = listener();
+    let mut terminal = Terminal::start(lab.command(&["chat"]));
+    terminal.until("Each line you type is a message to p1");
+    terminal.type_line("/halp");
+    terminal.until("There is no /halp");
+    terminal.type_line("buy apples");
+    terminal.until("for this [p]rocess, [d]eny? ");
+    // A command is one even while a request waits.
+    terminal.type_line("/help");
+    terminal.until("anything else is a message to p1");
+    terminal.type_line("p");
+    terminal.until("ok      fs.write");
+    terminal.type_line("/interrupt enough");
+    terminal.until("interrupted by msg-2: enough");
+    terminal.type_line("/quit");
+    terminal.until("Nothing is lost");
+    terminal.ends_with(1);
+    assert_eq!(lab.text("first.txt"), "buy apples");
+}
+
+#[test]
+fn a_chat_with_a_pipe_ends_when_nothing_more_can_come() {
+    let lab = listener();
+    let say = |lines: &str| {
+        let mut command = lab.command(&["--json", "chat", "p1"]);
+        let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    };
+    let ran = say("buy apples\n");
+    assert_eq!(ran.status.code(), Some(3), "{ran:?}");
+    let said = String::from_utf8(ran.stdout).unwrap();
+    assert!(said.contains(r#""id":"msg-1""#) && said.contains(r#""approval""#), "{said}");
+    lab.json(&["approve", "req-1"]).code(0);
+    let ran = say("one\n\ntwo\n");
+    assert_eq!(ran.status.code(), Some(3), "{ran:?}");
+    assert_eq!(lab.inbox()[0]["ask"]["approval"]["args"]["text"], "two");
+    assert_eq!(lab.failure(&["chat", "p7"], 2).0, "no_partner");
+}

@@ -106,6 +106,8 @@ impl Source {
     /// That of a resource of this kind.
     #[must_use]
     pub fn of_kind(kind: &str) -> Self {
+        // Methods of endpoints are called over the network.
+        let kind = if kind == "rpc" { "net" } else { kind };
         Self::ALL.iter().copied().find(|source| source.name() == kind).unwrap_or(Self::Other)
     }
 }
@@ -367,6 +369,7 @@ mod tests {
         assert!(size_of::<Label>() <= 4);
         assert_eq!(Label::default(), Label::BOTTOM);
         assert_eq!(Source::of_kind("shell"), Source::Shell);
+        assert_eq!(Source::of_kind("rpc"), Source::Net);
         assert_eq!(Source::of_kind("clock"), Source::Other);
         assert!(crate::wire::decode::<Sources>(&[0xff]).is_err());
     }

@@ -59,7 +59,7 @@ pub use secret::SecretUse;
 pub use services::{
     Error, Outcome, Reply, SERVICES, Syscall, audit, capability, checkpoint, clock,
     event as events, find, fs, http, human, image, label, llm, message, namespace, object, process,
-    shell, tool,
+    rpc, shell, tool,
 };
 pub use state::state_digest;
 pub use url::{BadUrl, URL_BYTES_MAX, Url};

@@ -74,6 +74,13 @@ impl Resource {
         Self(format_smolstr!("object:{space}"))
     }
 
+    /// `kind:one/two`, where each may be any text: it is percent-encoded as one segment.
+    #[must_use]
+    pub fn segments(kind: &str, segments: &[&str]) -> Self {
+        let segments: Vec<_> = segments.iter().map(|segment| encode_segment(segment)).collect();
+        Self(format_smolstr!("{kind}:{}", segments.join("/")))
+    }
+
     /// `fs:<path>`, where `path` is a canonical path whose first segment is the mount.
     #[must_use]
     pub fn file(path: &str) -> Self {

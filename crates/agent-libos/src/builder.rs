@@ -17,7 +17,8 @@ use libos_llm::{LlmProvider, Profile};
 use libos_planner::ModelPlanner;
 use libos_port::{Authority, BoxFuture, Component, Planner, Port, Provider};
 use libos_providers::{
-    FsProvider, HttpConfig, HttpProvider, Layer, Mounted, ShellConfig, ShellProvider,
+    BadEndpoint, EndpointSpec, FsProvider, HttpConfig, HttpProvider, Layer, Mounted, RpcProvider,
+    ShellConfig, ShellProvider,
 };
 use tokio::sync::oneshot;
 
@@ -125,6 +126,9 @@ pub enum StartError {
     /// The parts do not fit together.
     #[error(transparent)]
     Compose(#[from] ComposeError),
+    /// An endpoint cannot be registered.
+    #[error(transparent)]
+    Endpoint(#[from] BadEndpoint),
     /// The host's operating system refused a thread.
     #[error("the host gives no thread: {0}")]
     Thread(#[source] std::io::Error),
@@ -154,6 +158,7 @@ pub struct Builder {
     programs: ShellConfig,
     http: HttpConfig,
     models: BTreeMap<String, Profile>,
+    endpoints: BTreeMap<String, EndpointSpec>,
     labels: LabelRules,
 }
 
@@ -191,6 +196,7 @@ impl Builder {
             programs: ShellConfig::from_host(),
             http: HttpConfig::default(),
             models: BTreeMap::new(),
+            endpoints: BTreeMap::new(),
             labels: LabelRules::default(),
         }
     }
@@ -337,6 +343,13 @@ impl Builder {
         self
     }
 
+    /// Registers endpoints of JSON-RPC, which the standard provider serves.
+    #[must_use]
+    pub fn endpoints(mut self, endpoints: BTreeMap<String, EndpointSpec>) -> Self {
+        self.endpoints = endpoints;
+        self
+    }
+
     /// Says which labels data has and how far it may go; without it, none and anywhere.
     #[must_use]
     pub fn labels(mut self, rules: LabelRules) -> Self {
@@ -400,6 +413,11 @@ impl Builder {
         let mut mounts = self.mounts;
         mounts.retain(is_folder);
         let mut providers = self.providers;
+        let http = HttpProvider::new(self.http.clone());
+        let host = HostNetwork::new(http.clone(), self.http.secrets.clone());
+        let labels = self.endpoints.iter().fold(self.labels, |labels, (name, endpoint)| {
+            labels.standing_for(libos_abi::rpc::methods(name), endpoint.url.resource())
+        });
         for standard in [
             Arc::new(files) as Arc<dyn Provider>,
             Arc::new(ShellProvider::new(ShellConfig {
@@ -408,8 +426,9 @@ impl Builder {
                 secrets: self.http.secrets.clone(),
                 ..self.programs
             })),
-            Arc::new(HttpProvider::new(self.http.clone())),
-            Arc::new(LlmProvider::new(Arc::new(HostNetwork::new(self.http)), self.models)),
+            Arc::new(RpcProvider::new(self.endpoints, http.clone())?),
+            Arc::new(LlmProvider::new(Arc::new(host), self.models)),
+            Arc::new(http),
             Arc::new(Tools::new(self.tool_cache)),
         ] {
             let is_served = |service| providers.iter().any(|p| p.serves().contains(service));
@@ -423,7 +442,7 @@ impl Builder {
         provided.push("audit");
         let parts = Parts::new(self.authority, self.components)?;
         let mut kernel = Kernel::new(parts, provided);
-        kernel.set_label_rules(self.labels);
+        kernel.set_label_rules(labels);
         boundaries.pass("start.fold");
         let mut each = |_| boundaries.pass("start.folded");
         let from =

@@ -15,7 +15,9 @@ use std::{
 };
 
 use libos_llm::Profile;
-use libos_providers::{HttpConfig, Layer as ProgramLayer, SecretSource, Secrets, ShellConfig};
+use libos_providers::{
+    EndpointSpec, HttpConfig, Layer as ProgramLayer, MethodSpec, SecretSource, Secrets, ShellConfig,
+};
 use libos_scheduler::{EarliestDeadline, Policy, RoundRobin, Scheduler, WeightedFair};
 use schemars::schema_for;
 use serde::Serialize;
@@ -23,8 +25,9 @@ use serde_json::Value as Schema;
 use toml::Value;
 
 pub use self::file::{
-    ConfigFile, ConfinementLayer, HttpSection, LimitsSection, NetworkText, PolicyName,
-    SchedulerSection, SecretName, SecretSection, ShellSection,
+    ConfigFile, ConfinementLayer, EndpointSection, HttpSection, LimitsSection, MethodClass,
+    MethodSection, NetworkText, PolicyName, SchedulerSection, SecretName, SecretSection,
+    ShellSection,
 };
 pub use self::llm::{LlmCassetteMode, LlmKind, LlmPrices, LlmSection};
 use crate::{Builder, Limits, task::TaskError};
@@ -199,7 +202,7 @@ impl Layer {
     }
 }
 
-/// What one setting is. A secret is one as a whole, and so is a profile: no layer changes where
+/// What one setting is. A secret, an endpoint and a profile is one as a whole: no layer changes where
 /// that of another goes.
 fn flatten(prefix: &str, value: Value, each: &mut impl FnMut(String, Value)) {
     match value {
@@ -213,8 +216,8 @@ fn flatten(prefix: &str, value: Value, each: &mut impl FnMut(String, Value)) {
     }
 }
 
-/// What the keys of secrets and of profiles begin with.
-const WHOLE: [&str; 2] = ["secrets.", "llm."];
+/// What the keys of secrets, endpoints and profiles begin with.
+const WHOLE: [&str; 3] = ["secrets.", "rpc.", "llm."];
 
 /// The document that sets one key.
 fn nested(key: &str, value: Value) -> Value {
@@ -372,8 +375,25 @@ impl Settings {
         profiles.map(|(name, it)| (name.as_str().to_owned(), it.profile())).collect()
     }
 
-    /// A runtime as it is set: its store, limits, policy, programs, network, secrets and models.
-    /// Processes are kept out of the files that hold secrets, or what a model answered.
+    /// The endpoints of JSON-RPC.
+    #[must_use]
+    pub fn endpoints(&self) -> BTreeMap<String, EndpointSpec> {
+        let method = |(name, it): (&String, &MethodSection)| {
+            let is_query = it.class == MethodClass::Read;
+            let (params, result) = (it.params.clone(), it.result.clone());
+            (name.clone(), MethodSpec { is_query, params, result })
+        };
+        let endpoint = |it: &EndpointSection| EndpointSpec {
+            url: it.url.clone(),
+            secret: it.secret.clone(),
+            methods: it.methods.iter().map(method).collect(),
+        };
+        let endpoints = self.file.rpc.iter();
+        endpoints.map(|(name, it)| (name.as_str().to_owned(), endpoint(it))).collect()
+    }
+
+    /// A runtime as it is set: its store, limits, policy, programs, network, endpoints, secrets and
+    /// models. Processes are kept out of the files that hold secrets, or what a model answered.
     #[must_use]
     pub fn builder(&self) -> Builder {
         let policy: Box<dyn Policy> = match self.policy() {
@@ -395,6 +415,7 @@ impl Settings {
             .programs(self.programs())
             .component(Box::new(Scheduler::new(policy)))
             .http(self.http(secrets))
+            .endpoints(self.endpoints())
             .models(self.profiles());
         let cassettes = self.file.llm.values().filter_map(|profile| profile.cassette.as_ref());
         files.chain(cassettes).fold(builder, Builder::keep_out_of)
@@ -424,7 +445,7 @@ mod tests {
         assert_eq!(settings.file, ConfigFile::built_in());
         let known: Vec<String> = keys().into_iter().map(|key| key.name).collect();
         let mut set: Vec<&str> = settings.iter().map(|(name, _)| name).collect();
-        set.extend(["approvals", "labels", "http.ca_file", "llm", "mounts", "secrets"]);
+        set.extend(["approvals", "labels", "http.ca_file", "llm", "mounts", "rpc", "secrets"]);
         set.sort_unstable();
         let mut sorted = known.clone();
         sorted.sort();

@@ -3,7 +3,7 @@
 use libos_abi::{OpId, SecretUse, Url};
 use libos_llm::{Host, NoConnection, NoKey, Stream};
 use libos_port::BoxFuture;
-use libos_providers::{HttpConfig, HttpProvider, Secrets};
+use libos_providers::{HttpProvider, Secrets};
 
 /// This host. The addresses are its own choice, so those of its own networks are open too.
 pub(crate) struct HostNetwork {
@@ -12,8 +12,8 @@ pub(crate) struct HostNetwork {
 }
 
 impl HostNetwork {
-    pub(crate) fn new(config: HttpConfig) -> Self {
-        Self { secrets: config.secrets.clone(), http: HttpProvider::new(config) }
+    pub(crate) fn new(http: HttpProvider, secrets: Secrets) -> Self {
+        Self { http, secrets }
     }
 }
 

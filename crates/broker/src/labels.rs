@@ -32,6 +32,8 @@ pub struct Sink {
 pub struct LabelRules {
     labels: Vec<(Pattern, Label)>,
     sinks: Vec<Sink>,
+    /// What stands for another resource, whose rules hold for it.
+    aliases: Vec<(Pattern, Resource)>,
 }
 
 impl LabelRules {
@@ -43,7 +45,16 @@ impl LabelRules {
             let source = Label::from_source(Source::of_kind(on.kind()));
             (on, label.join(source))
         };
-        Self { labels: labels.into_iter().map(sourced).collect(), sinks }
+        let labels = labels.into_iter().map(sourced).collect();
+        Self { labels, sinks, aliases: Vec::new() }
+    }
+
+    /// Has resources stand for another one, as methods of an endpoint do for its address: its rules
+    /// hold for them too. Of sinks, a rule that speaks of them by themselves holds instead.
+    #[must_use]
+    pub fn standing_for(mut self, on: Pattern, place: Resource) -> Self {
+        self.aliases.push((on, place));
+        self
     }
 
     /// Whether there are none.
@@ -54,7 +65,8 @@ impl LabelRules {
 
     /// The label of what is read from a resource: of every rule that speaks of it.
     pub(crate) fn label(&self, on: &Resource) -> Label {
-        join(self.labels.iter().filter(|(of, _)| of.matches(on)).map(|(_, label)| *label))
+        let speaks = |of: &Pattern| of.matches(on) || self.places(on).any(|it| of.matches(it));
+        join(self.labels.iter().filter(|(of, _)| speaks(of)).map(|(_, label)| *label))
     }
 
     /// The label of everything that could be read from resources of a kind.
@@ -68,7 +80,15 @@ impl LabelRules {
             Form::Exact(text) => (text.len(), true),
             Form::Subtree(text) | Form::Prefix(text) => (text.len(), false),
         };
-        self.sinks.iter().filter(|sink| sink.on.matches(on)).max_by_key(narrowness)
+        let of = |on: &Resource| {
+            self.sinks.iter().filter(|sink| sink.on.matches(on)).max_by_key(narrowness)
+        };
+        of(on).or_else(|| self.places(on).find_map(of))
+    }
+
+    /// What a resource stands for.
+    fn places(&self, on: &Resource) -> impl Iterator<Item = &Resource> {
+        self.aliases.iter().filter(|(of, _)| of.matches(on)).map(|(_, place)| place)
     }
 }
 

@@ -22,7 +22,10 @@ use self::{
     checkpoint::CheckpointCommand,
     host::{ConfigCommand, ImageCommand, SecretCommand},
     past::{At, PolicyCommand, ReplayArgs},
-    process::{EventsArgs, ExecArgs, ExitArgs, ForkArgs, LogsArgs, MsgArgs, SignalArgs, TopArgs},
+    process::{
+        EventsArgs, ExecArgs, ExitArgs, ExplainArgs, ForkArgs, LogsArgs, MsgArgs, SignalArgs,
+        TopArgs,
+    },
     tool::ToolCommand,
 };
 
@@ -100,6 +103,8 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Go on with everything that has not ended: after a stop, a crash or an answer.
     Resume(ResumeArgs),
+    /// Go on as `resume` does, and talk to a process: each line you type is a message to it.
+    Chat(ChatArgs),
     /// Show the processes as a tree.
     Ps(At),
     /// Watch the living processes: states, waits, what they spend of their budgets.
@@ -114,6 +119,8 @@ pub(crate) enum Command {
     },
     /// Tell what a process did, from the journal.
     Logs(LogsArgs),
+    /// Tell the story of a process: what it did, who let it, what it was refused and what it took.
+    Explain(ExplainArgs),
     /// Show the events that a process was told of.
     Events(EventsArgs),
     /// Answer who allowed this, for an operation, a request or a capability.
@@ -337,6 +344,26 @@ impl std::str::FromStr for Granted {
 
 #[derive(Debug, Args)]
 pub(crate) struct ResumeArgs {
+    #[command(flatten)]
+    pub(crate) answers: AnswerArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+While a request is put to you, the line you type answers it. Else it is a message, or one of:
+  /interrupt TEXT    end what the process waits for, or its next call of a tool
+  /quit              stop; nothing is lost, and `libos resume` or `libos chat` goes on
+  /help              this list
+
+It ends when all tasks have, or, where standard input is at its end, once nothing can go on.
+
+Examples:
+  libos chat
+  libos chat p3
+  echo 'buy apples' | libos chat p1")]
+pub(crate) struct ChatArgs {
+    /// The process; if absent, the one task that has not ended.
+    pub(crate) pid: Option<Pid>,
     #[command(flatten)]
     pub(crate) answers: AnswerArgs,
 }

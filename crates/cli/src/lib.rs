@@ -37,6 +37,7 @@ mod doctor;
 mod events;
 mod evidence;
 mod exit;
+mod explain;
 mod goal;
 mod host;
 mod image;
@@ -143,6 +144,8 @@ async fn run(host: &host::Host, command: Command) -> Result<Exit, Failure> {
         Command::Ps(at) => process::ps(host, at).await,
         Command::Top(args) => top::top(host, &args).await,
         Command::Inspect { pid, at } => process::inspect(host, pid, at).await,
+        Command::Chat(args) => run::chat(host, &args).await,
+        Command::Explain(args) => explain::explain(host, &args),
         Command::Logs(args) => logs::logs(host, &args).await,
         Command::Events(args) => events::events(host, &args).await,
         Command::Why { effect } => why::why(host, effect),

@@ -55,14 +55,39 @@ pub(crate) fn typed(ask: &Ask, line: &str) -> Option<Decision> {
     }
 }
 
-/// The next line a person types; never, when nobody was asked.
-pub(crate) async fn next_line(typed: &mut Option<mpsc::UnboundedReceiver<String>>) -> String {
+/// The next line a person types, and nothing at the end of them; never, when nobody was asked.
+pub(crate) async fn next_line(
+    typed: &mut Option<mpsc::UnboundedReceiver<String>>,
+) -> Option<String> {
     match typed {
-        Some(receiver) => match receiver.recv().await {
-            Some(line) => line,
-            None => std::future::pending().await,
-        },
+        Some(receiver) => receiver.recv().await,
         None => std::future::pending().await,
+    }
+}
+
+/// What a line says that answers nothing.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Said<'a> {
+    Nothing,
+    Message(&'a str),
+    Interrupt(&'a str),
+    Quit,
+    Help,
+    /// A command that there is not.
+    Unknown(&'a str),
+}
+
+/// Reads a line of a conversation.
+pub(crate) fn said(line: &str) -> Said<'_> {
+    let line = line.trim();
+    let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+    match word {
+        "" => Said::Nothing,
+        "/interrupt" | "/i" => Said::Interrupt(rest.trim()),
+        "/quit" | "/q" => Said::Quit,
+        "/help" => Said::Help,
+        word if word.starts_with('/') && !word[1..].contains('/') => Said::Unknown(word),
+        _ => Said::Message(line),
     }
 }
 
@@ -77,4 +102,25 @@ pub(crate) fn read_lines() -> mpsc::UnboundedReceiver<String> {
         }
     });
     receiver
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_a_message_unless_it_is_a_command() {
+        for (line, means) in [
+            (" ", Said::Nothing),
+            ("buy apples ", Said::Message("buy apples")),
+            ("/interrupt  stop that", Said::Interrupt("stop that")),
+            ("/i", Said::Interrupt("")),
+            ("/quit", Said::Quit),
+            ("/help me", Said::Help),
+            ("/halp", Said::Unknown("/halp")),
+            ("/etc/hosts is wrong", Said::Message("/etc/hosts is wrong")),
+        ] {
+            assert_eq!(said(line), means, "{line:?}");
+        }
+    }
 }

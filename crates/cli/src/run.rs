@@ -10,7 +10,7 @@ use agent_libos::{
     abi::{
         Error, Outcome, Pid, RequestId, Syscall,
         human::{self, Ask, Decision, Request},
-        image,
+        image, message,
         process::{Ending, Launch, ProcessInfo, ProcessState},
     },
     approvals::Approvals,
@@ -23,13 +23,14 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 
 use crate::{
-    args::{AnswerArgs, RunArgs},
+    args::{AnswerArgs, ChatArgs, RunArgs},
     card::card,
     exit::{Exit, Failure},
     goal,
     host::Host,
     inbox::ways,
-    prompt, show,
+    prompt::{self, Said},
+    show,
 };
 
 pub(crate) async fn run(host: &Host, args: &RunArgs) -> Result<Exit, Failure> {
@@ -69,6 +70,16 @@ pub(crate) async fn launched(
 }
 
 pub(crate) async fn resume(host: &Host, args: &AnswerArgs) -> Result<Exit, Failure> {
+    go_on(host, args, None).await
+}
+
+/// Goes on, and hands what is typed to a process.
+pub(crate) async fn chat(host: &Host, args: &ChatArgs) -> Result<Exit, Failure> {
+    go_on(host, &args.answers, Some(args.pid)).await
+}
+
+/// Goes on with what has not ended; `talk` is to whom, if the operator talks to anybody.
+async fn go_on(host: &Host, args: &AnswerArgs, talk: Option<Option<Pid>>) -> Result<Exit, Failure> {
     host.must_exist()?;
     let approvals = load_approvals(host, args)?;
     // What is there is looked at before anything runs: all that comes then is news.
@@ -84,6 +95,9 @@ pub(crate) async fn resume(host: &Host, args: &AnswerArgs) -> Result<Exit, Failu
     // Requests of before are no news: they are put to the operator now.
     let pending = operator.call(human::List { all: None }).await?.requests;
     let mut driver = Driver::new(host, port, approvals, args.wait, roots);
+    if let Some(named) = talk {
+        driver.talk_to(partner(&processes, named)?);
+    }
     driver.last_ended = processes
         .into_iter()
         .filter(|process| process.parent.is_none())
@@ -94,6 +108,27 @@ pub(crate) async fn resume(host: &Host, args: &AnswerArgs) -> Result<Exit, Failu
     }
     runtime.run_processes();
     driver.drive(runtime, watch).await
+}
+
+/// The process to talk to: the one that is named, or else the one task that goes on.
+fn partner(processes: &[ProcessInfo], named: Option<Pid>) -> Result<Pid, Failure> {
+    let lives = |process: &&ProcessInfo| !process.state.is_terminal();
+    let is_meant = |process: &&ProcessInfo| match named {
+        Some(pid) => process.pid == pid,
+        None => process.parent.is_none(),
+    };
+    let living: Vec<Pid> =
+        processes.iter().filter(lives).filter(is_meant).map(|process| process.pid).collect();
+    let message = match (living[..].split_first(), named) {
+        (Some((pid, [])), _) => return Ok(*pid),
+        (None, Some(pid)) => format!("no {pid} lives; `libos ps` lists the processes"),
+        (None, None) => "no task goes on; `libos run` begins one".to_owned(),
+        (Some(_), _) => {
+            let names: Vec<String> = living.iter().map(ToString::to_string).collect();
+            format!("several tasks go on: name one of {}", names.join(", "))
+        }
+    };
+    Err(Failure::new(Exit::Usage, "no_partner", message))
 }
 
 fn load_approvals(host: &Host, args: &AnswerArgs) -> Result<Approvals, Failure> {
@@ -168,6 +203,8 @@ pub(crate) struct Driver<'a> {
     /// Lines a person types, once somebody was asked.
     typed: Option<mpsc::UnboundedReceiver<String>>,
     prompted: Option<RequestId>,
+    /// Who gets what is typed and answers nothing.
+    partner: Option<Pid>,
 }
 
 impl<'a> Driver<'a> {
@@ -190,7 +227,18 @@ impl<'a> Driver<'a> {
             asked: BTreeMap::new(),
             typed: None,
             prompted: None,
+            partner: None,
         }
+    }
+
+    /// Has what is typed go to a process from now on.
+    fn talk_to(&mut self, pid: Pid) {
+        if !self.host.json {
+            tell!("Each line you type is a message to {pid}; /help tells what else you can type.");
+        }
+        self.partner = Some(pid);
+        self.inline = !self.host.json;
+        self.typed = Some(prompt::read_lines());
     }
 
     pub(crate) async fn drive(
@@ -231,7 +279,11 @@ impl<'a> Driver<'a> {
                         return Err(Failure::new(Exit::Store, "store", message));
                     }
                 },
-                line = prompt::next_line(&mut self.typed) => self.typed(&line).await?,
+                line = prompt::next_line(&mut self.typed) => {
+                    if let Some(exit) = self.typed(line.as_deref()).await? {
+                        return Ok(exit);
+                    }
+                }
                 _ = tokio::signal::ctrl_c() => return Ok(self.interrupted()),
                 _ = terminate.recv() => return Ok(self.interrupted()),
             }
@@ -356,14 +408,22 @@ impl<'a> Driver<'a> {
         self.typed.get_or_insert_with(prompt::read_lines);
     }
 
-    /// Takes a line typed at the prompt.
-    async fn typed(&mut self, line: &str) -> Result<(), Failure> {
-        let Some(id) = self.prompted.take() else {
-            return Ok(());
+    /// Takes a line, or that there are no more.
+    async fn typed(&mut self, line: Option<&str>) -> Result<Option<Exit>, Failure> {
+        let Some(line) = line else {
+            (self.typed, self.inline, self.prompted) = (None, false, None);
+            return self.idle().await;
+        };
+        let is_command = matches!(
+            prompt::said(line),
+            Said::Quit | Said::Help | Said::Interrupt(_) | Said::Unknown(_)
+        );
+        let Some(id) = self.prompted.take_if(|_| self.partner.is_none() || !is_command) else {
+            return self.said(line).await;
         };
         let Some(request) = self.asked.get(&id) else {
             self.prompt();
-            return Ok(());
+            return Ok(None);
         };
         match prompt::typed(&request.ask, line.trim()) {
             Some(decision) => {
@@ -373,7 +433,43 @@ impl<'a> Driver<'a> {
             None => tell!("That is no answer to it."),
         }
         self.prompt();
-        Ok(())
+        Ok(None)
+    }
+
+    /// Takes a line that answers nothing.
+    async fn said(&self, line: &str) -> Result<Option<Exit>, Failure> {
+        let Some(to) = self.partner else { return Ok(None) };
+        let (body, kind) = match prompt::said(line) {
+            Said::Nothing => return Ok(None),
+            Said::Quit => return Ok(Some(self.interrupted())),
+            Said::Help => {
+                tell!("/interrupt TEXT, /quit, /help; anything else is a message to {to}");
+                return Ok(None);
+            }
+            Said::Unknown(word) => {
+                tell!("There is no {word}; /help lists what there is.");
+                return Ok(None);
+            }
+            Said::Message(text) => (text, None),
+            Said::Interrupt(text) => (text, Some(message::MessageKind::Interrupt)),
+        };
+        let port: &dyn Port = &self.port;
+        let letter = message::Send {
+            to,
+            body: body.into(),
+            subject: None,
+            payload: None,
+            kind,
+            channel: None,
+            correlation: None,
+            reply_to: None,
+        };
+        match port.call(letter).await {
+            Ok(sent) if self.host.json => show::json(&sent),
+            Ok(_) => {}
+            Err(error) => tell!("libos: {error}"),
+        }
+        Ok(None)
     }
 
     /// Nothing can happen by itself any more: either a human is to answer, or nothing ever will.
@@ -397,7 +493,11 @@ impl<'a> Driver<'a> {
                 matches!(process.state, ProcessState::Runnable | ProcessState::Running)
                     || process.wait.as_ref().is_some_and(|wait| wait.until_ms.is_some())
             });
-        if waiting.is_empty() || stale || self.wait || (self.inline && !pending.is_empty()) {
+        let is_attended = match self.partner {
+            Some(_) => self.typed.is_some(),
+            None => self.inline && !pending.is_empty(),
+        };
+        if waiting.is_empty() || stale || self.wait || is_attended {
             self.prompt();
             return Ok(None);
         }

@@ -387,7 +387,7 @@ impl Records {
 }
 
 /// What a request asks, in words.
-fn asked(ask: &Ask) -> String {
+pub(crate) fn asked(ask: &Ask) -> String {
     match ask {
         Ask::Approval(approval) => format!("may {} be made?", approval.call),
         Ask::Question { question, .. } => show::cut(question.as_str().unwrap_or_default(), 80),

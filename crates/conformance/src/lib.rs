@@ -52,8 +52,8 @@ pub use invariants::statement;
 pub use kernel::{By, Kernel, code, host, process, tool_of};
 pub use store::Store;
 pub use suites::{
-    capability, checkpoints, clock, fs, http, human, images, journal, objects, policy, scheduler,
-    shell,
+    capability, checkpoints, clock, fs, http, human, images, journal, objects, policy, rpc,
+    scheduler, shell,
 };
 pub use world::World;
 
@@ -93,6 +93,7 @@ macro_rules! suite {
     (@ fs $($rest:tt)*) => { $crate::fs_cases! { bound_tests [$($rest)*] } };
     (@ shell $($rest:tt)*) => { $crate::shell_cases! { bound_tests [$($rest)*] } };
     (@ http $($rest:tt)*) => { $crate::http_cases! { bound_tests [$($rest)*] } };
+    (@ rpc $($rest:tt)*) => { $crate::rpc_cases! { bound_tests [$($rest)*] } };
     (@ journal $($rest:tt)*) => { $crate::journal_cases! { direct_tests [$($rest)*] } };
 }
 

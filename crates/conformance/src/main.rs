@@ -11,14 +11,14 @@ use libos_bindings::{
 };
 use libos_conformance::{
     Listed, suites,
-    toys::{Clock, Files, Http, Reference, Shell},
+    toys::{Clock, Files, Http, Reference, Rpc, Shell},
 };
 use libos_port::{BoxFuture, Provider};
 
 const USAGE: &str = "\
 libos-conformance list [NAME]    the cases of every contract, or of those about a service
 libos-conformance suites [NAME]  the names of these contracts
-libos-conformance serve TOY      serves capability, clock, fs, http or shell over standard streams";
+libos-conformance serve TOY      serves capability, clock, fs, http, rpc or shell over standard streams";
 
 fn main() -> ExitCode {
     match run(&std::env::args().skip(1).collect::<Vec<_>>()) {
@@ -77,6 +77,7 @@ fn serve(toy: &str) -> Result<(), Box<dyn Error>> {
         "clock" => wire::serve_component(stream, &mut Clock)?,
         "fs" => provider(stream, Arc::new(Files::default()))?,
         "http" => provider(stream, Arc::new(Http))?,
+        "rpc" => provider(stream, Arc::new(Rpc))?,
         "shell" => provider(stream, Arc::new(Shell))?,
         other => return Err(format!("there is no toy `{other}`").into()),
     }

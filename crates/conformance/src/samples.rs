@@ -150,6 +150,8 @@ const ARGS: &[(&str, &str)] = &[
     ("http.replace", r#"{"url":"https://example.com/a","method":"PUT","body":"x"}"#),
     ("http.send", r#"{"url":"https://example.com/a","method":"POST","body":"x"}"#),
     ("llm.complete", r#"{"profile":"fast","setup":{},"messages":[]}"#),
+    ("rpc.query", r#"{"endpoint":"e","method":"m"}"#),
+    ("rpc.call", r#"{"endpoint":"e","method":"m"}"#),
     ("clock.sleep", r#"{"ms":1}"#),
     ("audit.compact", r#"{"before_ms":1}"#),
     ("event.subscribe", r#"{"kinds":["object_changed"],"object":"obj-1.7"}"#),

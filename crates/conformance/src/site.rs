@@ -16,6 +16,8 @@ use std::{
     time::Duration,
 };
 
+use serde_json::{Value, json};
+
 /// The name of the one secret that a provider under test has.
 pub const SECRET_NAME: &str = "suite";
 /// Its value.
@@ -64,10 +66,53 @@ pub fn answer(asked: &Asked) -> Answered {
         "/bytes" => Answered::With(200, Vec::new(), vec![0xff, 0, 1, 2, 3]),
         "/long" => text(200, &"é\n".repeat(200_000)),
         "/encoded" => Answered::With(200, vec![("content-encoding", "gzip")], b"x".to_vec()),
+        "/rpc" => method(&serde_json::from_str(&asked.body).unwrap_or_default()),
         "/late" => Answered::Late,
         "/never" => Answered::Never,
         _ => text(404, "there is no such page"),
     }
+}
+
+/// The methods at `/rpc`: name, whether it is a query, the schemas of parameters and result.
+pub const METHODS: [(&str, bool, Option<&str>, Option<&str>); 9] = [
+    (
+        "sum",
+        true,
+        Some(r#"{"type":"array","items":{"type":"integer"}}"#),
+        Some(r#"{"type":"integer"}"#),
+    ),
+    ("store", false, None, None),
+    ("late", true, None, None),
+    ("fails", true, None, None),
+    ("text", true, None, None),
+    ("other", true, None, None),
+    ("both", true, None, None),
+    ("neither", true, None, None),
+    ("wrong", true, None, Some(r#"{"type":"integer"}"#)),
+];
+
+/// What `/rpc` answers to a message.
+#[must_use]
+pub fn method(message: &Value) -> Answered {
+    let id = &message["id"];
+    let params = message["params"].as_array().into_iter().flatten();
+    let answer = match message["method"].as_str().unwrap_or_default() {
+        "sum" => json!({ "result": params.filter_map(Value::as_i64).sum::<i64>() }),
+        "store" => json!({ "result": null }),
+        "late" => return Answered::Late,
+        "fails" => json!({ "error": { "code": -32000, "message": "it is closed" } }),
+        "text" => return Answered::With(200, Vec::new(), b"hello".to_vec()),
+        "other" => json!({ "result": 1, "id": "another" }),
+        "both" => json!({ "result": 1, "error": { "code": 1, "message": "no" } }),
+        "neither" => json!({}),
+        "wrong" => json!({ "result": "three" }),
+        _ => json!({ "error": { "code": -32601, "message": "there is no such method" } }),
+    };
+    let mut whole = json!({ "jsonrpc": "2.0", "id": id });
+    if let (Some(whole), Some(answer)) = (whole.as_object_mut(), answer.as_object()) {
+        whole.extend(answer.clone());
+    }
+    Answered::With(200, Vec::new(), whole.to_string().into_bytes())
 }
 
 /// The port on 127.0.0.1 at which the site is served, from its first use on.

@@ -11,4 +11,5 @@ suite!(clock, || toys::Clock);
 suite!(fs as files, toys::Files::default);
 suite!(shell, || toys::Shell);
 suite!(http, || toys::Http);
+suite!(rpc, || toys::Rpc);
 suite!(journal as memory, |_| libos_journal::MemoryJournal::new());

@@ -9,7 +9,7 @@ use libos_abi::{Form, Pattern, Right, Rights};
 const KINDS_CLOSED: [&str; 3] = ["capability", "host", "audit"];
 
 /// Kinds of which the whole reaches into other processes, or everywhere.
-const KINDS_OF_OTHERS: [&str; 5] = ["namespace", "net", "object", "process", "shell"];
+const KINDS_OF_OTHERS: [&str; 6] = ["namespace", "net", "object", "process", "rpc", "shell"];
 
 /// Rights over the authority of others, and over the system itself.
 const RIGHTS_CLOSED: [Right; 4] = [Right::Admin, Right::Grant, Right::Approve, Right::Revoke];

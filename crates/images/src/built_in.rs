@@ -101,7 +101,11 @@ const GROUPS: &[(&str, &str, &[&str])] = &[
         &["explain_capability", "delegate_capability", "revoke_capability"],
     ),
     ("host", "Programs and time.", &["run_command", "get_time", "sleep"]),
-    ("network", "Requests over HTTP.", &["http_get", "http_send"]),
+    (
+        "network",
+        "Requests over HTTP, and methods of registered endpoints.",
+        &["http_get", "http_send", "rpc_query", "rpc_call"],
+    ),
     (
         "toolmaking",
         "Tools of your own: write, test, register, hand on and remove them.",

@@ -80,10 +80,10 @@ fn the_built_in_images_are_there_without_events_and_need_nothing() {
     let [base, coding, minimal, worker] = &listed[..] else { panic!("four images") };
     let grouped = base.tool_groups.iter().flat_map(|group| &group.tools);
     let all: BTreeSet<_> = base.tools.iter().chain(grouped).collect();
-    assert_eq!((base.tools.len(), all.len(), minimal.tools.len()), (12, 68, 0));
+    assert_eq!((base.tools.len(), all.len(), minimal.tools.len()), (12, 70, 0));
     assert!(worker.tools.iter().chain(&coding.tools).all(|tool| all.contains(tool)));
     let more = coding.tool_groups.iter().flat_map(|group| &group.tools);
-    assert_eq!(coding.tools.iter().chain(more).collect::<BTreeSet<_>>().len(), 64, "each once");
+    assert_eq!(coding.tools.iter().chain(more).collect::<BTreeSet<_>>().len(), 66, "each once");
     assert!(base.tool_groups.iter().all(|group| !group.description.is_empty()));
 }
 

@@ -1,12 +1,13 @@
 //! Providers: the effects of Agent libOS on its host.
 //!
 //! [`FsProvider`] serves files of mounted folders, [`ShellProvider`] programs of the host,
-//! [`HttpProvider`] requests over the network. They do what the broker decided and report; they
-//! never decide authority. They must never act on another resource than the one that was
-//! authorized: no symbolic link is followed, no file with a second name is touched, no program is
-//! taken from the workspace, no address is connected to that was not checked. [`Secrets`] of the
-//! host go where the host lets them, and are taken out of what comes back. What the operating
-//! system says of a failure goes to the host's log under the operation's id, never to the caller.
+//! [`HttpProvider`] requests over the network, [`RpcProvider`] methods of registered endpoints.
+//! They do what the broker decided and report; they never decide authority. They must never act on
+//! another resource than the one that was authorized: no symbolic link is followed, no file with a
+//! second name is touched, no program is taken from the workspace, no address is connected to that
+//! was not checked. [`Secrets`] of the host go where the host lets them, and are taken out of what
+//! comes back. What the operating system says of a failure goes to the host's log under the
+//! operation's id, never to the caller.
 //!
 //! An executable that this crate is linked into is run again as the supervisor of each program: a
 //! function before `main` looks for a variable of the environment that says so.
@@ -30,6 +31,7 @@ mod fs;
 mod http;
 pub mod limits;
 mod probe;
+mod rpc;
 mod secrets;
 mod shell;
 #[cfg(test)]
@@ -39,6 +41,7 @@ pub use fs::{Access, FsProvider, Mounted};
 pub use http::{BadNetwork, HttpConfig, HttpProvider, Network, Resolve, SystemResolver, Wire};
 pub use limits::OUTPUT_BYTES_MAX;
 pub use probe::{Probe, probe};
+pub use rpc::{BadEndpoint, EndpointSpec, MethodSpec, RpcProvider};
 pub use secrets::{SecretError, SecretSource, SecretSpec, Secrets};
 pub use shell::{
     Layer, ShellConfig, ShellProvider, default_readable, default_search_path, layers_missing,

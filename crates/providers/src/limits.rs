@@ -53,8 +53,12 @@ pub const WATCH_MS_MAX: u64 = 3_600_000;
 /// Bytes of each output of a program that are kept: what a reader still takes in.
 pub const OUTPUT_BYTES_MAX: usize = 200_000;
 
-/// How long a program runs when the call does not say, in milliseconds.
+/// How long a program, a request or a call of a method takes when the call does not say, in
+/// milliseconds.
 pub const TIMEOUT_MS_DEFAULT: u64 = 30_000;
+
+/// How long a request or a call of a method takes at the most, in milliseconds.
+pub const REQUEST_MS_MAX: u64 = 300_000;
 
 /// How long a program runs at the most, in milliseconds: a day, for work in the background. Whoever
 /// waits for it meanwhile is data.
@@ -109,3 +113,6 @@ pub const SECRET_VALUES_MAX: usize = 64;
 
 /// How long a command that writes a secret may take, in milliseconds: it may ask a person.
 pub const SECRET_COMMAND_MS_MAX: u64 = 30_000;
+
+/// Characters of what an endpoint says of a failure that a caller is told.
+pub const RPC_MESSAGE_CHARS_MAX: usize = 500;

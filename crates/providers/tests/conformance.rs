@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, io, net::IpAddr, sync::Arc};
 use libos_conformance::{site, suite};
 use libos_port::BoxFuture;
 use libos_providers::{
-    FsProvider, HttpConfig, HttpProvider, Resolve, SecretSource, SecretSpec, Secrets, ShellConfig,
-    ShellProvider, layers_missing,
+    EndpointSpec, FsProvider, HttpConfig, HttpProvider, MethodSpec, Resolve, RpcProvider,
+    SecretSource, SecretSpec, Secrets, ShellConfig, ShellProvider, layers_missing,
 };
 
 /// Names have no addresses here.
@@ -34,8 +34,24 @@ fn http() -> HttpProvider {
     })
 }
 
+fn rpc() -> RpcProvider {
+    let schema = |text: &str| serde_json::from_str(text).expect("it is JSON");
+    let methods = site::METHODS.map(|(name, is_query, params, result)| {
+        let (params, result) = (params.map(schema), result.map(schema));
+        (name.to_owned(), MethodSpec { is_query, params, result })
+    });
+    let at = |url| EndpointSpec { url, secret: None, methods: methods.clone().into() };
+    let closed = format!("http://127.0.0.1:{}/rpc", site::closed_port());
+    let endpoints = BTreeMap::from([
+        ("site".to_owned(), at(site::page("/rpc"))),
+        ("closed".to_owned(), at(closed.parse().expect("a URL"))),
+    ]);
+    RpcProvider::new(endpoints, http()).expect("the schemas are ones")
+}
+
 suite!(fs, FsProvider::new);
 suite!(http, http);
+suite!(rpc, rpc);
 suite!(shell, || ShellProvider::new(ShellConfig {
     may_lack: layers_missing().clone(),
     ..ShellConfig::from_host()

@@ -1,8 +1,9 @@
 //! Tools over the network.
 
 use libos_abi::{
-    Millis, SecretUse, Text, Url,
+    Json, Millis, SecretUse, Text, Url,
     http::{self, Header, Looking, Replacing, Sending},
+    rpc,
 };
 use libos_port::Port;
 use schemars::JsonSchema;
@@ -63,28 +64,40 @@ pub(crate) struct HttpSend {
 
 pub(crate) async fn http_send(port: &dyn Port, args: HttpSend) -> Ended {
     let HttpSend { url, method, headers, secrets, body, max_bytes, timeout_ms } = args;
-    let replace = |method| http::Replace {
-        url: url.clone(),
-        method,
-        headers: headers.clone(),
-        secrets: secrets.clone(),
-        body: body.clone(),
-        max_bytes,
-        timeout_ms,
-    };
-    let send = |method| http::Send {
-        url: url.clone(),
-        method,
-        headers: headers.clone(),
-        secrets: secrets.clone(),
-        body: body.clone(),
-        max_bytes,
-        timeout_ms,
-    };
-    json(match method {
-        Changing::Put => port.call(replace(Replacing::Put)).await?,
-        Changing::Delete => port.call(replace(Replacing::Delete)).await?,
-        Changing::Post => port.call(send(Sending::Post)).await?,
-        Changing::Patch => port.call(send(Sending::Patch)).await?,
-    })
+    macro_rules! call {
+        ($call:ident, $method:expr) => {{
+            let method = $method;
+            let call = http::$call { url, method, headers, secrets, body, max_bytes, timeout_ms };
+            json(port.call(call).await?)
+        }};
+    }
+    match method {
+        Changing::Put => call!(Replace, Replacing::Put),
+        Changing::Delete => call!(Replace, Replacing::Delete),
+        Changing::Post => call!(Send, Sending::Post),
+        Changing::Patch => call!(Send, Sending::Patch),
+    }
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RpcCall {
+    /// The endpoint.
+    endpoint: String,
+    /// The method.
+    method: String,
+    /// Its parameters: a list or an object; none if absent.
+    params: Option<Json>,
+    /// How long all of it may take; 30 s if absent, 5 min at the most.
+    timeout_ms: Option<Millis>,
+}
+
+pub(crate) async fn rpc_query(port: &dyn Port, args: RpcCall) -> Ended {
+    let RpcCall { endpoint, method, params, timeout_ms } = args;
+    json(port.call(rpc::Query { endpoint, method, params, timeout_ms }).await?)
+}
+
+pub(crate) async fn rpc_call(port: &dyn Port, args: RpcCall) -> Ended {
+    let RpcCall { endpoint, method, params, timeout_ms } = args;
+    json(port.call(rpc::Invoke { endpoint, method, params, timeout_ms }).await?)
 }

@@ -85,6 +85,10 @@ tools! {
         "Gets what is at an http or https address. A redirect is told and not followed.";
     http_send(network::HttpSend) = network::http_send,
         "Sends an http or https request that changes something: PUT, DELETE, POST or PATCH.";
+    rpc_query(network::RpcCall) = network::rpc_query,
+        "Calls a method of a registered endpoint that changes nothing.";
+    rpc_call(network::RpcCall) = network::rpc_call,
+        "Calls a method of a registered endpoint, whatever it changes.";
     // Object Memory.
     create_object(memory::CreateObject) = memory::create_object,
         "Keeps a JSON value as an object and returns its id.";

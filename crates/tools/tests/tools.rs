@@ -99,6 +99,7 @@ fn reply(call: &Syscall, value: Value) -> Outcome {
         Shell shell: Run;
         Clock clock: GetNow Sleep;
         Http http: Fetch Replace Send;
+        Rpc rpc: Query Invoke;
         Object object: Create Read Update List Append MakeLink Unlink ListLinks Query Transfer
             Release MakeView Materialize;
         Human human: AskQuestion Output RequestPermission;
@@ -264,6 +265,10 @@ fn network_tools_pass_on() {
         with(json!({"method": "GET"})),
         answer.clone(),
     );
+    for (name, call) in [("rpc_query", "rpc.query"), ("rpc_call", "rpc.call")] {
+        let args = json!({"endpoint": "e", "method": "m", "params": [1], "timeout_ms": 2000});
+        passes_on(name, args.clone(), call, args, json!({"result": {"a": 1}}));
+    }
     for (method, call) in [
         ("PUT", "http.replace"),
         ("DELETE", "http.replace"),
@@ -1003,7 +1008,7 @@ fn another_call_than_a_tools_is_not_served() {
 
 #[test]
 fn every_tool_is_described() {
-    assert_eq!(names().count(), 69);
+    assert_eq!(names().count(), 71);
     for name in names() {
         let info = describe(name).unwrap();
         assert_eq!(info.name, name);

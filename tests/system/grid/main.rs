@@ -225,6 +225,11 @@ fn an_answer_of_a_model_survives_a_kill_at_every_boundary() {
 }
 
 #[test]
+fn a_remote_method_survives_a_kill_at_every_boundary() {
+    assert_survives(&["rpc.query", "rpc.call"], Extent::Quick);
+}
+
+#[test]
 fn an_answer_survives_a_kill_at_every_boundary() {
     assert_survives(&["human.decide"], Extent::Quick);
 }

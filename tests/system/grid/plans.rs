@@ -34,10 +34,13 @@ impl Case {
     pub(crate) fn lab(&self) -> Lab {
         let lab = Lab::new();
         lab.raw_task(&self.head, &jsonl(&self.plan).replace(WEB, &web::workspace(&lab)));
+        let endpoint = web::workspace(&lab);
         lab.settings(&format!(
-            "[http]\nnetworks = [\"127.0.0.1\"]\n[llm.test]\nkind = \"openai\"\nmodel = \"m\"\n\
-             base_url = \"{}\"\n",
-            endpoint()
+            "[http]\nnetworks = [\"127.0.0.1\"]\n\n[rpc.lab]\nurl = \"{endpoint}/rpc\"\n\n\
+             [rpc.lab.methods]\nlook = {{ class = \"read\" }}\n\
+             run = {{ class = \"irreversible\" }}\n\n\
+             [llm.test]\nkind = \"openai\"\nmodel = \"m\"\nbase_url = \"{}\"\n",
+            model_url()
         ));
         for (name, text) in self.files {
             lab.put(name, text);
@@ -47,7 +50,7 @@ impl Case {
 }
 
 /// A model that says the same to all.
-fn endpoint() -> String {
+fn model_url() -> String {
     static MODEL: LazyLock<Model> =
         LazyLock::new(|| Model::serve(Box::new(|_, _| Answer::Say("said".into(), Vec::new()))));
     MODEL.base_url()
@@ -103,6 +106,7 @@ fn everything() -> String {
         allow("execute", "shell:sh"),
         allow("read write", "net:*"),
         allow("execute", "llm:*"),
+        allow("read execute", "rpc:lab/*"),
         allow("execute", "image:*"),
         allow("read write delete", "image:*"),
         allow("write", "namespace:*"),
@@ -393,6 +397,17 @@ fn shown(call: &str) -> Option<Vec<Value>> {
             let put =
                 json!({ "url": format!("{WEB}/put.txt"), "method": "PUT", "body": "by the web" });
             vec![ok(call, put), write("after.txt", "went on")]
+        }
+        "rpc.query" => {
+            let args = json!({ "endpoint": "lab", "method": "look" });
+            vec![save(call, args, "t"), write("out.txt", "${t.result}")]
+        }
+        "rpc.call" => {
+            let args = json!({ "endpoint": "lab", "method": "run", "params": ["ran"] });
+            vec![
+                json!({ "call": call, "expect": ["ok", "unknown_outcome"], "args": args }),
+                write("after.txt", "went on"),
+            ]
         }
         "http.send" => {
             let post = json!({ "url": format!("{WEB}/ran.txt"), "method": "POST", "body": "ran" });

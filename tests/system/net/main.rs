@@ -8,6 +8,7 @@
 )]
 
 mod corpus;
+mod endpoints;
 mod secrets;
 #[path = "../support/mod.rs"]
 mod support;

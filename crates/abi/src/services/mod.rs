@@ -29,6 +29,7 @@ pub mod message;
 pub mod namespace;
 pub mod object;
 pub mod process;
+pub mod rpc;
 pub mod shell;
 pub mod tool;
 
@@ -65,6 +66,8 @@ crate::call::syscalls! {
     Http http;
     /// Data labels.
     Label label;
+    /// Methods of endpoints that the host has registered.
+    Rpc rpc;
     /// Models.
     Llm llm;
 }

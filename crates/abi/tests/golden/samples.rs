@@ -14,7 +14,7 @@ use libos_abi::{
         self, BudgetKind, Ending, ForkMode, PlannerSpec, ProcessState, Schedule, Usage, Wait,
         WaitOn,
     },
-    shell, tool, wire,
+    rpc, shell, tool, wire,
 };
 use serde_json::json;
 
@@ -418,6 +418,10 @@ pub(crate) fn calls() -> Vec<Sample> {
             "secrets": [secret], "body": "b", "max_bytes": 5, "timeout_ms": 30_000 } -> response;
         http::Send { "url": "http://example.com:8080/a", "method": "PATCH", "headers": [header],
             "secrets": [secret], "body": "b", "max_bytes": 5, "timeout_ms": 30_000 } -> response;
+        rpc::Query { "endpoint": "e", "method": "m", "params": [1], "timeout_ms": 30_000 }
+            -> { "result": { "a": 1 } };
+        rpc::Invoke { "endpoint": "e", "method": "m", "params": { "a": 1 }, "timeout_ms": 30_000 }
+            -> { "result": null };
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, num::NonZeroU32, path::PathBuf};
 
-use libos_abi::Url;
+use libos_abi::{SecretUse, Url};
 use libos_providers::{BadNetwork, Network, SecretSource, SecretSpec};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
@@ -63,10 +63,50 @@ pub struct ConfigFile {
     /// The secrets of the host, by name: small letters, digits, `-` and `_`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub secrets: BTreeMap<SecretName, SecretSection>,
+    /// Endpoints of JSON-RPC, by name: small letters, digits, `-` and `_`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rpc: BTreeMap<SecretName, EndpointSection>,
     /// Profiles of models, by name: small letters, digits, `-` and `_`. Processes name a profile,
     /// with the right `execute` on `llm:NAME`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub llm: BTreeMap<SecretName, LlmSection>,
+}
+
+/// An endpoint of JSON-RPC: where it is, and what it can be asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EndpointSection {
+    /// Where it is.
+    pub url: Url,
+    /// The secret it takes, and in which header. The secret must be one that may go there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<SecretUse>,
+    /// Its methods by name.
+    pub methods: BTreeMap<String, MethodSection>,
+}
+
+/// A method of an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MethodSection {
+    /// What it does: `read` changes nothing and may be queried.
+    pub class: MethodClass,
+    /// The JSON schema of its parameters; anything if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub params: Option<serde_json::Value>,
+    /// The JSON schema of its result; anything if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<serde_json::Value>,
+}
+
+/// What a method does outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MethodClass {
+    /// It changes nothing.
+    Read,
+    /// It changes something, and after a crash nobody can tell.
+    Irreversible,
 }
 
 /// The programs that processes run.
@@ -200,7 +240,7 @@ impl From<SecretSection> for SecretText {
 const KEPT_VARIABLES: [&str; 8] =
     ["PATH", "HOME", "LANG", "TERM", "TMPDIR", "LD_PRELOAD", "LD_LIBRARY_PATH", "BASH_ENV"];
 
-/// The name of a secret: small letters, digits, `-` and `_`.
+/// The name of a secret or an endpoint: small letters, digits, `-` and `_`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
 pub struct SecretName(#[schemars(regex(pattern = "^[a-z0-9_-]+$"))] String);
@@ -221,7 +261,7 @@ impl TryFrom<String> for SecretName {
             |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
         match !text.is_empty() && text.len() <= 64 && text.bytes().all(is_plain) {
             true => Ok(Self(text)),
-            false => Err("a secret's name is a word of small letters, digits, `-` and `_`"),
+            false => Err("such a name is a word of small letters, digits, `-` and `_`"),
         }
     }
 }
@@ -353,6 +393,7 @@ impl ConfigFile {
             http: HttpSection { networks: Some(Vec::new()), ca_file: None },
             secrets: BTreeMap::new(),
             llm: BTreeMap::new(),
+            rpc: BTreeMap::new(),
         }
     }
 }

@@ -874,7 +874,15 @@ pub(super) fn table() -> Vec<Limit> {
             value: libos_providers::limits::TIMEOUT_MS_DEFAULT,
             unit: "milliseconds",
             reason:
-                "How long a program runs when the call does not say, in milliseconds.",
+                "How long a program, a request or a call of a method takes when the call does not say, in milliseconds.",
+        },
+        Limit {
+            part: "providers",
+            name: "request_ms_max",
+            value: libos_providers::limits::REQUEST_MS_MAX,
+            unit: "milliseconds",
+            reason:
+                "How long a request or a call of a method takes at the most, in milliseconds.",
         },
         Limit {
             part: "providers",
@@ -1003,6 +1011,14 @@ pub(super) fn table() -> Vec<Limit> {
             unit: "milliseconds",
             reason:
                 "How long a command that writes a secret may take, in milliseconds: it may ask a person.",
+        },
+        Limit {
+            part: "providers",
+            name: "rpc_message_chars_max",
+            value: libos_providers::limits::RPC_MESSAGE_CHARS_MAX as u64,
+            unit: "characters",
+            reason:
+                "Characters of what an endpoint says of a failure that a caller is told.",
         },
         Limit {
             part: "sandbox",

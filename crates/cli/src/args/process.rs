@@ -39,6 +39,22 @@ pub(crate) struct LogsArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
+It is read from the journal, of a process that has ended too. `libos why op-5` tells all about one
+of the calls it names.
+
+Examples:
+  libos explain p1
+  libos explain p1 --all")]
+pub(crate) struct ExplainArgs {
+    /// The process, as in p1.
+    pub(crate) pid: Pid,
+    /// Every line of each part.
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
 It says what happened, never the content. Reading here takes nothing from the process.
 
 Examples:

@@ -16,6 +16,7 @@ pub mod images;
 pub mod journal;
 pub mod objects;
 pub mod policy;
+pub mod rpc;
 pub mod scheduler;
 pub mod shell;
 pub mod tools;
@@ -51,5 +52,6 @@ pub fn all() -> Vec<Listed> {
         fs::CONTRACT.listed(),
         shell::CONTRACT.listed(),
         http::CONTRACT.listed(),
+        rpc::CONTRACT.listed(),
     ]
 }

@@ -7,10 +7,12 @@ mod clock;
 mod fs;
 mod http;
 mod reference;
+mod rpc;
 mod shell;
 
 pub use clock::Clock;
 pub use fs::Files;
 pub use http::Http;
 pub use reference::Reference;
+pub use rpc::Rpc;
 pub use shell::Shell;

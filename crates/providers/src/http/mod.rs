@@ -45,7 +45,7 @@ use self::{
 };
 use crate::{
     Stop,
-    limits::{BODY_BYTES_MAX, HEAD_BYTES_MAX, HEADERS_MAX, TIMEOUT_MS_DEFAULT, TIMEOUT_MS_MAX},
+    limits::{BODY_BYTES_MAX, HEAD_BYTES_MAX, HEADERS_MAX, REQUEST_MS_MAX, TIMEOUT_MS_DEFAULT},
     provider_failed,
     secrets::{Scrubber, Secrets, Stream},
 };
@@ -156,7 +156,7 @@ fn reply(call: &Call, response: Response) -> libos_abi::Reply {
 impl HttpProvider {
     async fn exchange(&self, op: OpId, parts: Parts<'_>) -> Result<Response, Stop> {
         let given = parts.timeout_ms.map_or(TIMEOUT_MS_DEFAULT, |ms| ms.0);
-        let deadline = Instant::now() + Duration::from_millis(given.min(TIMEOUT_MS_MAX));
+        let deadline = Instant::now() + Duration::from_millis(given.min(REQUEST_MS_MAX));
         let opened = self.open(op, &parts);
         // Nothing was sent as long as there is no connection.
         let (request, connection) = in_time(deadline, opened)
@@ -184,6 +184,19 @@ impl HttpProvider {
             false => Err(late()),
         })
         .map_err(Stop::Failed)
+    }
+
+    /// Sends a request on behalf of another provider, which says what a crash means for it.
+    pub(crate) async fn send(
+        &self,
+        op: OpId,
+        call: libos_abi::http::Send,
+        is_irreversible: bool,
+    ) -> Result<Response, Stop> {
+        let call = Call::Send(Box::new(call));
+        let mut parts = Parts::of(&call);
+        parts.is_irreversible = is_irreversible;
+        self.exchange(op, parts).await
     }
 
     /// Refuses all that can be, then connects.
