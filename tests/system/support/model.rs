@@ -97,7 +97,7 @@ impl Model {
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (serving, script) = (serving.clone(), Arc::clone(&script));
-                thread::spawn(move || serving.exchange(stream, &*script));
+                thread::spawn(move || serving.exchange(stream, &script));
             }
         });
         model
