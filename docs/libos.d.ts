@@ -2873,6 +2873,48 @@ interface LibosLabel {
 }
 
 /**
+ * Methods of endpoints that the host has registered, each with the shape of its parameters and
+ * result. Where an endpoint is and which secret it takes is the host's; nobody else says so.
+ */
+interface LibosRpc {
+  /**
+   * Calls a method that is registered as one that changes nothing. It takes `read` on `rpc:`. It
+   * fails with `unknown_method`, `bad_params`, `not_connected`, `timed_out`, `bad_result`,
+   * `method_failed`.
+   */
+  query(args: {
+    /** The endpoint. */
+    endpoint: string;
+    /** The method. */
+    method: string;
+    /** Its parameters; none if absent. */
+    params?: Abi.Json | null;
+    /** How long all of it may take; 30 s if absent, 5 min at the most. */
+    timeout_ms?: Abi.Millis | null;
+  }): Promise<{
+    /** The result. Secrets of the host in it are replaced. */
+    result: Abi.Json;
+  }>;
+  /**
+   * Calls a method, whatever it changes. It takes `execute` on `rpc:`. It fails with
+   * `unknown_method`, `bad_params`, `not_connected`, `bad_result`, `method_failed`.
+   */
+  call(args: {
+    /** The endpoint. */
+    endpoint: string;
+    /** The method. */
+    method: string;
+    /** Its parameters; none if absent. */
+    params?: Abi.Json | null;
+    /** How long all of it may take; 30 s if absent, 5 min at the most. */
+    timeout_ms?: Abi.Millis | null;
+  }): Promise<{
+    /** The result. Secrets of the host in it are replaced. */
+    result: Abi.Json;
+  }>;
+}
+
+/**
  * Models at endpoints that the host has registered as profiles. A process names a profile and
  * nothing else: neither address nor key.
  */
@@ -2979,6 +3021,11 @@ interface Libos {
    * look at them, and lower them where the host lets somebody do so.
    */
   readonly label: LibosLabel;
+  /**
+   * Methods of endpoints that the host has registered, each with the shape of its parameters and
+   * result. Where an endpoint is and which secret it takes is the host's; nobody else says so.
+   */
+  readonly rpc: LibosRpc;
   /**
    * Models at endpoints that the host has registered as profiles. A process names a profile and
    * nothing else: neither address nor key.
