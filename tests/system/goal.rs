@@ -7,13 +7,12 @@
     reason = "tests drive the real binary"
 )]
 
-#[allow(dead_code, reason = "each test target uses its part")]
-mod common;
 mod support;
 
 use std::{
     collections::BTreeMap,
     fs,
+    path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
@@ -30,9 +29,13 @@ const LONG: Duration = Duration::from_secs(150);
 
 const KEY: &str = "sk-secret-of-the-host-4711";
 
+fn example() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/fix-the-test")
+}
+
 /// The source of the project, and what becomes of it when its mistake is mended.
 fn sources() -> (String, String) {
-    let path = common::repository().join("examples/fix-the-test/project/src/lib.rs");
+    let path = example().join("project/src/lib.rs");
     let source = fs::read_to_string(path).unwrap();
     let share = "    (0..people).map(|_| share).collect()";
     let mended = "    let left = cents % people;\n    (0..people).map(|person| share + \
@@ -73,7 +76,14 @@ fn turn(number: usize, mended: &str) -> Answer {
 /// A lab with the project, and a profile at the endpoint.
 fn lab(model: &Model, kind: &str, more: &str) -> Lab {
     let lab = Lab::new();
-    common::copy(&common::repository().join("examples/fix-the-test/project"), &lab.ws(""));
+    for (name, bytes) in support::files(&example().join("project")) {
+        // What a build left there is none of it.
+        if !name.starts_with("target/") {
+            let path = lab.ws(&name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, bytes).unwrap();
+        }
+    }
     fs::write(lab.path("key"), KEY).unwrap();
     let header = if kind == "anthropic" { "x-api-key" } else { "authorization" };
     lab.settings(&format!(
@@ -223,7 +233,7 @@ fn each_form_reaches_the_goal_and_its_record_does_so_offline() {
         let record = "cassette = \"tape.jsonl\"\ncassette_mode = \"record\"\n";
         let recorded = lab(&model, kind, record);
         let approve = ["--approvals", "approvals.toml"];
-        let rules = common::repository().join("examples/fix-the-test/approvals.toml");
+        let rules = example().join("approvals.toml");
         fs::copy(&rules, recorded.path("approvals.toml")).unwrap();
         let end = |lab: &Lab| {
             let ran = finish(lab.start(&goal(&approve)));
