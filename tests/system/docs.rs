@@ -260,6 +260,17 @@ fn timeless(text: &str) -> String {
                 '0' => c.is_ascii_digit(),
                 form => c == form,
             });
+        // How long something took.
+        let word = rest.split(' ').next().unwrap_or_default();
+        let is_digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+        let is_span = word.split_once('.').is_some_and(|(whole, part)| {
+            is_digits(whole) && is_digits(part) && rest[word.len()..].starts_with(" s")
+        });
+        if is_span {
+            kept += "SPAN";
+            rest = &rest[word.len()..];
+            continue;
+        }
         let hex = rest.bytes().take_while(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')).count();
         let (word, skip) = match (is_time, hex) {
             (true, _) => ("TIME".to_owned(), 12),

@@ -202,7 +202,7 @@ impl Layer {
     }
 }
 
-/// What one setting is. A secret, an endpoint and a profile is one as a whole: no layer changes where
+/// What one setting is. A secret, an endpoint and a profile is one: no layer changes where
 /// that of another goes.
 fn flatten(prefix: &str, value: Value, each: &mut impl FnMut(String, Value)) {
     match value {

@@ -44,8 +44,8 @@ pub type Describe = fn(&str) -> Option<tool::ToolInfo>;
 /// profile go on with the conversation (`llm.complete`), and makes the calls of tools that it asks
 /// for, side by side if there are several. What a call came to is told as `{"data":..}`, and what
 /// it failed with as `{"error":{"code":..,"message":..}}`: for a denial that says what it would
-/// have taken, and how to ask. The process ends when the model answers without a call; the answer is its
-/// result. It ends as failed
+/// have taken, and how to ask. The process ends when the model answers without a call; the answer
+/// is its result. It ends as failed
 ///
 /// | code | when |
 /// | --- | --- |
