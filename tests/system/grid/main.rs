@@ -167,6 +167,11 @@ fn a_request_survives_a_kill_at_every_boundary() {
 }
 
 #[test]
+fn an_answer_of_a_model_survives_a_kill_at_every_boundary() {
+    assert_survives(&["llm.complete"], Extent::Quick);
+}
+
+#[test]
 fn a_remote_method_survives_a_kill_at_every_boundary() {
     assert_survives(&["rpc.query", "rpc.call"], Extent::Quick);
 }

@@ -1,9 +1,17 @@
 //! For each system call a plan that shows it: what it does twice or not at all can be told apart.
 
+use std::sync::LazyLock;
+
 use agent_libos::abi::{DemandInfo, EffectClass, SERVICES};
 use serde_json::{Value, json};
 
-use crate::{drive::memory, support::*};
+use crate::{
+    drive::memory,
+    support::{
+        model::{Answer, Model},
+        *,
+    },
+};
 
 /// A call under test.
 pub(crate) struct Case {
@@ -55,9 +63,18 @@ fn stage(head: &str, plan: &[Value]) -> Lab {
     lab.settings(&format!(
         "[http]\nnetworks = [\"127.0.0.1\"]\n\n[rpc.lab]\nurl = \"{endpoint}/rpc\"\n\n\
          [rpc.lab.methods]\nlook = {{ class = \"read\" }}\n\
-         run = {{ class = \"irreversible\" }}\n"
+         run = {{ class = \"irreversible\" }}\n\n\
+         [llm.test]\nkind = \"openai\"\nmodel = \"m\"\nbase_url = \"{}\"\n",
+        model_url()
     ));
     lab
+}
+
+/// A model that says the same to all.
+fn model_url() -> String {
+    static MODEL: LazyLock<Model> =
+        LazyLock::new(|| Model::serve(Box::new(|_, _| Answer::Say("said".into(), Vec::new()))));
+    MODEL.base_url()
 }
 
 /// Where the files of the workspace are on a server.
@@ -98,6 +115,7 @@ fn everything() -> String {
         allow("write", "human:owner"),
         grant("allow", "execute", "shell:sh", "delegable = 1"),
         grant("allow", "read write", "net:*", "delegable = 1"),
+        allow("execute", "llm:*"),
         allow("read execute", "rpc:lab/*"),
         allow("execute", "image:*"),
         allow("read write delete", "image:*"),
@@ -336,7 +354,12 @@ fn shown(call: &str) -> Option<Vec<Value>> {
                 "on": "fs:workspace/more.txt", "rights": ["execute"], "reason": "to try",
             }),
         )],
-        "image.list" => vec![ok(call, json!({}))],
+        "image.list" | "image.own" => vec![ok(call, json!({}))],
+        "llm.complete" => {
+            let message = json!({ "role": "user", "parts": [{ "type": "text", "text": "hi" }] });
+            let args = json!({ "profile": "test", "setup": {}, "messages": [message.to_string()] });
+            vec![save(call, args, "a"), write("said.txt", "${a.message.parts.0.text}")]
+        }
         "image.inspect" => vec![ok(call, json!({ "image": "worker" }))],
         "image.register" => vec![ok(call, json!({ "image": mine() }))],
         "image.unregister" => vec![

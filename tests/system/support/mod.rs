@@ -17,6 +17,8 @@ use serde_json::{Value, json};
 
 #[path = "../binary.rs"]
 pub(crate) mod binary;
+#[path = "model.rs"]
+pub(crate) mod model;
 #[path = "web.rs"]
 pub(crate) mod web;
 
