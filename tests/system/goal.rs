@@ -214,6 +214,9 @@ fn a_model_repairs_the_test_though_its_host_is_killed_three_times() {
     let ran = finish(lab.start(&["--json", "resume"])).code(0);
     assert_eq!(ran.last()["status"], "exited");
     let all = asked(&model);
+    let again = model.asked().into_iter().filter(|asked| asked.turn() == 1);
+    let keys: Vec<String> = again.map(|asked| asked.headers["idempotency-key"].clone()).collect();
+    assert!(keys.len() == 2 && keys[0] == keys[1], "under the same operation: {keys:?}");
     let turn_two = so_far[&2];
     assert_eq!(all, BTreeMap::from([(0, 1), (1, 2), (2, turn_two), (3, 1), (4, 1)]));
     check(&lab, &model);
