@@ -271,6 +271,9 @@ declare namespace Abi {
   /** The kind of a directory entry. */
   type FileKind = "file" | "dir" | "symlink" | "other";
 
+  /** Why an answer ended. */
+  type Finish = "stop" | "tool_calls" | "length";
+
   /** A folder that is the process's working directory when it is not given. */
   type Folder = Abi.FsPath | null;
 
@@ -769,6 +772,18 @@ declare namespace Abi {
   };
 
   type Text = string;
+
+  /**
+   * What an exchange took. Where the endpoint does not say, it is what texts of that length take.
+   */
+  type Tokens = {
+    /** Those of them that it had seen before and that cost less. */
+    cached: number;
+    /** Tokens that went to the model, those below included. */
+    input: number;
+    /** Tokens that came from it. */
+    output: number;
+  };
 
   /** Tools that a process is shown once it activates the group. */
   type ToolGroup = {
@@ -1897,6 +1912,28 @@ interface LibosImage {
     /** Its version. */
     version: string;
   }>;
+  /** Shows the image that the caller was made from. It fails with `not_found`. */
+  own(): Promise<{
+    /** What it is for. */
+    description?: string;
+    /** Its name. */
+    name: string;
+    /** Who plans for its processes by default. */
+    planner?: Abi.PlannerSpec | null;
+    /** What a model is told first. */
+    prompt?: Abi.Text;
+    /** What its processes will need. Shown to people; **never granted**. */
+    required_capabilities?: Array<Abi.GrantSpec>;
+    /**
+     * Tools shown on request only, so that a model chooses among few. They can be called whether
+     * they are shown or not.
+     */
+    tool_groups?: Array<Abi.ToolGroup>;
+    /** The tools in its table. */
+    tools?: Array<string>;
+    /** Its version. */
+    version: string;
+  }>;
 }
 
 /**
@@ -2977,6 +3014,40 @@ interface LibosRpc {
   }>;
 }
 
+/**
+ * Models at endpoints that the host has registered as profiles. A process names a profile and
+ * nothing else: neither address nor key.
+ */
+interface LibosLlm {
+  /**
+   * Has a model go on with a conversation. An answer that is recorded is never asked for again; one
+   * that a crash cut off is asked for again under the same operation. It takes `execute` on `llm:`.
+   * It fails with `unknown_profile`, `bad_request`, `rate_limited`, `refused`, `context_too_long`,
+   * `bad_reply`, `unavailable`, `unauthorized`, `not_recorded`.
+   */
+  complete(args: {
+    /** The profile. */
+    profile: string;
+    /** What goes with the conversation: `tools`, `tool_choice`, `answer`; all may be left out. */
+    setup: Abi.Json;
+    /** The conversation so far, as JSON lines. */
+    messages: Array<Abi.Text>;
+    /** How many tokens the answer may have; what the profile says if absent. */
+    output_tokens_max?: number | null;
+  }): Promise<{
+    /** What that costs in millionths of money, if the host has set prices. */
+    cost?: number | null;
+    /** Why it ended. */
+    finish: Abi.Finish;
+    /** The message of the assistant. */
+    message: Abi.Json;
+    /** The model as the endpoint calls it. */
+    model: string;
+    /** What it took. */
+    tokens: Abi.Tokens;
+  }>;
+}
+
 /** A call that ended in an error. Only the host makes one. */
 interface SyscallError extends Error {
   /** The code of the fault or failure, as in `denied` or `not_found`. */
@@ -3055,6 +3126,11 @@ interface Libos {
    * result. Where an endpoint is and which secret it takes is the host's; nobody else says so.
    */
   readonly rpc: LibosRpc;
+  /**
+   * Models at endpoints that the host has registered as profiles. A process names a profile and
+   * nothing else: neither address nor key.
+   */
+  readonly llm: LibosLlm;
   /** Makes the call of a name, as in `fs.read`. */
   syscall(call: string, args?: object): Promise<unknown>;
   /** For `instanceof`. */

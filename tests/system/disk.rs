@@ -1,5 +1,5 @@
-//! A disk without space under a running runtime: it says so, takes nothing new, loses nothing, and
-//! goes on when there is space.
+//! A disk without space under a running runtime, or that cannot be written: it says so, takes nothing
+//! new, loses nothing, and goes on when that is over.
 #![allow(
     clippy::panic,
     clippy::unwrap_used,
@@ -10,7 +10,7 @@
 
 mod support;
 
-use std::{collections::BTreeSet, fs};
+use std::{collections::BTreeSet, fs, process::Command};
 
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::{Value, json};
@@ -97,4 +97,42 @@ fn a_run_that_is_stopped_while_it_waits_says_so() {
     assert_eq!(ran.last()["error"]["code"], "store", "{ran}");
     lab.resume().code(0);
     assert_eq!(fs::read_dir(lab.path("ws")).unwrap().count(), WRITES);
+}
+
+/// Runs a command where the store is on a file system that is mounted read-only.
+fn read_only(lab: &Lab, args: &[&str]) -> Ran {
+    let mount = "mount --bind store store && mount -o remount,bind,ro store && exec \"$@\"";
+    let all: Vec<&str> = [&["--json"], args].concat();
+    lab.start_in(&format!("exec unshare -rm sh -c '{mount}' sh \"$@\""), &all).finish()
+}
+
+#[test]
+fn a_store_that_cannot_be_written_takes_no_work_and_can_be_read() {
+    let can_mount =
+        Command::new("unshare").args(["-rm", "mount", "--bind", "/tmp", "/tmp"]).status();
+    if !can_mount.is_ok_and(|status| status.success()) {
+        // Nobody may mount anything here.
+        return;
+    }
+    let lab = Lab::waiting();
+    lab.run().code(3);
+    let head = lab.head();
+    for args in [
+        &["run", "task.toml"][..],
+        &["resume"],
+        &["msg", "p1", "hello"],
+        &["cap", "grant", "p1", "fs:workspace/*", "delete"],
+    ] {
+        let refused = read_only(&lab, args).code(5);
+        let error = refused.last()["error"].clone();
+        assert_eq!(error["code"], "store", "{refused}");
+        assert!(error["message"].to_string().contains("mount it writable"), "{refused}");
+    }
+    read_only(&lab, &["audit", "verify", "--head", &head]).code(0);
+    assert_eq!(read_only(&lab, &["audit", "ls", "--all"]).code(0).lines(), lab.audit());
+    assert_eq!(lab.head(), head, "nothing was done");
+    lab.json(&["msg", "p1", "hello"]).code(0);
+    lab.resume().code(3);
+    assert_eq!(lab.text("said.txt"), "hello");
+    lab.verify(Some(&head)).code(0);
 }

@@ -42,6 +42,7 @@ const RUN_ELSEWHERE: &[(&str, &str)] = &[
     ("cargo xtask graph", "the_repository_s_own_checks_pass"),
     ("cargo xtask laws", "the_engine_and_the_reference_model_see_the_same"),
     ("cargo xtask race", "nothing_gets_in_or_out_while_folders_and_links_are_swapped"),
+    ("libos run --goal", "a_model_repairs_the_test_though_its_host_is_killed_three_times"),
     ("cargo xtask sim", "nothing_is_lost_done_twice_or_spent_twice_whatever_happens"),
 ];
 
@@ -259,6 +260,17 @@ fn timeless(text: &str) -> String {
                 '0' => c.is_ascii_digit(),
                 form => c == form,
             });
+        // How long something took.
+        let word = rest.split(' ').next().unwrap_or_default();
+        let is_digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+        let is_span = word.split_once('.').is_some_and(|(whole, part)| {
+            is_digits(whole) && is_digits(part) && rest[word.len()..].starts_with(" s")
+        });
+        if is_span {
+            kept += "SPAN";
+            rest = &rest[word.len()..];
+            continue;
+        }
         let hex = rest.bytes().take_while(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')).count();
         let (word, skip) = match (is_time, hex) {
             (true, _) => ("TIME".to_owned(), 12),

@@ -95,14 +95,7 @@ enum Task {
         seconds: u64,
     },
     /// Kill the binary at every boundary of every call, and hold the end against the truth
-    Crash {
-        /// Each boundary once instead of each time it is passed
-        #[arg(long)]
-        quick: bool,
-        /// Only this call, as in fs.write
-        #[arg(long, value_name = "NAME")]
-        call: Option<String>,
-    },
+    Crash(crash::Part),
     /// Put hostile inputs to the sandbox of tools
     Fuzz {
         /// Where they come in; everywhere if absent
@@ -181,7 +174,7 @@ fn run(task: Task) -> Result<()> {
         Task::Guest { check: false } => guest::write(&root),
         Task::Laws { ops } => laws::run(&root, ops),
         Task::Race { seconds } => race::run(&root, seconds),
-        Task::Crash { quick, call } => crash::run(&root, quick, call.as_deref()),
+        Task::Crash(part) => crash::run(&root, &part),
         Task::Fuzz { target, seconds, seed } => fuzz::run(&root, target.as_deref(), seconds, seed),
         Task::Bench { args } => bench::run(&root, &args),
         Task::Sim { args } => sim::run(&root, &args),

@@ -270,7 +270,8 @@ pub(crate) const CRATES: &[CrateRule] = &[
         "tracing", "wasmtime", "wasmtime-wizer",
     ])),
     place("libos-llm", Provider, Only(&[
-        "reqwest", "serde", "serde_json", "thiserror", "tokio", "tracing",
+        "http-body-util", "hyper", "hyper-util", "serde", "serde_json", "thiserror", "tokio",
+        "tracing",
     ])),
     place("libos-mcp", Provider, Only(&[
         "rmcp", "serde", "serde_json", "thiserror", "tokio", "tracing",
@@ -279,7 +280,7 @@ pub(crate) const CRATES: &[CrateRule] = &[
     place("libos-tools", UserLand, Only(&[
         "jsonschema", "schemars", "serde", "serde_json", "thiserror",
     ])),
-    place("libos-planner", UserLand, Only(&["serde", "serde_json", "thiserror"])),
+    place("libos-planner", UserLand, Only(&["futures-util", "serde", "serde_json", "thiserror"])),
 
     place("agent-libos", Composition, Only(&[
         "crossbeam-channel", "parking_lot", "regex", "schemars", "serde", "serde_json", "thiserror",

@@ -61,8 +61,8 @@ pub use resource::{BadResource, Form, Pattern, RESOURCE_BYTES_MAX, Resource, Rig
 pub use secret::SecretUse;
 pub use services::{
     Error, Outcome, Reply, SERVICES, Syscall, audit, capability, checkpoint, clock,
-    event as events, find, fs, http, human, image, label, message, namespace, object, process, rpc,
-    shell, tool,
+    event as events, find, fs, http, human, image, label, llm, message, namespace, object, process,
+    rpc, shell, tool,
 };
 pub use state::state_digest;
 pub use url::{BadUrl, URL_BYTES_MAX, Url};

@@ -4,8 +4,8 @@
 //! the most that the call could take; it is set aside first and settled with the outcome.
 
 use crate::{
-    CONTENT_BYTES_MAX, KeptContent, Outcome, Reply, Syscall, Text, fs, http, process::Usage, shell,
-    tool,
+    CONTENT_BYTES_MAX, Error, KeptContent, Outcome, Reply, Syscall, Text, fs, http, llm,
+    process::Usage, shell, tool,
 };
 
 impl Syscall {
@@ -35,6 +35,7 @@ impl Syscall {
                 let max_bytes = max_bytes.unwrap_or(default);
                 Usage { bytes: body + u64::from(max_bytes), ..one }
             }
+            Self::Llm(llm::Call::Complete(call)) => Usage { tokens: call.tokens(), ..one },
             _ => one,
         }
     }
@@ -43,6 +44,9 @@ impl Syscall {
     #[must_use]
     pub fn used(&self, outcome: &Outcome) -> Usage {
         let all = self.charge().estimated();
+        if let Self::Llm(_) = self {
+            return exchanged(all, outcome);
+        }
         let bytes = match outcome {
             Ok(Reply::Fs(fs::Reply::Read(file))) => bytes(file.object.as_ref(), &file.text),
             Ok(Reply::Fs(fs::Reply::Search(found))) => {
@@ -73,6 +77,26 @@ fn default<T>(into: Option<T>, given: u32) -> u32 {
 /// The bytes of what was kept, or of what the reply gives.
 fn bytes(kept: Option<&KeptContent>, given: &Text) -> u64 {
     kept.map_or(given.bytes(), |kept| kept.bytes)
+}
+
+/// What an exchange with a model used: what it says, more than was set aside too; nothing if it
+/// failed before the model saw anything.
+fn exchanged(all: Usage, outcome: &Outcome) -> Usage {
+    use llm::FailureKind::{
+        BadRequest, ContextTooLong, NotRecorded, RateLimited, Unauthorized, UnknownProfile,
+    };
+    match outcome {
+        Ok(Reply::Llm(llm::Reply::Complete(answer))) => {
+            let tokens = answer.tokens.input.saturating_add(answer.tokens.output);
+            Usage { tokens, cost: answer.cost.unwrap_or_default(), ..Usage::default() }
+        }
+        Err(Error::Llm(failure)) => match failure.kind {
+            UnknownProfile | BadRequest | RateLimited | ContextTooLong | Unauthorized
+            | NotRecorded => Usage::default(),
+            _ => all,
+        },
+        _ => all,
+    }
 }
 
 /// The bytes that a request carries, and how many it takes.
@@ -162,6 +186,32 @@ mod tests {
             ..Default::default()
         };
         assert_eq!(run().used(&Ok(shell::Reply::Run(ended.into()).into())), bytes(8));
+    }
+
+    #[test]
+    fn an_exchange_with_a_model_is_settled_with_what_it_took() {
+        let messages = vec![Text::from("x".repeat(100))];
+        let setup = Json::default();
+        let (profile, output_tokens_max) = ("p".into(), Some(10));
+        let call: Syscall = llm::Complete { profile, setup, messages, output_tokens_max }.into();
+        assert_eq!(call.charge(), Usage { syscalls: 1, tokens: 62, ..Usage::default() });
+        let took = |input| -> Outcome {
+            let answer = llm::Completion {
+                message: Json::default(),
+                finish: llm::Finish::Stop,
+                tokens: llm::Tokens { input, cached: 1, output: 2 },
+                cost: Some(7),
+                model: "m".into(),
+            };
+            Ok(llm::Reply::Complete(Box::new(answer)).into())
+        };
+        let tokens = |tokens, cost| Usage { tokens, cost, ..Usage::default() };
+        assert_eq!(call.used(&took(3)), tokens(5, 7));
+        assert_eq!(call.used(&took(100)), tokens(102, 7), "in full, more than was set aside too");
+        let failed = |kind: llm::FailureKind| call.used(&Err(kind.because("")));
+        assert_eq!(failed(llm::FailureKind::RateLimited), Usage::default());
+        assert_eq!(failed(llm::FailureKind::BadReply), tokens(62, 0), "nobody can tell");
+        assert_eq!(call.used(&Err(Fault::Cancelled.into())), tokens(62, 0));
     }
 
     #[test]

@@ -13,6 +13,8 @@ use libos_broker::{ComposeError, Kernel, LabelRules, Parts, Submitter};
 use libos_journal::{
     Blobs, Head, Journal, JournalError, Limits as JournalLimits, MemoryJournal, SqliteJournal,
 };
+use libos_llm::{LlmProvider, Profile};
+use libos_planner::ModelPlanner;
 use libos_port::{Authority, BoxFuture, Component, Planner, Port, Provider};
 use libos_providers::{
     BadEndpoint, EndpointSpec, FsProvider, HttpConfig, HttpProvider, Layer, Mounted, RpcProvider,
@@ -25,6 +27,7 @@ use crate::{
     core_loop::{Core, Message, State, Watch},
     generated::Tools,
     hydrate,
+    model::HostNetwork,
     mounts::ByMount,
     recovery,
     runner::Runner,
@@ -154,6 +157,7 @@ pub struct Builder {
     tool_cache: Option<PathBuf>,
     programs: ShellConfig,
     http: HttpConfig,
+    models: BTreeMap<String, Profile>,
     endpoints: BTreeMap<String, EndpointSpec>,
     labels: LabelRules,
 }
@@ -180,7 +184,7 @@ impl Builder {
                 Box::new(libos_checkpoints::Checkpoints::default()),
             ],
             providers: Vec::new(),
-            planners: libos_planner::standard(),
+            planners: planners(),
             clock: Arc::new(SystemClock),
             limits: Limits::default(),
             run_processes: true,
@@ -191,6 +195,7 @@ impl Builder {
             tool_cache: None,
             programs: ShellConfig::from_host(),
             http: HttpConfig::default(),
+            models: BTreeMap::new(),
             endpoints: BTreeMap::new(),
             labels: LabelRules::default(),
         }
@@ -331,6 +336,13 @@ impl Builder {
         self
     }
 
+    /// Registers profiles of models, by name. Who may use one is a matter of grants.
+    #[must_use]
+    pub fn models(mut self, profiles: BTreeMap<String, Profile>) -> Self {
+        self.models = profiles;
+        self
+    }
+
     /// Registers endpoints of JSON-RPC, which the standard provider serves.
     #[must_use]
     pub fn endpoints(mut self, endpoints: BTreeMap<String, EndpointSpec>) -> Self {
@@ -402,6 +414,7 @@ impl Builder {
         mounts.retain(is_folder);
         let mut providers = self.providers;
         let http = HttpProvider::new(self.http.clone());
+        let host = HostNetwork::new(http.clone(), self.http.secrets.clone());
         let labels = self.endpoints.iter().fold(self.labels, |labels, (name, endpoint)| {
             labels.standing_for(libos_abi::rpc::methods(name), endpoint.url.resource())
         });
@@ -414,6 +427,7 @@ impl Builder {
                 ..self.programs
             })),
             Arc::new(RpcProvider::new(self.endpoints, http.clone())?),
+            Arc::new(LlmProvider::new(Arc::new(host), self.models)),
             Arc::new(http),
             Arc::new(Tools::new(self.tool_cache)),
         ] {
@@ -449,6 +463,13 @@ impl Builder {
             .map_err(StartError::Thread)?;
         Ok(Runtime { inbox, blobs, thread: Some(thread) })
     }
+}
+
+/// The standard planners.
+fn planners() -> Vec<Arc<dyn Planner>> {
+    let mut planners = libos_planner::standard();
+    planners.push(Arc::new(ModelPlanner::new(libos_tools::describe)));
+    planners
 }
 
 /// Puts the providers of single mounts before that of all others.

@@ -5,6 +5,7 @@
 //! first. Its JSON schema is published as `docs/config.schema.json`.
 
 mod file;
+mod llm;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,6 +14,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use libos_llm::Profile;
 use libos_providers::{
     EndpointSpec, HttpConfig, Layer as ProgramLayer, MethodSpec, SecretSource, Secrets, ShellConfig,
 };
@@ -27,6 +29,7 @@ pub use self::file::{
     MethodSection, NetworkText, PolicyName, SchedulerSection, SecretName, SecretSection,
     ShellSection,
 };
+pub use self::llm::{LlmCassetteMode, LlmKind, LlmPrices, LlmSection};
 use crate::{Builder, Limits, task::TaskError};
 
 /// What the variables of the environment that set a key begin with.
@@ -148,7 +151,8 @@ impl Layer {
             SecretSource::File(path) => Some(path),
             _ => None,
         });
-        for named in named.into_iter().flatten().chain(secrets) {
+        let cassettes = file.llm.values_mut().filter_map(|profile| profile.cassette.as_mut());
+        for named in named.into_iter().flatten().chain(secrets).chain(cassettes) {
             *named = folder.join(&*named);
         }
         file.mounts.values_mut().for_each(|mount| mount.below(folder));
@@ -198,7 +202,7 @@ impl Layer {
     }
 }
 
-/// What one setting is. A secret is one as a whole, and an endpoint too: no layer changes where
+/// What one setting is. A secret, an endpoint and a profile is one: no layer changes where
 /// that of another goes.
 fn flatten(prefix: &str, value: Value, each: &mut impl FnMut(String, Value)) {
     match value {
@@ -212,8 +216,8 @@ fn flatten(prefix: &str, value: Value, each: &mut impl FnMut(String, Value)) {
     }
 }
 
-/// What the keys of secrets and endpoints begin with.
-const WHOLE: [&str; 2] = ["secrets.", "rpc."];
+/// What the keys of secrets, endpoints and profiles begin with.
+const WHOLE: [&str; 3] = ["secrets.", "rpc.", "llm."];
 
 /// The document that sets one key.
 fn nested(key: &str, value: Value) -> Value {
@@ -364,6 +368,13 @@ impl Settings {
         HttpConfig { networks, ca_file, secrets, ..HttpConfig::default() }
     }
 
+    /// The profiles of models, by name.
+    #[must_use]
+    pub fn profiles(&self) -> BTreeMap<String, Profile> {
+        let profiles = self.file.llm.iter();
+        profiles.map(|(name, it)| (name.as_str().to_owned(), it.profile())).collect()
+    }
+
     /// The endpoints of JSON-RPC.
     #[must_use]
     pub fn endpoints(&self) -> BTreeMap<String, EndpointSpec> {
@@ -381,8 +392,8 @@ impl Settings {
         endpoints.map(|(name, it)| (name.as_str().to_owned(), endpoint(it))).collect()
     }
 
-    /// A runtime as it is set: its store, limits, policy, programs, network, endpoints and
-    /// secrets. Processes are kept out of the files that hold secrets.
+    /// A runtime as it is set: its store, limits, policy, programs, network, endpoints, secrets and
+    /// models. Processes are kept out of the files that hold secrets, or what a model answered.
     #[must_use]
     pub fn builder(&self) -> Builder {
         let policy: Box<dyn Policy> = match self.policy() {
@@ -404,8 +415,10 @@ impl Settings {
             .programs(self.programs())
             .component(Box::new(Scheduler::new(policy)))
             .http(self.http(secrets))
-            .endpoints(self.endpoints());
-        files.fold(builder, Builder::keep_out_of)
+            .endpoints(self.endpoints())
+            .models(self.profiles());
+        let cassettes = self.file.llm.values().filter_map(|profile| profile.cassette.as_ref());
+        files.chain(cassettes).fold(builder, Builder::keep_out_of)
     }
 }
 
@@ -432,7 +445,7 @@ mod tests {
         assert_eq!(settings.file, ConfigFile::built_in());
         let known: Vec<String> = keys().into_iter().map(|key| key.name).collect();
         let mut set: Vec<&str> = settings.iter().map(|(name, _)| name).collect();
-        set.extend(["approvals", "labels", "http.ca_file", "mounts", "rpc", "secrets"]);
+        set.extend(["approvals", "labels", "http.ca_file", "llm", "mounts", "rpc", "secrets"]);
         set.sort_unstable();
         let mut sorted = known.clone();
         sorted.sort();
@@ -543,6 +556,9 @@ mod tests {
             ("[secrets.a]\nhosts = [\"a.b\"]", 1, "one of `file`"),
             ("[secrets.a]\nfile = \"x\"\nvariable = \"X\"\nhosts = [\"a.b\"]", 1, "one of"),
             ("[secrets.a]\nfile = \"x\"", 1, "goes somewhere"),
+            ("[llm.a]\nkind = \"x\"\nmodel = \"m\"", 2, "openai"),
+            ("[llm.a]\nkind = \"openai\"", 1, "model"),
+            ("[llm.a]\nkind = \"openai\"\nmodel = \"m\"\nbase_url = \"ftp://a\"", 4, "URL"),
             ("[secrets.a]\nfile = \"x\"\nhosts = [\"https://a.b\"]", 1, "with its port"),
             ("[secrets.a]\nfile = \"x\"\nvariables = [\"LD_PRELOAD\"]", 1, "is a word"),
             ("[secrets.a]\nfile = \"x\"\nvalue = \"x\"\nhosts = [\"a.b\"]", 3, "value"),

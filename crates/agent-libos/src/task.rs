@@ -94,6 +94,32 @@ pub enum Planner {
         #[serde(default)]
         args: serde_json::Value,
     },
+    /// A model decides what is done next.
+    Model(Model),
+}
+
+/// A model as a planner. The task needs `execute` on `llm:PROFILE`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    /// The profile; `main` if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
+    /// How many answers it may give; 200 if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turns_max: Option<u32>,
+    /// How many tokens an answer may have; what the profile says if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_tokens_max: Option<u32>,
+}
+
+impl Model {
+    /// What a process is made with that it plans for.
+    #[must_use]
+    pub fn planner(&self) -> PlannerSpec {
+        let program = serde_json::json!(self).to_string();
+        PlannerSpec { kind: "model".into(), program: program.into() }
+    }
 }
 
 /// A task ready to launch.
@@ -112,17 +138,7 @@ pub struct Loaded {
 pub fn load(path: &Path) -> Result<Loaded, TaskError> {
     let file = parse(path, &read(path)?)?;
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let workspace = folder.join(&file.task.workspace);
-    let workspace = workspace
-        .canonicalize()
-        .map_err(|source| TaskError::Read { path: workspace.clone(), source })?;
-    if !workspace.is_dir() {
-        return Err(invalid(&workspace, "the workspace is no folder"));
-    }
-    let workspace = workspace
-        .into_os_string()
-        .into_string()
-        .map_err(|path| invalid(Path::new(&path), "the workspace's path is not UTF-8"))?;
+    let workspace = self::workspace(&folder.join(&file.task.workspace))?;
     let planner = planner(folder, &file.planner)?;
     let image = match file.task.image.ends_with(".toml") {
         false => None,
@@ -141,6 +157,20 @@ pub fn load(path: &Path) -> Result<Loaded, TaskError> {
     Ok(Loaded { launch, image })
 }
 
+/// The path of a folder that is to be mounted.
+///
+/// # Errors
+/// [`TaskError`] when it is none, or cannot be named.
+pub fn workspace(path: &Path) -> Result<String, TaskError> {
+    let workspace =
+        path.canonicalize().map_err(|source| TaskError::Read { path: path.to_owned(), source })?;
+    if !workspace.is_dir() {
+        return Err(invalid(&workspace, "the workspace is no folder"));
+    }
+    let named = workspace.into_os_string().into_string();
+    named.map_err(|path| invalid(Path::new(&path), "the workspace's path is not UTF-8"))
+}
+
 /// Reads the text of a task file.
 ///
 /// # Errors
@@ -156,6 +186,7 @@ fn planner(folder: &Path, planner: &Planner) -> Result<PlannerSpec, TaskError> {
             let program = serde_json::json!({ "tool": tool, "args": args }).to_string();
             Ok(PlannerSpec { kind: "workflow".into(), program: program.into() })
         }
+        Planner::Model(model) => Ok(model.planner()),
     }
 }
 

@@ -16,7 +16,7 @@ use std::{
 };
 
 use agent_libos::{
-    Builder, HostPort, News, Runtime, Watch,
+    Builder, HostPort, Limits, News, Runtime, Watch,
     abi::{
         CapId, Error, Fault, Json, Millis, Outcome, Pid, RequestId, Seq, Syscall, audit,
         capability, clock, human, message,
@@ -478,6 +478,63 @@ async fn what_a_human_says_of_an_unknown_effect_is_told_and_nothing_is_repeated(
     let ending = stage.ending_of(pid).await;
     let said = ending.message.unwrap();
     assert!(said.starts_with("not_done") && said.contains("request_answered"), "{said}");
+}
+
+/// A planner that asks a human and makes something at the same time, or only tells the time.
+struct Asker;
+
+impl Planner for Asker {
+    fn kind(&self) -> &'static str {
+        "asker"
+    }
+
+    fn quantum(&self, turn: Turn) -> BoxFuture<'static, QuantumEnd> {
+        Box::pin(async move {
+            let message = match &*turn.program {
+                "ask" => {
+                    let (question, context, human) = ("which?".into(), None, None);
+                    let ask = human::AskQuestion { question, context, human };
+                    let (made, answer) =
+                        (turn.port.submit(make("it")), turn.port.submit(ask.into()));
+                    let (made, answer) = tokio::join!(made, answer);
+                    [made, answer].map(|outcome| word(&outcome)).join(" ")
+                }
+                _ => word(&turn.port.submit(clock::GetNow {}.into()).await).to_owned(),
+            };
+            QuantumEnd::Exit { result: None, message: Some(message), failed: false, code: None }
+        })
+    }
+}
+
+/// Of two calls under way together one waits for a human and the other ends: the run has nothing to
+/// do then, and keeps nobody from running. Its effect is not repeated when it runs again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_only_waits_gives_its_slot_to_who_can_run() {
+    let may_end = Arc::new(Notify::new());
+    let shell = FakeShell { may_end: Some(Arc::clone(&may_end)), ..FakeShell::default() };
+    let shell = Arc::new(shell);
+    let limits = Limits { running_max: 1, ..Limits::default() };
+    let build = Builder::new().limits(limits).planner(Arc::new(Asker));
+    let mut stage = Stage::start(build.provider(Arc::<FakeShell>::clone(&shell)));
+    let grants = json!([
+        { "on": "shell:make", "rights": ["execute"] }, { "on": "human:owner", "rights": ["write"] },
+    ]);
+    let asker = stage.host().call(launch("asker", "ask", grants)).await.unwrap().pid;
+    while !stage.is_under_way(asker).await || stage.requests().await.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let grants = json!([{ "on": "clock:*", "rights": ["read"] }]);
+    let other = stage.host().call(launch("asker", "look", grants)).await.unwrap().pid;
+    let state = stage.host().call(process::Inspect { pid: other }).await.unwrap().state;
+    assert_eq!(state, ProcessState::Runnable, "the only slot is taken");
+    may_end.notify_one();
+    assert_eq!(stage.ending_of(other).await.message.as_deref(), Some("ok"));
+    stage.waits(asker).await;
+    let request = stage.requests().await[0].id;
+    let decision = human::Decision::Answer { text: "this".into() };
+    stage.host().call(human::Decide { request, decision }).await.unwrap();
+    assert_eq!(stage.ending_of(asker).await.message.as_deref(), Some("ok ok"));
+    assert_eq!(shell.performed.load(Ordering::SeqCst), 1);
 }
 
 impl Stage {

@@ -345,7 +345,7 @@ impl Kernel {
         match is_dispatched && !self.in_flight.contains(&id) {
             true if self.readmit(&mut tx) => self.order(&mut tx, id, Mode::Perform),
             true => {}
-            false => self.park_if_blocked(&mut tx, pid),
+            false => self.park_late(&mut tx, pid),
         }
         self.finish(tx, out);
     }
@@ -653,12 +653,15 @@ impl Kernel {
         Ok(())
     }
 
-    fn fill(&mut self, slots: usize, out: &mut Outputs) {
-        for _ in 0..slots {
+    /// Starts who can run, each on a free slot or on that of a run that only waits.
+    fn fill(&mut self, mut slots: usize, out: &mut Outputs) {
+        loop {
             let mut tx = self.begin_own();
-            let Some(order) = self.kernel_call(&mut tx, process::Next {}).flatten() else {
+            let next = self.kernel_call(&mut tx, process::Next {}).flatten();
+            let Some(order) = next.filter(|_| slots > 0 || self.park_one(&mut tx)) else {
                 return self.rollback(tx);
             };
+            slots = slots.saturating_sub(1);
             self.runs.insert(order.pid, order.run);
             let steps_before = self.ops.steps_before(order.pid);
             let receipts = self.ops.receipts(order.pid);

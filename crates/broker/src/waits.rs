@@ -4,8 +4,9 @@ use libos_abi::{
     Denial, DenyReason, Error, OpId, Pid,
     event::OpEvent,
     human::Decision,
-    process::{self, Wait, WaitOn},
+    process::{self, Usage, Wait, WaitOn},
 };
+use libos_port::mutated;
 
 use crate::{
     kernel::Kernel,
@@ -30,6 +31,38 @@ impl Kernel {
         let Some(wait) = self.wait_of(pid) else { return };
         self.kernel_call(tx, process::Block { pid, wait });
         self.stop_run(tx, pid);
+    }
+
+    /// The same for calls that began to wait before: an interrupt that came since ends one of them.
+    pub(crate) fn park_late(&mut self, tx: &mut Tx, pid: Pid) {
+        self.park_if_blocked(tx, pid);
+        let admit = process::Admit { pid, run: 0, charge: Usage::default() };
+        if self.kernel_call(tx, admit).is_some_and(|told| told.interrupted) {
+            self.interrupted.push_back(pid);
+        }
+    }
+
+    /// Parks a process that runs and only waits, if there is one: what was under way beside its
+    /// waiting calls has ended, and no call came since. It may have more to say, so this is done
+    /// only for somebody who needs its slot.
+    pub(crate) fn park_one(&mut self, tx: &mut Tx) -> bool {
+        let only_waits = |pid: &Pid| self.only_waits(*pid);
+        let Some(pid) = self.runs.keys().copied().filter(only_waits).min() else { return false };
+        if mutated("keep_waiting_runs") {
+            return false;
+        }
+        self.park_late(tx, pid);
+        true
+    }
+
+    /// Whether all calls of a process wait, its run waits for each of them, and no tool works.
+    fn only_waits(&self, pid: Pid) -> bool {
+        // A run that was started again has not come yet to what it does not ask for.
+        let waits = |(id, op): (OpId, &Op)| match op.is_tool_call() && !op.is_blocked() {
+            true => self.ops.open_of(pid).any(|(_, below)| below.step.parent == Some(id)),
+            false => self.tickets.contains_key(&id),
+        };
+        self.wait_of(pid).is_some() && self.ops.open_of(pid).all(waits)
     }
 
     /// What the oldest of its calls waits for, if they all wait.

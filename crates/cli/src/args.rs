@@ -272,14 +272,74 @@ pub(crate) struct InitArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
+  libos run --goal 'repair the failing test' --image coding --workspace . \
+    --allow 'fs:workspace/* read' --allow 'shell:cargo execute' --ask 'fs:workspace/src/* write'
   libos run task.toml
   libos run task.toml --approvals approvals.toml --json
   libos run task.toml --wait        # answer from another terminal with libos approve")]
 pub(crate) struct RunArgs {
     /// The task file; see docs/task.schema.json.
-    pub(crate) task: PathBuf,
+    #[arg(required_unless_present = "goal", conflicts_with = "goal")]
+    pub(crate) task: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) goal: GoalArgs,
     #[command(flatten)]
     pub(crate) answers: AnswerArgs,
+}
+
+/// A task that no file describes: a goal for a model.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Without a task file")]
+pub(crate) struct GoalArgs {
+    /// What a model is to achieve, instead of a task file.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) goal: Option<String>,
+    /// The image: a name, or the path of an image.toml [default: coding]
+    #[arg(long, value_name = "IMAGE", requires = "goal")]
+    pub(crate) image: Option<String>,
+    /// The folder to work in, mounted as fs:workspace [default: .]
+    #[arg(long, value_name = "DIR", requires = "goal")]
+    pub(crate) workspace: Option<PathBuf>,
+    /// The profile of the model in libos.toml; it may be used without a further grant. [default:
+    /// the only one, or main]
+    #[arg(long, value_name = "NAME", requires = "goal")]
+    pub(crate) profile: Option<String>,
+    /// Grant rights over resources, as in "fs:workspace/* read write".
+    #[arg(long, value_name = "ON RIGHTS", requires = "goal")]
+    pub(crate) allow: Vec<Granted>,
+    /// Have a human asked about each such call.
+    #[arg(long, value_name = "ON RIGHTS", requires = "goal")]
+    pub(crate) ask: Vec<Granted>,
+    /// Refuse such calls, whatever else allows them.
+    #[arg(long, value_name = "ON RIGHTS", requires = "goal")]
+    pub(crate) deny: Vec<Granted>,
+    /// Limit what is used, as in tokens=500000, cost=2000000 or wall=1h.
+    #[arg(long, value_name = "KIND=N", requires = "goal")]
+    pub(crate) budget: Vec<String>,
+}
+
+/// Rights over resources, as they are typed: `fs:workspace/* read write`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Granted {
+    pub(crate) on: Pattern,
+    pub(crate) rights: Vec<Right>,
+}
+
+impl std::str::FromStr for Granted {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut words = text.split([' ', ',']).filter(|word| !word.is_empty());
+        let on = words.next().ok_or("write resources and rights, as in \"fs:workspace/* read\"")?;
+        let on = on.parse().map_err(|error| format!("{error}"))?;
+        let rights = words.map(right).collect::<Result<Vec<_>, _>>()?;
+        match rights.is_empty() {
+            true => {
+                Err(format!("which rights over `{on}`? Write them behind it, as in \"{on} read\""))
+            }
+            false => Ok(Self { on, rights }),
+        }
+    }
 }
 
 #[derive(Debug, Args)]

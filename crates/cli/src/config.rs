@@ -197,6 +197,7 @@ fn init(user: bool, json: bool) -> Result<Exit, Failure> {
 fn example(key: &str) -> String {
     let text = match key {
         "secrets" => "{ key = { file = \"key\", hosts = [\"api.example.com\"] } }",
+        "llm" => "{ main = { kind = \"openai\", model = \"gpt-5\", key = \"key\" } }",
         "rpc" => "{ name = { url = \"https://api.example.com/rpc\", methods = {} } }",
         "http.ca_file" => "\"ca.pem\"",
         "mounts" => "{ data = \"../data:ro\" }",

@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    args::{AnswerArgs, Demo, DemoArgs, RunArgs},
+    args::{AnswerArgs, Demo, DemoArgs, GoalArgs, RunArgs},
     exit::{Exit, Failure},
     host::Host,
     run,
@@ -56,10 +56,9 @@ pub(crate) async fn demo(host: &Host, args: &DemoArgs) -> Result<Exit, Failure> 
         Demo::Tools => (TOOLS, None),
     };
     write(dir, files)?;
-    let args = RunArgs {
-        task: dir.join("task.toml"),
-        answers: AnswerArgs { approvals, mounts: Vec::new(), wait: false },
-    };
+    let task = dir.join("task.toml");
+    let answers = AnswerArgs { approvals, mounts: Vec::new(), wait: false };
+    let args = RunArgs { task: Some(task.clone()), goal: GoalArgs::default(), answers };
     let host = Host {
         store: dir.join(".libos"),
         json: host.json,
@@ -72,8 +71,8 @@ pub(crate) async fn demo(host: &Host, args: &DemoArgs) -> Result<Exit, Failure> 
     let libos = std::env::args().next().unwrap_or_else(|| "libos".into());
     if !host.json {
         match what {
-            Demo::Repair => introduce(&libos, &host.store, &args),
-            Demo::Tools => introduce_tools(&libos, &host.store, &args),
+            Demo::Repair => introduce(&libos, &host.store, &task, &args.answers),
+            Demo::Tools => introduce_tools(&libos, &host.store, &task),
         }
     }
     let exit = run::run(&host, &args).await?;
@@ -86,8 +85,8 @@ pub(crate) async fn demo(host: &Host, args: &DemoArgs) -> Result<Exit, Failure> 
     Ok(exit)
 }
 
-fn introduce_tools(libos: &str, store: &Path, args: &RunArgs) {
-    let task = args.task.display();
+fn introduce_tools(libos: &str, store: &Path, task: &Path) {
+    let task = task.display();
     say!(
         "\
 An agent writes the same tool in TypeScript, JavaScript, WAT and as a component. For each it says
@@ -139,8 +138,9 @@ fn write(dir: &Path, files: &[(&str, &str)]) -> Result<(), Failure> {
     Ok(())
 }
 
-fn introduce(libos: &str, store: &Path, args: &RunArgs) {
-    let task = args.task.display();
+fn introduce(libos: &str, store: &Path, task: &Path, answers: &AnswerArgs) {
+    let project = task.with_file_name("project");
+    let task = task.display();
     say!(
         "\
 An agent is to repair a failing test in {}. Its plan is a script, so no model and
@@ -151,9 +151,9 @@ write it needs is put to a human; here the approvals file answers. This is what 
 
   {libos} --store {} run {task} --approvals {}
 ",
-        args.task.with_file_name("project").display(),
+        project.display(),
         store.display(),
-        args.answers.approvals.as_deref().unwrap_or(Path::new("")).display(),
+        answers.approvals.as_deref().unwrap_or(Path::new("")).display(),
     );
 }
 

@@ -38,6 +38,7 @@ mod events;
 mod evidence;
 mod exit;
 mod explain;
+mod goal;
 mod host;
 mod image;
 mod inbox;

@@ -26,6 +26,7 @@ use crate::{
     args::{AnswerArgs, ChatArgs, RunArgs},
     card::card,
     exit::{Exit, Failure},
+    goal,
     host::Host,
     inbox::ways,
     prompt::{self, Said},
@@ -33,11 +34,14 @@ use crate::{
 };
 
 pub(crate) async fn run(host: &Host, args: &RunArgs) -> Result<Exit, Failure> {
-    if !args.task.exists() {
-        let message = format!("there is no {}; `libos init` writes a task", args.task.display());
-        return Err(Failure::new(Exit::Usage, "invalid_file", message));
-    }
-    let loaded = task::load(&args.task)?;
+    let loaded = match (&args.task, &args.goal.goal) {
+        (Some(task), _) if !task.exists() => {
+            let message = format!("there is no {}; `libos init` writes a task", task.display());
+            return Err(Failure::new(Exit::Usage, "invalid_file", message));
+        }
+        (Some(task), _) => task::load(task)?,
+        (None, goal) => goal::loaded(host, goal.as_deref().unwrap_or_default(), &args.goal)?,
+    };
     let approvals = load_approvals(host, &args.answers)?;
     let (runtime, watch) = start(host, &args.answers, |builder| builder)?;
     let port = runtime.host_port(&host.operator);

@@ -18,7 +18,7 @@ use libos_port::{BoxFuture, Provider};
 const USAGE: &str = "\
 libos-conformance list [NAME]    the cases of every contract, or of those about a service
 libos-conformance suites [NAME]  the names of these contracts
-libos-conformance serve TOY      serves capability, clock, fs, http, rpc or shell over standard streams";
+libos-conformance serve TOY      serves capability, clock, fs, http, rpc or shell over stdio";
 
 fn main() -> ExitCode {
     match run(&std::env::args().skip(1).collect::<Vec<_>>()) {

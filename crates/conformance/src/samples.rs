@@ -152,6 +152,7 @@ const ARGS: &[(&str, &str)] = &[
     ("http.fetch", r#"{"url":"https://example.com/a","method":"GET"}"#),
     ("http.replace", r#"{"url":"https://example.com/a","method":"PUT","body":"x"}"#),
     ("http.send", r#"{"url":"https://example.com/a","method":"POST","body":"x"}"#),
+    ("llm.complete", r#"{"profile":"fast","setup":{},"messages":[]}"#),
     ("rpc.query", r#"{"endpoint":"e","method":"m"}"#),
     ("rpc.call", r#"{"endpoint":"e","method":"m"}"#),
     ("clock.sleep", r#"{"ms":1}"#),

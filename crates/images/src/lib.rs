@@ -1,6 +1,6 @@
 //! Images and tool tables: what a process is made from and what it is shown.
 //!
-//! Owns the registered images; three more are built in. An image is a declaration: it fills a
+//! Owns the registered images; four more are built in. An image is a declaration: it fills a
 //! tool table, names groups of further tools and a planner, and **nothing in it grants anything**.
 //! A tool in the table or in any group goes on to its provider, shown or not, and whatever it does
 //! is decided there, call by call; any other is refused here.
@@ -11,7 +11,7 @@
 //!
 //! ```
 //! let names: Vec<_> = libos_images::built_in().iter().map(|image| &image.name).collect();
-//! assert_eq!(names, ["base-agent", "minimal", "worker"]);
+//! assert_eq!(names, ["base-agent", "coding", "minimal", "worker"]);
 //! ```
 #![forbid(unsafe_code)]
 
@@ -72,7 +72,7 @@ impl Images {
 /// The caller as a process: a host has no image.
 fn process(cx: &dyn Context) -> Result<&Admission, Stop> {
     let process = cx.caller().admission.as_deref();
-    process.ok_or_else(|| Fault::bad("a process has tools; a host has none").into())
+    process.ok_or_else(|| Fault::bad("a process has an image and tools; a host has none").into())
 }
 
 /// The caller as the maker of generated tools, which no generated tool is.
@@ -122,6 +122,11 @@ impl<'c> image::Server<dyn Context + 'c, Stop> for Images {
     ) -> Result<Arc<Image>, Stop> {
         let image = self.state.get(&call.image).cloned();
         image.ok_or_else(|| core::not_found(&call.image).into())
+    }
+
+    fn own(&mut self, cx: &mut (dyn Context + 'c), _: &image::Own) -> Result<Arc<Image>, Stop> {
+        let name = &process(cx)?.image;
+        self.state.get(name).cloned().ok_or_else(|| core::not_found(name).into())
     }
 
     fn register(

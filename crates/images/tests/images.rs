@@ -67,19 +67,23 @@ fn the_built_in_images_are_there_without_events_and_need_nothing() {
     assert!(listed.iter().eq(built_in().iter().map(AsRef::as_ref)));
     assert!(k.journal.is_empty());
     let names: Vec<_> = listed.iter().map(|image| image.name.as_str()).collect();
-    assert_eq!(names, ["base-agent", "minimal", "worker"]);
+    assert_eq!(names, ["base-agent", "coding", "minimal", "worker"]);
     for image in &listed {
-        assert!(image.planner.is_none() && image.required_capabilities.is_empty());
+        assert!(image.required_capabilities.is_empty());
+        let planner = image.planner.as_ref().map(|planner| &*planner.kind);
+        assert_eq!(planner, (image.name == "coding").then_some("model"));
         assert!(!image.description.is_empty() && image.prompt.bytes() > 0);
         // What is built in keeps to the rules for all.
         let copy = Image { name: format!("my-{}", image.name), ..image.clone() };
         k.ok(process(1), register(copy));
     }
-    let [base, minimal, worker] = &listed[..] else { panic!("three images") };
+    let [base, coding, minimal, worker] = &listed[..] else { panic!("four images") };
     let grouped = base.tool_groups.iter().flat_map(|group| &group.tools);
     let all: BTreeSet<_> = base.tools.iter().chain(grouped).collect();
     assert_eq!((base.tools.len(), all.len(), minimal.tools.len()), (12, 71, 0));
-    assert!(worker.tools.iter().all(|tool| all.contains(tool)));
+    assert!(worker.tools.iter().chain(&coding.tools).all(|tool| all.contains(tool)));
+    let more = coding.tool_groups.iter().flat_map(|group| &group.tools);
+    assert_eq!(coding.tools.iter().chain(more).collect::<BTreeSet<_>>().len(), 66, "each once");
     assert!(base.tool_groups.iter().all(|group| !group.description.is_empty()));
 }
 
@@ -96,7 +100,7 @@ fn an_image_is_replaced_only_on_request_and_a_built_in_one_never() {
     k.ok(process(1), replace(next, Some(true)));
     assert_ne!(before, libos_port::Component::digest(&*k.part));
     assert_eq!(k.ok(process(1), inspect("mine")).version, "2");
-    for name in ["base-agent", "worker", "minimal"] {
+    for name in ["base-agent", "coding", "worker", "minimal"] {
         let (code, text) = k.refused(host(), replace(image(name), Some(true)));
         assert_eq!((code, text.contains("built in")), ("built_in", true));
     }
@@ -113,7 +117,7 @@ fn an_image_is_removed_and_a_built_in_one_never() {
     assert_eq!(*k.ok(process(1), unregister("mine")), image("mine"));
     assert_eq!(k.refused(process(1), unregister("mine")).0, "not_found");
     assert_eq!(k.refused(process(1), inspect("mine")).0, "not_found");
-    for name in ["base-agent", "worker", "minimal"] {
+    for name in ["base-agent", "coding", "worker", "minimal"] {
         let (code, text) = k.refused(host(), unregister(name));
         assert_eq!((code, text.contains("cannot be removed")), ("built_in", true));
     }

@@ -1,4 +1,4 @@
-//! Planners that need no model: scripts, workflows and none.
+//! Planners: models, scripts, workflows and none.
 //!
 //! A planner proposes calls through the [`Port`](libos_port::Port) of its process and does nothing
 //! else: it opens no file, reads no clock and keeps nothing between quanta but the text it hands
@@ -8,10 +8,12 @@
 //! - [`ScriptPlanner`] runs JSON lines, one system call a line; [`load`] checks a script before it
 //!   is handed to a process.
 //! - [`WorkflowPlanner`] runs one tool as a process and leaves its result as an object.
+//! - [`ModelPlanner`] has a model decide what is done next.
 //! - [`NonePlanner`] exits at once: for processes that the host drives.
 #![forbid(unsafe_code)]
 
 mod load;
+mod model;
 mod nearest;
 mod reference;
 mod script;
@@ -23,10 +25,13 @@ use std::sync::Arc;
 use libos_port::{BoxFuture, Planner, QuantumEnd, Turn};
 
 pub use load::{LOAD_DEPTH_MAX, PROGRAM_BYTES_MAX, PlanError, PlanFault, load};
+pub use model::{
+    Describe, ModelPlanner, PROFILE_DEFAULT, QUANTUM_BYTES_DEFAULT, REPAIRS_MAX, TURNS_MAX_DEFAULT,
+};
 pub use script::{QUANTUM_STEPS_MAX, ScriptPlanner};
 pub use workflow::WorkflowPlanner;
 
-/// Every planner of this crate.
+/// Every planner of this crate that needs nothing else.
 #[must_use]
 pub fn standard() -> Vec<Arc<dyn Planner>> {
     vec![Arc::new(ScriptPlanner), Arc::new(WorkflowPlanner), Arc::new(NonePlanner)]

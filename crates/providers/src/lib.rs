@@ -39,7 +39,7 @@ mod shell;
 mod testing;
 
 pub use fs::{Access, FsProvider, Mounted};
-pub use http::{BadNetwork, HttpConfig, HttpProvider, Network, Resolve, SystemResolver};
+pub use http::{BadNetwork, HttpConfig, HttpProvider, Network, Resolve, SystemResolver, Wire};
 pub use limits::OUTPUT_BYTES_MAX;
 pub use probe::{Probe, probe};
 pub use rpc::{BadEndpoint, EndpointSpec, MethodSpec, RpcProvider};

@@ -123,6 +123,30 @@ impl Outside {
         self.runs.iter().map(|(pid, run)| (*pid, run.number)).collect()
     }
 
+    /// The processes that run and only wait: all their runs have made their calls, and nothing that
+    /// is open does anything else.
+    pub(crate) fn waiting_runs(&self) -> Vec<Pid> {
+        let is_on_its_way = |by: Pid| {
+            self.inbox.iter().any(|message| match message {
+                Message::Submit { from: From::Process { pid, .. }, .. } => *pid == by,
+                _ => false,
+            })
+        };
+        let waits = |(pid, run): &(&Pid, &Run)| {
+            let tools = self.tools.iter().filter(|(_, (of, ..))| of == *pid);
+            let tools: BTreeMap<OpId, &Run> = tools.map(|(op, (.., run))| (*op, run)).collect();
+            let asked = tools.values().chain([run]).flat_map(|run| run.awaited());
+            let asked: BTreeSet<Step> = asked.collect();
+            let open = self.laws.open_of(**pid);
+            let all_wait = open.iter().all(|(op, called)| {
+                let works = tools.get(op).is_some_and(|tool| tool.awaited().next().is_some());
+                asked.contains(&called.step) && (called.wait.is_some() || works)
+            });
+            !open.is_empty() && all_wait && !run.closed && !is_on_its_way(**pid)
+        };
+        self.runs.iter().filter(waits).map(|(pid, _)| *pid).collect()
+    }
+
     /// Whether anything is on its way or under way.
     pub(crate) fn is_still(&self) -> bool {
         self.inbox.is_empty() && self.world.pending.is_empty()
@@ -387,6 +411,15 @@ fn changes(reply: &Reply) -> bool {
             | Reply::Fs(_)
             | Reply::Shell(_)
     )
+}
+
+impl Run {
+    /// The steps that it waits for.
+    fn awaited(&self) -> impl Iterator<Item = Step> {
+        let parent = self.group.parent;
+        let open = self.group.calls.iter().filter(|(.., outcome)| outcome.is_none());
+        open.map(move |(index, ..)| Step { parent, index: *index })
+    }
 }
 
 impl Group {

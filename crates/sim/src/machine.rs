@@ -512,6 +512,14 @@ impl Machine {
             let what = format!("{runnable:?} can run, {running:?} run, of {}", self.slots);
             self.outside.laws.broken("no lost wake-up", what);
         }
+        let waiting = match runnable.is_empty() {
+            true => Vec::new(),
+            false => self.outside.waiting_runs(),
+        };
+        if !waiting.is_empty() {
+            let what = format!("{runnable:?} can run, and {waiting:?} run and only wait");
+            self.outside.laws.broken("no slot for who only waits", what);
+        }
         if running.len() != self.kernel.running() {
             let what = format!("{running:?}, and the core knows of {}", self.kernel.running());
             self.outside.laws.broken("who runs is who was started", what);

@@ -34,6 +34,7 @@ pub const ALL: &[Mutation] = &[
     bug("repeat_irreversible", "a crash repeats what cannot be undone"),
     bug("lose_child_wakeup", "who waits for a child is not woken"),
     bug("lose_message_wakeup", "who waits for a message is not woken"),
+    bug("keep_waiting_runs", "a run that only waits keeps its slot"),
     bug("lose_answer", "who asked a human is not told"),
     bug("answer_twice", "a request can be answered again"),
     bug("once_is_twice", "an approval for once holds for two"),

@@ -1,9 +1,17 @@
 //! For each system call a plan that shows it: what it does twice or not at all can be told apart.
 
+use std::sync::LazyLock;
+
 use agent_libos::abi::{DemandInfo, EffectClass, SERVICES};
 use serde_json::{Value, json};
 
-use crate::support::*;
+use crate::{
+    drive::memory,
+    support::{
+        model::{Answer, Model},
+        *,
+    },
+};
 
 /// A call under test.
 pub(crate) struct Case {
@@ -14,6 +22,8 @@ pub(crate) struct Case {
     files: &'static [(&'static str, &'static str)],
     /// The commands of the host, the first of them `run`.
     pub(crate) acts: Vec<Act>,
+    /// How many of them come to their end: what goes before is about other calls.
+    pub(crate) spared: usize,
 }
 
 /// A command of the host.
@@ -25,16 +35,20 @@ pub(crate) enum Act {
     Say(&'static [&'static str]),
 }
 
+impl Act {
+    /// What is done, for people.
+    pub(crate) fn name(self) -> String {
+        match self {
+            Self::Run => "run".into(),
+            Self::Resume => "resume".into(),
+            Self::Say(args) => args.join(" "),
+        }
+    }
+}
+
 impl Case {
     pub(crate) fn lab(&self) -> Lab {
-        let lab = Lab::new();
-        lab.raw_task(&self.head, &jsonl(&self.plan).replace(WEB, &web::workspace(&lab)));
-        let endpoint = web::workspace(&lab);
-        lab.settings(&format!(
-            "[http]\nnetworks = [\"127.0.0.1\"]\n\n[rpc.lab]\nurl = \"{endpoint}/rpc\"\n\n\
-             [rpc.lab.methods]\nlook = {{ class = \"read\" }}\n\
-             run = {{ class = \"irreversible\" }}\n"
-        ));
+        let lab = stage(&self.head, &self.plan);
         for (name, text) in self.files {
             lab.put(name, text);
         }
@@ -42,19 +56,29 @@ impl Case {
     }
 }
 
+fn stage(head: &str, plan: &[Value]) -> Lab {
+    let lab = Lab::within(&memory());
+    let endpoint = web::workspace(&lab);
+    lab.raw_task(head, &jsonl(plan).replace(WEB, &endpoint));
+    lab.settings(&format!(
+        "[http]\nnetworks = [\"127.0.0.1\"]\n\n[rpc.lab]\nurl = \"{endpoint}/rpc\"\n\n\
+         [rpc.lab.methods]\nlook = {{ class = \"read\" }}\n\
+         run = {{ class = \"irreversible\" }}\n\n\
+         [llm.test]\nkind = \"openai\"\nmodel = \"m\"\nbase_url = \"{}\"\n",
+        model_url()
+    ));
+    lab
+}
+
+/// A model that says the same to all.
+fn model_url() -> String {
+    static MODEL: LazyLock<Model> =
+        LazyLock::new(|| Model::serve(Box::new(|_, _| Answer::Say("said".into(), Vec::new()))));
+    MODEL.base_url()
+}
+
 /// Where the files of the workspace are on a server.
 const WEB: &str = "http://web.invalid";
-
-/// The name of a class, as it is shown.
-pub(crate) fn class_name(class: EffectClass) -> &'static str {
-    match class {
-        EffectClass::State => "state",
-        EffectClass::Read => "read",
-        EffectClass::Idempotent => "idempotent",
-        EffectClass::Reconcilable => "reconcilable",
-        EffectClass::Irreversible => "irreversible",
-    }
-}
 
 /// The calls that a process or the host can make, by name.
 pub(crate) fn open_calls() -> Vec<(&'static str, EffectClass)> {
@@ -89,8 +113,9 @@ fn everything() -> String {
         grant("allow", "read", "clock:*", "delegable = 1"),
         allow("write", "process:spawn"),
         allow("write", "human:owner"),
-        allow("execute", "shell:sh"),
-        allow("read write", "net:*"),
+        grant("allow", "execute", "shell:sh", "delegable = 1"),
+        grant("allow", "read write", "net:*", "delegable = 1"),
+        allow("execute", "llm:*"),
         allow("read execute", "rpc:lab/*"),
         allow("execute", "image:*"),
         allow("read write delete", "image:*"),
@@ -167,7 +192,7 @@ fn shown(call: &str) -> Option<Vec<Value>> {
             save(call, json!({ "path": "in.txt" }), "w"),
             write("in.txt", "other"),
             save(call, json!({ "path": "in.txt", "seen": "${w.state}" }), "x"),
-            write("out.txt", "${x.changed}"),
+            write("out.txt", "changed: ${x.changed}"),
         ],
         "clock.now" => vec![ok(call, json!({}))],
         "clock.sleep" => vec![sleep(3), write("slept.txt", "yes")],
@@ -299,7 +324,7 @@ fn shown(call: &str) -> Option<Vec<Value>> {
         "process.start_task" | "process.tasks" => {
             let task = json!({
                 "owner": "${o.id}", "tool": "write_file",
-                "args": { "path": "task.txt", "text": "in the background" },
+                "args": { "path": "task.txt", "text": "in the background", "overwrite": false },
                 "grants": [{ "on": "fs:workspace/*", "rights": ["write"] }],
             });
             let mut plan = vec![note(), save("process.start_task", task, "w"), wait("w")];
@@ -340,7 +365,12 @@ fn shown(call: &str) -> Option<Vec<Value>> {
                 "on": "fs:workspace/more.txt", "rights": ["execute"], "reason": "to try",
             }),
         )],
-        "image.list" => vec![ok(call, json!({}))],
+        "image.list" | "image.own" => vec![ok(call, json!({}))],
+        "llm.complete" => {
+            let message = json!({ "role": "user", "parts": [{ "type": "text", "text": "hi" }] });
+            let args = json!({ "profile": "test", "setup": {}, "messages": [message.to_string()] });
+            vec![save(call, args, "a"), write("said.txt", "${a.message.parts.0.text}")]
+        }
         "image.inspect" => vec![ok(call, json!({ "image": "worker" }))],
         "image.register" => vec![ok(call, json!({ "image": mine() }))],
         "image.unregister" => vec![
@@ -477,21 +507,32 @@ pub(crate) fn cases() -> Vec<Case> {
     open_calls().into_iter().filter_map(|(call, class)| case(call, class)).collect()
 }
 
-/// Many processes that do everything side by side.
+/// Many processes that make calls of every class side by side.
 pub(crate) fn load(processes: usize) -> Lab {
     let grants = json!([
         { "on": "fs:workspace/*", "rights": ["read", "write"] },
         { "on": "clock:*", "rights": ["read"] },
+        { "on": "shell:sh", "rights": ["execute"] },
+        { "on": "net:*", "rights": ["read", "write"] },
     ]);
     let mut plan = Vec::new();
     for n in 0..processes {
         let path = |name: &str| format!("{n}-{name}.txt");
         let once = |name: &str| json!({ "path": path(name), "text": name, "overwrite": false });
+        let may_be_unknown =
+            |call, args| json!({ "call": call, "args": args, "expect": ["ok", "unknown_outcome"] });
+        let append = format!("echo ran >> {}", path("ran"));
+        let post = json!({
+            "url": format!("{WEB}/{}", path("web-ran")), "method": "POST", "body": "ran",
+        });
         let work = [
             ok("fs.write", once("first")),
             object(json!([n]), "o"),
+            ok("fs.mkdir", json!({ "path": format!("{n}-folder/below"), "parents": true })),
             sleep(3),
+            may_be_unknown("shell.run", json!({ "argv": ["sh", "-c", append] })),
             ok("object.append", json!({ "id": "${o.id}", "entry": 1 })),
+            may_be_unknown("http.send", post),
             json!({ "tool": "write_file", "expect": "ok",
                     "args": { "path": path("tool"), "text": "by a tool" } }),
             save("fs.read", json!({ "path": path("first") }), "t"),
@@ -507,7 +548,7 @@ pub(crate) fn load(processes: usize) -> Lab {
         (0..processes).map(|n| ok("message.receive", json!({ "channel": format!("c{n}") }))),
     );
     plan.extend((0..processes).map(|n| wait(&format!("w{n}"))));
-    Lab::with(&everything(), &plan)
+    stage(&everything(), &plan)
 }
 
 fn case(call: &'static str, class: EffectClass) -> Option<Case> {
@@ -522,5 +563,7 @@ fn case(call: &'static str, class: EffectClass) -> Option<Case> {
         (None, None) if call == "process.launch" => (vec![write("a.txt", "a")], vec![Act::Run]),
         (None, None) => return None,
     };
-    Some(Case { call, class, head, plan, files, acts })
+    // What a change of a file replaced is not kept when a crash cuts the change off.
+    let spared = if call == "fs.put_back" { 4 } else { 0 };
+    Some(Case { call, class, head, plan, files, acts, spared })
 }

@@ -17,6 +17,8 @@ use serde_json::{Value, json};
 
 #[path = "../binary.rs"]
 pub(crate) mod binary;
+#[path = "model.rs"]
+pub(crate) mod model;
 #[path = "web.rs"]
 pub(crate) mod web;
 
@@ -29,6 +31,7 @@ pub(crate) struct Lab {
 }
 
 /// What a run of the binary left behind.
+#[derive(Clone)]
 pub(crate) struct Ran {
     pub(crate) code: i32,
     pub(crate) out: String,
@@ -43,7 +46,12 @@ impl Default for Lab {
 
 impl Lab {
     pub(crate) fn new() -> Self {
-        let dir = tempfile::tempdir().expect("a temporary folder");
+        Self::within(&std::env::temp_dir())
+    }
+
+    /// A lab below a folder.
+    pub(crate) fn within(folder: &Path) -> Self {
+        let dir = tempfile::tempdir_in(folder).expect("a temporary folder");
         fs::create_dir(dir.path().join("ws")).expect("a workspace");
         Self { dir }
     }
@@ -355,7 +363,14 @@ impl Live {
         self.finish_within(DEADLINE)
     }
 
-    pub(crate) fn finish_within(mut self, limit: Duration) -> Ran {
+    pub(crate) fn finish_within(self, limit: Duration) -> Ran {
+        self.end_within(limit).unwrap_or_else(|ran| {
+            panic!("the binary did not end within {limit:?}\n{ran}");
+        })
+    }
+
+    /// Waits for its end; kills it when that does not come.
+    pub(crate) fn end_within(mut self, limit: Duration) -> Result<Ran, Ran> {
         let deadline = Instant::now() + limit;
         while Instant::now() < deadline && !self.has_ended() {
             thread::sleep(Duration::from_millis(2));
@@ -363,8 +378,7 @@ impl Live {
         let hung = !self.has_ended();
         drop(self.child.kill());
         let ran = self.collect();
-        assert!(!hung, "the binary did not end within {limit:?}\n{ran}");
-        ran
+        if hung { Err(ran) } else { Ok(ran) }
     }
 
     fn collect(&mut self) -> Ran {

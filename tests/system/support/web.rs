@@ -5,7 +5,7 @@ use std::{
     fs::{self, OpenOptions},
     io::{Read, Write},
     net::{TcpListener, TcpStream},
-    path::{Path, PathBuf},
+    path::Path,
     sync::LazyLock,
     thread,
 };
@@ -80,15 +80,14 @@ fn read(stream: &mut TcpStream) -> Option<Asked> {
 /// in its files.
 pub(crate) fn workspace(lab: &Lab) -> String {
     static PORT: LazyLock<u16> = LazyLock::new(|| serve(file));
-    let name = lab.dir.path().file_name().and_then(|name| name.to_str()).expect("a name");
-    format!("http://127.0.0.1:{}/{name}", *PORT)
+    format!("http://127.0.0.1:{}{}", *PORT, lab.dir.path().display())
 }
 
 fn file(asked: &Asked) -> Answer {
-    let path = asked.target.trim_start_matches('/').split_once('/');
-    let Some((lab, name)) = path else { return (404, String::new(), Vec::new()) };
-    let path: PathBuf =
-        [std::env::temp_dir(), lab.into(), "ws".into(), name.into()].iter().collect();
+    let Some((lab, name)) = asked.target.rsplit_once('/') else {
+        return (404, String::new(), Vec::new());
+    };
+    let path = Path::new(lab).join("ws").join(name);
     if name == "rpc" {
         return method(asked, &path.with_file_name("ran.txt"));
     }

@@ -110,6 +110,10 @@ service! {
     { demand: [Delete on image by |c| Resource::named("image", &c.image)]; effect: State;
       fails: [NotFound BuiltIn]; }
 
+    /// Shows the image that the caller was made from.
+    5 own Own {} -> Image as Arc
+    { demand: [own]; effect: State; fails: [NotFound]; }
+
     /// Registers the image of a process of a checkpoint. Generated tools go into it: those of the
     /// image that the process was made from, and those it had registered itself.
     32 commit CommitImage as Box {

@@ -24,6 +24,7 @@ pub mod http;
 pub mod human;
 pub mod image;
 pub mod label;
+pub mod llm;
 pub mod message;
 pub mod namespace;
 pub mod object;
@@ -67,6 +68,8 @@ crate::call::syscalls! {
     Label label;
     /// Methods of endpoints that the host has registered.
     Rpc rpc;
+    /// Models.
+    Llm llm;
 }
 
 impl std::error::Error for Error {}

@@ -9,7 +9,7 @@ use libos_abi::{
         CapabilityEvent, CheckpointEvent, HumanEvent, ImageEvent, LabelEvent, NewCapability,
         ObjectEvent, OpEvent, ProcessEvent, Step, SubscriberEvent, ToolEvent, Verdict,
     },
-    events, fs, http, human, image, label, message, namespace, object,
+    events, fs, http, human, image, label, llm, message, namespace, object,
     process::{
         self, BudgetKind, Ending, ForkMode, PlannerSpec, ProcessState, Schedule, Usage, Wait,
         WaitOn,
@@ -414,6 +414,12 @@ pub(crate) fn calls() -> Vec<Sample> {
             "to": { "sensitivity": "internal" } }
             -> { "label": { "sensitivity": "internal", "integrity": "trusted" } };
         label::List {} -> { "entries": [{ "what": { "process": "p2" }, "label": label }] };
+
+        image::Own {} -> image;
+        llm::Complete { "profile": "fast", "setup": { "tool_choice": "auto" },
+            "messages": ["{\"role\":\"user\",\"parts\":[]}\n"], "output_tokens_max": 5 }
+            -> { "message": { "role": "assistant", "parts": [] }, "finish": "tool_calls",
+                "tokens": { "input": 9, "cached": 2, "output": 4 }, "cost": 12, "model": "m-1" };
 
         http::Fetch { "url": "https://example.com/a?b", "method": "HEAD", "headers": [header],
             "secrets": [secret], "max_bytes": 5, "timeout_ms": 30_000, "into": "page" } -> response;
@@ -902,6 +908,7 @@ pub(crate) fn enums() -> Vec<(&'static str, Vec<u8>, usize, usize)> {
                 "clearance": { "sensitivity": "public", "integrity": "trusted" } } }];
         libos_abi::Effect: ["allow", "ask", "deny"];
         libos_abi::Scope: ["once", { "uses": 1 }, "process", "subtree", { "until": 1 }];
+        llm::Finish: ["stop", "tool_calls", "length"];
         http::Looking: ["GET", "HEAD"];
         http::Replacing: ["PUT", "DELETE"];
         http::Sending: ["POST", "PATCH"];

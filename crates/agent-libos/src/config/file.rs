@@ -7,6 +7,7 @@ use libos_providers::{BadNetwork, Network, SecretSource, SecretSpec};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
+use super::LlmSection;
 use crate::{
     Limits,
     mounts::{MountFolder, named},
@@ -65,6 +66,10 @@ pub struct ConfigFile {
     /// Endpoints of JSON-RPC, by name: small letters, digits, `-` and `_`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub rpc: BTreeMap<SecretName, EndpointSection>,
+    /// Profiles of models, by name: small letters, digits, `-` and `_`. Processes name a profile,
+    /// with the right `execute` on `llm:NAME`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub llm: BTreeMap<SecretName, LlmSection>,
 }
 
 /// An endpoint of JSON-RPC: where it is, and what it can be asked.
@@ -387,6 +392,7 @@ impl ConfigFile {
             shell: ShellSection { may_lack: Some(Vec::new()), readable: Some(Vec::new()) },
             http: HttpSection { networks: Some(Vec::new()), ca_file: None },
             secrets: BTreeMap::new(),
+            llm: BTreeMap::new(),
             rpc: BTreeMap::new(),
         }
     }

@@ -62,6 +62,14 @@ pub(super) fn table() -> Vec<Limit> {
         },
         Limit {
             part: "abi",
+            name: "output_tokens_default",
+            value: libos_abi::llm::OUTPUT_TOKENS_DEFAULT as u64,
+            unit: "tokens",
+            reason:
+                "How many tokens an answer may have if neither the call nor the host says.",
+        },
+        Limit {
+            part: "abi",
             name: "output_bytes_max",
             value: libos_abi::shell::OUTPUT_BYTES_MAX as u64,
             unit: "bytes",
@@ -549,6 +557,30 @@ pub(super) fn table() -> Vec<Limit> {
                 "Snapshots kept: the newest, and older ones for when it is damaged or too new.",
         },
         Limit {
+            part: "llm",
+            name: "exchanges_max",
+            value: libos_llm::limits::EXCHANGES_MAX as u64,
+            unit: "exchanges",
+            reason:
+                "Exchanges with one endpoint that are under way at a time: each holds a connection.",
+        },
+        Limit {
+            part: "llm",
+            name: "event_bytes_max",
+            value: libos_llm::limits::EVENT_BYTES_MAX as u64,
+            unit: "bytes",
+            reason:
+                "Bytes of one event of an answer: more is no answer of a model.",
+        },
+        Limit {
+            part: "llm",
+            name: "answer_bytes_max",
+            value: libos_llm::limits::ANSWER_BYTES_MAX as u64,
+            unit: "bytes",
+            reason:
+                "Bytes of an answer as it streams: more than any model says in one.",
+        },
+        Limit {
             part: "objects",
             name: "payload_bytes_max",
             value: libos_objects::Limits::default().payload_bytes_max,
@@ -683,6 +715,30 @@ pub(super) fn table() -> Vec<Limit> {
             unit: "bytes",
             reason:
                 "The most bytes of a loaded program: the text of each script is in it, once for each start of it.",
+        },
+        Limit {
+            part: "planner",
+            name: "turns_max_default",
+            value: libos_planner::TURNS_MAX_DEFAULT as u64,
+            unit: "turns",
+            reason:
+                "Answers of a model before its process is ended: more is a model that goes in circles.",
+        },
+        Limit {
+            part: "planner",
+            name: "repairs_max",
+            value: libos_planner::REPAIRS_MAX as u64,
+            unit: "repairs",
+            reason:
+                "Answers in a row that cannot be used: a model that has not mended them by then never will.",
+        },
+        Limit {
+            part: "planner",
+            name: "quantum_bytes_default",
+            value: libos_planner::QUANTUM_BYTES_DEFAULT as u64,
+            unit: "bytes",
+            reason:
+                "Bytes that a conversation grows by before a quantum ends, at the least.",
         },
         Limit {
             part: "planner",

@@ -97,8 +97,8 @@ pub const BENCHES: &[Bench] = &[
     },
     Bench {
         name: "store",
-        rows: &["recovery", "journal", "start"],
-        about: "a journal of 1M records: recovery, bytes, `libos ps` over it; start of the binary",
+        rows: &["recovery", "journal", "start", "replay"],
+        about: "a journal of 1M records: recovery, bytes, `libos ps` and `replay` over it",
         run: store::run,
     },
     Bench {

@@ -39,6 +39,7 @@ pub(super) fn run(scale: &Scale) -> anyhow::Result<Vec<Row>> {
     let mut rows = recovery(scale, &ours, &bare)?;
     rows.extend(weight(&ours, &bare, records, payload)?);
     rows.extend(start(scale, &ours)?);
+    rows.push(replayed(scale, &ours, &bare)?);
     Ok(rows)
 }
 
@@ -262,6 +263,29 @@ fn start(scale: &Scale, store: &Path) -> anyhow::Result<[Row; 2]> {
         row("start.ps", "`libos ps` over 1M records", ps, floor_again)
             .target(Target::at_most(300e6)),
     ])
+}
+
+/// The command that folds the journal again and holds it against what a start comes to.
+fn replayed(scale: &Scale, store: &Path, bare: &Path) -> anyhow::Result<Row> {
+    let libos = binary()?;
+    let records = SqliteJournal::open_read_only(store)?.head().size as f64;
+    let scan = || records / timed(|| scanned(bare, |_| {})) * 1e9;
+    let replay = || replay_rate(&libos, store).unwrap_or_else(|error| panic!("{error:#}"));
+    let (floor, ours) = by_turns(scale.rounds(3), scan, replay);
+    let what = "records of 1M folded in a second by `libos replay --verify`";
+    Ok(Row::new("replay.verify", what, Unit::PerSecond, ours).floor("scan of a bare table", floor))
+}
+
+/// The rate that the command prints; it must find the state that a start comes to, and no other.
+fn replay_rate(libos: &Path, store: &Path) -> anyhow::Result<f64> {
+    let mut command = Command::new(libos);
+    command.arg("--json").arg("--store").arg(store).args(["replay", "--verify"]);
+    let ran = command.output()?;
+    let told: serde_json::Value = serde_json::from_slice(&ran.stdout)?;
+    let is_same = |check: &serde_json::Value| check["of"] == "start" && check["verdict"] == "same";
+    let found = told["checks"].as_array().is_some_and(|checks| checks.iter().any(is_same));
+    ensure!(ran.status.success() && found, "{told}");
+    told["records_per_second"].as_f64().context("it tells its rate")
 }
 
 fn ran(command: &mut Command) -> anyhow::Result<()> {

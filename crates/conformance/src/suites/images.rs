@@ -30,6 +30,8 @@ macro_rules! images_cases {
                 holds "I-08" shows "image.register bad_image";
             case the_tool_table_is_that_of_the_caller_s_image
                 holds "I-01" shows "tool.list ok, tool.call perform, tool.call denied";
+            case a_process_is_shown_the_image_it_was_made_from
+                holds "I-14" shows "image.own ok, image.own not_found, image.own bad_message";
             case a_tool_table_changes_with_its_image
                 holds "I-01" shows "tool.list ok";
             case a_host_and_a_process_without_image_have_no_tools
@@ -180,6 +182,15 @@ fn the_tool_table_is_that_of_the_caller_s_image(k: &mut Registry) {
     k.world.image = "bare".into();
     assert!(k.ok(process(1), tool::List {}).tools.is_empty());
     assert_eq!(k.refused(process(1), call("read_file")).0, "denied");
+}
+
+fn a_process_is_shown_the_image_it_was_made_from(k: &mut Registry) {
+    k.ok(process(1), register(image("mine")));
+    k.world.image = "mine".into();
+    assert_eq!(*k.ok(process(1), image::Own {}), *k.ok(process(1), inspect("mine")));
+    k.world.image = "gone".into();
+    assert_eq!(k.refused(process(1), image::Own {}).0, "not_found");
+    assert_eq!(k.refused(host(), image::Own {}).0, "bad_message");
 }
 
 fn a_tool_table_changes_with_its_image(k: &mut Registry) {

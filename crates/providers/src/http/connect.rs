@@ -51,7 +51,7 @@ impl Resolve for SystemResolver {
 }
 
 /// A connection, encrypted or not.
-pub(super) trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
+pub trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
 
 /// A connection that hyper can use.
@@ -67,7 +67,22 @@ pub(super) async fn addresses(
     networks: &[Network],
 ) -> Result<Vec<IpAddr>, Error> {
     let host = url.host();
-    let unresolved = || FailureKind::Unresolved.because(format!("`{host}` has no address"));
+    let found = resolve(url, resolver).await?;
+    match found.iter().all(|address| is_open(*address, networks)) {
+        true => Ok(found),
+        false => Err(FailureKind::AddressRefused.because(format!(
+            "`{host}` is at an address that is not public; the host opens such networks in \
+             `http.networks`"
+        ))),
+    }
+}
+
+/// The addresses of a URL.
+///
+/// # Errors
+/// There is none.
+pub(super) async fn resolve(url: &Url, resolver: &dyn Resolve) -> Result<Vec<IpAddr>, Error> {
+    let host = url.host();
     let found = match host.parse::<IpAddr>() {
         Ok(address) => vec![address],
         Err(_) => {
@@ -76,15 +91,9 @@ pub(super) async fn addresses(
             found.ok().and_then(Result::ok).unwrap_or_default()
         }
     };
-    if found.is_empty() {
-        return Err(unresolved());
-    }
-    match found.iter().all(|address| is_open(*address, networks)) {
-        true => Ok(found),
-        false => Err(FailureKind::AddressRefused.because(format!(
-            "`{host}` is at an address that is not public; the host opens such networks in \
-             `http.networks`"
-        ))),
+    match found.is_empty() {
+        true => Err(FailureKind::Unresolved.because(format!("`{host}` has no address"))),
+        false => Ok(found),
     }
 }
 

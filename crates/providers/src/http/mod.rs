@@ -28,7 +28,7 @@ use hyper::{
     header,
 };
 use libos_abi::{
-    CONTENT_BYTES_MAX, Digest, Error, OpId, Syscall, Text,
+    CONTENT_BYTES_MAX, Digest, Error, OpId, Syscall, Text, Url,
     http::{BODY_BYTES_DEFAULT, Call, FailureKind, Header, Reply, Response},
 };
 use libos_port::{BoxFuture, EffectOutcome, Order, Provider};
@@ -41,10 +41,10 @@ use tokio_rustls::rustls::ClientConfig;
 
 pub use self::{
     address::{BadNetwork, Network},
-    connect::{Resolve, SystemResolver},
+    connect::{Resolve, SystemResolver, Wire},
 };
 use self::{
-    connect::{Connection, addresses, connect},
+    connect::{Connection, addresses, connect, resolve},
     request::{Parts, Sent, bad, put},
 };
 use crate::{
@@ -108,6 +108,22 @@ impl HttpProvider {
             tracing::error!(%op, %error, "the certificates to trust cannot be used");
             provider_failed(op, "http.no_trust")
         })
+    }
+}
+
+impl HttpProvider {
+    /// A connection to the host and port of an address that the host itself has chosen: of any
+    /// network. Of an encrypted one the server has proved its name.
+    ///
+    /// # Errors
+    /// The name has no address, nobody takes a connection there, or the server is another.
+    pub async fn connection(&self, op: OpId, url: &Url) -> Result<Box<dyn Wire>, Error> {
+        let found = resolve(url, &*self.config.resolver).await?;
+        let tls = match url.is_https() {
+            true => Some(self.trust(op).await?),
+            false => None,
+        };
+        Ok(connect(op, url, &found, tls).await?.into_inner())
     }
 }
 

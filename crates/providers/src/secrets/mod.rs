@@ -126,7 +126,10 @@ impl Secrets {
     }
 
     /// The values of the secrets in a request to `host`, each with the header it goes into.
-    pub(crate) async fn for_host(
+    ///
+    /// # Errors
+    /// One of them is not there, or may not go there.
+    pub async fn for_host(
         &self,
         host: &str,
         uses: &[SecretUse],
@@ -172,6 +175,12 @@ impl Secrets {
             placed.push((secret.at.clone(), format!("{prefix}{value}")));
         }
         Ok(placed)
+    }
+
+    /// A text without the values of secrets.
+    #[must_use]
+    pub fn scrub(&self, text: &str) -> String {
+        self.scrubber().text(text).into_owned()
     }
 
     /// What finds every secret that is known.

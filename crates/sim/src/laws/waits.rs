@@ -6,7 +6,7 @@ use libos_abi::{
     process::{Wait, WaitOn},
 };
 
-use super::{Laws, Life};
+use super::{Called, Laws, Life};
 
 /// Whether a message is one that a call of `message.receive` takes.
 fn is_wanted(call: &Syscall, message: &Message) -> bool {
@@ -56,8 +56,13 @@ impl Laws {
 
     /// Whether a call of a process waits.
     pub(crate) fn waits(&self, pid: Pid) -> bool {
-        let open = self.open.iter().filter_map(|id| self.ops.get(id));
-        open.filter(|called| called.caller.pid() == Some(pid)).any(|called| called.wait.is_some())
+        self.open_of(pid).iter().any(|(_, called)| called.wait.is_some())
+    }
+
+    /// The calls of a process that are not over.
+    pub(crate) fn open_of(&self, pid: Pid) -> Vec<(OpId, &Called)> {
+        let open = self.open.iter().filter_map(|id| Some((*id, self.ops.get(id)?)));
+        open.filter(|(_, called)| called.caller.pid() == Some(pid)).collect()
     }
 
     /// The processes in a state.

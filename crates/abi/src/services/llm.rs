@@ -1,0 +1,283 @@
+//! Models: one exchange with one, in words that no vendor owns.
+//!
+//! A conversation is texts of JSON lines, one [`Message`] a line, so that what was said before goes
+//! along by digest and is stored once, however often the conversation goes on. What goes with it
+//! is a [`Setup`]. Who answers turns both into the form that an endpoint speaks, and back.
+
+use bincode::{Decode, Encode};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{Json, Resource, Text, call::service};
+
+/// How many tokens an answer may have if neither the call nor the host says.
+pub const OUTPUT_TOKENS_DEFAULT: u32 = 4_096;
+
+/// Bytes of a conversation per token that is set aside for it: fewer than there are in most texts,
+/// so that hardly any exchange takes more than was set aside.
+pub const BYTES_PER_TOKEN: u64 = 2;
+
+/// Who speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Whoever set the model to work: instructions.
+    System,
+    /// Whoever it works for: the goal, and what comes in.
+    User,
+    /// The model.
+    Assistant,
+    /// Tools: what calls of the model before came to.
+    Tool,
+}
+
+/// One message of a conversation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Message {
+    /// Who says it.
+    pub role: Role,
+    /// What is said, in order.
+    pub parts: Vec<Part>,
+}
+
+/// A part of a message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Part {
+    /// Text.
+    Text {
+        /// The text.
+        text: String,
+    },
+    /// The model wants a tool to be called.
+    ToolCall {
+        /// By what its result is told apart.
+        id: String,
+        /// The tool.
+        name: String,
+        /// Its arguments as the model wrote them: a JSON object, if it wrote one.
+        arguments: String,
+    },
+    /// What a call of a tool came to.
+    ToolResult {
+        /// The id of the call.
+        id: String,
+        /// What it came to.
+        text: String,
+        /// Whether that is an error.
+        is_error: bool,
+    },
+}
+
+/// A tool that a model is shown.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ToolSpec {
+    /// Its name.
+    pub name: String,
+    /// What it does.
+    pub description: String,
+    /// The JSON schema of its arguments.
+    pub schema: Value,
+}
+
+/// Whether a model is to call tools.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ToolChoice {
+    /// As it sees fit.
+    #[default]
+    Auto,
+    /// Not at all.
+    None,
+    /// At least one.
+    Required,
+    /// This one.
+    Tool(String),
+}
+
+/// What goes with a conversation.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Setup {
+    /// The tools that the model is shown.
+    #[serde(default)]
+    pub tools: Vec<ToolSpec>,
+    /// Whether it is to call them.
+    #[serde(default)]
+    pub tool_choice: ToolChoice,
+    /// The JSON schema that its answer is to fit; text if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<Value>,
+}
+
+impl Message {
+    /// A message of one text.
+    #[must_use]
+    pub fn text(role: Role, text: impl Into<String>) -> Self {
+        Self { role, parts: vec![Part::Text { text: text.into() }] }
+    }
+
+    /// All its text.
+    #[must_use]
+    pub fn said(&self) -> String {
+        let texts = self.parts.iter().filter_map(|part| match part {
+            Part::Text { text } => Some(text.as_str()),
+            _ => None,
+        });
+        texts.collect::<Vec<_>>().join("\n")
+    }
+
+    /// It as one line of a conversation, with the end of the line.
+    ///
+    /// # Errors
+    /// When it is no JSON.
+    pub fn line(&self) -> serde_json::Result<String> {
+        Ok(serde_json::to_string(self)? + "\n")
+    }
+}
+
+/// Why an answer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Finish {
+    /// The model had said what it had to say.
+    Stop,
+    /// It wants tools to be called.
+    ToolCalls,
+    /// It came to the most tokens that an answer may have.
+    Length,
+}
+
+record! {
+    /// What an exchange took. Where the endpoint does not say, it is what texts of that length
+    /// take.
+    pub struct Tokens {
+        /// Tokens that went to the model, those below included.
+        pub input: u64,
+        /// Those of them that it had seen before and that cost less.
+        pub cached: u64,
+        /// Tokens that came from it.
+        pub output: u64,
+    }
+
+    /// What a model answered.
+    pub struct Completion {
+        /// The message of the assistant.
+        pub message: Json,
+        /// Why it ended.
+        pub finish: Finish,
+        /// What it took.
+        pub tokens: Tokens,
+        /// What that costs in millionths of money, if the host has set prices.
+        pub cost: Option<u64>,
+        /// The model as the endpoint calls it.
+        pub model: String,
+    }
+}
+
+crate::field::carries_texts! { Completion { message } }
+
+impl Complete {
+    /// The messages in it, in order.
+    ///
+    /// # Errors
+    /// What is none, in words.
+    pub fn conversation(&self) -> Result<Vec<Message>, String> {
+        let mut messages = Vec::new();
+        for text in &self.messages {
+            let text = text.as_str().ok_or("a part of the conversation is not here")?;
+            for line in text.lines().filter(|line| !line.trim().is_empty()) {
+                let message = serde_json::from_str(line);
+                messages.push(message.map_err(|error| format!("that is no message: {error}"))?);
+            }
+        }
+        Ok(messages)
+    }
+
+    /// The bytes of the conversation and of what goes with it.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.setup.0.bytes() + self.messages.iter().map(Text::bytes).sum::<u64>()
+    }
+
+    /// The most tokens that it could take.
+    #[must_use]
+    pub fn tokens(&self) -> u64 {
+        let output = self.output_tokens_max.unwrap_or(OUTPUT_TOKENS_DEFAULT);
+        self.bytes() / BYTES_PER_TOKEN + u64::from(output)
+    }
+}
+
+service! {
+    /// Models at endpoints that the host has registered as profiles. A process names a profile and
+    /// nothing else: neither address nor key.
+    service llm = 24;
+    failures {
+        /// The host has no profile of this name.
+        1 "unknown_profile" UnknownProfile;
+        /// The conversation, or what goes with it, is none.
+        2 "bad_request" BadRequest;
+        /// The endpoint takes no more for now, however often it was asked again.
+        3 "rate_limited" RateLimited;
+        /// The endpoint does not answer this, for what it says.
+        4 "refused" Refused;
+        /// The conversation is longer than the model takes.
+        5 "context_too_long" ContextTooLong;
+        /// What came back is no answer.
+        6 "bad_reply" BadReply;
+        /// The endpoint cannot be reached, or failed, however often it was asked again.
+        7 "unavailable" Unavailable;
+        /// The endpoint does not take the host's key, or there is none.
+        8 "unauthorized" Unauthorized;
+        /// What was recorded of the endpoint has no answer to this.
+        9 "not_recorded" NotRecorded;
+    }
+
+    /// Has a model go on with a conversation. An answer that is recorded is never asked for again;
+    /// one that a crash cut off is asked for again under the same operation.
+    1 complete Complete as Box {
+        /// The profile.
+        profile: String,
+        /// What goes with the conversation: `tools`, `tool_choice`, `answer`; all may be left out.
+        setup: Json,
+        /// The conversation so far, as JSON lines.
+        messages: Vec<Text>,
+        /// How many tokens the answer may have; what the profile says if absent.
+        output_tokens_max: Option<u32>,
+    } -> Completion as Box
+    { demand: [Execute on llm by |c| Resource::named("llm", &c.profile)];
+      effect: Idempotent;
+      fails: [UnknownProfile BadRequest RateLimited Refused ContextTooLong BadReply Unavailable
+              Unauthorized NotRecorded]; }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_a_line_and_comes_back() {
+        let call = Part::ToolCall { id: "1".into(), name: "a".into(), arguments: "{}".into() };
+        let result = Part::ToolResult { id: "1".into(), text: "x\ny".into(), is_error: false };
+        let messages = vec![
+            Message::text(Role::User, "line\nline"),
+            Message { role: Role::Assistant, parts: vec![call] },
+            Message { role: Role::Tool, parts: vec![result] },
+        ];
+        let lines = messages.iter().map(|it| it.line().expect("it is JSON")).collect::<String>();
+        assert_eq!(lines.lines().count(), 3);
+        let call = Complete {
+            profile: "p".into(),
+            setup: Json::default(),
+            messages: vec![lines.as_str().into()],
+            output_tokens_max: Some(10),
+        };
+        assert_eq!(call.conversation(), Ok(messages));
+        assert_eq!(call.tokens(), (lines.len() as u64 + 4) / BYTES_PER_TOKEN + 10);
+        let bad = Complete { messages: vec!["{\"role\":\"user\"}".into()], ..call };
+        assert!(bad.conversation().is_err());
+    }
+}
