@@ -656,11 +656,15 @@ impl Kernel {
     /// Starts who can run, each on a free slot or on that of a run that only waits.
     fn fill(&mut self, mut slots: usize, out: &mut Outputs) {
         loop {
+            let gives_way = if slots == 0 { self.idle_run() } else { None };
+            if slots == 0 && gives_way.is_none() {
+                return;
+            }
             let mut tx = self.begin_own();
-            let next = self.kernel_call(&mut tx, process::Next {}).flatten();
-            let Some(order) = next.filter(|_| slots > 0 || self.park_one(&mut tx)) else {
+            let Some(order) = self.kernel_call(&mut tx, process::Next {}).flatten() else {
                 return self.rollback(tx);
             };
+            gives_way.into_iter().for_each(|pid| self.park_late(&mut tx, pid));
             slots = slots.saturating_sub(1);
             self.runs.insert(order.pid, order.run);
             let steps_before = self.ops.steps_before(order.pid);

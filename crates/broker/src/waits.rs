@@ -42,17 +42,12 @@ impl Kernel {
         }
     }
 
-    /// Parks a process that runs and only waits, if there is one: what was under way beside its
-    /// waiting calls has ended, and no call came since. It may have more to say, so this is done
-    /// only for somebody who needs its slot.
-    pub(crate) fn park_one(&mut self, tx: &mut Tx) -> bool {
-        let only_waits = |pid: &Pid| self.only_waits(*pid);
-        let Some(pid) = self.runs.keys().copied().filter(only_waits).min() else { return false };
-        if mutated("keep_waiting_runs") {
-            return false;
-        }
-        self.park_late(tx, pid);
-        true
+    /// A process that runs and only waits: what was under way beside its waiting calls has ended,
+    /// and no call came since. It may have more to say, so it is parked only for somebody who
+    /// needs its slot.
+    pub(crate) fn idle_run(&self) -> Option<Pid> {
+        let runs = self.runs.keys().copied().filter(|_| !mutated("keep_waiting_runs"));
+        runs.filter(|pid| self.only_waits(*pid)).min()
     }
 
     /// Whether all calls of a process wait, its run waits for each of them, and no tool works.

@@ -3,7 +3,9 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use agent_libos::{Builder, Clock, News, broker::Notice, journal::MemoryJournal, replay_digest};
+use agent_libos::{
+    Builder, Clock, Limits, News, broker::Notice, journal::MemoryJournal, replay_digest,
+};
 use libos_abi::{
     Digest,
     process::{Launch, ProcessState},
@@ -43,7 +45,10 @@ fn bound(binding: Binding) -> Builder {
     ];
     let providers: [Arc<dyn Provider>; 2] =
         [Arc::new(FsProvider::new()), Arc::new(ShellProvider::new(programs()))];
-    let builder = Builder::new().authority(authority.bind(binding)).clock(Arc::new(Noon));
+    // One run at a time: whether a child ends before its parent waits for it is then no chance.
+    let limits = Limits { running_max: 1, ..Limits::default() };
+    let builder =
+        Builder::new().authority(authority.bind(binding)).clock(Arc::new(Noon)).limits(limits);
     let builder = (components.into_iter())
         .fold(builder, |builder, part| builder.component(part.bind(binding)));
     (providers.into_iter())
