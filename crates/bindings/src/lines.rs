@@ -22,8 +22,8 @@
 //!
 //! Digests are no business of the far end: where a reply to `fs.read` or `fs.write` has none, it is
 //! made here. A caller never sees a text of the far end but in a reply: of a failure it gets the
-//! code. A far end makes no calls of its own, and neither keeps a content as an object nor takes one
-//! from it: it ends calls with `into` and `from` in `unsupported`.
+//! code. A far end makes no calls of its own, and neither keeps a content as an object nor takes
+//! one from it: it ends calls with `into` and `from` in `unsupported`.
 
 use std::{
     collections::HashMap,

@@ -83,7 +83,7 @@ fn the_built_in_images_are_there_without_events_and_need_nothing() {
     assert_eq!((base.tools.len(), all.len(), minimal.tools.len()), (12, 71, 0));
     assert!(worker.tools.iter().chain(&coding.tools).all(|tool| all.contains(tool)));
     let more = coding.tool_groups.iter().flat_map(|group| &group.tools);
-    assert_eq!(coding.tools.iter().chain(more).collect::<BTreeSet<_>>().len(), 66, "each once");
+    assert_eq!(coding.tools.iter().chain(more).collect::<BTreeSet<_>>().len(), 67, "each once");
     assert!(base.tool_groups.iter().all(|group| !group.description.is_empty()));
 }
 

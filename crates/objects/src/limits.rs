@@ -6,8 +6,8 @@ pub struct Limits {
     /// The bytes of a payload together with what was appended to it: the largest text one call may
     /// carry, so that every object can be read in one reply.
     pub payload_bytes_max: u64,
-    /// The bytes of a content that was kept as an object: what 64 MiB take as JSON at the worst, with
-    /// every byte escaped. It is read in parts.
+    /// The bytes of a content that was kept as an object: what 64 MiB take as JSON at the worst,
+    /// with every byte escaped. It is read in parts.
     pub content_bytes_max: u64,
     /// The bytes of one appended entry: an entry is a line of a log, not a document.
     pub entry_bytes_max: u64,

@@ -159,7 +159,7 @@ fn a_script_runs_its_steps_in_order_and_ends_well() {
     assert_eq!(
         calls,
         [
-            ("fs.read".into(), json!({"path": "a", "max_bytes": null})),
+            ("fs.read".into(), json!({"path": "a", "max_bytes": null, "into": null})),
             ("tool.call".into(), json!({"name": "echo", "args": {"n": [1, "a!"]}})),
             ("tool.call".into(), json!({"name": "echo", "args": {"back": 1}})),
         ]

@@ -3,8 +3,8 @@
 /// Bytes of a file that one call reads or writes: a text, held in memory as a whole.
 pub const FILE_BYTES_MAX: u32 = 1_048_576;
 
-/// Bytes of a content that are kept as one part: a page of JSON that a reader takes in one reply, and
-/// few enough parts for one record.
+/// Bytes of a content that are kept as one part: a page of JSON that a reader takes in one reply,
+/// and few enough parts for one record.
 pub const PART_BYTES: usize = 131_072;
 
 /// Entries that one call lists when it does not say.

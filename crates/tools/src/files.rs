@@ -18,8 +18,8 @@ pub(crate) struct ReadFile {
     /// How many bytes at most; 65,536 if absent.
     #[schemars(range(min = 1, max = Limits::STANDARD.file_bytes_max))]
     max_bytes: Option<u32>,
-    /// The type of an object that the whole file is kept as, whatever its bytes, 64 MiB at the most.
-    /// Then only its beginning is given.
+    /// The type of an object that the whole file is kept as, whatever its bytes, 64 MiB at the
+    /// most. Then only its beginning is given.
     into: Option<String>,
 }
 

@@ -24,8 +24,8 @@ pub(crate) struct HttpGet {
     max_bytes: Option<u32>,
     /// How long all of it may take; 30 s if absent, 5 min at the most.
     timeout_ms: Option<Millis>,
-    /// The type of an object that the whole body is kept as, whatever its bytes, 64 MiB at the most.
-    /// Then only its beginning is given.
+    /// The type of an object that the whole body is kept as, whatever its bytes, 64 MiB at the
+    /// most. Then only its beginning is given.
     into: Option<String>,
 }
 

@@ -83,8 +83,10 @@ impl Ops {
                 let Quantum { steps_before, entries, outcomes, held } = quantum;
                 libos_abi::wire::encode_into(&(pid, *steps_before, *held), bytes);
                 for entry in entries {
-                    let Entry { step, op, fingerprint, outcome, .. } = entry;
-                    libos_abi::wire::encode_into(&(*step, *op, *fingerprint, *outcome), bytes);
+                    let Entry { step, op, fingerprint, call, outcome } = entry;
+                    let call = (call.service_number, call.number);
+                    libos_abi::wire::encode_into(&(*step, *op, *fingerprint, call), bytes);
+                    libos_abi::wire::encode_into(outcome, bytes);
                 }
                 libos_abi::wire::encode_into(outcomes, bytes);
             }
