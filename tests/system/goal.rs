@@ -277,6 +277,41 @@ fn tokens_and_money_are_counted_and_a_limit_asks_the_human() {
     assert_eq!(used["cost"].as_u64().unwrap(), tokens + 7, "{used}");
 }
 
+/// A lab with a secret that no model may see.
+fn labelled(model: &Model) -> Lab {
+    let lab = lab(model, "openai", "");
+    let settings = fs::read_to_string(lab.path("libos.toml")).unwrap();
+    lab.settings(&format!("labels = \"labels.toml\"\n{settings}"));
+    let rules = "[[label]]\non = \"fs:workspace/secrets/*\"\nsensitivity = \"secret\"\n\n\
+                 [[sink]]\non = \"llm:*\"\nsensitivity = \"internal\"\n";
+    fs::write(lab.path("labels.toml"), rules).unwrap();
+    lab
+}
+
+#[test]
+fn from_a_file_by_a_program_and_another_file_to_a_model() {
+    let model = Model::serve(Box::new(|_, asked| match asked.turn() {
+        0 | 1 => Answer::Say(String::new(), vec![("read_file", json!({ "path": "copy.txt" }))]),
+        _ => Answer::Say("done".into(), vec![]),
+    }));
+    let lab = labelled(&model);
+    let copy = json!({ "argv": ["cp", "secrets/token.txt", "copy.txt"] });
+    let may =
+        [support::allow("read write", "fs:workspace/*"), support::allow("execute", "shell:*")];
+    lab.task(&may.concat(), &[support::expect("shell.run", copy, "ok")]);
+    lab.run().code(0);
+    let args = ["run", "--goal", "x", "--workspace", "ws", "--allow", "fs:workspace/* read"];
+    lab.json(&args).code(3);
+    let secret = lab.text("secrets/token.txt").trim().to_owned();
+    let has_seen = || model.asked().iter().filter(|asked| asked.text().contains(&secret)).count();
+    assert_eq!((model.asked().len(), has_seen()), (1, 0), "stopped at the sink");
+    let request = lab.inbox().remove(0);
+    lab.json(&["approve", request["id"].as_str().unwrap()]).code(0);
+    lab.resume().code(3);
+    assert_eq!((model.asked().len(), has_seen()), (2, 1), "released once, and stopped again");
+    assert_eq!(lab.inbox().len(), 1);
+}
+
 #[test]
 fn data_above_the_clearance_of_a_model_does_not_go_to_it() {
     let model = Model::serve(Box::new(|_, asked| match asked.turn() {
@@ -286,12 +321,7 @@ fn data_above_the_clearance_of_a_model_does_not_go_to_it() {
         }
         _ => Answer::Say("done".into(), vec![]),
     }));
-    let lab = lab(&model, "openai", "");
-    let settings = fs::read_to_string(lab.path("libos.toml")).unwrap();
-    lab.settings(&format!("labels = \"labels.toml\"\n{settings}"));
-    let rules = "[[label]]\non = \"fs:workspace/secrets/*\"\nsensitivity = \"secret\"\n\n\
-                 [[sink]]\non = \"llm:*\"\nsensitivity = \"internal\"\n";
-    fs::write(lab.path("labels.toml"), rules).unwrap();
+    let lab = labelled(&model);
     let args = ["run", "--goal", "x", "--workspace", "ws", "--allow", "fs:workspace/* read"];
     lab.json(&args).code(3);
     assert_eq!(model.asked().len(), 1, "what was read does not leave");

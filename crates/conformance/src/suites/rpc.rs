@@ -1,8 +1,8 @@
 //! Methods of registered endpoints: service `rpc`.
 //!
 //! The provider under test has one endpoint, `site`, at `/rpc` of a small web site on this machine
-//! ([`site`]), with the methods of [`site::METHODS`], and the endpoint `closed`, at which nobody
-//! listens, with the method `sum`.
+//! ([`site`](crate::site)), with the methods of [`METHODS`](crate::site::METHODS), and the endpoint
+//! `closed`, at which nobody listens, with the method `sum`.
 
 use std::{rc::Rc, sync::Arc};
 
