@@ -112,21 +112,10 @@ fn bodies(call: &http::Call) -> (u64, Option<u32>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Digest, Fault, Folder, Json, Text, clock, process::BudgetKind};
+    use crate::{Digest, Fault, Json, Text, clock, process::BudgetKind};
 
     fn run() -> Syscall {
-        let argv = vec!["ls".to_owned()];
-        shell::Run {
-            argv,
-            cwd: Folder(None),
-            timeout_ms: None,
-            stdin: None,
-            secrets: None,
-            stdout_into: None,
-            stderr_into: None,
-            stdin_from: None,
-        }
-        .into()
+        shell::Run::of(["ls"]).into()
     }
 
     fn read(max_bytes: Option<u32>) -> Syscall {

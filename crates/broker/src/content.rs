@@ -17,8 +17,7 @@ const WORD_BYTES_MAX: usize = 128;
 
 impl Kernel {
     /// Refuses a call that is to keep what cannot be kept.
-    pub(crate) fn check_keeps(&self, tx: &Tx, id: OpId) -> Result<(), Error> {
-        let Some(op) = self.ops.get(id) else { return Ok(()) };
+    pub(crate) fn check_keeps(tx: &Tx, op: &Op) -> Result<(), Error> {
         for word in op.call.keeps().into_iter().flatten() {
             if tx.caller.pid().is_none() {
                 return Err(Fault::bad("objects belong to processes; a host keeps none").into());
@@ -52,10 +51,11 @@ impl Kernel {
     pub(crate) fn collect(&mut self, tx: &mut Tx, id: OpId, outcome: &mut Outcome) {
         let Some(op) = self.ops.get(id) else { return };
         let (Some(owner), Ok(reply)) = (op.caller.pid(), outcome.as_mut()) else { return };
-        if op.call.keeps() == [None, None] {
+        let words = op.call.keeps();
+        if words == [None, None] {
             return;
         }
-        let words = op.call.keeps().map(|word| word.map(str::to_owned));
+        let words = words.map(|word| word.map(str::to_owned));
         let mut result = Ok(());
         for (word, kept) in words.into_iter().zip(reply.kept()) {
             let Some(word) = word else { continue };

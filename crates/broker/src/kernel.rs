@@ -620,8 +620,8 @@ impl Kernel {
 
     /// Has the component that owns the service serve the call, or a provider perform it.
     pub(crate) fn serve(&mut self, tx: &mut Tx, id: OpId) -> Result<(), Error> {
-        self.check_keeps(tx, id)?;
         let Some(op) = self.ops.get(id) else { return Err(Fault::NoProcess.into()) };
+        Self::check_keeps(tx, op)?;
         let info = op.call.info();
         let served = match &op.call {
             Syscall::Label(_) => self.serve_label(tx, id),

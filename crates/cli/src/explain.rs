@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use agent_libos::{
     abi::{
-        CapId, EffectClass, Event, Outcome, Pid, RequestId, Seq, Syscall,
+        CapId, EffectClass, Event, OpId, Outcome, Pid, RequestId, SERVICES, Seq, Syscall,
         event::{CapabilityEvent, HumanEvent, OpEvent, ProcessEvent, Verdict},
         human::Request,
         process::{Ending, Usage},
@@ -75,14 +75,14 @@ struct Story {
 #[derive(Serialize)]
 struct Deed {
     /// The first of them.
-    op: String,
+    op: OpId,
     at_ms: u64,
     times: usize,
     what: String,
     /// Who let it through, or why not.
     because: Vec<String>,
     /// What it ended in; nothing while it is not over.
-    ended: Option<String>,
+    ended: Option<&'static str>,
 }
 
 /// What a human was asked for a process.
@@ -118,7 +118,7 @@ struct Reader {
     children: BTreeMap<Pid, (String, Option<Ending>)>,
     asked: Vec<RequestId>,
     usage: Usage,
-    calls: BTreeMap<agent_libos::abi::OpId, Syscall>,
+    calls: BTreeMap<OpId, Syscall>,
     ended: Option<Ending>,
 }
 
@@ -228,6 +228,10 @@ impl Reader {
             },
             ended: self.ended.clone(),
         };
+        let calls = SERVICES.iter().flat_map(|service| service.calls);
+        let classes: BTreeMap<&str, EffectClass> =
+            calls.map(|info| (info.name, info.effect)).collect();
+        let [mut changed, mut looked, mut refused] = [const { Deeds::new() }; 3];
         let own = |it: &&Operation| it.caller.pid() == Some(self.pid);
         for operation in self.trail.operations.values().filter(own) {
             // What closes a quantum is the runtime's own.
@@ -238,14 +242,15 @@ impl Reader {
             *story.spent.calls.entry(ended.to_owned()).or_default() += 1;
             let is_refused = operation.dispatched.is_none()
                 && operation.decisions.iter().any(|decision| is_no(&decision.verdict));
-            match class(operation.call) {
-                _ if is_refused => note(&mut story.refused, operation),
+            match classes.get(operation.call) {
+                _ if is_refused => note(&mut refused, operation),
                 Some(EffectClass::State) | None => {}
                 _ if operation.call == "tool.call" => {}
-                Some(EffectClass::Read) => note(&mut story.looked, operation),
-                Some(_) => note(&mut story.changed, operation),
+                Some(EffectClass::Read) => note(&mut looked, operation),
+                Some(_) => note(&mut changed, operation),
             }
         }
+        [story.changed, story.looked, story.refused] = [changed, looked, refused].map(in_order);
         story
     }
 
@@ -270,28 +275,34 @@ fn used(call: &Syscall, outcome: &Outcome) -> Usage {
     charge.minus(charge.estimated()).plus(call.used(outcome))
 }
 
-fn class(call: &str) -> Option<EffectClass> {
-    let services = agent_libos::abi::SERVICES.iter().flat_map(|service| service.calls);
-    services.into_iter().find(|info| info.name == call).map(|info| info.effect)
-}
-
 fn is_no(verdict: &Judgement) -> bool {
     !matches!(verdict, Judgement::Verdict(Verdict::Allowed(_) | Verdict::Asked { .. }))
 }
 
+/// Calls by what they were, why, and what they ended in: the first of each, when, and how many.
+type Deeds = BTreeMap<(String, Vec<String>, Option<&'static str>), (OpId, u64, usize)>;
+
 /// Adds a call to those that were the same and ended the same.
-fn note(deeds: &mut Vec<Deed>, operation: &Operation) {
+fn note(deeds: &mut Deeds, operation: &Operation) {
     let what = format!("{} {}", operation.call, show::brief(&operation.args, 100));
-    let ended = operation.ended.map(str::to_owned);
     let because = operation.decisions.last().map(|last| last.because.clone()).unwrap_or_default();
-    let same =
-        |deed: &&mut Deed| deed.what == what && deed.ended == ended && deed.because == because;
-    if let Some(deed) = deeds.iter_mut().find(same) {
-        deed.times += 1;
-        return;
-    }
-    let (op, at_ms) = (operation.op.to_string(), operation.at_ms);
-    deeds.push(Deed { op, at_ms, times: 1, what, because, ended });
+    let first = (operation.op, operation.at_ms, 0);
+    deeds.entry((what, because, operation.ended)).or_insert(first).2 += 1;
+}
+
+/// The calls in the order in which the first of each was made.
+fn in_order(deeds: Deeds) -> Vec<Deed> {
+    let deed = |((what, because, ended), (op, at_ms, times))| Deed {
+        op,
+        at_ms,
+        times,
+        what,
+        because,
+        ended,
+    };
+    let mut all: Vec<Deed> = deeds.into_iter().map(deed).collect();
+    all.sort_by_key(|deed| deed.op);
+    all
 }
 
 fn child((pid, (goal, ended)): (&Pid, &(String, Option<Ending>))) -> String {
@@ -313,7 +324,7 @@ impl Story {
         let deed = |deed: &Deed| {
             let times =
                 if deed.times > 1 { format!(" ({} times)", deed.times) } else { String::new() };
-            let ended = match deed.ended.as_deref() {
+            let ended = match deed.ended {
                 Some("ok" | "denied") => String::new(),
                 Some(code) => format!(": {code}"),
                 None => ": not over".to_owned(),

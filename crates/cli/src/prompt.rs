@@ -77,6 +77,13 @@ pub(crate) enum Said<'a> {
     Unknown(&'a str),
 }
 
+impl Said<'_> {
+    /// Whether it is one even while a request waits for its answer.
+    pub(crate) fn is_command(&self) -> bool {
+        !matches!(self, Self::Nothing | Self::Message(_))
+    }
+}
+
 /// Reads a line of a conversation.
 pub(crate) fn said(line: &str) -> Said<'_> {
     let line = line.trim();

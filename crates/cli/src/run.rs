@@ -414,12 +414,10 @@ impl<'a> Driver<'a> {
             (self.typed, self.inline, self.prompted) = (None, false, None);
             return self.idle().await;
         };
-        let is_command = matches!(
-            prompt::said(line),
-            Said::Quit | Said::Help | Said::Interrupt(_) | Said::Unknown(_)
-        );
-        let Some(id) = self.prompted.take_if(|_| self.partner.is_none() || !is_command) else {
-            return self.said(line).await;
+        let said = prompt::said(line);
+        let answers = self.partner.is_none() || !said.is_command();
+        let Some(id) = self.prompted.take_if(|_| answers) else {
+            return self.said(said).await;
         };
         let Some(request) = self.asked.get(&id) else {
             self.prompt();
@@ -437,9 +435,9 @@ impl<'a> Driver<'a> {
     }
 
     /// Takes a line that answers nothing.
-    async fn said(&self, line: &str) -> Result<Option<Exit>, Failure> {
+    async fn said(&self, said: Said<'_>) -> Result<Option<Exit>, Failure> {
         let Some(to) = self.partner else { return Ok(None) };
-        let (body, kind) = match prompt::said(line) {
+        let (body, kind) = match said {
             Said::Nothing => return Ok(None),
             Said::Quit => return Ok(Some(self.interrupted())),
             Said::Help => {
@@ -454,16 +452,7 @@ impl<'a> Driver<'a> {
             Said::Interrupt(text) => (text, Some(message::MessageKind::Interrupt)),
         };
         let port: &dyn Port = &self.port;
-        let letter = message::Send {
-            to,
-            body: body.into(),
-            subject: None,
-            payload: None,
-            kind,
-            channel: None,
-            correlation: None,
-            reply_to: None,
-        };
+        let letter = message::Send { kind, ..message::Send::letter(to, body) };
         match port.call(letter).await {
             Ok(sent) if self.host.json => show::json(&sent),
             Ok(_) => {}

@@ -17,14 +17,12 @@ pub(crate) async fn msg(host: &Host, args: MsgArgs) -> Result<Exit, Failure> {
     let access = host.access().await?;
     let kind = args.interrupt.then_some(message::MessageKind::Interrupt);
     let call = message::Send {
-        to: args.pid,
-        body: args.text.into(),
         subject: args.subject,
-        payload: None,
         kind,
         channel: args.channel,
         correlation: args.correlation,
         reply_to: args.reply_to,
+        ..message::Send::letter(args.pid, args.text)
     };
     let sent = access.port.call(call).await.map_err(Failure::of_process)?;
     let how = if args.interrupt { "interrupts" } else { "is in the mailbox of" };

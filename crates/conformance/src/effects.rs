@@ -10,10 +10,8 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use libos_abi::{Error, Fault, FsPath, OpId, Outcome, Pid, Request, Rights, SERVICES, Syscall};
-use libos_port::{
-    BoxFuture, EffectOutcome, Enclosed, Order, Port, Provider, Reach, ReachRule, Reconciled,
-};
+use libos_abi::{Error, Fault, OpId, Outcome, Pid, Request, Rights, SERVICES, Syscall};
+use libos_port::{BoxFuture, EffectOutcome, Order, Port, Provider, Reach, ReachRule, Reconciled};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -166,17 +164,11 @@ impl Effects {
         self.last_op += 1;
         let on = "fs:workspace/*".parse().expect("it is a pattern");
         Order {
-            op: OpId(self.last_op),
             pid: Some(Pid(1)),
-            call,
-            cwd: FsPath::from("workspace"),
             workspace: Some(self.folder().to_str().expect("temporary folders are UTF-8").into()),
-            waited_ms: 0,
             reach: Reach { rules: vec![ReachRule::allow(on, Rights::all())] },
-            program: None,
-            content: None,
-            parts: Arc::new(Enclosed),
             port: Arc::new(Recorder(Arc::clone(&self.calls))),
+            ..Order::alone(OpId(self.last_op), call)
         }
     }
 }

@@ -11,19 +11,15 @@ use std::{
     cell::RefCell,
     process::{Child, Command, Stdio},
     rc::Rc,
-    sync::Arc,
 };
 
-use libos_abi::{DenyReason, Digest, Error, Fault, FsPath, OpId, Outcome, Syscall};
+use libos_abi::{DenyReason, Digest, Error, Fault, OpId};
 use libos_bindings::{
     RemoteAuthority, RemoteComponent, RemoteProvider,
     wire::{self, Stream},
 };
 use libos_conformance::{Kernel, host, process, suite, text};
-use libos_port::{
-    Authority, BoxFuture, Decision, EffectOutcome, Enclosed, Order, Port, Provider, Reach,
-    Reconciled, Stop,
-};
+use libos_port::{Authority, Decision, EffectOutcome, Order, Provider, Reconciled, Stop};
 
 suite!(capability as reference, || leave(authority()));
 suite!(clock, || leave(component()));
@@ -107,29 +103,8 @@ fn a_killed_process_ends_every_call_in_a_fault() {
     }
 }
 
-/// Makes no call.
-struct NoPort;
-
-impl Port for NoPort {
-    fn submit(&self, _: Syscall) -> BoxFuture<'_, Outcome> {
-        Box::pin(async { Err(Fault::Cancelled.into()) })
-    }
-}
-
 fn order(call: &str) -> Order {
-    Order {
-        op: OpId(5),
-        pid: None,
-        call: text::call(call),
-        cwd: FsPath::from("workspace"),
-        workspace: None,
-        waited_ms: 0,
-        reach: Reach::default(),
-        program: None,
-        content: None,
-        parts: Arc::new(Enclosed),
-        port: Arc::new(NoPort),
-    }
+    Order::alone(OpId(5), text::call(call))
 }
 
 #[tokio::test]

@@ -10,13 +10,12 @@
 use std::{
     path::Path,
     process::{Command, Stdio},
-    sync::Arc,
 };
 
-use libos_abi::{Fault, FsPath, OpId, Outcome, Syscall};
+use libos_abi::{Fault, OpId};
 use libos_bindings::{RemoteProvider, lines, wire::Stream};
 use libos_conformance::{suite, text};
-use libos_port::{BoxFuture, EffectOutcome, Enclosed, Order, Port, Provider, Reach};
+use libos_port::{EffectOutcome, Order, Provider};
 
 suite!(fs, files, gaps: {
     a_file_is_put_back_if_it_is_what_the_last_change_left: "it serves no fs.put_back",
@@ -63,34 +62,11 @@ for line in sys.stdin:
     print(json.dumps({"id": order["perform"]} | said.get(order["call"], {})), flush=True)
 "#;
 
-/// Makes no call.
-struct NoPort;
-
-impl Port for NoPort {
-    fn submit(&self, _: Syscall) -> BoxFuture<'_, Outcome> {
-        Box::pin(async { Err(Fault::Cancelled.into()) })
-    }
-}
-
 /// A caller gets a code and the operation's id.
 #[tokio::test]
 async fn what_a_provider_says_of_its_own_troubles_is_for_the_log() {
     let near = python(&["-c", CARELESS]);
-    let perform = |call: &str| {
-        near.perform(Order {
-            op: OpId(5),
-            pid: None,
-            call: text::call(call),
-            cwd: FsPath::from("workspace"),
-            workspace: None,
-            waited_ms: 0,
-            reach: Reach::default(),
-            program: None,
-            content: None,
-            parts: Arc::new(Enclosed),
-            port: Arc::new(NoPort),
-        })
-    };
+    let perform = |call: &str| near.perform(Order::alone(OpId(5), text::call(call)));
     let EffectOutcome::Failed(error) = perform(r#"fs.read {"path":"workspace/a"}"#).await else {
         panic!("it failed")
     };

@@ -461,15 +461,11 @@ fn letter(to: Pid, op: OpId, call: &str, what: Known) -> message::Send {
         Known::NotDone => "it was not done",
         Known::Unknown => "it cannot be found out whether it was done",
     };
+    let body = format!("{op} ({call}) ended in an unknown outcome; a human says: {says}.");
     message::Send {
-        to,
-        body: format!("{op} ({call}) ended in an unknown outcome; a human says: {says}.").into(),
         subject: Some("outcome".into()),
         payload: Some(Json::from(&serde_json::json!({ "op": op, "call": call, "known": what }))),
-        kind: None,
-        channel: None,
-        correlation: None,
-        reply_to: None,
+        ..message::Send::letter(to, body)
     }
 }
 

@@ -21,14 +21,14 @@ use std::{
 };
 
 use libos_abi::{
-    Error, Fault, FsPath, Json, OpId, Outcome, Pid, Reply, Syscall, Text, Url,
+    Error, Json, OpId, Pid, Reply, Text, Url,
     llm::{self, Completion, Finish, Message, Part, Role, Tokens},
 };
 use libos_llm::{
     Cassette, CassetteMode, Host, Kind, LlmProvider, NoConnection, NoKey, Patience, Prices,
     Profile, Stream,
 };
-use libos_port::{BoxFuture, EffectOutcome, Enclosed, Order, Port, Provider, Reach};
+use libos_port::{BoxFuture, EffectOutcome, Order, Provider};
 use model::{Answer, Asked, Model};
 use serde_json::{Value, json};
 
@@ -64,16 +64,6 @@ impl Host for Here {
 
     fn scrub(&self, text: &str) -> String {
         text.replace(KEY, "[secret:mine]")
-    }
-}
-
-/// A port at which nothing is asked.
-struct Closed;
-
-impl Port for Closed {
-    fn submit(&self, call: Syscall) -> BoxFuture<'_, Outcome> {
-        let call = call.info().name.into();
-        Box::pin(async { Err(Fault::Unsupported { call }.into()) })
     }
 }
 
@@ -124,19 +114,8 @@ fn ask(text: &str) -> llm::Complete {
 
 fn order(pid: u64, call: llm::Complete) -> Order {
     static LAST: AtomicU64 = AtomicU64::new(0);
-    Order {
-        op: OpId(LAST.fetch_add(1, Ordering::Relaxed) + 1),
-        pid: Some(Pid(pid)),
-        call: call.into(),
-        cwd: FsPath::from("workspace"),
-        workspace: None,
-        waited_ms: 0,
-        reach: Reach::default(),
-        program: None,
-        content: None,
-        parts: Arc::new(Enclosed),
-        port: Arc::new(Closed),
-    }
+    let op = OpId(LAST.fetch_add(1, Ordering::Relaxed) + 1);
+    Order { pid: Some(Pid(pid)), ..Order::alone(op, call) }
 }
 
 async fn perform(provider: &LlmProvider, call: llm::Complete) -> Result<Completion, Error> {

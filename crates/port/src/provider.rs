@@ -6,9 +6,9 @@
 
 use std::sync::Arc;
 
-use libos_abi::{Error, FsPath, Json, OpId, Pid, Reply, Syscall, tool::Program};
+use libos_abi::{Error, Fault, FsPath, Json, OpId, Outcome, Pid, Reply, Syscall, tool::Program};
 
-use crate::{BoxFuture, Parts, Port, Reach};
+use crate::{BoxFuture, Enclosed, Parts, Port, Reach};
 
 /// An effect to perform. Its intent is on disk, unless it only reads.
 #[derive(Clone)]
@@ -36,6 +36,37 @@ pub struct Order {
     pub parts: Arc<dyn Parts>,
     /// A door for calls made on behalf of this operation, numbered under it.
     pub port: Arc<dyn Port>,
+}
+
+impl Order {
+    /// An order with nothing around it, for whoever drives a provider without a kernel: the
+    /// operator's, in no folder, with nothing to reach and a door behind which nothing is served.
+    #[must_use]
+    pub fn alone(op: OpId, call: impl Into<Syscall>) -> Self {
+        Self {
+            op,
+            pid: None,
+            call: call.into(),
+            cwd: FsPath::from("workspace"),
+            workspace: None,
+            waited_ms: 0,
+            reach: Reach::default(),
+            program: None,
+            content: None,
+            parts: Arc::new(Enclosed),
+            port: Arc::new(Closed),
+        }
+    }
+}
+
+/// A door behind which nothing is served.
+struct Closed;
+
+impl Port for Closed {
+    fn submit(&self, call: Syscall) -> BoxFuture<'_, Outcome> {
+        let call = call.info().name.into();
+        Box::pin(async { Err(Fault::Unsupported { call }.into()) })
+    }
 }
 
 /// What became of an effect.

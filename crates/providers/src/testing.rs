@@ -2,8 +2,8 @@
 
 use std::{path::Path, sync::Arc};
 
-use libos_abi::{Error, FsPath, OpId, Outcome, Pid, Request, Rights, Syscall};
-use libos_port::{BoxFuture, EffectOutcome, Enclosed, Order, Port, Provider, Reach, ReachRule};
+use libos_abi::{Error, OpId, Outcome, Pid, Request, Rights, Syscall};
+use libos_port::{BoxFuture, EffectOutcome, Order, Port, Provider, Reach, ReachRule};
 
 struct NoPort;
 
@@ -22,17 +22,11 @@ pub(crate) fn everything() -> Reach {
 /// An order for `call` with `folder` as workspace, under operation 7.
 pub(crate) fn order(folder: &Path, call: impl Into<Syscall>) -> Order {
     Order {
-        op: OpId(7),
         pid: Some(Pid(1)),
-        call: call.into(),
-        cwd: FsPath::from("workspace"),
         workspace: Some(folder.to_str().expect("test folders are UTF-8").into()),
-        waited_ms: 0,
         reach: everything(),
-        program: None,
-        content: None,
-        parts: Arc::new(Enclosed),
         port: Arc::new(NoPort),
+        ..Order::alone(OpId(7), call)
     }
 }
 

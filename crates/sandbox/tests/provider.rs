@@ -10,10 +10,10 @@ mod support;
 use std::sync::{Arc, LazyLock};
 
 use libos_abi::{
-    Digest, Error, FsPath, Json, OpId, Pid, Reply, Syscall,
+    Digest, Error, Json, OpId, Pid, Reply, Syscall,
     tool::{self, Definition, Program, ToolReport},
 };
-use libos_port::{EffectOutcome, Enclosed, Order, Provider as _, Reach};
+use libos_port::{EffectOutcome, Order, Provider as _};
 use libos_sandbox::{GeneratedTools, Limits};
 use serde_json::{Value, json};
 use support::{Files, cache};
@@ -35,17 +35,10 @@ fn javascript(body: &str) -> Value {
 
 fn order(tool: Definition, call: impl Into<Syscall>, files: &Arc<Files>) -> Order {
     Order {
-        op: OpId(7),
         pid: Some(Pid(1)),
-        call: call.into(),
-        cwd: FsPath::from("workspace"),
-        workspace: None,
-        waited_ms: 0,
-        reach: Reach::default(),
         program: Some(Arc::new(Program { of: Pid(1), digest: Digest::of(b"it"), tool })),
-        content: None,
-        parts: Arc::new(Enclosed),
         port: files.clone(),
+        ..Order::alone(OpId(7), call)
     }
 }
 

@@ -13,7 +13,7 @@ use libos_abi::{
     DenyReason, Digest, Error, Fault, FsPath, Json, ObjectId, OpId, Outcome, Pid, Reply, Syscall,
     Text, fs, object, tool,
 };
-use libos_port::{BoxFuture, EffectOutcome, Enclosed, Order, Port, Provider, Reach};
+use libos_port::{BoxFuture, EffectOutcome, Order, Port, Provider};
 use libos_tools::{ToolProvider, describe, names};
 use serde_json::{Value, json};
 
@@ -52,19 +52,7 @@ fn ready<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn order(stage: &Arc<Stage>, call: Syscall) -> Order {
-    Order {
-        op: OpId(9),
-        pid: Some(Pid(1)),
-        call,
-        cwd: "workspace".into(),
-        workspace: None,
-        waited_ms: 0,
-        reach: Reach::default(),
-        program: None,
-        content: None,
-        parts: Arc::new(Enclosed),
-        port: stage.clone(),
-    }
+    Order { pid: Some(Pid(1)), port: stage.clone(), ..Order::alone(OpId(9), call) }
 }
 
 fn run(stage: &Arc<Stage>, name: &str, args: Value) -> Result<Value, Error> {

@@ -12,6 +12,9 @@ use std::{
 
 use serde_json::{Value, json};
 
+#[path = "http.rs"]
+pub(crate) mod http;
+
 /// Bytes of a piece of an answer.
 const PIECE_BYTES: usize = 23;
 
@@ -255,16 +258,18 @@ fn chat(
     events
 }
 
+/// An event that names its kind in its data, too.
+fn say(kind: &str, mut data: Value) -> String {
+    data["type"] = kind.into();
+    event(Some(kind), &data)
+}
+
 fn responses(
     text: &str,
     calls: &[(String, String)],
     id: &dyn Fn(usize) -> String,
     input: usize,
 ) -> Vec<String> {
-    let say = |kind: &str, mut data: Value| {
-        data["type"] = kind.into();
-        event(Some(kind), &data)
-    };
     let mut events = vec![say("response.created", json!({ "response": { "model": "test-1" } }))];
     if !text.is_empty() {
         for half in halves(text) {
@@ -292,10 +297,6 @@ fn messages(
     id: &dyn Fn(usize) -> String,
     input: usize,
 ) -> Vec<String> {
-    let say = |kind: &str, mut data: Value| {
-        data["type"] = kind.into();
-        event(Some(kind), &data)
-    };
     let usage = json!({ "input_tokens": input - 3, "cache_read_input_tokens": 3,
                         "cache_creation_input_tokens": 0, "output_tokens": 1 });
     let message = json!({ "role": "assistant", "model": "test-1", "usage": usage });
@@ -331,30 +332,6 @@ fn messages(
 }
 
 fn read(stream: &mut TcpStream) -> Option<Asked> {
-    let mut bytes = Vec::new();
-    let mut chunk = [0; 65_536];
-    let mut more = |bytes: &mut Vec<u8>| {
-        let count = stream.read(&mut chunk).ok().filter(|count| *count > 0)?;
-        bytes.extend_from_slice(&chunk[..count]);
-        Some(())
-    };
-    let end = loop {
-        match bytes.windows(4).position(|window| window == b"\r\n\r\n") {
-            Some(end) => break end,
-            None => more(&mut bytes)?,
-        }
-    };
-    let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
-    let mut lines = head.lines();
-    let path = lines.next()?.split(' ').nth(1)?.to_owned();
-    let headers: BTreeMap<String, String> = lines
-        .filter_map(|line| line.split_once(':'))
-        .map(|(name, value)| (name.to_lowercase(), value.trim().to_owned()))
-        .collect();
-    let length = headers.get("content-length").and_then(|it| it.parse().ok()).unwrap_or(0);
-    let mut body = bytes.split_off(end + 4);
-    while body.len() < length {
-        more(&mut body)?;
-    }
-    Some(Asked { path, headers, body: serde_json::from_slice(&body).ok()? })
+    let http::Request { target, headers, body, .. } = http::read(stream)?;
+    Some(Asked { path: target, headers, body: serde_json::from_slice(&body).ok()? })
 }

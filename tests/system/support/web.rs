@@ -1,9 +1,8 @@
 //! A web server on this machine.
 
 use std::{
-    collections::BTreeMap,
     fs::{self, OpenOptions},
-    io::{Read, Write},
+    io::Write,
     net::{TcpListener, TcpStream},
     path::Path,
     sync::LazyLock,
@@ -12,16 +11,8 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::Lab;
-
-/// A request as it arrives.
-#[derive(Debug, Default)]
-pub(crate) struct Asked {
-    pub(crate) method: String,
-    pub(crate) target: String,
-    pub(crate) headers: BTreeMap<String, String>,
-    pub(crate) body: Vec<u8>,
-}
+pub(crate) use super::model::http::Request as Asked;
+use super::{Lab, model::http::read};
 
 /// What is answered: status, further lines of the head, body.
 pub(crate) type Answer = (u16, String, Vec<u8>);
@@ -44,36 +35,6 @@ fn exchange(mut stream: TcpStream, answer: fn(&Asked) -> Answer) {
     let head = format!("HTTP/1.1 {status} S\r\ncontent-length: {}\r\n{head}\r\n", body.len());
     // Whoever asked may be dead.
     drop(stream.write_all(&[head.as_bytes(), &body].concat()));
-}
-
-fn read(stream: &mut TcpStream) -> Option<Asked> {
-    let mut bytes = Vec::new();
-    let mut chunk = [0; 4096];
-    let mut more = |bytes: &mut Vec<u8>| {
-        let count = stream.read(&mut chunk).ok().filter(|count| *count > 0)?;
-        bytes.extend_from_slice(&chunk[..count]);
-        Some(())
-    };
-    let end = loop {
-        match bytes.windows(4).position(|window| window == b"\r\n\r\n") {
-            Some(end) => break end,
-            None => more(&mut bytes)?,
-        }
-    };
-    let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
-    let mut lines = head.lines();
-    let mut words = lines.next()?.split(' ').map(str::to_owned);
-    let (method, target) = (words.next()?, words.next()?);
-    let headers: BTreeMap<String, String> = lines
-        .filter_map(|line| line.split_once(':'))
-        .map(|(name, value)| (name.to_lowercase(), value.trim().to_owned()))
-        .collect();
-    let length = headers.get("content-length").and_then(|it| it.parse().ok()).unwrap_or(0);
-    let mut body = bytes.split_off(end + 4);
-    while body.len() < length {
-        more(&mut body)?;
-    }
-    Some(Asked { method, target, headers, body })
 }
 
 /// The address below which a lab's workspace is kept on a server: what a request does there is seen

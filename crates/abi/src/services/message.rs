@@ -140,3 +140,20 @@ service! {
     } -> Option<Message>
     { demand: [kernel]; effect: State; fails: []; }
 }
+
+impl Send {
+    /// A letter with nothing but its text.
+    #[must_use]
+    pub fn letter(to: Pid, body: impl Into<Text>) -> Self {
+        Self {
+            to,
+            body: body.into(),
+            subject: None,
+            payload: None,
+            kind: None,
+            channel: None,
+            correlation: None,
+            reply_to: None,
+        }
+    }
+}

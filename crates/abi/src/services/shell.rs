@@ -94,3 +94,20 @@ service! {
       effect: Irreversible;
       fails: [NotFound TimedOut BadArguments BadFolder NotPermitted SecretRefused Unconfined]; }
 }
+
+impl Run {
+    /// A program and its arguments, with nothing else said.
+    #[must_use]
+    pub fn of(argv: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self {
+            argv: argv.into_iter().map(Into::into).collect(),
+            cwd: Folder(None),
+            timeout_ms: None,
+            stdin: None,
+            secrets: None,
+            stdout_into: None,
+            stderr_into: None,
+            stdin_from: None,
+        }
+    }
+}

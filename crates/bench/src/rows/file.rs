@@ -6,9 +6,9 @@ use agent_libos::{Builder, mounts::Mounted};
 use libos_abi::fs;
 use libos_port::Port;
 
-use super::worker::{Job, Workers};
+use super::worker::{Job, rounds_of_one};
 use crate::{
-    measure::{Figure, Scale, nanos},
+    measure::{Scale, nanos},
     report::{Row, Target, Unit},
     stage::{allow, request},
 };
@@ -46,20 +46,7 @@ pub(super) fn run(scale: &Scale) -> anyhow::Result<Vec<Row>> {
     });
     let grants = [allow("fs:bench/*", &["read"])];
     let builder = Builder::new().mount("bench", Mounted::read_only(folder.path()));
-    let [bare, ours]: [Vec<f64>; 2] = super::worker::tokio()?.block_on(async {
-        let mut samples: [Vec<f64>; 2] = Default::default();
-        let mut workers = Workers::start(builder, 1, &grants, job).await?;
-        for _ in 0..=rounds {
-            let round = workers.round().await?;
-            for (all, samples) in samples.iter_mut().zip(round[0].chunks(size)) {
-                all.extend(samples);
-            }
-        }
-        workers.stop()?;
-        anyhow::Ok(samples)
-    })?;
-    // The first round warms up.
-    let [bare, ours] = [bare, ours].map(|samples| Figure::of(samples[size..].to_vec()));
+    let [bare, ours] = rounds_of_one(builder, &grants, job, (rounds, size))?;
     let what = "read of a file of 4 KiB through the whole path (fs.read)";
     Ok(vec![
         Row::new("file.read", what, Unit::Nanoseconds, ours)

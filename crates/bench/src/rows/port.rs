@@ -8,9 +8,9 @@ use libos_abi::{Outcome, process};
 use libos_port::{BoxFuture, Port};
 use tokio::sync::oneshot;
 
-use super::worker::{Job, Workers};
+use super::worker::{Job, rounds_of_one};
 use crate::{
-    measure::{Figure, Scale, nanos},
+    measure::{Scale, nanos},
     report::{Row, Target, Unit},
 };
 
@@ -21,24 +21,9 @@ const SAMPLES: usize = 32;
 const PIPELINED: usize = 64;
 
 pub(super) fn run(scale: &Scale) -> anyhow::Result<Vec<Row>> {
-    let tokio = super::worker::tokio()?;
-    let rounds = scale.rounds(31);
-    let size = scale.size(SAMPLES);
-    let samples: [Vec<f64>; 4] = tokio.block_on(async {
-        let mut samples: [Vec<f64>; 4] = Default::default();
-        let mut workers = Workers::start(Builder::new(), 1, &[], job(size)).await?;
-        for _ in 0..=rounds {
-            let round = workers.round().await?;
-            for (all, samples) in samples.iter_mut().zip(round[0].chunks(size)) {
-                all.extend(samples);
-            }
-        }
-        workers.stop()?;
-        anyhow::Ok(samples)
-    })?;
-    // The first round warms up.
+    let (rounds, size) = (scale.rounds(31), scale.size(SAMPLES));
     let [bare, alone, bare_pipelined, pipelined] =
-        samples.map(|samples| Figure::of(samples[size..].to_vec()));
+        rounds_of_one(Builder::new(), &[], job(size), (rounds, size))?;
     Ok(vec![
         Row::new("port.alone", "no-op from another thread", Unit::Nanoseconds, alone)
             .floor("thread that echoes over channels", bare)

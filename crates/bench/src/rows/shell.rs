@@ -1,16 +1,11 @@
 //! Programs: a start that is confined and supervised, beside a bare one.
 
-use std::{
-    process::{Command, Stdio},
-    sync::Arc,
-};
+use std::process::{Command, Stdio};
 
 use agent_libos::providers::{ShellConfig, ShellProvider, layers_missing};
 use anyhow::ensure;
-use libos_abi::{Folder, FsPath, OpId, Outcome, Pid, Rights, Syscall, shell};
-use libos_port::{
-    BoxFuture, EffectOutcome, Enclosed, Order, Port, Provider as _, Reach, ReachRule,
-};
+use libos_abi::{OpId, Pid, Rights, shell};
+use libos_port::{EffectOutcome, Order, Provider as _, Reach, ReachRule};
 
 use crate::{
     measure::{Scale, by_turns, each},
@@ -20,38 +15,13 @@ use crate::{
 /// What a start may cost: three times the executable is run, and namespaces are made.
 const START_NS: f64 = 25_000_000.0;
 
-struct NoPort;
-
-impl Port for NoPort {
-    fn submit(&self, _: Syscall) -> BoxFuture<'_, Outcome> {
-        unreachable!("a program makes no calls")
-    }
-}
-
 fn order(workspace: &str) -> anyhow::Result<Order> {
-    let argv = vec!["true".to_owned()];
+    let rules = vec![ReachRule::allow("fs:workspace/*".parse()?, Rights::all())];
     Ok(Order {
-        op: OpId(1),
         pid: Some(Pid(1)),
-        call: shell::Run {
-            argv,
-            cwd: Folder(None),
-            timeout_ms: None,
-            stdin: None,
-            secrets: None,
-            stdout_into: None,
-            stderr_into: None,
-            stdin_from: None,
-        }
-        .into(),
-        cwd: FsPath::from("workspace"),
         workspace: Some(workspace.into()),
-        waited_ms: 0,
-        reach: Reach { rules: vec![ReachRule::allow("fs:workspace/*".parse()?, Rights::all())] },
-        program: None,
-        content: None,
-        parts: Arc::new(Enclosed),
-        port: Arc::new(NoPort),
+        reach: Reach { rules },
+        ..Order::alone(OpId(1), shell::Run::of(["true"]))
     })
 }
 

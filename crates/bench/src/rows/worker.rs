@@ -9,7 +9,7 @@ use libos_port::{BoxFuture, Planner, Port, QuantumEnd, Turn};
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
 
-use crate::stage::request;
+use crate::{measure::Figure, stage::request};
 
 /// What every process does in one round: it gives its samples.
 #[derive(Clone)]
@@ -103,6 +103,30 @@ impl Workers {
         self.runtime.shutdown()?;
         Ok(())
     }
+}
+
+/// Lets one process do its job again and again, in a runtime and a tokio of its own: what each
+/// kind of its samples comes to, of which one round gives so many.
+pub(super) fn rounds_of_one<const KINDS: usize>(
+    builder: Builder,
+    grants: &[GrantSpec],
+    job: Job,
+    (rounds, size): (usize, usize),
+) -> anyhow::Result<[Figure; KINDS]> {
+    let samples: [Vec<f64>; KINDS] = tokio()?.block_on(async {
+        let mut samples = [const { Vec::new() }; KINDS];
+        let mut workers = Workers::start(builder, 1, grants, job).await?;
+        for _ in 0..=rounds {
+            let round = workers.round().await?;
+            for (all, samples) in samples.iter_mut().zip(round[0].chunks(size)) {
+                all.extend(samples);
+            }
+        }
+        workers.stop()?;
+        anyhow::Ok(samples)
+    })?;
+    // The first round warms up.
+    Ok(samples.map(|samples| Figure::of(samples[size..].to_vec())))
 }
 
 /// Launches a task.

@@ -15,12 +15,10 @@ use std::{
 use futures_util::future::{Either, join_all, select};
 
 use libos_abi::{
-    Error, Fault, FsPath, OpId, Outcome, Pid, Rights, Syscall, clock, shell, wire::FRAME_BYTES_MAX,
+    Error, Fault, OpId, Outcome, Pid, Rights, Syscall, clock, shell, wire::FRAME_BYTES_MAX,
 };
 use libos_bindings::{RemoteProvider, queued, wire};
-use libos_port::{
-    BoxFuture, EffectOutcome, Enclosed, Order, Port, Provider, Reach, ReachRule, Reconciled,
-};
+use libos_port::{BoxFuture, EffectOutcome, Order, Port, Provider, Reach, ReachRule, Reconciled};
 
 use crate::part::far;
 
@@ -102,32 +100,13 @@ impl Port for Time {
 }
 
 fn order(argv: &[&str]) -> Order {
-    let argv = argv.iter().map(ToString::to_string).collect();
-    let cwd = libos_abi::Folder(None);
-    let run = shell::Run {
-        argv,
-        cwd,
-        stdin: None,
-        timeout_ms: None,
-        secrets: None,
-        stdout_into: None,
-        stderr_into: None,
-        stdin_from: None,
-    };
+    let rules = vec![ReachRule::allow("fs:workspace/*".parse().unwrap(), Rights::all())];
     Order {
-        op: OpId(5),
         pid: Some(Pid(3)),
-        call: run.into(),
-        cwd: FsPath::from("workspace"),
         workspace: Some("/somewhere".into()),
-        waited_ms: 0,
-        reach: Reach {
-            rules: vec![ReachRule::allow("fs:workspace/*".parse().unwrap(), Rights::all())],
-        },
-        program: None,
-        content: None,
-        parts: Arc::new(Enclosed),
+        reach: Reach { rules },
         port: Arc::new(Time),
+        ..Order::alone(OpId(5), shell::Run::of(argv.iter().copied()))
     }
 }
 

@@ -56,16 +56,7 @@ pub fn factory<P: Provider + 'static>(
 }
 
 fn run(argv: &[&str]) -> Run {
-    Run {
-        argv: argv.iter().map(ToString::to_string).collect(),
-        cwd: Folder(None),
-        timeout_ms: None,
-        stdin: None,
-        secrets: None,
-        stdout_into: None,
-        stderr_into: None,
-        stdin_from: None,
-    }
+    Run::of(argv.iter().copied())
 }
 
 fn out(ended: &Ended) -> &str {

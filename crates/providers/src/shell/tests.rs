@@ -34,16 +34,7 @@ fn shell() -> ShellProvider {
 }
 
 fn run(argv: &[&str]) -> Run {
-    Run {
-        argv: argv.iter().map(ToString::to_string).collect(),
-        cwd: Folder(None),
-        timeout_ms: None,
-        stdin: None,
-        secrets: None,
-        stdout_into: None,
-        stderr_into: None,
-        stdin_from: None,
-    }
+    Run::of(argv.iter().copied())
 }
 
 fn sh(script: &str) -> Run {

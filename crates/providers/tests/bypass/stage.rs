@@ -18,10 +18,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use libos_abi::{Folder, FsPath, Millis, OpId, Outcome, Pid, Reply, Rights, Syscall, shell};
-use libos_port::{
-    BoxFuture, EffectOutcome, Enclosed, Order, Port, Provider as _, Reach, ReachRule,
-};
+use libos_abi::{Millis, OpId, Outcome, Pid, Reply, Rights, Syscall, shell};
+use libos_port::{BoxFuture, EffectOutcome, Order, Port, Provider as _, Reach, ReachRule};
 use libos_providers::{Layer, ShellConfig, ShellProvider, layers_missing};
 use tempfile::TempDir;
 
@@ -166,27 +164,16 @@ impl Stage {
         ];
         let rules = if self.is_open { rules[..1].to_vec() } else { rules };
         let run = shell::Run {
-            argv,
-            cwd: Folder(None),
             timeout_ms: Some(Millis(60_000)),
             stdin: Some("from the host\n".into()),
-            secrets: None,
-            stdout_into: None,
-            stderr_into: None,
-            stdin_from: None,
+            ..shell::Run::of(argv)
         };
         Order {
-            op: OpId(7),
             pid: Some(Pid(1)),
-            call: run.into(),
-            cwd: FsPath::from("workspace"),
             workspace: Some(self.ws.to_str().unwrap().into()),
-            waited_ms: 0,
             reach: Reach { rules },
-            program: None,
-            content: None,
-            parts: Arc::new(Enclosed),
             port: Arc::new(NoPort),
+            ..Order::alone(OpId(7), run)
         }
     }
 
