@@ -172,7 +172,7 @@ fn tell_narrow(narrow: &Narrowest, given: &[CapId]) -> Result<(), Failure> {
         say!("It cannot be held to what {} says.", any.join(", "));
     }
     if given.is_empty() {
-        say!("Without `uses` it holds for good, without a line of `when` for any such argument.");
+        say!("Leave out `uses`, and it holds for good; a `when`, and any such argument will do.");
         say!("`libos policy narrow {op} --grant` gives it to {pid}.");
     } else {
         let names: Vec<String> = given.iter().map(ToString::to_string).collect();
