@@ -11,18 +11,13 @@ use libos_abi::{
     Value,
     event::{LabelEvent, OpEvent, ProcessEvent, Step, Verdict},
 };
+use libos_capability::limits::VALUES_MAX;
 use libos_journal::Journal;
 use libos_port::Decision;
 use serde::Serialize;
 
 use super::{Engine, Open, RulesFile};
 use crate::{Builder, audit};
-
-/// The most grants that one call can take: no call demands as many rights.
-const GRANTS_MAX: usize = 16;
-
-/// The longest list that a grant is held to.
-const ITEMS_MAX: usize = 64;
 
 /// The narrowest grants for a call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -192,7 +187,7 @@ impl Read {
             let decision = self.engine.decide(&open, label, &ancestors, &needs, op, now_ms);
             let Decision::Deny(denial) = decision else { return (grants, any, None) };
             let need = denial.need.clone().filter(|_| may_be_granted(&denial.reason));
-            let Some(need) = need.filter(|_| grants.len() < GRANTS_MAX) else {
+            let Some(need) = need.filter(|_| grants.len() < needs.iter().count()) else {
                 return (Vec::new(), Vec::new(), Some(denial));
             };
             let grant = exactly(&open.call, &need, &mut any);
@@ -236,7 +231,7 @@ fn exactly(call: &Syscall, need: &Need, any: &mut Vec<&'static str>) -> GrantSpe
             ArgView::Bool(is) => Value::Bool(is),
             ArgView::Int(number) => Value::Int(number),
             ArgView::List(items)
-                if items.len() <= ITEMS_MAX
+                if items.len() <= VALUES_MAX
                     && items.iter().all(|item| item.len() <= PATH_BYTES_MAX) =>
             {
                 Value::List(items.to_vec())
