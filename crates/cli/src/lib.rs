@@ -54,6 +54,7 @@ mod prompt;
 mod run;
 mod secret;
 mod simulate;
+mod speech;
 mod steer;
 mod store;
 mod tool;
