@@ -319,7 +319,7 @@ fn money_is_set_aside_before_and_what_would_pass_the_limit_asks_the_human() {
     assert!(process["usage"]["cost"].as_u64().unwrap() < 5_010 + more, "{process}");
 
     // Stopped, it ends, and has asked nobody.
-    lab.json(&goal(&["--budget", "cost=5000"])).code(3);
+    lab.libos(&goal(&["--budget", "cost=5000"])).code(3);
     let request = lab.inbox().remove(0);
     lab.json(&["deny", request["id"].as_str().unwrap()]).code(0);
     let ran = lab.resume().code(1);

@@ -194,7 +194,7 @@ fn a_hostile_model_gains_nothing_and_its_owner_reads_why() {
         let is_it = |deed: &&Value| deed["what"].as_str().unwrap().contains(what);
         refused.iter().find(is_it).unwrap_or_else(|| panic!("{what}: {story}")).clone()
     };
-    let floods = find("fs.write");
+    let floods = find(", and ");
     assert!(floods["times"].as_u64().unwrap() >= 100, "{floods}");
     assert!(floods["what"].as_str().unwrap().contains("like it"), "{floods}");
     let because = |deed: &Value| deed["because"].to_string();

@@ -148,7 +148,7 @@ fn a_limit_is_raised_by_its_own_command_and_every_mistake_names_it() {
     );
     let ran = lab.libos(&["run", "task.toml"]).code(3);
     assert!(ran.err.contains("answer with `libos extend req-1 --by N`"), "{ran}");
-    assert!(ran.err.contains("1 system calls of p1 are used up"), "{ran}");
+    assert!(ran.err.contains("1 system calls of p1 and all below it"), "{ran}");
     for args in [&["approve", "req-1"][..], &["answer", "req-1", "yes"]] {
         let (code, message) = lab.failure(args, 2);
         assert_eq!(code, "wrong_answer");

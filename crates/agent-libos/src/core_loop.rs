@@ -22,7 +22,7 @@ use libos_port::{EffectOutcome, Progress, Reconciled};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    Clock, Limits, audit, boundary::Boundaries, hydrate, parts::Part, recovery::Keeper,
+    Clock, HostPort, Limits, audit, boundary::Boundaries, hydrate, parts::Part, recovery::Keeper,
     runner::Runner,
 };
 
@@ -93,6 +93,17 @@ impl Watch {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.receiver.is_empty()
+    }
+
+    /// Whether all that led to the state as it is now was taken from here: news may be older than
+    /// what a port shows, and what was not told yet may wait for the disk. If not, it is here now,
+    /// and [`News::Idle`] comes again once nothing moves.
+    ///
+    /// # Errors
+    /// [`Fault::StoreUnavailable`] when the core has stopped.
+    pub async fn is_up_to_date(&self, port: &HostPort) -> Result<bool, Fault> {
+        port.state().await?;
+        Ok(self.is_empty())
     }
 
     /// The next news, with payloads in full; `None` when the runtime has stopped. How far an effect

@@ -62,6 +62,7 @@ const INNER: &[&str] = &[
     "GATHER_US_MAX",
     "INSTANCE_BYTES_MAX",
     "KEPT_BYTES_MAX",
+    "KEPT_MAX",
     "LAZY_FLUSH_MS_MAX",
     "LAST_WORD_CHARS_MAX",
     "LOG_LINES_MAX",

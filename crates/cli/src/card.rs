@@ -19,6 +19,10 @@ use crate::{
 /// The largest file whose change a card shows: the largest that a call can write.
 const SHOWN_BYTES_MAX: u64 = 1 << 20;
 
+/// What a refusal to raise a limit comes to.
+const DENIED_EXTENSION: &str =
+    "the call ends in over_budget; a process that cannot go on without it ends as failed";
+
 /// A request with everything there is to decide on.
 pub(crate) async fn card(port: &dyn Port, request: &Request) -> String {
     let mut text = format!("── {} ", request.id);
@@ -53,12 +57,7 @@ pub(crate) async fn card(port: &dyn Port, request: &Request) -> String {
             put(&mut text, "it takes", &format!("{more} {unit} at the most"));
             put(&mut text, "so far", &spent(port, *of).await);
             put(&mut text, "extended", &extended(*kind, *limit, used.saturating_add(*more)));
-            put(
-                &mut text,
-                "denied",
-                "the call ends in over_budget; a process that cannot go on \
-                                       without it ends as failed",
-            );
+            put(&mut text, "denied", DENIED_EXTENSION);
         }
         Ask::Release(release) => {
             put(&mut text, "call", &release.call);

@@ -291,11 +291,20 @@ const MISTAKES: [&str; 4] = ["unknown_tool", "bad_arguments", "bad_message", "un
 /// How many calls that differ in their arguments only are told one by one.
 const APART: usize = 3;
 
+/// What refused a call, without what it would have been done to: of `read on fs:a: cap-1 denies it`
+/// the right and what denies.
+fn rule(because: &str) -> String {
+    let (need, reason) = because.split_once(": ").unwrap_or(("", because));
+    let (right, reason) = (need.split(' ').next(), reason.split("; ").next());
+    format!("{} {}", right.unwrap_or_default(), reason.unwrap_or_default())
+}
+
 /// Puts together what was tried again and again: calls that end the same way for the same reason.
 fn alike(all: Vec<Deed>) -> Vec<Deed> {
     let why = |deed: &Deed| {
         let call = deed.what.split(' ').next().unwrap_or_default().to_owned();
-        (call, deed.because.clone(), deed.ended)
+        let rules: Vec<String> = deed.because.iter().map(|because| rule(because)).collect();
+        (call, rules, deed.ended)
     };
     let mut counts = BTreeMap::new();
     all.iter().for_each(|deed| *counts.entry(why(deed)).or_insert(0) += 1);

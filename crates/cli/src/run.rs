@@ -480,9 +480,8 @@ impl<'a> Driver<'a> {
         // In this order: what a process waits for is then in the list of what is pending.
         let waiting = agent_libos::processes(port, true).await?;
         let pending = port.call(human::List { all: None }).await?.requests;
-        // What led to that may wait for the disk still. It is told first, and idleness anew.
-        self.port.state().await.map_err(Error::from)?;
-        if !watch.is_empty() {
+        // What led to that is told first.
+        if !watch.is_up_to_date(&self.port).await.map_err(Error::from)? {
             return Ok(None);
         }
         let waiting: Vec<&ProcessInfo> =

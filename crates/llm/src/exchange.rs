@@ -147,6 +147,9 @@ impl Exchange<'_> {
                 self.progress.tell(Progress::Text(self.host.scrub(said)));
             }
         }
+        if let Some(said) = collector.rest() {
+            self.progress.tell(Progress::Text(self.host.scrub(said)));
+        }
         let answer = clean(self.host, collector.finish(request, asked)?);
         Ok(Exchanged { answer, events })
     }

@@ -104,11 +104,16 @@ impl Asking {
     }
 
     /// Tells that it waits for its turn. What was answered in part may be paid for.
-    fn waits(&self, tries: u32, held: Duration) {
-        if tries > 1 && held.is_zero() {
-            return;
+    fn waits(&self, has_begun: bool, held: Duration) {
+        let wait = Some(held).filter(|held| !held.is_zero());
+        match (has_begun, wait) {
+            (false, wait) => self.progress.tell(Progress::Queued { wait }),
+            (true, Some(wait)) => {
+                let why = told(Trouble::Busy(Some(wait))).to_string();
+                self.progress.tell(Progress::Again { why, wait });
+            }
+            (true, None) => {}
         }
-        self.progress.tell(Progress::Queued { wait: Some(held).filter(|it| !it.is_zero()) });
     }
 }
 
@@ -121,7 +126,7 @@ impl Provider for LlmProvider {
     fn perform(&self, order: Order) -> BoxFuture<'static, EffectOutcome> {
         let this = self.clone();
         // From now on: it may be dropped before anyone looks at it.
-        Asking::of(&order).waits(1, Duration::ZERO);
+        Asking::of(&order).waits(false, Duration::ZERO);
         Box::pin(async move {
             let Syscall::Llm(Call::Complete(call)) = &order.call else {
                 let call = order.call.info().name.to_owned();
@@ -232,8 +237,9 @@ impl LlmProvider {
             progress: &*order.progress,
         };
         let (mut tries, mut place, mut answers) = (1, None, gate.answers());
+        let mut has_begun = false;
         loop {
-            order.waits(tries, gate.held());
+            order.waits(has_begun, gate.held());
             let pass = gate.pass(order.pid, place, wait_max).await;
             let pass = pass.map_err(|wait| told(Trouble::Busy(Some(wait))))?;
             order.progress.tell(Progress::Begun);
@@ -264,7 +270,7 @@ impl LlmProvider {
                     let why = told(trouble).to_string();
                     order.progress.tell(Progress::Again { why, wait });
                     tokio::time::sleep(wait).await;
-                    (tries, place) = (tries + 1, None);
+                    (tries, place, has_begun) = (tries + 1, None, true);
                 }
                 final_one => return Err(told(final_one)),
             }

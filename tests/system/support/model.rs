@@ -195,7 +195,7 @@ impl Model {
             Answer::Endless(first, again) => {
                 let mut is_heard = streamed(&mut stream, first.as_bytes(), false);
                 while is_heard {
-                    is_heard = more(&mut stream, again.as_bytes(), false);
+                    is_heard = more(&mut stream, again.as_bytes(), again.len(), false);
                 }
             }
             Answer::Never => {}
@@ -208,13 +208,13 @@ fn streamed(stream: &mut TcpStream, body: &[u8], ends: bool) -> bool {
     let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n\
                 transfer-encoding: chunked\r\n\r\n";
     let begun = stream.set_nodelay(true).and_then(|()| stream.write_all(head.as_bytes()));
-    begun.is_ok() && more(stream, body, ends)
+    begun.is_ok() && more(stream, body, PIECE_BYTES.max(body.len() / PIECES_MAX), ends)
 }
 
-/// Sends more of a stream in small pieces, or in many; whether all of it went out.
-fn more(stream: &mut TcpStream, body: &[u8], ends: bool) -> bool {
+/// Sends more of a stream in pieces of so many bytes; whether all of it went out.
+fn more(stream: &mut TcpStream, body: &[u8], piece: usize, ends: bool) -> bool {
     let mut sent = Ok(());
-    for piece in body.chunks(PIECE_BYTES.max(body.len() / PIECES_MAX)) {
+    for piece in body.chunks(piece) {
         let size = format!("{:x}\r\n", piece.len());
         sent = sent.and_then(|()| {
             stream.write_all(&[size.as_bytes(), piece, b"\r\n"].concat())?;

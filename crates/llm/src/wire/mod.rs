@@ -164,13 +164,20 @@ impl Collector {
     }
 
     /// The text that has come since this was asked last: whole words, so that a secret that comes
-    /// in pieces is known for one; all of it once it is whole.
+    /// in pieces is known for one.
     pub(crate) fn news(&mut self) -> Option<&str> {
-        let text = &self.gathered.text;
-        let words = text.rfind(char::is_whitespace).map_or(0, |at| at + 1);
-        let to = if self.gathered.done { text.len() } else { words.max(self.told) };
+        let whole = self.gathered.text.rfind(char::is_whitespace);
+        self.told_to(whole.map_or(0, |at| at + 1).max(self.told))
+    }
+
+    /// The same once nothing more comes: all that is left.
+    pub(crate) fn rest(&mut self) -> Option<&str> {
+        self.told_to(self.gathered.text.len())
+    }
+
+    fn told_to(&mut self, to: usize) -> Option<&str> {
         let from = std::mem::replace(&mut self.told, to);
-        Some(&text[from..to]).filter(|text| !text.is_empty())
+        Some(&self.gathered.text[from..to]).filter(|text| !text.is_empty())
     }
 
     /// Whether the answer is whole, so that nothing more is waited for.
