@@ -78,6 +78,7 @@ const RUN_ELSEWHERE: &[(&str, &str)] = &[
     ("cargo xtask fuzz", "sources_break_nothing"),
     ("cargo xtask graph", "the_repository_s_own_checks_pass"),
     ("cargo xtask laws", "the_engine_and_the_reference_model_see_the_same"),
+    ("cargo xtask smoke", "a_good_model_reaches_the_goals_and_a_lazy_one_does_not"),
     ("cargo xtask race", "nothing_gets_in_or_out_while_folders_and_links_are_swapped"),
     ("libos run --goal", "a_model_repairs_the_test_though_its_host_is_killed_three_times"),
     ("cargo xtask sim", "nothing_is_lost_done_twice_or_spent_twice_whatever_happens"),

@@ -13,7 +13,10 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -22,6 +25,7 @@ use serde_json::{Value, json};
 use support::{
     Lab, Live, Ran,
     model::{Answer, Asked, Model},
+    terminal::Terminal,
 };
 
 /// How long a run with the tests of the project in it may take.
@@ -277,6 +281,115 @@ fn tokens_and_money_are_counted_and_a_limit_asks_the_human() {
     assert_eq!(used["cost"].as_u64().unwrap(), tokens + 7, "{used}");
 }
 
+#[test]
+fn money_is_set_aside_before_and_what_would_pass_the_limit_asks_the_human() {
+    let model = Model::serve(Box::new(|_, _| Answer::Say("done".into(), vec![])));
+    let lab = lab(&model, "openai", "");
+    lab.libos(&goal(&["--budget", "cost=5000"])).code(3);
+    assert!(model.asked().is_empty(), "what would pass the limit is not asked");
+    let request = lab.inbox().remove(0);
+    let asked = request["ask"]["extension"].clone();
+    assert_eq!(
+        (&asked["kind"], &asked["limit"], &asked["used"]),
+        (&json!("cost"), &json!(5_000), &json!(0))
+    );
+    let more = asked["more"].as_u64().unwrap();
+    // An answer of 4,096 tokens, two millionths each, and what goes out.
+    assert!(more > 8_192 && more < 40_000, "{asked}");
+    let card = lab.told(&["inbox"]);
+    for words in [
+        "5000 millionths of money of p1 and all below it",
+        &format!("{more} millionths of money at the most"),
+        &format!("the call takes {} of N", more - 5_000),
+        "the call ends in over_budget",
+        "libos extend req-1 --by N",
+        "libos deny req-1",
+    ] {
+        assert!(card.contains(words), "`{words}` is not in\n{card}");
+    }
+    // By too little it asks anew, and says so.
+    lab.json(&["extend", "req-1", "--by", "10"]).code(0);
+    lab.resume().code(3);
+    let again = lab.inbox().remove(0);
+    assert_eq!(again["ask"]["extension"]["limit"], 5_010);
+    lab.json(&["extend", "req-2", "--by", &more.to_string()]).code(0);
+    lab.resume().code(0);
+    assert_eq!(model.whole(), 1);
+    let process = lab.value(&["inspect", "p1"])["process"].clone();
+    assert!(process["usage"]["cost"].as_u64().unwrap() < 5_010 + more, "{process}");
+
+    // Stopped, it ends, and has asked nobody.
+    lab.libos(&goal(&["--budget", "cost=5000"])).code(3);
+    let request = lab.inbox().remove(0);
+    lab.json(&["deny", request["id"].as_str().unwrap()]).code(0);
+    let ran = lab.resume().code(1);
+    assert_eq!(ran.last()["status"], "failed");
+    let ended = lab.value(&["inspect", "p2"])["process"]["ending"].clone();
+    assert_eq!(ended["code"], "over_budget", "{ended}");
+    assert!(ended["message"].as_str().unwrap().contains("5000 millionths of money"), "{ended}");
+    assert_eq!(model.whole(), 1);
+}
+
+#[test]
+fn what_is_set_aside_is_the_same_after_a_crash_and_when_prices_change() {
+    let stalls = Arc::new(AtomicBool::new(true));
+    let model = Model::serve({
+        let stalls = Arc::clone(&stalls);
+        Box::new(move |_, _| match stalls.load(Ordering::SeqCst) {
+            true => Answer::Stall("do".into(), vec![]),
+            false => Answer::Say("done".into(), vec![]),
+        })
+    });
+    let lab = lab(&model, "openai", "");
+    let used = || lab.value(&["inspect", "p1"])["process"]["usage"].clone();
+    let live = lab.start(&goal(&["--budget", "cost=20000", "--budget", "tokens=20000"]));
+    until("an answer that stalls", || model.stalled() == 1);
+    let set_aside = used();
+    live.kill();
+    assert_eq!(used(), set_aside);
+    let cost = set_aside["cost"].as_u64().unwrap();
+    assert!(cost > 10_000 && cost <= 20_000, "a second time it would not fit: {set_aside}");
+
+    // Ten times as dear from now on: what has begun goes through, and is settled in full.
+    let settings = fs::read_to_string(lab.path("libos.toml")).unwrap();
+    let dear =
+        settings.replace("input = 1000000, output = 2000000", "input = 10000000, output = 0");
+    assert_ne!(dear, settings);
+    lab.settings(&dear);
+    stalls.store(false, Ordering::SeqCst);
+    lab.resume().code(0);
+    let used = used();
+    let tokens = used["tokens"].as_u64().unwrap();
+    assert_eq!(used["cost"].as_u64().unwrap(), (tokens - 7) * 10, "{used}");
+    assert_eq!(model.asked().len(), 2);
+}
+
+#[test]
+fn top_tells_what_was_spent_by_each_and_by_all_below() {
+    let model = Model::serve(Box::new(|_, _| Answer::Say("done".into(), vec![])));
+    let lab = lab(&model, "openai", "");
+    let script = json!({ "call": "message.receive", "args": {} });
+    let planner = json!({ "kind": "model", "program": "{\"profile\":\"test\"}" });
+    let child = json!({ "goal": "x", "image": "coding", "planner": planner,
+                        "grants": [{ "on": "llm:test", "rights": ["execute"] }] });
+    let may = [
+        support::allow("write", "process:spawn"),
+        support::grant("allow", "execute", "llm:test", "delegable = 1"),
+        support::allow("read", "image:coding"),
+    ];
+    let plan = [support::save("process.spawn", child, "w"), support::wait("w"), script];
+    lab.task(&may.concat(), &plan);
+    lab.run().code(3);
+    let top = lab.value(&["top", "--once"]);
+    let spent = &top["processes"][0]["spent"];
+    for kind in ["tokens", "cost"] {
+        assert!(spent[kind]["used"].as_u64().unwrap() > 0, "{top}");
+        assert_eq!((&spent[kind]["own"], &spent[kind]["limit"]), (&json!(0), &Value::Null));
+    }
+    let said = lab.told(&["top", "--once"]);
+    assert!(said.contains(" tokens") && said.contains(" millionths of money"), "{said}");
+}
+
 /// A lab with a secret that no model may see.
 fn labelled(model: &Model) -> Lab {
     let lab = lab(model, "openai", "");
@@ -405,6 +518,49 @@ fn a_process_without_the_right_asks_no_model() {
     fs::write(lab.path("task.toml"), granted).unwrap();
     lab.run().code(0);
     assert_eq!(model.whole(), 1);
+}
+
+#[test]
+fn at_a_terminal_the_words_of_a_model_come_as_it_says_them() {
+    let limited = AtomicBool::new(false);
+    let model = Model::serve(Box::new(move |_, asked| match asked.turn() {
+        0 if !limited.swap(true, Ordering::SeqCst) => {
+            Answer::Status(429, "retry-after: 1\r\n".into(), "{}".into())
+        }
+        0 => {
+            let said = "I look at it\nand tell.\u{1b}[2J And so";
+            Answer::Say(said.into(), vec![("list_folder", json!({ "path": "." }))])
+        }
+        1 => {
+            Answer::Stall("One word after the other comes here, until it stops for".into(), vec![])
+        }
+        _ => Answer::Say("done".into(), vec![]),
+    }));
+    let lab = lab(&model, "openai", "");
+    let args = ["run", "--goal", "x", "--workspace", "ws", "--allow", "fs:workspace/* read"];
+    let mut terminal = Terminal::start(lab.command(&args));
+    terminal.until("p1 waits for its model, which takes no more for 1 s");
+    terminal.until("p1 > I look at it");
+    terminal.until("    and tell.\\u{1b}[2J And so");
+    terminal.until("ok      llm.complete");
+    terminal.until("ok      tool.call");
+    // What it says is there before it has said all of it.
+    terminal.until("p1 > One word after the other");
+    assert_eq!(model.stalled(), 1);
+    terminal.interrupt();
+    terminal.until("Nothing is lost");
+    let half = terminal.seen.lines().find(|line| line.contains("One word")).unwrap();
+    assert!(!half.contains("Stopped"), "its line is ended: {half:?}");
+    terminal.ends_with(1);
+
+    // None of it is a record, and a program that reads gets none.
+    lab.json(&["audit", "export", "--output", "trail.jsonl"]).code(0);
+    assert!(!fs::read_to_string(lab.path("trail.jsonl")).unwrap().contains("One word"));
+    let mut live = lab.start(&["--json", "resume"]);
+    until("a second answer that stalls", || model.stalled() == 2);
+    assert!(!live.has_ended());
+    let ran = live.kill();
+    assert!(!ran.out.contains("One word") && ran.out.is_empty(), "{ran}");
 }
 
 #[test]

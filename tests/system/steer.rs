@@ -9,17 +9,10 @@
 
 mod support;
 
-use std::{
-    fs::{self, File},
-    io::{Read, Write},
-    os::fd::OwnedFd,
-    process::{Command, Stdio},
-    sync::mpsc,
-    thread,
-};
+use std::{fs, io::Write as _, process::Stdio};
 
 use serde_json::{Value, json};
-use support::*;
+use support::{terminal::Terminal, *};
 
 #[test]
 fn a_message_carries_what_it_is_given_and_an_interrupt_stops_a_wait() {
@@ -155,7 +148,7 @@ fn a_limit_is_raised_by_its_own_command_and_every_mistake_names_it() {
     );
     let ran = lab.libos(&["run", "task.toml"]).code(3);
     assert!(ran.err.contains("answer with `libos extend req-1 --by N`"), "{ran}");
-    assert!(ran.err.contains("1 system calls of p1 are used up"), "{ran}");
+    assert!(ran.err.contains("1 system calls of p1 and all below it"), "{ran}");
     for args in [&["approve", "req-1"][..], &["answer", "req-1", "yes"]] {
         let (code, message) = lab.failure(args, 2);
         assert_eq!(code, "wrong_answer");
@@ -229,61 +222,6 @@ fn a_card_that_several_wait_for_names_them_all() {
     assert_eq!(askers.count(), 2, "{tree}");
     lab.json(&["approve", "req-1"]).code(0);
     lab.resume().code(0);
-}
-
-/// The binary at a terminal of its own.
-struct Terminal {
-    master: File,
-    seen: String,
-    chunks: mpsc::Receiver<Vec<u8>>,
-    child: std::process::Child,
-}
-
-impl Terminal {
-    fn start(mut command: Command) -> Self {
-        use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-        grantpt(&master).unwrap();
-        unlockpt(&master).unwrap();
-        let name = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
-        let end = || -> Stdio {
-            let file = File::options().read(true).write(true).open(&name).unwrap();
-            OwnedFd::from(file).into()
-        };
-        let child = command.stdin(end()).stdout(end()).stderr(end()).spawn().unwrap();
-        let master = File::from(master);
-        let mut reader = master.try_clone().unwrap();
-        let (sender, chunks) = mpsc::channel();
-        thread::spawn(move || {
-            let mut buffer = [0; 4096];
-            // A terminal whose last program has ended gives an error.
-            while let Ok(read) = reader.read(&mut buffer) {
-                if sender.send(buffer[..read].to_vec()).is_err() {
-                    return;
-                }
-            }
-        });
-        Self { master, seen: String::new(), chunks, child }
-    }
-
-    /// Waits until the words are on the screen.
-    fn until(&mut self, words: &str) {
-        while !self.seen.contains(words) {
-            let chunk = self.chunks.recv_timeout(DEADLINE);
-            let chunk = chunk.unwrap_or_else(|_| panic!("{words} did not come:\n{}", self.seen));
-            self.seen.push_str(&String::from_utf8_lossy(&chunk));
-        }
-    }
-
-    fn type_line(&mut self, line: &str) {
-        self.seen.clear();
-        self.master.write_all(format!("{line}\n").as_bytes()).unwrap();
-    }
-
-    fn ends_with(mut self, code: i32) {
-        let status = self.child.wait().unwrap();
-        assert_eq!(status.code(), Some(code), "{}", self.seen);
-    }
 }
 
 #[test]

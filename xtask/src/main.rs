@@ -27,6 +27,7 @@ mod licences;
 mod policy;
 mod race;
 mod sim;
+mod smoke;
 mod steps;
 #[cfg(test)]
 mod tidy;
@@ -122,6 +123,12 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
         args: Vec<OsString>,
     },
+    /// Have a model at a real endpoint try for some goals
+    Smoke {
+        /// The profile of your libos.toml; without it nothing is tried
+        #[arg(long, value_name = "NAME")]
+        profile: Option<String>,
+    },
     /// Write docs/graph.txt
     Graph {
         /// Write nothing; fail when the file is stale
@@ -178,6 +185,7 @@ fn run(task: Task) -> Result<()> {
         Task::Fuzz { target, seconds, seed } => fuzz::run(&root, target.as_deref(), seconds, seed),
         Task::Bench { args } => bench::run(&root, &args),
         Task::Sim { args } => sim::run(&root, &args),
+        Task::Smoke { profile } => smoke::run(&root, profile.as_deref()),
         Task::Graph { check: true } => graph::generated(&root)?.check(&root),
         Task::Graph { check: false } => graph::generated(&root)?.write(&root),
     }

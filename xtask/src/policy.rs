@@ -270,8 +270,8 @@ pub(crate) const CRATES: &[CrateRule] = &[
         "tracing", "wasmtime", "wasmtime-wizer",
     ])),
     place("libos-llm", Provider, Only(&[
-        "http-body-util", "hyper", "hyper-util", "serde", "serde_json", "thiserror", "tokio",
-        "tracing",
+        "http-body-util", "httpdate", "hyper", "hyper-util", "serde", "serde_json", "thiserror",
+        "tokio", "tracing",
     ])),
     place("libos-mcp", Provider, Only(&[
         "rmcp", "serde", "serde_json", "thiserror", "tokio", "tracing",

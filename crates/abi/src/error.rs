@@ -136,7 +136,8 @@ pub enum Fault {
         denial: Denial,
     },
     /// A budget of the process or of one above it is used up.
-    #[error("the budget of {limit} {} of {of} is used up", kind.unit())]
+    #[error("the budget of {limit} {unit} of {of} is used up: {used} used, {more} more needed",
+        unit = kind.unit())]
     OverBudget {
         /// Whose budget: the caller's, or that of one above it.
         of: Pid,
@@ -144,6 +145,10 @@ pub enum Fault {
         kind: BudgetKind,
         /// Its limit.
         limit: u64,
+        /// What of it is used, or set aside for calls under way.
+        used: u64,
+        /// What the call would take.
+        more: u64,
     },
     /// Nobody can know whether the effect happened. It is never repeated by itself.
     #[error("nobody knows whether {op} happened: the host ended while it was under way")]

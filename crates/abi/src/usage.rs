@@ -1,7 +1,7 @@
 //! What a call may use of a budget, and what it turned out to use.
 //!
-//! Decided on the call alone, before anything happens, as its demand is. What may be estimated is
-//! the most that the call could take; it is set aside first and settled with the outcome.
+//! Decided on the call and the host's terms for models, before anything happens, as its demand is.
+//! What may be estimated is the most that the call could take; it is set aside first and settled with the outcome.
 
 use crate::{
     CONTENT_BYTES_MAX, Error, KeptContent, Outcome, Reply, Syscall, Text, fs, http, llm,
@@ -9,9 +9,15 @@ use crate::{
 };
 
 impl Syscall {
-    /// What the call may use at the most.
+    /// What the call may use at the most, as far as the call alone tells.
     #[must_use]
     pub fn charge(&self) -> Usage {
+        self.charge_by(&|_| None)
+    }
+
+    /// The same where the host has terms for models, by the names of their profiles.
+    #[must_use]
+    pub fn charge_by<'t>(&self, terms: &dyn Fn(&str) -> Option<&'t llm::Terms>) -> Usage {
         let one = Usage { syscalls: 1, ..Usage::default() };
         match self {
             Self::Tool(tool::Call::CallTool(_)) => Usage { tool_calls: 1, ..one },
@@ -35,18 +41,22 @@ impl Syscall {
                 let max_bytes = max_bytes.unwrap_or(default);
                 Usage { bytes: body + u64::from(max_bytes), ..one }
             }
-            Self::Llm(llm::Call::Complete(call)) => Usage { tokens: call.tokens(), ..one },
+            Self::Llm(llm::Call::Complete(call)) => match terms(&call.profile) {
+                Some(terms) => one.plus(call.most(terms)),
+                None => one.plus(call.most(&llm::Terms::default())),
+            },
             _ => one,
         }
     }
 
-    /// What the call used of what was set aside for it: all of it where nobody can tell.
+    /// What the call used of what was set aside for it; nothing where nobody can tell, which is
+    /// all of it.
     #[must_use]
-    pub fn used(&self, outcome: &Outcome) -> Usage {
-        let all = self.charge().estimated();
+    pub fn used(&self, outcome: &Outcome) -> Option<Usage> {
         if let Self::Llm(_) = self {
-            return exchanged(all, outcome);
+            return exchanged(outcome);
         }
+        let all = self.charge().estimated();
         let bytes = match outcome {
             Ok(Reply::Fs(fs::Reply::Read(file))) => bytes(file.object.as_ref(), &file.text),
             Ok(Reply::Fs(fs::Reply::Search(found))) => {
@@ -60,11 +70,11 @@ impl Syscall {
                 http::Reply::Fetch(got) | http::Reply::Replace(got) | http::Reply::Send(got),
             )) => match self {
                 Self::Http(call) => bodies(call).0 + got.bytes,
-                _ => return all,
+                _ => return None,
             },
-            _ => return all,
+            _ => return None,
         };
-        Usage { bytes: bytes.min(all.bytes), ..all }
+        Some(Usage { bytes: bytes.min(all.bytes), ..all })
     }
 }
 
@@ -81,21 +91,21 @@ fn bytes(kept: Option<&KeptContent>, given: &Text) -> u64 {
 
 /// What an exchange with a model used: what it says, more than was set aside too; nothing if it
 /// failed before the model saw anything.
-fn exchanged(all: Usage, outcome: &Outcome) -> Usage {
+fn exchanged(outcome: &Outcome) -> Option<Usage> {
     use llm::FailureKind::{
         BadRequest, ContextTooLong, NotRecorded, RateLimited, Unauthorized, UnknownProfile,
     };
     match outcome {
         Ok(Reply::Llm(llm::Reply::Complete(answer))) => {
             let tokens = answer.tokens.input.saturating_add(answer.tokens.output);
-            Usage { tokens, cost: answer.cost.unwrap_or_default(), ..Usage::default() }
+            Some(Usage { tokens, cost: answer.cost.unwrap_or_default(), ..Usage::default() })
         }
         Err(Error::Llm(failure)) => match failure.kind {
             UnknownProfile | BadRequest | RateLimited | ContextTooLong | Unauthorized
-            | NotRecorded => Usage::default(),
-            _ => all,
+            | NotRecorded => Some(Usage::default()),
+            _ => None,
         },
-        _ => all,
+        _ => None,
     }
 }
 
@@ -149,7 +159,7 @@ mod tests {
 
     #[test]
     fn a_call_used_what_its_outcome_shows_and_otherwise_all_of_it() {
-        let bytes = |bytes| Usage { bytes, ..Usage::default() };
+        let bytes = |bytes| Some(Usage { bytes, ..Usage::default() });
         let file = |text: &str| -> Outcome {
             let digest = Digest::of(text.as_bytes());
             let text = Text::from(text);
@@ -164,7 +174,7 @@ mod tests {
         };
         assert_eq!(read(Some(10)).used(&file("four")), bytes(4));
         assert_eq!(read(Some(2)).used(&file("four")), bytes(2), "never more than was set aside");
-        assert_eq!(read(Some(10)).used(&Err(Fault::Cancelled.into())), bytes(10));
+        assert_eq!(read(Some(10)).used(&Err(Fault::Cancelled.into())), None);
         let ended = shell::Ended {
             exit_code: Some(0),
             signal: None,
@@ -184,6 +194,10 @@ mod tests {
         let (profile, output_tokens_max) = ("p".into(), Some(10));
         let call: Syscall = llm::Complete { profile, setup, messages, output_tokens_max }.into();
         assert_eq!(call.charge(), Usage { syscalls: 1, tokens: 62, ..Usage::default() });
+        let prices = llm::Prices { input: 1_000_000, cached: 0, output: 2_000_000 };
+        let terms = llm::Terms { prices: Some(prices), ..llm::Terms::default() };
+        let priced = call.charge_by(&|profile| (profile == "p").then_some(&terms));
+        assert_eq!(priced, Usage { syscalls: 1, tokens: 62, cost: 72, ..Usage::default() });
         let took = |input| -> Outcome {
             let answer = llm::Completion {
                 message: Json::default(),
@@ -194,13 +208,13 @@ mod tests {
             };
             Ok(llm::Reply::Complete(Box::new(answer)).into())
         };
-        let tokens = |tokens, cost| Usage { tokens, cost, ..Usage::default() };
+        let tokens = |tokens, cost| Some(Usage { tokens, cost, ..Usage::default() });
         assert_eq!(call.used(&took(3)), tokens(5, 7));
         assert_eq!(call.used(&took(100)), tokens(102, 7), "in full, more than was set aside too");
         let failed = |kind: llm::FailureKind| call.used(&Err(kind.because("")));
-        assert_eq!(failed(llm::FailureKind::RateLimited), Usage::default());
-        assert_eq!(failed(llm::FailureKind::BadReply), tokens(62, 0), "nobody can tell");
-        assert_eq!(call.used(&Err(Fault::Cancelled.into())), tokens(62, 0));
+        assert_eq!(failed(llm::FailureKind::RateLimited), tokens(0, 0));
+        assert_eq!(failed(llm::FailureKind::BadReply), None, "nobody can tell");
+        assert_eq!(call.used(&Err(Fault::Cancelled.into())), None);
     }
 
     #[test]

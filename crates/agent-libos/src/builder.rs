@@ -20,18 +20,21 @@ use libos_providers::{
     BadEndpoint, EndpointSpec, FsProvider, HttpConfig, HttpProvider, Layer, Mounted, RpcProvider,
     ShellConfig, ShellProvider,
 };
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     boundary::{Boundaries, OnBoundary},
-    core_loop::{Core, Message, State, Watch},
+    core_loop::{Core, Message, News, State, Watch},
     generated::Tools,
     hydrate,
     model::HostNetwork,
     mounts::ByMount,
-    recovery,
+    progress, recovery,
     runner::Runner,
 };
+
+/// Where news go, and how far effects are.
+type Watcher = (mpsc::UnboundedSender<News>, mpsc::Sender<News>);
 
 /// The wall clock, as the edge reads it. Tests and embedders may pass their own.
 pub trait Clock: Send + Sync {
@@ -375,7 +378,7 @@ impl Builder {
     /// # Errors
     /// [`StartError`]; the store is as it was.
     pub fn start(self) -> Result<Runtime, StartError> {
-        self.start_with(Vec::new())
+        self.start_with(None)
     }
 
     /// The same, with a watcher that misses nothing.
@@ -383,16 +386,14 @@ impl Builder {
     /// # Errors
     /// [`StartError`]; the store is as it was.
     pub fn start_watched(self) -> Result<(Runtime, Watch), StartError> {
-        let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
-        let runtime = self.start_with(vec![sender])?;
-        let watch = Watch::new(receiver, Arc::clone(&runtime.blobs));
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let (told, progress) = progress::channel();
+        let runtime = self.start_with(Some((sender, told)))?;
+        let watch = Watch::new(receiver, progress, Arc::clone(&runtime.blobs));
         Ok((runtime, watch))
     }
 
-    fn start_with(
-        self,
-        watchers: Vec<tokio::sync::mpsc::UnboundedSender<crate::News>>,
-    ) -> Result<Runtime, StartError> {
+    fn start_with(self, watcher: Option<Watcher>) -> Result<Runtime, StartError> {
         let mut kept_out = self.kept_out;
         let boundaries = self.boundaries;
         boundaries.pass("start.open");
@@ -422,6 +423,8 @@ impl Builder {
         let labels = self.endpoints.iter().fold(self.labels, |labels, (name, endpoint)| {
             labels.standing_for(libos_abi::rpc::methods(name), endpoint.url.resource())
         });
+        let terms = self.models.iter().map(|(name, profile)| (name.clone(), profile.terms()));
+        let terms = terms.collect();
         for standard in [
             Arc::new(files) as Arc<dyn Provider>,
             Arc::new(ShellProvider::new(ShellConfig {
@@ -447,6 +450,7 @@ impl Builder {
         let parts = Parts::new(self.authority, self.components)?;
         let mut kernel = Kernel::new(parts, provided);
         kernel.set_label_rules(labels);
+        kernel.set_terms(terms);
         boundaries.pass("start.fold");
         let mut each = |_| boundaries.pass("start.folded");
         let from =
@@ -454,11 +458,15 @@ impl Builder {
         let blobs = journal.blobs();
         let (inbox, messages) = inbox();
         let planners = self.planners;
-        let runner =
+        let mut runner =
             Runner::new(inbox.clone(), Arc::clone(&blobs), providers, planners, boundaries.clone());
+        let watchers = watcher.map(|(news, progress)| {
+            runner.watch(progress);
+            news
+        });
         let mut core =
             Core::new(kernel, journal, messages, runner, self.clock, self.limits, boundaries);
-        core.watch(watchers);
+        core.watch(watchers.into_iter().collect());
         core.recovered_from(from);
         let run_processes = self.run_processes;
         let thread = std::thread::Builder::new()
@@ -534,13 +542,14 @@ impl Runtime {
         drop(self.inbox.send(Message::RunProcesses));
     }
 
-    /// News of everything that happens from now on, each once it is on disk.
+    /// News of everything that happens from now on, each once it is on disk; not how far effects
+    /// are.
     #[must_use]
     pub fn watch(&self) -> Watch {
-        let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
+        let (sender, receiver) = mpsc::unbounded_channel();
         // A core that has ended closes the channel, which is what the watcher then sees.
         drop(self.inbox.send(Message::Watch(sender)));
-        Watch::new(receiver, Arc::clone(&self.blobs))
+        Watch::new(receiver, progress::channel().1, Arc::clone(&self.blobs))
     }
 
     /// A digest of the whole kernel state once everything so far is in the journal.

@@ -12,17 +12,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use libos_abi::{Digest, Fault, OpId, Outcome, Syscall};
+use libos_abi::{Digest, Fault, OpId, Outcome, Pid, Syscall};
 use libos_bindings::inbox::{Empty, Inbox};
 use libos_broker::{
     Edge, Input, Kernel, Line, Notice, Output, Outputs, Records, Submission, Submitter, Ticket,
 };
 use libos_journal::{Batch, Blobs, Head, Journal, JournalError, Sync};
-use libos_port::{EffectOutcome, Reconciled};
+use libos_port::{EffectOutcome, Progress, Reconciled};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    Clock, Limits, audit, boundary::Boundaries, hydrate, parts::Part, recovery::Keeper,
+    Clock, HostPort, Limits, audit, boundary::Boundaries, hydrate, parts::Part, recovery::Keeper,
     runner::Runner,
 };
 
@@ -47,11 +47,20 @@ pub struct State {
     pub digest: Digest,
 }
 
-/// What a watcher hears, each once it is on disk.
+/// What a watcher hears, each once it is on disk, if it is a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum News {
     /// Something happened.
     Notice(Notice),
+    /// How far an effect is that is under way: no record, and lost to a watcher that is slow.
+    Progress {
+        /// Whose it is.
+        pid: Pid,
+        /// The operation.
+        op: OpId,
+        /// How far.
+        progress: Progress,
+    },
     /// Nothing runs, nothing is under way, no timer is set: only a caller from outside can make
     /// anything happen.
     Idle,
@@ -67,17 +76,44 @@ pub enum News {
 /// A stream of [`News`].
 pub struct Watch {
     receiver: mpsc::UnboundedReceiver<News>,
+    progress: mpsc::Receiver<News>,
     blobs: Arc<dyn Blobs>,
 }
 
 impl Watch {
-    pub(crate) fn new(receiver: mpsc::UnboundedReceiver<News>, blobs: Arc<dyn Blobs>) -> Self {
-        Self { receiver, blobs }
+    pub(crate) fn new(
+        receiver: mpsc::UnboundedReceiver<News>,
+        progress: mpsc::Receiver<News>,
+        blobs: Arc<dyn Blobs>,
+    ) -> Self {
+        Self { receiver, progress, blobs }
     }
 
-    /// The next news, with payloads in full; `None` when the runtime has stopped.
+    /// Whether there is no news now.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.receiver.is_empty()
+    }
+
+    /// Whether all that led to the state as it is now was taken from here: news may be older than
+    /// what a port shows, and what was not told yet may wait for the disk. If not, it is here now,
+    /// and [`News::Idle`] comes again once nothing moves.
+    ///
+    /// # Errors
+    /// [`Fault::StoreUnavailable`] when the core has stopped.
+    pub async fn is_up_to_date(&self, port: &HostPort) -> Result<bool, Fault> {
+        port.state().await?;
+        Ok(self.is_empty())
+    }
+
+    /// The next news, with payloads in full; `None` when the runtime has stopped. How far an effect
+    /// is comes before its end does.
     pub async fn next(&mut self) -> Option<News> {
-        let mut news = self.receiver.recv().await?;
+        let mut news = tokio::select! {
+            biased;
+            Some(progress) = self.progress.recv() => progress,
+            news = self.receiver.recv() => news?,
+        };
         match &mut news {
             News::Notice(Notice::Step { outcome, .. }) => {
                 let stored = std::mem::replace(outcome, Err(Fault::Cancelled.into()));

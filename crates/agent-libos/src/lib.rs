@@ -37,6 +37,7 @@ mod model;
 pub mod mounts;
 mod parts;
 pub mod policy;
+mod progress;
 mod recovery;
 pub mod replay;
 pub mod retention;

@@ -18,10 +18,11 @@ use libos_journal::Blobs;
 use libos_port::{
     BoxFuture, EffectOutcome, Order, Planner, Port, Provider, QuantumEnd, Receipt, Reconciled, Turn,
 };
-use tokio::{runtime::Handle, task::AbortHandle};
+use tokio::{runtime::Handle, sync::mpsc, task::AbortHandle};
 
 use crate::{
-    boundary::Boundaries, builder::submit, core_loop::Message, hydrate, parts::StoredParts,
+    News, boundary::Boundaries, builder::submit, core_loop::Message, hydrate, parts::StoredParts,
+    progress::Effect,
 };
 
 /// Starts and stops what runs outside the core.
@@ -36,6 +37,8 @@ pub(crate) struct Runner {
     tools: HashMap<Pid, Vec<AbortHandle>>,
     effects: HashMap<OpId, AbortHandle>,
     boundaries: Boundaries,
+    /// Who hears how far effects are.
+    watcher: Option<mpsc::Sender<News>>,
 }
 
 impl Runner {
@@ -47,6 +50,7 @@ impl Runner {
         boundaries: Boundaries,
     ) -> Self {
         Self {
+            watcher: None,
             inbox,
             blobs,
             providers,
@@ -57,6 +61,11 @@ impl Runner {
             effects: HashMap::new(),
             boundaries,
         }
+    }
+
+    /// Has somebody hear how far effects are.
+    pub(crate) fn watch(&mut self, watcher: mpsc::Sender<News>) {
+        self.watcher = Some(watcher);
     }
 
     /// Starts a run.
@@ -99,7 +108,8 @@ impl Runner {
             let fault = Fault::Unsupported { call: order.call.info().name.into() };
             return self.finished(op, EffectOutcome::NotStarted(fault.into()));
         };
-        let order = match self.order(order) {
+        let progress = Effect::new(op, run.map(|(pid, _)| pid), self.watcher.clone());
+        let order = match self.order(order, Arc::clone(&progress)) {
             Ok(order) => order,
             Err(fault) => return self.finished(op, EffectOutcome::NotStarted(fault.into())),
         };
@@ -125,7 +135,7 @@ impl Runner {
                 Box::pin(async move { Message::Reconciled { op, result: asked.await } })
             }
         };
-        let guard = Unfinished { inbox: inbox.clone(), op, mode, is_tool, told: false };
+        let guard = Unfinished { inbox: inbox.clone(), op, mode, is_tool, told: false, progress };
         let task = self.tokio.spawn(async move {
             let mut guard = guard;
             boundaries.pass(before);
@@ -149,7 +159,7 @@ impl Runner {
         }
     }
 
-    fn order(&self, order: EffectOrder) -> Result<Order, Fault> {
+    fn order(&self, order: EffectOrder, progress: Arc<Effect>) -> Result<Order, Fault> {
         let mut call = order.call;
         hydrate::call(self.blobs.as_ref(), &mut call)?;
         let program = match order.program {
@@ -181,6 +191,7 @@ impl Runner {
                 blobs: Arc::clone(&self.blobs),
             }),
             port: door,
+            progress,
         })
     }
 
@@ -205,7 +216,8 @@ impl Runner {
     }
 }
 
-/// Reports an effect whose task was aborted or panicked as unknown: it may have happened. A tool
+/// Reports an effect whose task was aborted or panicked as unknown, for it may have happened, or as
+/// not begun if its provider said so last. A tool
 /// that was dropped is not reported: it is called again when its process runs again.
 struct Unfinished {
     inbox: Sender<Message>,
@@ -213,6 +225,7 @@ struct Unfinished {
     mode: Mode,
     is_tool: bool,
     told: bool,
+    progress: Arc<Effect>,
 }
 
 impl Drop for Unfinished {
@@ -227,6 +240,10 @@ impl Drop for Unfinished {
                 let fault = Fault::ProviderFailed { kind: "panic".into(), op: self.op };
                 Message::Finished { op: self.op, outcome: EffectOutcome::Failed(fault.into()) }
             }
+            Mode::Perform if self.progress.is_unbegun() => Message::Finished {
+                op: self.op,
+                outcome: EffectOutcome::NotStarted(Fault::Cancelled.into()),
+            },
             Mode::Perform => Message::Finished {
                 op: self.op,
                 outcome: EffectOutcome::Unknown("its task was dropped".into()),

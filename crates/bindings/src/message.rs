@@ -9,7 +9,7 @@ use libos_abi::{
     tool::Program,
 };
 use libos_port::{
-    BadSnapshot, Caller, Decision, EffectOutcome, Enclosed, Order, Port, Reach, Reconciled, Stop,
+    BadSnapshot, Caller, Decision, EffectOutcome, Order, Port, Reach, Reconciled, Stop,
 };
 
 /// The kind of part a far end serves.
@@ -132,8 +132,8 @@ impl From<Order> for Ordered {
 impl Ordered {
     pub(crate) fn with(self, port: Arc<dyn Port>) -> Order {
         let Self { op, pid, call, cwd, workspace, waited_ms, reach, program, content } = self;
-        let parts = Arc::new(Enclosed);
-        Order { op, pid, call, cwd, workspace, waited_ms, reach, program, content, parts, port }
+        let around = Order::alone(op, call);
+        Order { pid, cwd, workspace, waited_ms, reach, program, content, port, ..around }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The kernel: components, operations and the pipeline as one deterministic state machine.
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
 };
 
@@ -9,7 +9,9 @@ use libos_abi::{
     CapId, Demand, Denial, DenyReason, Digest, Error, Event, Fault, Few, Json, Need, OpId, Pid,
     Principal, Record, Syscall, Text, capability,
     event::{OpEvent, ProcessEvent, Step, Verdict},
-    human, message,
+    human,
+    llm::Terms,
+    message,
     process::{self, Usage, Wait, WaitOn},
     wire,
 };
@@ -132,6 +134,8 @@ pub struct Kernel {
     pub(crate) ops: Ops,
     pub(crate) labels: Labels,
     pub(crate) now_ms: u64,
+    /// What exchanges with models can take, by profile.
+    terms: BTreeMap<String, Terms>,
 
     // What follows is derived from the state or lives only as long as the host process.
     /// The kernel itself as a caller.
@@ -166,6 +170,7 @@ impl Kernel {
             ops: Ops::default(),
             labels: Labels::default(),
             now_ms: 0,
+            terms: BTreeMap::new(),
             own: Principal::Host("kernel".into()),
             watched: true,
             runs: FxHashMap::default(),
@@ -185,6 +190,17 @@ impl Kernel {
     /// Sets what the host says of data labels; nothing at first.
     pub fn set_label_rules(&mut self, rules: LabelRules) {
         self.labels.rules = rules;
+    }
+
+    /// Sets what the host says of models, by profile: what is set aside for a call goes by it.
+    /// What was set aside is recorded, so other terms change nothing that has begun.
+    pub fn set_terms(&mut self, terms: BTreeMap<String, Terms>) {
+        self.terms = terms;
+    }
+
+    /// What a call may use at the most.
+    pub(crate) fn charge(&self, call: &Syscall) -> Usage {
+        call.charge_by(&|profile| self.terms.get(profile))
     }
 
     /// Applies a record of the journal. After all records, call [`recover`](Self::recover) once.
@@ -429,7 +445,7 @@ impl Kernel {
         let (run, charge) = match step.index {
             0 => (0, Usage::default()),
             _ if is_over => (*run, Usage::default()),
-            _ => (*run, call.charge()),
+            _ => (*run, self.charge(call)),
         };
         match self.ask(tx, process::Admit { pid, run, charge }) {
             Ok(admission) => {
@@ -590,10 +606,11 @@ impl Kernel {
         over: Fault,
     ) -> Result<(), Error> {
         let asked = match (&over, tx.caller.pid(), self.ops.get(id)) {
-            (Fault::OverBudget { of, kind, limit }, Some(pid), Some(op)) => {
+            (Fault::OverBudget { of, kind, limit, used, more }, Some(pid), Some(op)) => {
                 let call = op.call.info().name.into();
-                let (of, kind, limit) = (*of, *kind, *limit);
-                self.ask(tx, human::OpenExtension { op: id, pid, of, kind, limit, call }).ok()
+                let (of, kind, limit, used, more) = (*of, *kind, *limit, *used, *more);
+                let open = human::OpenExtension { op: id, pid, of, kind, limit, used, more, call };
+                self.ask(tx, open).ok()
             }
             _ => None,
         };

@@ -62,13 +62,15 @@ pub(crate) struct Over {
     of: Pid,
     kind: BudgetKind,
     limit: u64,
+    used: u64,
+    more: u64,
 }
 
 impl Over {
     /// What a call ends in that may not pass it.
     pub(crate) fn fault(self) -> Fault {
-        let Self { of, kind, limit } = self;
-        Fault::OverBudget { of, kind, limit }
+        let Self { of, kind, limit, used, more } = self;
+        Fault::OverBudget { of, kind, limit, used, more }
     }
 }
 
@@ -568,8 +570,9 @@ impl Ops {
             HumanEvent::Opened(request) => {
                 let (by_broker, over, release) = match &request.ask {
                     Ask::Approval(_) | Ask::Unknown { .. } => (true, None, None),
-                    Ask::Extension { of, kind, limit, .. } => {
-                        (true, Some(Over { of: *of, kind: *kind, limit: *limit }), None)
+                    Ask::Extension { of, kind, limit, used, more, .. } => {
+                        let (of, kind, limit, used, more) = (*of, *kind, *limit, *used, *more);
+                        (true, Some(Over { of, kind, limit, used, more }), None)
                     }
                     Ask::Release(release) => (true, None, Some(release.label)),
                     Ask::Question { .. } | Ask::Permission { .. } => (false, None, None),

@@ -186,7 +186,7 @@ impl Kernel {
             let counts = op.caller.pid().is_some();
             let (reserved, charged) = (op.reserved, op.call.charge().estimated());
             let used = match give_back {
-                true => Usage::default(),
+                true => Some(Usage::default()),
                 false => op.call.used(&outcome),
             };
             tx.sync |= must_be_durable(op) && !mutated("skip_outcome_sync");
@@ -194,7 +194,7 @@ impl Kernel {
                 self.kernel_call(tx, capability::Settle { op: id, give_back });
             }
             if !charged.is_nothing() && counts {
-                self.kernel_call(tx, process::Settle { op: id, used: Some(used) });
+                self.kernel_call(tx, process::Settle { op: id, used });
             }
         }
         self.flow_in(tx, id, &outcome);

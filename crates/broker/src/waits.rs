@@ -1,7 +1,7 @@
 //! Waiting and waking: a waiting operation is data, and so is the process it belongs to.
 
 use libos_abi::{
-    Denial, DenyReason, Error, OpId, Pid,
+    Denial, DenyReason, Error, Fault, OpId, Pid,
     event::OpEvent,
     human::Decision,
     process::{self, Usage, Wait, WaitOn},
@@ -178,10 +178,18 @@ impl Kernel {
                 let Some((pid, op)) = tx.caller.pid().zip(self.ops.get(id)) else {
                     return Ok(());
                 };
-                let charge = op.call.charge();
-                // It may have been extended by too little.
-                tx.caller.admission = Some(self.ask(tx, process::Admit { pid, run: 0, charge })?);
-                self.decide_and_serve(tx, id, None)
+                let charge = self.charge(&op.call);
+                match self.ask(tx, process::Admit { pid, run: 0, charge }) {
+                    Ok(admission) => {
+                        tx.caller.admission = Some(admission);
+                        self.decide_and_serve(tx, id, None)
+                    }
+                    // It was extended by too little, or somebody else took it.
+                    Err(Error::Fault(over @ Fault::OverBudget { .. })) => {
+                        self.ask_extension(tx, id, over)
+                    }
+                    Err(error) => Err(error),
+                }
             }
             OpState::Asking { decision: Some(Decision::Deny { .. }), release, .. } => {
                 let over = self.ops.get(id).and_then(|op| self.exceeding(tx, op));

@@ -4,7 +4,8 @@ use agent_libos::{
     abi::{
         Pid, Request as _, fs,
         human::{Approval, Ask, Request, RequestState},
-        process, tool,
+        process::{self, BudgetKind},
+        tool,
     },
     port::Port,
 };
@@ -17,6 +18,10 @@ use crate::{
 
 /// The largest file whose change a card shows: the largest that a call can write.
 const SHOWN_BYTES_MAX: u64 = 1 << 20;
+
+/// What a refusal to raise a limit comes to.
+const DENIED_EXTENSION: &str =
+    "the call ends in over_budget; a process that cannot go on without it ends as failed";
 
 /// A request with everything there is to decide on.
 pub(crate) async fn card(port: &dyn Port, request: &Request) -> String {
@@ -44,10 +49,15 @@ pub(crate) async fn card(port: &dyn Port, request: &Request) -> String {
             }
             taken_in(port, request.pid, &mut text).await;
         }
-        Ask::Extension { of, kind, limit, call } => {
+        Ask::Extension { of, kind, limit, used, more, call } => {
+            let unit = kind.unit();
             put(&mut text, "call", call);
-            put(&mut text, "limit", &format!("{limit} {} of {of} are used up", kind.unit()));
-            put(&mut text, "used", &used(port, *of).await);
+            put(&mut text, "limit", &format!("{limit} {unit} of {of} and all below it"));
+            put(&mut text, "used", &format!("{used} {unit}, what is set aside included"));
+            put(&mut text, "it takes", &format!("{more} {unit} at the most"));
+            put(&mut text, "so far", &spent(port, *of).await);
+            put(&mut text, "extended", &extended(*kind, *limit, used.saturating_add(*more)));
+            put(&mut text, "denied", DENIED_EXTENSION);
         }
         Ask::Release(release) => {
             put(&mut text, "call", &release.call);
@@ -89,8 +99,14 @@ async fn askers(port: &dyn Port, request: &Request) -> String {
     lines.join("\n")
 }
 
+/// What raising a limit comes to, and the least that lets the call through.
+fn extended(kind: BudgetKind, limit: u64, needed: u64) -> String {
+    let least = needed.saturating_sub(limit).max(1);
+    format!("by N, it is {limit} + N {} from then on; the call takes {least} of N", kind.unit())
+}
+
 /// What a process has used of its limits.
-async fn used(port: &dyn Port, pid: Pid) -> String {
+async fn spent(port: &dyn Port, pid: Pid) -> String {
     match port.call(process::Inspect { pid }).await {
         Ok(info) => show::spent_words(&info, show::now_ms()).join("\n"),
         Err(_) => String::new(),

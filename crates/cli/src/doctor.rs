@@ -221,7 +221,9 @@ async fn open(host: &Host) -> Result<(Access, Vec<String>), Failure> {
             continue;
         }
         for (kind, used, limit) in show::spent(&process, show::now_ms()) {
-            check(process.pid, kind.unit(), used, limit);
+            if let Some(limit) = limit {
+                check(process.pid, kind.unit(), used, limit);
+            }
         }
         let messages = u64::from(LIMITS.mailbox_messages_max);
         check(process.pid, "messages in its mailbox", process.unread.into(), messages);

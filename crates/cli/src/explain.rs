@@ -61,8 +61,10 @@ struct Story {
     changed: Vec<Deed>,
     /// What it looked at outside.
     looked: Vec<Deed>,
-    /// What it was refused.
+    /// What it was refused: alike calls that the same rule refused are one.
     refused: Vec<Deed>,
+    /// Calls that are none: of tools that it does not have, or not as they are.
+    mistaken: Vec<Deed>,
     asked: Vec<Asked>,
     said: Vec<String>,
     children: Vec<String>,
@@ -218,6 +220,7 @@ impl Reader {
             changed: Vec::new(),
             looked: Vec::new(),
             refused: Vec::new(),
+            mistaken: Vec::new(),
             asked: self.asked.iter().filter_map(|id| self.question(*id)).collect(),
             said: self.said.clone(),
             children: self.children.iter().map(child).collect(),
@@ -231,7 +234,7 @@ impl Reader {
         let calls = SERVICES.iter().flat_map(|service| service.calls);
         let classes: BTreeMap<&str, EffectClass> =
             calls.map(|info| (info.name, info.effect)).collect();
-        let [mut changed, mut looked, mut refused] = [const { Deeds::new() }; 3];
+        let [mut changed, mut looked, mut refused, mut mistaken] = [const { Deeds::new() }; 4];
         let own = |it: &&Operation| it.caller.pid() == Some(self.pid);
         for operation in self.trail.operations.values().filter(own) {
             // What closes a quantum is the runtime's own.
@@ -244,13 +247,15 @@ impl Reader {
                 && operation.decisions.iter().any(|decision| is_no(&decision.verdict));
             match classes.get(operation.call) {
                 _ if is_refused => note(&mut refused, operation),
+                _ if MISTAKES.contains(&ended) => note(&mut mistaken, operation),
                 Some(EffectClass::State) | None => {}
                 _ if operation.call == "tool.call" => {}
                 Some(EffectClass::Read) => note(&mut looked, operation),
                 Some(_) => note(&mut changed, operation),
             }
         }
-        [story.changed, story.looked, story.refused] = [changed, looked, refused].map(in_order);
+        [story.changed, story.looked] = [changed, looked].map(in_order);
+        [story.refused, story.mistaken] = [refused, mistaken].map(|all| alike(in_order(all)));
         story
     }
 
@@ -272,11 +277,53 @@ impl Reader {
 /// What a call took: of what is estimated, what its outcome shows.
 fn used(call: &Syscall, outcome: &Outcome) -> Usage {
     let charge = call.charge();
-    charge.minus(charge.estimated()).plus(call.used(outcome))
+    let estimated = charge.estimated();
+    charge.minus(estimated).plus(call.used(outcome).unwrap_or(estimated))
 }
 
 fn is_no(verdict: &Judgement) -> bool {
     !matches!(verdict, Judgement::Verdict(Verdict::Allowed(_) | Verdict::Asked { .. }))
+}
+
+/// What calls end in that are none.
+const MISTAKES: [&str; 4] = ["unknown_tool", "bad_arguments", "bad_message", "unsupported"];
+
+/// How many calls that differ in their arguments only are told one by one.
+const APART: usize = 3;
+
+/// What refused a call, without what it would have been done to: of `read on fs:a: cap-1 denies it`
+/// the right and what denies.
+fn rule(because: &str) -> String {
+    let (need, reason) = because.split_once(": ").unwrap_or(("", because));
+    let (right, reason) = (need.split(' ').next(), reason.split("; ").next());
+    format!("{} {}", right.unwrap_or_default(), reason.unwrap_or_default())
+}
+
+/// Puts together what was tried again and again: calls that end the same way for the same reason.
+fn alike(all: Vec<Deed>) -> Vec<Deed> {
+    let why = |deed: &Deed| {
+        let call = deed.what.split(' ').next().unwrap_or_default().to_owned();
+        let rules: Vec<String> = deed.because.iter().map(|because| rule(because)).collect();
+        (call, rules, deed.ended)
+    };
+    let mut counts = BTreeMap::new();
+    all.iter().for_each(|deed| *counts.entry(why(deed)).or_insert(0) += 1);
+    let mut first: BTreeMap<_, usize> = BTreeMap::new();
+    let mut kept: Vec<Deed> = Vec::new();
+    for deed in all {
+        let key = why(&deed);
+        let count = counts[&key];
+        if count <= APART {
+            kept.push(deed);
+        } else if let Some(at) = first.get(&key) {
+            kept[*at].times += deed.times;
+        } else {
+            first.insert(key, kept.len());
+            let what = format!("{}, and {} like it", deed.what, count - 1);
+            kept.push(Deed { what, ..deed });
+        }
+    }
+    kept
 }
 
 /// Calls by what they were, why, and what they ended in: the first of each, when, and how many.
@@ -348,6 +395,7 @@ impl Story {
                 first.op
             ));
         }
+        part(&mut text, "It called what is not there", &self.mistaken, most, deed);
         part(&mut text, "Humans were asked", &self.asked, most, asked);
         part(&mut text, "It made", &self.children, most, Clone::clone);
         part(&mut text, "It said", &self.said, most, |said| show::cut(said, 300));

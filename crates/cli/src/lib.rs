@@ -55,6 +55,7 @@ mod reach;
 mod run;
 mod secret;
 mod simulate;
+mod speech;
 mod steer;
 mod store;
 mod tool;

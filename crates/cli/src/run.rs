@@ -31,6 +31,7 @@ use crate::{
     inbox::ways,
     prompt::{self, Said},
     show,
+    speech::Speech,
 };
 
 pub(crate) async fn run(host: &Host, args: &RunArgs) -> Result<Exit, Failure> {
@@ -205,6 +206,7 @@ pub(crate) struct Driver<'a> {
     prompted: Option<RequestId>,
     /// Who gets what is typed and answers nothing.
     partner: Option<Pid>,
+    speech: Speech,
 }
 
 impl<'a> Driver<'a> {
@@ -228,6 +230,7 @@ impl<'a> Driver<'a> {
             typed: None,
             prompted: None,
             partner: None,
+            speech: Speech::new(host.json),
         }
     }
 
@@ -265,9 +268,12 @@ impl<'a> Driver<'a> {
                 news = watch.next() => match news {
                     Some(News::Notice(notice)) => self.notice(notice).await?,
                     Some(News::Idle) => {
-                        if let Some(exit) = self.idle().await? {
+                        if let Some(exit) = self.idle(watch).await? {
                             return Ok(exit);
                         }
+                    }
+                    Some(News::Progress { pid, op, progress }) => {
+                        self.speech.hear(pid, op, &progress);
                     }
                     Some(News::StoreUnavailable(what)) => self.store(Some(&what)),
                     Some(News::StoreAvailable) => self.store(None),
@@ -280,7 +286,8 @@ impl<'a> Driver<'a> {
                     }
                 },
                 line = prompt::next_line(&mut self.typed) => {
-                    if let Some(exit) = self.typed(line.as_deref()).await? {
+                    self.speech.end_line();
+                    if let Some(exit) = self.typed(line.as_deref(), watch).await? {
                         return Ok(exit);
                     }
                 }
@@ -291,7 +298,8 @@ impl<'a> Driver<'a> {
     }
 
     /// Says that the store refuses, and why, or that it takes records again.
-    fn store(&self, refusal: Option<&str>) {
+    fn store(&mut self, refusal: Option<&str>) {
+        self.speech.end_line();
         if self.host.json {
             show::json(&serde_json::json!({ "store_unavailable": refusal }));
         } else if refusal.is_none() {
@@ -300,7 +308,8 @@ impl<'a> Driver<'a> {
         }
     }
 
-    fn interrupted(&self) -> Exit {
+    fn interrupted(&mut self) -> Exit {
+        self.speech.end_line();
         if !self.host.json {
             tell!("Stopped. Nothing is lost: go on with `libos resume`.");
         }
@@ -308,8 +317,12 @@ impl<'a> Driver<'a> {
     }
 
     async fn notice(&mut self, notice: Notice) -> Result<(), Failure> {
+        self.speech.end_line();
         match notice {
-            Notice::Step { pid, step, call, outcome, .. } => self.step(pid, step, &call, &outcome),
+            Notice::Step { pid, step, op, call, outcome } => {
+                self.speech.over(op);
+                self.step(pid, step, &call, &outcome);
+            }
             Notice::Spawned { pid, parent, goal } => {
                 if !self.host.json {
                     let from = parent.map(|parent| format!(" (child of {parent})"));
@@ -409,10 +422,10 @@ impl<'a> Driver<'a> {
     }
 
     /// Takes a line, or that there are no more.
-    async fn typed(&mut self, line: Option<&str>) -> Result<Option<Exit>, Failure> {
+    async fn typed(&mut self, line: Option<&str>, watch: &Watch) -> Result<Option<Exit>, Failure> {
         let Some(line) = line else {
             (self.typed, self.inline, self.prompted) = (None, false, None);
-            return self.idle().await;
+            return self.idle(watch).await;
         };
         let said = prompt::said(line);
         let answers = self.partner.is_none() || !said.is_command();
@@ -435,7 +448,7 @@ impl<'a> Driver<'a> {
     }
 
     /// Takes a line that answers nothing.
-    async fn said(&self, said: Said<'_>) -> Result<Option<Exit>, Failure> {
+    async fn said(&mut self, said: Said<'_>) -> Result<Option<Exit>, Failure> {
         let Some(to) = self.partner else { return Ok(None) };
         let (body, kind) = match said {
             Said::Nothing => return Ok(None),
@@ -462,11 +475,15 @@ impl<'a> Driver<'a> {
     }
 
     /// Nothing can happen by itself any more: either a human is to answer, or nothing ever will.
-    async fn idle(&mut self) -> Result<Option<Exit>, Failure> {
+    async fn idle(&mut self, watch: &Watch) -> Result<Option<Exit>, Failure> {
         let port: &dyn Port = &self.port;
         // In this order: what a process waits for is then in the list of what is pending.
         let waiting = agent_libos::processes(port, true).await?;
         let pending = port.call(human::List { all: None }).await?.requests;
+        // What led to that is told first.
+        if !watch.is_up_to_date(&self.port).await.map_err(Error::from)? {
+            return Ok(None);
+        }
         let waiting: Vec<&ProcessInfo> =
             waiting.iter().filter(|process| !process.state.is_terminal()).collect();
         self.asked.retain(|id, _| pending.iter().any(|request| request.id == *id));

@@ -197,22 +197,25 @@ const BUDGETS: [BudgetKind; 7] = [
     BudgetKind::Cost,
 ];
 
-/// What a process has used of each of its own limits: the kind, what was used, the limit.
-pub(crate) fn spent(process: &ProcessInfo, now_ms: u64) -> Vec<(BudgetKind, u64, u64)> {
+/// What a process and all below it have used, where it has a limit, and what is paid for in any
+/// case: the kind, what was used, the limit.
+pub(crate) fn spent(process: &ProcessInfo, now_ms: u64) -> Vec<(BudgetKind, u64, Option<u64>)> {
     let until = process.ending.as_ref().map_or(now_ms, |ending| ending.at_ms);
     let used = |kind| match kind {
         BudgetKind::Wall => until.saturating_sub(process.started_at_ms),
         kind => process.usage.of(kind),
     };
-    let limits = BUDGETS.into_iter().filter_map(|kind| Some((kind, process.budget.limit(kind)?)));
-    limits.map(|(kind, limit)| (kind, used(kind), limit)).collect()
+    let paid = |kind| process.usage.paid().of(kind) > 0;
+    let of = |kind| (kind, used(kind), process.budget.limit(kind));
+    BUDGETS.into_iter().map(of).filter(|(kind, _, limit)| limit.is_some() || paid(*kind)).collect()
 }
 
 /// The same in words.
 pub(crate) fn spent_words(process: &ProcessInfo, now_ms: u64) -> Vec<String> {
-    let words = |(kind, used, limit): (BudgetKind, u64, u64)| match kind {
-        BudgetKind::Wall => format!("{} of {} s", used / 1_000, limit / 1_000),
-        kind => format!("{used} of {limit} {}", kind.unit()),
+    let words = |(kind, used, limit): (BudgetKind, u64, Option<u64>)| match (kind, limit) {
+        (BudgetKind::Wall, Some(limit)) => format!("{} of {} s", used / 1_000, limit / 1_000),
+        (kind, Some(limit)) => format!("{used} of {limit} {}", kind.unit()),
+        (kind, None) => format!("{used} {}", kind.unit()),
     };
     spent(process, now_ms).into_iter().map(words).collect()
 }

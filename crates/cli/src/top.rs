@@ -1,11 +1,15 @@
 //! `libos top`: the living processes in a table that is written again and again.
 
 use std::{
+    collections::BTreeMap,
     io::{self, IsTerminal as _},
     time::Duration,
 };
 
-use agent_libos::abi::{human, process::ProcessInfo};
+use agent_libos::abi::{
+    Pid, human,
+    process::{ProcessInfo, Usage},
+};
 use serde_json::json;
 
 use crate::{
@@ -26,14 +30,15 @@ pub(crate) async fn top(host: &Host, args: &TopArgs) -> Result<Exit, Failure> {
         }
         // Opened anew each time: a store at rest is not held, so that `libos resume` can have it.
         let access = host.access().await?;
-        let mut living = agent_libos::processes(&*access.port, true).await?;
+        let mut living = agent_libos::processes(&*access.port, false).await?;
         let asked = access.port.call(human::List { all: None }).await?.requests.len();
         let is_live = access.is_live();
         access.close()?;
+        let below = below(&living);
         living.retain(|process| !process.state.is_terminal());
         let now_ms = show::now_ms();
         if host.json {
-            let spent: Vec<_> = living.iter().map(|it| spent(it, now_ms)).collect();
+            let spent: Vec<_> = living.iter().map(|it| spent(it, &below, now_ms)).collect();
             show::json(&json!({
                 "at_ms": now_ms, "runs": is_live, "asked": asked, "processes": spent,
             }));
@@ -49,10 +54,27 @@ pub(crate) async fn top(host: &Host, args: &TopArgs) -> Result<Exit, Failure> {
     }
 }
 
-fn spent(process: &ProcessInfo, now_ms: u64) -> serde_json::Value {
+/// What all that a process made have used, with all below them.
+fn below(all: &[ProcessInfo]) -> BTreeMap<Pid, Usage> {
+    let mut below: BTreeMap<Pid, Usage> = BTreeMap::new();
+    for process in all {
+        if let Some(parent) = process.parent {
+            let sum = below.entry(parent).or_default();
+            *sum = sum.plus(process.usage);
+        }
+    }
+    below
+}
+
+/// What a process and all below it have spent, and how much of that it has itself.
+fn spent(process: &ProcessInfo, below: &BTreeMap<Pid, Usage>, now_ms: u64) -> serde_json::Value {
+    let below = below.get(&process.pid).copied().unwrap_or_default();
     let spent: serde_json::Map<_, _> = show::spent(process, now_ms)
         .into_iter()
-        .map(|(kind, used, limit)| (show::word(&kind), json!({ "used": used, "limit": limit })))
+        .map(|(kind, used, limit)| {
+            let own = used.saturating_sub(below.of(kind));
+            (show::word(&kind), json!({ "used": used, "own": own, "limit": limit }))
+        })
         .collect();
     json!({
         "pid": process.pid, "parent": process.parent, "state": process.state,

@@ -392,7 +392,7 @@ pub(crate) fn asked(ask: &Ask) -> String {
         Ask::Approval(approval) => format!("may {} be made?", approval.call),
         Ask::Question { question, .. } => show::cut(question.as_str().unwrap_or_default(), 80),
         Ask::Permission { on, rights, .. } => format!("{rights} on {on}, for good?"),
-        Ask::Extension { of, kind, limit, call } => {
+        Ask::Extension { of, kind, limit, call, .. } => {
             format!("{call} would pass the {limit} {} of {of}", kind.unit())
         }
         Ask::Unknown { op, call, .. } => format!("was {call} ({op}) done?"),

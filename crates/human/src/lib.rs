@@ -256,14 +256,15 @@ impl<'c> human::Server<dyn Context + 'c, Stop> for Humans {
         cx: &mut (dyn Context + 'c),
         call: &human::OpenExtension,
     ) -> Result<Opened, Stop> {
-        let human::OpenExtension { op, pid, of, kind, limit, call } = call;
+        let human::OpenExtension { op, pid, of, kind, limit, used, more, call } = call;
         if let Some(request) = self.state.pending_of_op(*op, Account::Extension) {
             return Ok(Opened { request });
         }
         if let Some(refusal) = self.state.refusal((*of, *kind, *limit)) {
             core::outcome(refusal)?;
         }
-        let ask = Ask::Extension { of: *of, kind: *kind, limit: *limit, call: call.clone() };
+        let (of, kind, limit, used, more) = (*of, *kind, *limit, *used, *more);
+        let ask = Ask::Extension { of, kind, limit, used, more, call: call.clone() };
         let request = self.ask(cx, (*pid, *op), OWNER, ask)?;
         Ok(Opened { request })
     }

@@ -64,6 +64,8 @@ fn extension(op: u64, pid: u64, of: u64, limit: u64) -> human::OpenExtension {
         of: Pid(of),
         kind: BudgetKind::ToolCalls,
         limit,
+        used: limit,
+        more: 1,
         call: "tool.call".into(),
     }
 }
@@ -446,6 +448,8 @@ fn a_limit_is_raised_on_a_humans_word() {
         of: Pid(1),
         kind: BudgetKind::ToolCalls,
         limit: 10,
+        used: 10,
+        more: 1,
         call: "tool.call".into(),
     };
     assert_eq!((&card.ask, card.root, card.asked_at_ms), (&ask, Pid(1), 7));

@@ -91,6 +91,8 @@ fn ask(action: &Action, op: u64) -> Option<(u64, Syscall)> {
                 of: Pid(root),
                 kind: BudgetKind::ToolCalls,
                 limit: which.into(),
+                used: 0,
+                more: 1,
                 call: "tool.call".into(),
             };
             (pid, more.into())

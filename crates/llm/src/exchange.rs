@@ -1,6 +1,9 @@
 //! One try of one exchange: a request over HTTP/1.1, and what streams back.
 
-use std::{future::Future, time::Duration};
+use std::{
+    future::Future,
+    time::{Duration, SystemTime},
+};
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::{
@@ -11,6 +14,7 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use libos_abi::{OpId, Url, llm::Part};
+use libos_port::{Progress, Tell};
 use tokio::{task::JoinSet, time::timeout};
 
 use crate::{
@@ -38,6 +42,10 @@ pub(crate) struct Exchange<'e> {
     pub(crate) patience: Patience,
     /// By what the endpoint knows a request that it has seen before.
     pub(crate) idempotency_key: &'e str,
+    /// Whether the events are wanted beside the answer.
+    pub(crate) keeps_events: bool,
+    /// Who is told what comes.
+    pub(crate) progress: &'e dyn Tell,
 }
 
 impl Exchange<'_> {
@@ -65,7 +73,10 @@ impl Exchange<'_> {
         });
         let answer = answer.await?;
         match answer.status() {
-            StatusCode::OK => self.collect(request, asked, answer).await,
+            StatusCode::OK => {
+                let whole = self.collect(request, asked, answer);
+                in_time(self.patience.whole, "the answer found no end in time", whole).await
+            }
             status => Err(self.refusal(status, answer).await),
         }
     }
@@ -130,15 +141,21 @@ impl Exchange<'_> {
             for event in whole.map_err(|_| Trouble::Malformed("an event is no text"))? {
                 let event = self.host.scrub(&event);
                 collector.take(&event)?;
-                events.push(event);
+                events.extend(self.keeps_events.then_some(event));
             }
+            if let Some(said) = collector.news() {
+                self.progress.tell(Progress::Text(self.host.scrub(said)));
+            }
+        }
+        if let Some(said) = collector.rest() {
+            self.progress.tell(Progress::Text(self.host.scrub(said)));
         }
         let answer = clean(self.host, collector.finish(request, asked)?);
         Ok(Exchanged { answer, events })
     }
 
     async fn refusal(&self, status: StatusCode, answer: Response<Incoming>) -> Trouble {
-        let retry_after = retry_after(answer.headers());
+        let retry_after = retry_after(answer.headers(), SystemTime::now());
         let mut body = answer.into_body();
         let mut said = Vec::new();
         while said.len() < REFUSAL_BYTES_MAX {
@@ -189,10 +206,51 @@ fn address(base: &Url, kind: Kind) -> Result<Url, Trouble> {
     format!("{base}/{}", kind.path()).parse().map_err(|_| Trouble::NotTaken(0))
 }
 
-/// How long an endpoint asks to wait, in seconds or milliseconds. A date is not understood.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<f64>().ok();
+/// How long an endpoint asks to wait: milliseconds, seconds or a date. A date is taken against the
+/// endpoint's own clock if it tells it, so that it does not matter which of the two is wrong.
+fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = |name: &str| Some(headers.get(name)?.to_str().ok()?.trim());
+    let number = |name: &str| text(name)?.parse::<f64>().ok();
+    let date = |name: &str| httpdate::parse_http_date(text(name)?).ok();
     let seconds = number("retry-after-ms").map(|ms| ms / 1_000.0);
-    let seconds = seconds.or_else(|| number("retry-after"))?;
-    Duration::try_from_secs_f64(seconds).ok()
+    if let Some(seconds) = seconds.or_else(|| number("retry-after")) {
+        // What is less than nothing, or no number, is nothing.
+        return Some(Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX));
+    }
+    let until = date("retry-after")?;
+    Some(until.duration_since(date("date").unwrap_or(now)).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_says_how_long_it_wants_nothing_in_three_ways() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_millis(1_445_412_477_500);
+        let wait = |fields: &[(&'static str, &str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in fields {
+                headers.insert(*name, HeaderValue::from_str(value).unwrap());
+            }
+            retry_after(&headers, now)
+        };
+        let ms = |ms| Some(Duration::from_millis(ms));
+        assert_eq!(wait(&[]), None);
+        assert_eq!(wait(&[("retry-after", "2")]), ms(2_000));
+        assert_eq!(wait(&[("retry-after", "9"), ("retry-after-ms", "1500")]), ms(1_500));
+        assert_eq!(wait(&[("retry-after", "-2")]), ms(0));
+        assert_eq!(wait(&[("retry-after", "NaN")]), ms(0));
+        assert_eq!(wait(&[("retry-after", "1e300")]), Some(Duration::MAX));
+        assert_eq!(wait(&[("retry-after", "soon")]), None);
+        let date = ("retry-after", "Wed, 21 Oct 2015 07:28:00 GMT");
+        assert_eq!(wait(&[date]), ms(2_500));
+        let theirs = ("date", "Wed, 21 Oct 2015 07:27:40 GMT");
+        assert_eq!(wait(&[date, theirs]), ms(20_000), "by their own clock");
+        let ahead = ("date", "Wed, 21 Oct 2015 07:29:00 GMT");
+        assert_eq!(wait(&[date, ahead]), ms(0), "it is over already");
+        for old in ["Wednesday, 21-Oct-15 07:28:00 GMT", "Wed Oct 21 07:28:00 2015"] {
+            assert_eq!(wait(&[("retry-after", old)]), ms(2_500));
+        }
+    }
 }

@@ -11,12 +11,10 @@
 //! from the [`Host`].
 //!
 //! ```
-//! use libos_llm::{Kind, Prices};
-//! use libos_abi::llm::Tokens;
+//! use libos_llm::Kind;
 //!
 //! assert_eq!(Kind::Messages.key_header(), ("x-api-key", ""));
-//! let prices = Prices { input: 3_000_000, cached: 300_000, output: 15_000_000 };
-//! assert_eq!(prices.cost(&Tokens { input: 1_000, cached: 0, output: 100 }), 4_500);
+//! assert_eq!(Kind::Chat.path(), "chat/completions");
 //! ```
 #![forbid(unsafe_code)]
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "a provider owns effects")]
@@ -36,7 +34,7 @@ use libos_abi::{
     Digest, Error, Fault, Json, OpId, Pid, Syscall,
     llm::{BYTES_PER_TOKEN, Call, Complete, Completion, Failure, FailureKind, Reply, Setup},
 };
-use libos_port::{BoxFuture, EffectOutcome, Order, Provider};
+use libos_port::{BoxFuture, EffectOutcome, Order, Progress, Provider, Tell};
 
 use self::{
     cassette::Deck,
@@ -46,7 +44,7 @@ use self::{
 };
 pub use self::{
     host::{Host, NoConnection, NoKey, Stream},
-    profile::{Cassette, CassetteMode, Kind, Patience, Prices, Profile},
+    profile::{Cassette, CassetteMode, Kind, Patience, Profile},
 };
 
 /// Performs the calls of the `llm` service.
@@ -93,6 +91,32 @@ impl LlmProvider {
     }
 }
 
+/// Who asks, and who is told how far it is.
+struct Asking {
+    op: OpId,
+    pid: Option<Pid>,
+    progress: Arc<dyn Tell>,
+}
+
+impl Asking {
+    fn of(order: &Order) -> Self {
+        Self { op: order.op, pid: order.pid, progress: Arc::clone(&order.progress) }
+    }
+
+    /// Tells that it waits for its turn. What was answered in part may be paid for.
+    fn waits(&self, has_begun: bool, held: Duration) {
+        let wait = Some(held).filter(|held| !held.is_zero());
+        match (has_begun, wait) {
+            (false, wait) => self.progress.tell(Progress::Queued { wait }),
+            (true, Some(wait)) => {
+                let why = told(Trouble::Busy(Some(wait))).to_string();
+                self.progress.tell(Progress::Again { why, wait });
+            }
+            (true, None) => {}
+        }
+    }
+}
+
 impl Provider for LlmProvider {
     fn serves(&self) -> &'static [&'static str] {
         &["llm"]
@@ -101,6 +125,8 @@ impl Provider for LlmProvider {
     /// Everything that is refused before a byte is sent is certified as not started.
     fn perform(&self, order: Order) -> BoxFuture<'static, EffectOutcome> {
         let this = self.clone();
+        // From now on: it may be dropped before anyone looks at it.
+        Asking::of(&order).waits(false, Duration::ZERO);
         Box::pin(async move {
             let Syscall::Llm(Call::Complete(call)) = &order.call else {
                 let call = order.call.info().name.to_owned();
@@ -110,7 +136,8 @@ impl Provider for LlmProvider {
                 Ok(prepared) => prepared,
                 Err(error) => return EffectOutcome::NotStarted(error),
             };
-            match this.exchange(order.op, order.pid, used, request).await {
+            let asking = Asking::of(&order);
+            match this.exchange(&asking, used, request).await {
                 Ok(answer) => done(&used.profile, answer),
                 Err(error) => EffectOutcome::Failed(error),
             }
@@ -170,18 +197,18 @@ impl LlmProvider {
 
     async fn exchange(
         &self,
-        op: OpId,
-        pid: Option<Pid>,
+        order: &Asking,
         used: &Used,
         request: Request,
     ) -> Result<Answer, Error> {
+        let op = order.op;
         let Some(deck) = used.deck.clone() else {
-            return self.asked(op, pid, used, &request).await.map(|exchanged| exchanged.answer);
+            return self.asked(order, used, &request).await.map(|exchanged| exchanged.answer);
         };
         if deck.plays() {
             return self.played(op, deck, request).await;
         }
-        let Exchanged { answer, events } = self.asked(op, pid, used, &request).await?;
+        let Exchanged { answer, events } = self.asked(order, used, &request).await?;
         let kept = tokio::task::spawn_blocking(move || deck.record(&request, events)).await;
         match kept {
             Ok(Ok(())) => Ok(answer),
@@ -190,14 +217,15 @@ impl LlmProvider {
         }
     }
 
-    /// Asks the endpoint until it answers, or there is no more patience.
+    /// Asks the endpoint until it answers, or there is no more patience. Being turned away costs
+    /// none while others are answered: then it is a matter of waiting.
     async fn asked(
         &self,
-        op: OpId,
-        pid: Option<Pid>,
+        order: &Asking,
         used: &Used,
         request: &Request,
     ) -> Result<Exchanged, Error> {
+        let (op, gate, wait_max) = (order.op, &used.gate, self.patience.wait_max);
         let key = Digest::of(request.body.to_string().as_bytes()).to_string();
         let exchange = Exchange {
             op,
@@ -205,32 +233,47 @@ impl LlmProvider {
             profile: &used.profile,
             patience: self.patience,
             idempotency_key: &format!("{op}-{}", &key[..32]),
+            keeps_events: used.deck.is_some(),
+            progress: &*order.progress,
         };
-        let mut tries = 1;
+        let (mut tries, mut place, mut answers) = (1, None, gate.answers());
+        let mut has_begun = false;
         loop {
-            let pass = used.gate.pass(pid).await;
+            order.waits(has_begun, gate.held());
+            let pass = gate.pass(order.pid, place, wait_max).await;
+            let pass = pass.map_err(|wait| told(Trouble::Busy(Some(wait))))?;
+            order.progress.tell(Progress::Begun);
             let trouble = match exchange.attempt(request).await {
-                Ok(exchanged) => return Ok(exchanged),
+                Ok(exchanged) => {
+                    pass.answered();
+                    return Ok(exchanged);
+                }
                 Err(trouble) => trouble,
             };
-            let wait = match trouble {
-                Trouble::Busy(Some(wait)) => {
-                    // It is the endpoint that is busy, not this process.
-                    used.gate.hold(wait.min(self.patience.wait_max));
-                    wait
+            let is_last = tries >= self.patience.attempts_max;
+            tracing::info!(%op, ?trouble, tries, "an exchange came to nothing");
+            match trouble {
+                Trouble::Busy(wait) => {
+                    let wait = wait.unwrap_or_else(|| self.backoff(op, tries));
+                    place = Some(pass.turned_away(wait, wait_max));
+                    let now = gate.answers();
+                    if now == std::mem::replace(&mut answers, now) {
+                        if is_last {
+                            return Err(told(trouble));
+                        }
+                        tries += 1;
+                    }
                 }
-                Trouble::Busy(None) | Trouble::Failing(_) | Trouble::Broken(_) => {
-                    self.backoff(op, tries)
+                Trouble::Failing(_) | Trouble::Broken(_) if !is_last => {
+                    drop(pass);
+                    let wait = self.backoff(op, tries);
+                    let why = told(trouble).to_string();
+                    order.progress.tell(Progress::Again { why, wait });
+                    tokio::time::sleep(wait).await;
+                    (tries, place, has_begun) = (tries + 1, None, true);
                 }
                 final_one => return Err(told(final_one)),
-            };
-            drop(pass);
-            if tries >= self.patience.attempts_max || wait > self.patience.wait_max {
-                return Err(told(trouble));
             }
-            tracing::info!(%op, ?trouble, tries, ?wait, "an exchange is tried again");
-            tokio::time::sleep(wait).await;
-            tries += 1;
         }
     }
 

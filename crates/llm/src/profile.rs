@@ -2,7 +2,10 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use libos_abi::{Url, llm::Tokens};
+use libos_abi::{
+    Url,
+    llm::{Prices, Terms},
+};
 
 /// The form in which an endpoint speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,30 +36,6 @@ impl Kind {
             Self::Chat | Self::Responses => ("authorization", "Bearer "),
             Self::Messages => ("x-api-key", ""),
         }
-    }
-}
-
-/// What a million tokens cost, in millionths of money.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Prices {
-    /// Tokens that go to the model.
-    pub input: u64,
-    /// Those of them that it had seen before.
-    pub cached: u64,
-    /// Tokens that come from it.
-    pub output: u64,
-}
-
-impl Prices {
-    /// What an exchange costs, rounded up.
-    #[must_use]
-    pub fn cost(&self, tokens: &Tokens) -> u64 {
-        let cached = tokens.cached.min(tokens.input);
-        let of = |tokens: u64, price: u64| u128::from(tokens) * u128::from(price);
-        let all = of(tokens.input - cached, self.input)
-            + of(cached, self.cached)
-            + of(tokens.output, self.output);
-        u64::try_from(all.div_ceil(1_000_000)).unwrap_or(u64::MAX)
     }
 }
 
@@ -101,6 +80,15 @@ pub struct Profile {
     pub cassette: Option<Cassette>,
 }
 
+impl Profile {
+    /// What tells how much an exchange can take.
+    #[must_use]
+    pub fn terms(&self) -> Terms {
+        let Self { output_tokens_max, context_tokens, prices, .. } = *self;
+        Terms { output_tokens_max, context_tokens, prices }
+    }
+}
+
 /// How long an exchange may take, and how often it is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {
@@ -110,6 +98,8 @@ pub struct Patience {
     pub first_byte: Duration,
     /// Between two pieces of an answer.
     pub idle: Duration,
+    /// From its beginning until an answer is whole.
+    pub whole: Duration,
     /// How often one exchange is tried.
     pub attempts_max: u32,
     /// What is waited before the second try; doubled for each further one.
@@ -125,25 +115,10 @@ impl Default for Patience {
             connect: Duration::from_secs(10),
             first_byte: Duration::from_secs(180),
             idle: Duration::from_secs(60),
+            whole: Duration::from_secs(1_800),
             attempts_max: 5,
             backoff: Duration::from_millis(500),
             wait_max: Duration::from_secs(120),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn costs_are_rounded_up_and_what_was_seen_before_costs_its_own_price() {
-        let prices = Prices { input: 3_000_000, cached: 300_000, output: 15_000_000 };
-        let cost = |input, cached, output| prices.cost(&Tokens { input, cached, output });
-        assert_eq!(cost(0, 0, 0), 0);
-        assert_eq!(cost(1_000, 0, 100), 4_500);
-        assert_eq!(cost(1_000, 900, 0), 570);
-        assert_eq!(cost(1, 1, 0), 1);
-        assert_eq!(cost(1, 9, 0), 1, "no more can be cached than there are");
     }
 }

@@ -22,11 +22,10 @@ use std::{
 
 use libos_abi::{
     Error, Json, OpId, Pid, Reply, Text, Url,
-    llm::{self, Completion, Finish, Message, Part, Role, Tokens},
+    llm::{self, Completion, Finish, Message, Part, Prices, Role, Tokens},
 };
 use libos_llm::{
-    Cassette, CassetteMode, Host, Kind, LlmProvider, NoConnection, NoKey, Patience, Prices,
-    Profile, Stream,
+    Cassette, CassetteMode, Host, Kind, LlmProvider, NoConnection, NoKey, Patience, Profile, Stream,
 };
 use libos_port::{BoxFuture, EffectOutcome, Order, Provider};
 use model::{Answer, Asked, Model};
@@ -87,6 +86,7 @@ fn quick() -> Patience {
         connect: ms(2_000),
         first_byte: ms(2_000),
         idle: ms(300),
+        whole: ms(4_000),
         attempts_max: 2,
         backoff: ms(2),
         wait_max: ms(400),
@@ -261,11 +261,11 @@ async fn an_answer_can_be_made_to_fit_a_schema() {
 async fn an_endpoint_that_is_busy_or_breaks_off_is_asked_again_and_not_before_it_wants() {
     for kind in KINDS {
         let model = Model::serve(Box::new(|number, _| match number {
-            0 => Answer::Status(429, "retry-after-ms: 150\r\n", "{}".into()),
+            0 => Answer::Status(429, "retry-after-ms: 150\r\n".into(), "{}".into()),
             1 => Answer::Cut("half of it".into(), vec![("read", json!({}))]),
             2 => Answer::Stall("half of it".into(), vec![]),
             3 => Answer::Never,
-            4 => Answer::Status(503, "", "down".into()),
+            4 => Answer::Status(503, "".into(), "down".into()),
             _ => Answer::Say("whole".into(), vec![]),
         }));
         let patient = Patience { attempts_max: 6, ..quick() };
@@ -288,20 +288,20 @@ async fn each_trouble_has_its_code_and_tells_nothing_remote() {
     let long = body("context_length_exceeded");
     let filtered = "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"content_filter\"}]}\n\n";
     let cases: Vec<(Answer, &str)> = vec![
-        (Answer::Status(401, "", body("invalid_api_key")), "unauthorized"),
-        (Answer::Status(403, "", body("")), "unauthorized"),
-        (Answer::Status(429, "retry-after: 3600\r\n", body("")), "rate_limited"),
-        (Answer::Status(429, "", body("rate_limit")), "rate_limited"),
-        (Answer::Status(400, "", long), "context_too_long"),
-        (Answer::Status(400, "", body("content_filter")), "refused"),
+        (Answer::Status(401, "".into(), body("invalid_api_key")), "unauthorized"),
+        (Answer::Status(403, "".into(), body("")), "unauthorized"),
+        (Answer::Status(429, "retry-after: 3600\r\n".into(), body("")), "rate_limited"),
+        (Answer::Status(429, "".into(), body("rate_limit")), "rate_limited"),
+        (Answer::Status(400, "".into(), long), "context_too_long"),
+        (Answer::Status(400, "".into(), body("content_filter")), "refused"),
         (Answer::Stream(filtered.into()), "refused"),
-        (Answer::Status(404, "", body("no_such_model")), "bad_request"),
-        (Answer::Status(500, "", body("")), "unavailable"),
+        (Answer::Status(404, "".into(), body("no_such_model")), "bad_request"),
+        (Answer::Status(500, "".into(), body("")), "unavailable"),
         (Answer::Never, "unavailable"),
         (Answer::Cut("x".into(), vec![]), "unavailable"),
-        (Answer::Stream(format!("data: {{\"error\":{}}}\n\n", body("x"))), "unavailable"),
-        (Answer::Stream(format!("data: {remote}\n\n")), "bad_reply"),
-        (Answer::Status(200, "", remote.clone()), "bad_reply"),
+        (Answer::Stream(format!("data: {{\"error\":{}}}\n\n", body("x")).into()), "unavailable"),
+        (Answer::Stream(format!("data: {remote}\n\n").into()), "bad_reply"),
+        (Answer::Status(200, "".into(), remote.clone()), "bad_reply"),
     ];
     for (answer, code) in cases {
         let said = answer.clone();
@@ -325,7 +325,7 @@ async fn what_comes_back_is_without_secrets() {
     let events = "data: {\"choices\":[{\"delta\":{\"content\":\"".to_owned()
         + KEY
         + "\"},\"finish_reason\":\"stop\"}]}\n\n";
-    let whole = Model::serve(Box::new(move |_, _| Answer::Stream(events.clone())));
+    let whole = Model::serve(Box::new(move |_, _| Answer::Stream(events.clone().into())));
     for (kind, model) in [(Kind::Responses, &model), (Kind::Chat, &whole)] {
         let answer = perform(&provider(profile(kind, model)), ask("x")).await.expect("it answers");
         assert!(!format!("{answer:?}").contains(KEY), "{kind:?}: {answer:?}");
@@ -410,7 +410,7 @@ async fn a_cassette_answers_offline_and_tells_of_drift() {
 #[tokio::test]
 async fn many_processes_share_a_busy_endpoint_and_nobody_starves() {
     let model = Model::serve(Box::new(|number, _| match number % 7 {
-        3 => Answer::Status(429, "retry-after-ms: 20\r\n", "{}".into()),
+        3 => Answer::Status(429, "retry-after-ms: 20\r\n".into(), "{}".into()),
         _ => Answer::Say("x".into(), vec![]),
     }));
     let patient = Patience { attempts_max: 50, ..quick() };

@@ -8,6 +8,7 @@
 mod component;
 mod mutation;
 mod parts;
+mod progress;
 mod provider;
 mod reach;
 mod snapshot;
@@ -21,6 +22,7 @@ pub use mutation::mutated;
 #[cfg(feature = "mutations")]
 pub use mutation::plant;
 pub use parts::{Enclosed, Parts};
+pub use progress::{Nobody, Progress, Tell};
 pub use provider::{EffectOutcome, Order, Provider, Reconciled};
 pub use reach::{Reach, ReachRule};
 pub use snapshot::{BadSnapshot, load_version, save_version};

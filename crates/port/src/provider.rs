@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use libos_abi::{Error, Fault, FsPath, Json, OpId, Outcome, Pid, Reply, Syscall, tool::Program};
 
-use crate::{BoxFuture, Enclosed, Parts, Port, Reach};
+use crate::{BoxFuture, Enclosed, Nobody, Parts, Port, Reach, Tell};
 
 /// An effect to perform. Its intent is on disk, unless it only reads.
 #[derive(Clone)]
@@ -36,6 +36,8 @@ pub struct Order {
     pub parts: Arc<dyn Parts>,
     /// A door for calls made on behalf of this operation, numbered under it.
     pub port: Arc<dyn Port>,
+    /// Who is told how far it is.
+    pub progress: Arc<dyn Tell>,
 }
 
 impl Order {
@@ -55,6 +57,7 @@ impl Order {
             content: None,
             parts: Arc::new(Enclosed),
             port: Arc::new(Closed),
+            progress: Arc::new(Nobody),
         }
     }
 }

@@ -5,8 +5,9 @@
 //! set aside for its calls under way included, is within the budget of everyone above it. An
 //! operation that turns out to have used more than was set aside is counted in full.
 //!
-//! Calls are counted only where some limit counts them. A process without any limit above it is
-//! admitted without a look at those above it, without an event and without an allocation.
+//! Calls are counted only where some limit counts them; what is paid for always is. A process
+//! without any limit above it is admitted without a look at those above it, without an event and
+//! without an allocation, unless its call has a price.
 
 use std::sync::Arc;
 
@@ -52,10 +53,6 @@ impl Bounds {
     }
 }
 
-fn over(of: Pid, kind: BudgetKind, limit: u64) -> Fault {
-    Fault::OverBudget { of, kind, limit }
-}
-
 /// How long a process has been there.
 fn age_ms(process: &Process, now_ms: u64) -> u64 {
     now_ms.saturating_sub(process.fixed.started_at_ms)
@@ -71,9 +68,10 @@ pub(crate) fn allows(table: &Table, pid: Pid, charge: Usage) -> Result<(), Fault
             let more = charge.of(kind);
             if more > 0
                 && let Some(limit) = process.limit(kind)
-                && process.usage().of(kind).saturating_add(more) > limit
+                && let used = process.usage().of(kind)
+                && used.saturating_add(more) > limit
             {
-                return Err(over(of, kind, limit));
+                return Err(Fault::OverBudget { of, kind, limit, used, more });
             }
         }
     }
@@ -83,10 +81,11 @@ pub(crate) fn allows(table: &Table, pid: Pid, charge: Usage) -> Result<(), Fault
 /// Refuses a call of a process that, or one above it, has been there for too long.
 fn in_time(table: &Table, pid: Pid, now_ms: u64) -> Result<(), Fault> {
     for (of, process) in table.chain(pid) {
-        if let Some(limit) = process.limit(BudgetKind::Wall)
-            && age_ms(process, now_ms) > limit
+        let (kind, used) = (BudgetKind::Wall, age_ms(process, now_ms));
+        if let Some(limit) = process.limit(kind)
+            && used > limit
         {
-            return Err(over(of, BudgetKind::Wall, limit));
+            return Err(Fault::OverBudget { of, kind, limit, used, more: 0 });
         }
     }
     Ok(())
@@ -110,7 +109,7 @@ pub(crate) fn within(
         if let (Some(given), Some(limit)) = (budget.limit(kind), parent.limit(kind))
             && given > limit.saturating_sub(used)
         {
-            return Err(over(pid, kind, limit));
+            return Err(Fault::OverBudget { of: pid, kind, limit, used, more: given });
         }
     }
     Ok(())
@@ -184,7 +183,8 @@ impl Scheduler {
         if fixed.bounds.timed && is_new {
             in_time(&self.state, pid, cx.now_ms())?;
         }
-        let is_counted = fixed.bounds.counted && !charge.is_nothing();
+        let charge = if fixed.bounds.counted { charge } else { charge.paid() };
+        let is_counted = !charge.is_nothing();
         if is_counted {
             allows(&self.state, pid, charge)?;
         }

@@ -19,6 +19,8 @@ use serde_json::{Value, json};
 pub(crate) mod binary;
 #[path = "model.rs"]
 pub(crate) mod model;
+#[path = "terminal.rs"]
+pub(crate) mod terminal;
 #[path = "web.rs"]
 pub(crate) mod web;
 

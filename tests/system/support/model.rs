@@ -2,12 +2,13 @@
 //! pieces, and says what a test has it say.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     io::{Read, Write},
     net::{TcpListener, TcpStream},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
@@ -17,6 +18,9 @@ pub(crate) mod http;
 
 /// Bytes of a piece of an answer.
 const PIECE_BYTES: usize = 23;
+
+/// How many pieces a large answer has.
+const PIECES_MAX: usize = 20_000;
 
 /// A request as it arrives.
 #[derive(Debug, Clone)]
@@ -64,9 +68,11 @@ pub(crate) enum Answer {
     /// The beginning of one; then nothing until whoever asked is gone.
     Stall(String, Vec<ToolCall>),
     /// A status, further lines of the head, and a body.
-    Status(u16, &'static str, String),
+    Status(u16, Cow<'static, str>, String),
     /// A stream of events with this body.
-    Stream(String),
+    Stream(Vec<u8>),
+    /// A stream that begins with this, goes on with that again and again, and never ends.
+    Endless(String, String),
     /// Nothing: the connection ends.
     Never,
 }
@@ -88,6 +94,8 @@ struct Seen {
     whole: usize,
     /// Answers that stopped in the middle.
     stalled: usize,
+    /// Those that got a status, and when they knew: whoever asked has closed the connection.
+    refused: Vec<(usize, Instant)>,
 }
 
 impl Model {
@@ -123,6 +131,11 @@ impl Model {
     /// How many answers stopped in the middle.
     pub(crate) fn stalled(&self) -> usize {
         self.seen().stalled
+    }
+
+    /// The requests that got a status, by number, and when whoever asked knew.
+    pub(crate) fn refused(&self) -> Vec<(usize, Instant)> {
+        self.seen().refused.clone()
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -174,19 +187,34 @@ impl Model {
                     body.len()
                 );
                 drop(stream.write_all(&[head.as_bytes(), body.as_bytes()].concat()));
+                drop(stream.set_read_timeout(Some(Duration::from_secs(60))));
+                drop(stream.read(&mut [0]));
+                self.seen().refused.push((number, Instant::now()));
             }
-            Answer::Stream(body) => drop(streamed(&mut stream, body.as_bytes(), true)),
+            Answer::Stream(body) => drop(streamed(&mut stream, &body, true)),
+            Answer::Endless(first, again) => {
+                let mut is_heard = streamed(&mut stream, first.as_bytes(), false);
+                while is_heard {
+                    is_heard = more(&mut stream, again.as_bytes(), again.len(), false);
+                }
+            }
             Answer::Never => {}
         }
     }
 }
 
-/// Sends a stream of events in small pieces; whether all of it went out.
+/// Begins a stream of events and sends what there is of it.
 fn streamed(stream: &mut TcpStream, body: &[u8], ends: bool) -> bool {
     let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n\
                 transfer-encoding: chunked\r\n\r\n";
-    let mut sent = stream.set_nodelay(true).and_then(|()| stream.write_all(head.as_bytes()));
-    for piece in body.chunks(PIECE_BYTES) {
+    let begun = stream.set_nodelay(true).and_then(|()| stream.write_all(head.as_bytes()));
+    begun.is_ok() && more(stream, body, PIECE_BYTES.max(body.len() / PIECES_MAX), ends)
+}
+
+/// Sends more of a stream in pieces of so many bytes; whether all of it went out.
+fn more(stream: &mut TcpStream, body: &[u8], piece: usize, ends: bool) -> bool {
+    let mut sent = Ok(());
+    for piece in body.chunks(piece) {
         let size = format!("{:x}\r\n", piece.len());
         sent = sent.and_then(|()| {
             stream.write_all(&[size.as_bytes(), piece, b"\r\n"].concat())?;

@@ -150,6 +150,10 @@ pub enum Ask {
         kind: BudgetKind,
         /// The limit.
         limit: u64,
+        /// What of it is used, or set aside for calls under way.
+        used: u64,
+        /// What the call would take at the most.
+        more: u64,
         /// The call that would pass it.
         call: String,
     },
@@ -378,6 +382,10 @@ service! {
         kind: BudgetKind,
         /// The limit.
         limit: u64,
+        /// What of it is used, or set aside for calls under way.
+        used: u64,
+        /// What the call would take at the most.
+        more: u64,
         /// The call.
         call: String,
     } -> Opened

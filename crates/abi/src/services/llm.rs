@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Json, Resource, Text, call::service};
+use crate::{Json, Resource, Text, call::service, process::Usage};
 
 /// How many tokens an answer may have if neither the call nor the host says.
 pub const OUTPUT_TOKENS_DEFAULT: u32 = 4_096;
@@ -17,6 +17,48 @@ pub const OUTPUT_TOKENS_DEFAULT: u32 = 4_096;
 /// Bytes of a conversation per token that is set aside for it: fewer than there are in most texts,
 /// so that hardly any exchange takes more than was set aside.
 pub const BYTES_PER_TOKEN: u64 = 2;
+
+/// What a million tokens cost, in millionths of money.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Prices {
+    /// Tokens that go to the model.
+    pub input: u64,
+    /// Those of them that it had seen before.
+    pub cached: u64,
+    /// Tokens that come from it.
+    pub output: u64,
+}
+
+impl Prices {
+    /// What an exchange costs, rounded up.
+    #[must_use]
+    pub fn cost(&self, tokens: &Tokens) -> u64 {
+        let cached = tokens.cached.min(tokens.input);
+        let of = |tokens: u64, price: u64| u128::from(tokens) * u128::from(price);
+        let all = of(tokens.input - cached, self.input)
+            + of(cached, self.cached)
+            + of(tokens.output, self.output);
+        u64::try_from(all.div_ceil(1_000_000)).unwrap_or(u64::MAX)
+    }
+}
+
+/// What the host says of a profile that tells how much an exchange can take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Terms {
+    /// How many tokens an answer may have if the call does not say.
+    pub output_tokens_max: u32,
+    /// How many tokens the model takes, those of its answer included.
+    pub context_tokens: Option<u64>,
+    /// What it costs.
+    pub prices: Option<Prices>,
+}
+
+impl Default for Terms {
+    fn default() -> Self {
+        let output_tokens_max = OUTPUT_TOKENS_DEFAULT;
+        Self { output_tokens_max, context_tokens: None, prices: None }
+    }
+}
 
 /// Who speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -203,11 +245,17 @@ impl Complete {
         self.setup.0.bytes() + self.messages.iter().map(Text::bytes).sum::<u64>()
     }
 
-    /// The most tokens that it could take.
+    /// The most tokens that it is expected to take, and the money: none of it seen before.
     #[must_use]
-    pub fn tokens(&self) -> u64 {
-        let output = self.output_tokens_max.unwrap_or(OUTPUT_TOKENS_DEFAULT);
-        self.bytes() / BYTES_PER_TOKEN + u64::from(output)
+    pub fn most(&self, terms: &Terms) -> Usage {
+        let whole = terms.context_tokens.unwrap_or(u64::MAX);
+        let output = self.output_tokens_max.unwrap_or(u32::MAX).min(terms.output_tokens_max);
+        let output = u64::from(output).min(whole);
+        let input = (self.bytes() / BYTES_PER_TOKEN).min(whole);
+        let tokens = Tokens { input, cached: 0, output };
+        let dearest = |prices: Prices| Prices { input: prices.input.max(prices.cached), ..prices };
+        let cost = terms.prices.map_or(0, |prices| dearest(prices).cost(&tokens));
+        Usage { tokens: input.saturating_add(output).min(whole), cost, ..Usage::default() }
     }
 }
 
@@ -259,6 +307,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn costs_are_rounded_up_and_what_was_seen_before_costs_its_own_price() {
+        let prices = Prices { input: 3_000_000, cached: 300_000, output: 15_000_000 };
+        let cost = |input, cached, output| prices.cost(&Tokens { input, cached, output });
+        assert_eq!(cost(0, 0, 0), 0);
+        assert_eq!(cost(1_000, 0, 100), 4_500);
+        assert_eq!(cost(1_000, 900, 0), 570);
+        assert_eq!(cost(1, 1, 0), 1);
+        assert_eq!(cost(1, 9, 0), 1, "no more can be cached than there are");
+    }
+
+    #[test]
     fn a_message_is_a_line_and_comes_back() {
         let call = Part::ToolCall { id: "1".into(), name: "a".into(), arguments: "{}".into() };
         let result = Part::ToolResult { id: "1".into(), text: "x\ny".into(), is_error: false };
@@ -276,7 +335,15 @@ mod tests {
             output_tokens_max: Some(10),
         };
         assert_eq!(call.conversation(), Ok(messages));
-        assert_eq!(call.tokens(), (lines.len() as u64 + 4) / BYTES_PER_TOKEN + 10);
+        let input = (lines.len() as u64 + 4) / BYTES_PER_TOKEN;
+        let most = |terms: Terms| call.most(&terms);
+        assert_eq!(most(Terms::default()), Usage { tokens: input + 10, ..Usage::default() });
+        let prices = Some(Prices { input: 1_000_000, cached: 0, output: 3_000_000 });
+        let priced = Terms { output_tokens_max: 4, prices, ..Terms::default() };
+        let taken = Usage { tokens: input + 4, cost: input + 12, ..Usage::default() };
+        assert_eq!(most(priced.clone()), taken, "an answer has what its profile lets it have");
+        let small = Terms { context_tokens: Some(input + 1), ..priced };
+        assert_eq!(most(small).tokens, input + 1, "no model takes more than it can");
         let bad = Complete { messages: vec!["{\"role\":\"user\"}".into()], ..call };
         assert!(bad.conversation().is_err());
     }

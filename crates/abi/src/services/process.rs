@@ -431,6 +431,12 @@ impl Usage {
         Self { bytes: self.bytes, tokens: self.tokens, cost: self.cost, ..Self::default() }
     }
 
+    /// What is paid for: it is counted whether a limit counts it or not.
+    #[must_use]
+    pub fn paid(self) -> Self {
+        Self { tokens: self.tokens, cost: self.cost, ..Self::default() }
+    }
+
     /// Whether it is nothing at all.
     #[must_use]
     pub fn is_nothing(self) -> bool {

@@ -294,7 +294,7 @@ pub(crate) fn calls() -> Vec<Sample> {
             -> request;
         human::Open { "op": "op-6", "pid": "p2", "approval": approval } -> { "request": "req-4" };
         human::OpenExtension { "op": "op-6", "pid": "p2", "of": "p1", "kind": "bytes", "limit": 10,
-            "call": "fs.read" } -> { "request": "req-5" };
+            "used": 8, "more": 4, "call": "fs.read" } -> { "request": "req-5" };
         human::OpenUnknown { "op": "op-6", "pid": "p2", "call": "shell.run", "args": { "argv": ["a"] } }
             -> { "request": "req-6" };
         human::OpenRelease { "op": "op-6", "pid": "p2", "release": release }
@@ -440,7 +440,7 @@ pub(crate) fn faults() -> Vec<Fault> {
     let need = Need { right: Right::Write, on: Resource::file("workspace/a b") };
     vec![
         Fault::denied(Some(need), DenyReason::DenyRule(CapId(3))),
-        Fault::OverBudget { of: Pid(1), kind: BudgetKind::Tokens, limit: 9 },
+        Fault::OverBudget { of: Pid(1), kind: BudgetKind::Tokens, limit: 9, used: 8, more: 2 },
         Fault::UnknownOutcome { op: OpId(6) },
         Fault::Diverged { recorded: "fs.read".into(), called: "fs.write".into() },
         Fault::bad("no"),
@@ -901,7 +901,8 @@ pub(crate) fn enums() -> Vec<(&'static str, Vec<u8>, usize, usize)> {
         human::Ask: [{ "approval": { "call": "fs.read", "args": {}, "digest": HASH, "needs": [],
                 "asked_by": [] } }, { "question": { "question": "a", "context": null } },
             { "permission": { "on": "fs:a", "rights": ["read"], "reason": "a" } },
-            { "extension": { "of": "p1", "kind": "cost", "limit": 1, "call": "fs.read" } },
+            { "extension": { "of": "p1", "kind": "cost", "limit": 1, "used": 1, "more": 2,
+                "call": "fs.read" } },
             { "unknown": { "op": "op-1", "call": "shell.run", "args": {} } },
             { "release": { "call": "fs.read", "args": {}, "digest": HASH, "sink": "fs:a",
                 "label": { "sensitivity": "public", "integrity": "trusted" },

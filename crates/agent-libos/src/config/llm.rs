@@ -2,8 +2,11 @@
 
 use std::path::PathBuf;
 
-use libos_abi::{Url, llm::OUTPUT_TOKENS_DEFAULT};
-use libos_llm::{Cassette, CassetteMode, Kind, Prices, Profile};
+use libos_abi::{
+    Url,
+    llm::{OUTPUT_TOKENS_DEFAULT, Prices},
+};
+use libos_llm::{Cassette, CassetteMode, Kind, Profile};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

@@ -589,6 +589,30 @@ pub(super) fn table() -> Vec<Limit> {
                 "Bytes of an answer as it streams: more than any model says in one.",
         },
         Limit {
+            part: "llm",
+            name: "held_ms_max",
+            value: libos_llm::limits::HELD_MS_MAX,
+            unit: "milliseconds",
+            reason:
+                "Milliseconds for which an endpoint is believed to want nothing: a day.",
+        },
+        Limit {
+            part: "llm",
+            name: "said_bytes_max",
+            value: libos_llm::limits::SAID_BYTES_MAX as u64,
+            unit: "bytes",
+            reason:
+                "Bytes of the text and of the arguments of an answer together: more than any model says in one.",
+        },
+        Limit {
+            part: "llm",
+            name: "calls_max",
+            value: libos_llm::limits::CALLS_MAX as u64,
+            unit: "calls",
+            reason:
+                "Calls of tools in an answer: more is no answer to anything.",
+        },
+        Limit {
             part: "objects",
             name: "payload_bytes_max",
             value: libos_objects::Limits::default().payload_bytes_max,
@@ -723,6 +747,30 @@ pub(super) fn table() -> Vec<Limit> {
             unit: "bytes",
             reason:
                 "The most bytes of a loaded program: the text of each script is in it, once for each start of it.",
+        },
+        Limit {
+            part: "planner",
+            name: "calls_of_answer_max",
+            value: libos_planner::CALLS_OF_ANSWER_MAX as u64,
+            unit: "calls",
+            reason:
+                "Calls of tools that are made of one answer: more is a flood and no plan.",
+        },
+        Limit {
+            part: "planner",
+            name: "arguments_bytes_max",
+            value: libos_planner::ARGUMENTS_BYTES_MAX as u64,
+            unit: "bytes",
+            reason:
+                "Bytes of the arguments of one call: the largest text that a call can write, as JSON.",
+        },
+        Limit {
+            part: "planner",
+            name: "answer_bytes_max",
+            value: libos_planner::ANSWER_BYTES_MAX as u64,
+            unit: "bytes",
+            reason:
+                "Bytes of the text of an answer that are kept: all that comes later goes along with each call.",
         },
         Limit {
             part: "planner",

@@ -20,9 +20,9 @@ use super::{
 };
 
 /// Raised whenever operations are written in another way.
-const VERSION: u32 = 4;
+const VERSION: u32 = 5;
 
-type SavedOver = (Pid, BudgetKind, u64);
+type SavedOver = (Pid, BudgetKind, u64, u64, u64);
 /// What a question is about: a limit to be raised, or data to be released.
 type About = (Option<SavedOver>, Option<Label>);
 /// The number of a state, what it waits for, and of a question what about and the answer.
@@ -35,12 +35,12 @@ type SavedEntry = (Step, OpId, u64, (u16, u16), Option<(u32, u32)>);
 
 impl Over {
     fn saved(self) -> SavedOver {
-        let Self { of, kind, limit } = self;
-        (of, kind, limit)
+        let Self { of, kind, limit, used, more } = self;
+        (of, kind, limit, used, more)
     }
 
-    fn of((of, kind, limit): SavedOver) -> Self {
-        Self { of, kind, limit }
+    fn of((of, kind, limit, used, more): SavedOver) -> Self {
+        Self { of, kind, limit, used, more }
     }
 }
 

@@ -403,7 +403,7 @@ fn the_requests_of_an_ended_process_are_cancelled(k: &mut Desk) {
 fn extension(op: u64, pid: u64, limit: u64) -> human::OpenExtension {
     text::from(json!({
         "op": OpId(op), "pid": Pid(pid), "of": Pid(1), "kind": "tool_calls", "limit": limit,
-        "call": "tool.call",
+        "used": limit, "more": 1, "call": "tool.call",
     }))
 }
 

@@ -8,12 +8,15 @@ mod chat;
 pub(crate) mod messages;
 mod responses;
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use libos_abi::llm::{Finish, Message, Part, Role, Setup, Tokens};
 use serde_json::{Map, Value};
 
-use crate::profile::{Kind, Profile};
+use crate::{
+    limits::{CALLS_MAX, SAID_BYTES_MAX},
+    profile::{Kind, Profile},
+};
 
 /// The name of an answer that is to fit a schema.
 const ANSWER: &str = "answer";
@@ -83,6 +86,10 @@ pub(crate) fn request(
 pub(crate) struct Collector {
     kind: Kind,
     gathered: Gathered,
+    /// How much of the text was told.
+    told: usize,
+    /// The bytes of all events.
+    said: usize,
 }
 
 /// What has come so far.
@@ -109,10 +116,18 @@ struct Call {
 }
 
 impl Gathered {
+    /// The bytes of everything that was said.
+    fn bytes(&self) -> usize {
+        let call = |call: &Call| call.id.len() + call.name.len() + call.arguments.len();
+        self.text.len() + self.calls.iter().map(call).sum::<usize>()
+    }
+
     /// The call that an endpoint counts by `index`.
     fn call(&mut self, index: u64) -> &mut Call {
         let at = self.calls.iter().position(|call| call.index == index);
-        let at = at.unwrap_or_else(|| {
+        // Too many are refused once the event is over.
+        let last = (self.calls.len() > CALLS_MAX).then_some(CALLS_MAX);
+        let at = at.or(last).unwrap_or_else(|| {
             self.calls.push(Call { index, ..Call::default() });
             self.calls.len() - 1
         });
@@ -122,7 +137,7 @@ impl Gathered {
 
 impl Collector {
     pub(crate) fn of(kind: Kind) -> Self {
-        Self { kind, gathered: Gathered::default() }
+        Self { kind, gathered: Gathered::default(), told: 0, said: 0 }
     }
 
     /// Takes one event.
@@ -136,7 +151,33 @@ impl Collector {
             Kind::Chat => chat::take(&mut self.gathered, &event),
             Kind::Responses => responses::take(&mut self.gathered, &event),
             Kind::Messages => messages::take(&mut self.gathered, &event),
+        }?;
+        // What one event adds is bounded, so this bounds all of it.
+        self.said += data.len();
+        if self.said > SAID_BYTES_MAX && self.gathered.bytes() > SAID_BYTES_MAX {
+            return Err(Trouble::Malformed("the answer says too much"));
         }
+        if self.gathered.calls.len() > CALLS_MAX {
+            return Err(Trouble::Malformed("the answer calls too many tools"));
+        }
+        Ok(())
+    }
+
+    /// The text that has come since this was asked last: whole words, so that a secret that comes
+    /// in pieces is known for one.
+    pub(crate) fn news(&mut self) -> Option<&str> {
+        let whole = self.gathered.text.rfind(char::is_whitespace);
+        self.told_to(whole.map_or(0, |at| at + 1).max(self.told))
+    }
+
+    /// The same once nothing more comes: all that is left.
+    pub(crate) fn rest(&mut self) -> Option<&str> {
+        self.told_to(self.gathered.text.len())
+    }
+
+    fn told_to(&mut self, to: usize) -> Option<&str> {
+        let from = std::mem::replace(&mut self.told, to);
+        Some(&self.gathered.text[from..to]).filter(|text| !text.is_empty())
     }
 
     /// Whether the answer is whole, so that nothing more is waited for.
@@ -160,7 +201,7 @@ impl Collector {
             }
         }
         let mut bytes = text.len();
-        let mut parts = Vec::new();
+        let (mut parts, mut ids) = (Vec::new(), BTreeSet::new());
         if !text.is_empty() {
             parts.push(Part::Text { text });
         }
@@ -169,11 +210,13 @@ impl Collector {
                 return Err(Trouble::Malformed("a call of a tool has no name"));
             }
             bytes += call.arguments.len();
-            // Some endpoints give no ids.
-            let id = match call.id.is_empty() {
-                true => format!("call_{number}"),
-                false => call.id,
-            };
+            // Some endpoints give no ids, and some models the same one twice.
+            let mut id = call.id;
+            let mut tries = number;
+            while id.is_empty() || !ids.insert(id.clone()) {
+                id = format!("call_{tries}");
+                tries += 1;
+            }
             let arguments = match call.arguments.trim().is_empty() {
                 true => "{}".to_owned(),
                 false => call.arguments,

@@ -6,7 +6,10 @@ use libos_abi::llm::{Finish, Part};
 use serde_json::{Value, json};
 
 use super::{Answer, Collector, Request, Trouble, refusal};
-use crate::profile::Kind;
+use crate::{
+    limits::{CALLS_MAX, SAID_BYTES_MAX},
+    profile::Kind,
+};
 
 fn collect(kind: Kind, events: &[Value]) -> Result<Answer, Trouble> {
     let mut collector = Collector::of(kind);
@@ -100,4 +103,32 @@ fn a_status_with_a_wait_is_a_busy_endpoint() {
     assert_eq!(refusal(429, None, r#"{"code":"insufficient_quota"}"#), Trouble::Unauthorized);
     assert_eq!(refusal(400, None, "Prompt is too long: 5 tokens"), Trouble::TooLong);
     assert_eq!(refusal(418, wait, ""), Trouble::NotTaken(418));
+}
+
+#[test]
+fn an_answer_says_so_much_and_no_more() {
+    let calls = |count: usize| {
+        let calls = vec![json!({ "id": "same", "function": { "name": "a" } }); count];
+        let end = json!({ "choices": [{ "delta": {}, "finish_reason": "tool_calls" }] });
+        [json!({ "choices": [{ "delta": { "tool_calls": calls } }] }), end]
+    };
+    let answer = collect(Kind::Chat, &calls(3)).expect("it is whole");
+    let ids: Vec<&str> = (answer.message.parts.iter())
+        .filter_map(|part| match part {
+            Part::ToolCall { id, .. } => Some(id.as_str()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(ids, ["same", "call_1", "call_2"], "each has its own id");
+    let flood = collect(Kind::Chat, &calls(CALLS_MAX + 100_000));
+    assert!(matches!(flood, Err(Trouble::Malformed(_))), "{flood:?}");
+    let piece = "x".repeat(SAID_BYTES_MAX / 4 + 1);
+    let text = json!({ "choices": [{ "delta": { "content": piece } }] });
+    let function = json!({ "name": "a", "arguments": piece });
+    let arguments =
+        json!({ "choices": [{ "delta": { "tool_calls": [{ "function": function }] } }] });
+    for event in [text, arguments] {
+        let endless = collect(Kind::Chat, &vec![event; 4]);
+        assert!(matches!(endless, Err(Trouble::Malformed(_))), "{endless:?}");
+    }
 }

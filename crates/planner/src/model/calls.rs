@@ -1,5 +1,7 @@
 //! Calls of tools as a model asks for them, and what it is told of them.
 
+use std::collections::BTreeMap;
+
 use futures_util::future::join_all;
 use libos_abi::{DenyReason, Error, Fault, Json, Need, llm::Part, tool};
 use libos_port::Port;
@@ -25,20 +27,31 @@ impl Made {
     }
 }
 
-/// Makes the calls side by side; they are submitted in the order in which they were asked for.
-pub(super) async fn make(port: &dyn Port, asked: &[&Part]) -> Vec<Made> {
+/// Makes the calls side by side; they are submitted in the order in which they were asked for. What
+/// is refused by its id is not made.
+pub(super) async fn make(
+    port: &dyn Port,
+    asked: &[&Part],
+    refused: &BTreeMap<String, String>,
+) -> Vec<Made> {
     let mut under_way = Vec::with_capacity(asked.len());
     for part in asked {
         let Part::ToolCall { id, name, arguments } = part else { continue };
-        let call = match serde_json::from_str::<Map<String, Value>>(arguments) {
+        let parsed = match refused.get(id) {
+            Some(why) => Err(why.clone()),
+            None => serde_json::from_str::<Map<String, Value>>(arguments).map_err(|error| {
+                format!(
+                    "the arguments are no JSON object ({error}); send one that fits the schema of \
+                     the tool"
+                )
+            }),
+        };
+        let call = match parsed {
             Ok(args) => {
                 let args = Json::from(&Value::Object(args));
                 Ok(port.submit(tool::CallTool { name: name.clone(), args }.into()))
             }
-            Err(error) => Err(format!(
-                "the arguments are no JSON object ({error}); send one that fits the schema of the \
-                 tool"
-            )),
+            Err(why) => Err(why),
         };
         under_way.push(async move {
             let ended = match call {

@@ -1,16 +1,18 @@
 //! The planner `model`: a model decides what is done next.
 
+mod bounds;
 mod calls;
 mod conversation;
 
 use libos_abi::{
     Error, Fault, Json, Outcome, Pid, Text, image,
-    llm::{Complete, Completion, Finish, Message, Part, Role, Setup, ToolSpec},
+    llm::{Complete, Completion, FailureKind, Finish, Message, Part, Role, Setup, ToolSpec},
     message, object, process, tool,
 };
 use libos_port::{BoxFuture, Planner, Port, QuantumEnd, Turn};
 use serde::{Deserialize, Serialize};
 
+pub use self::bounds::{ANSWER_BYTES_MAX, ARGUMENTS_BYTES_MAX, CALLS_OF_ANSWER_MAX};
 use self::conversation::Conversation;
 use crate::{BAD_MESSAGE, failed};
 
@@ -44,7 +46,9 @@ pub type Describe = fn(&str) -> Option<tool::ToolInfo>;
 /// profile go on with the conversation (`llm.complete`), and makes the calls of tools that it asks
 /// for, side by side if there are several. What a call came to is told as `{"data":..}`, and what
 /// it failed with as `{"error":{"code":..,"message":..}}`: for a denial that says what it would
-/// have taken, and how to ask. The process ends when the model answers without a call; the answer
+/// have taken, and how to ask. Of an answer so much is taken and no more ([`CALLS_OF_ANSWER_MAX`],
+/// [`ARGUMENTS_BYTES_MAX`], [`ANSWER_BYTES_MAX`]); the model is told of the rest. The process ends
+/// when the model answers without a call; the answer
 /// is its result. It ends as failed
 ///
 /// | code | when |
@@ -213,23 +217,29 @@ impl<'t> Quantum<'t> {
 
     async fn turn(&mut self) -> Result<Next, QuantumEnd> {
         self.take_messages().await?;
-        let Completion { message, finish, .. } = self.complete().await?;
+        let Some(Completion { message, finish, .. }) = self.complete().await? else {
+            return Ok(Next::Turn);
+        };
         let value = message.value().map_err(|error| malformed("the answer", &error))?;
-        let answer: Message =
+        let mut answer: Message =
             serde_json::from_value(value).map_err(|error| malformed("the answer", &error))?;
         self.kept.turns += 1;
+        let bounded = bounds::bound(&mut answer);
         self.say(&answer)?;
         let asked: Vec<&Part> =
             answer.parts.iter().filter(|part| matches!(part, Part::ToolCall { .. })).collect();
         if asked.is_empty() {
             return self.without_calls(&answer, finish).await;
         }
-        let made = calls::make(self.port, &asked).await;
+        let made = calls::make(self.port, &asked, &bounded.refused).await;
         self.unusable(made.iter().all(|made| made.is_unusable))?;
         self.say(&Message {
             role: Role::Tool,
             parts: made.iter().map(|made| made.result.clone()).collect(),
         })?;
+        for told in &bounded.told {
+            self.say(&Message::text(Role::User, told))?;
+        }
         if let Some(error) = made.iter().find_map(|made| made.ends_the_run.as_ref()) {
             return Err(refused(error));
         }
@@ -334,14 +344,25 @@ impl<'t> Quantum<'t> {
         Ok(true)
     }
 
-    async fn complete(&self) -> Result<Completion, QuantumEnd> {
+    /// The next answer; none if what came was none, of which the model is told.
+    async fn complete(&mut self) -> Result<Option<Completion>, QuantumEnd> {
         let call = Complete {
             profile: self.program.profile.as_deref().unwrap_or(PROFILE_DEFAULT).to_owned(),
             setup: self.setup.clone(),
             messages: self.kept.conversation.texts(),
             output_tokens_max: self.program.output_tokens_max,
         };
-        self.port.call(call).await.map_err(|error| refused(&error))
+        match self.port.call(call).await {
+            Ok(answer) => Ok(Some(answer)),
+            Err(Error::Llm(failure)) if failure.kind == FailureKind::BadReply => {
+                self.kept.turns += 1;
+                self.unusable(true)?;
+                let why = format!("Your answer could not be taken: {}.", failure.detail);
+                self.say(&Message::text(Role::User, why))?;
+                Ok(None)
+            }
+            Err(error) => Err(refused(&error)),
+        }
     }
 
     fn say(&mut self, message: &Message) -> Result<(), QuantumEnd> {

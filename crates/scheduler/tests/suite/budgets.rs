@@ -22,8 +22,15 @@ fn bytes(bytes: u64) -> Usage {
     Usage { bytes, ..Usage::default() }
 }
 
-fn over(of: Pid, kind: BudgetKind, limit: u64) -> Fault {
-    Fault::OverBudget { of, kind, limit }
+/// Whose limit a fault names, of what, and how much it is; that it would be passed is checked.
+fn passed(fault: Fault) -> (Pid, BudgetKind, u64) {
+    match fault {
+        Fault::OverBudget { of, kind, limit, used, more } => {
+            assert!(used.saturating_add(more) > limit, "{used} and {more} fit {limit}");
+            (of, kind, limit)
+        }
+        other => panic!("no limit is passed: {other}"),
+    }
 }
 
 /// One of each kind that calls are counted by, with a budget that limits it.
@@ -58,7 +65,7 @@ fn budgets_stop_calls_at_every_level() {
             rig.admit(pid, run, charge).unwrap();
         }
         let before = (rig.scheduler.digest(), rig.journal.len());
-        assert_eq!(fault(rig.admit(child, child_run, charge)), over(root, kind, 3));
+        assert_eq!(passed(fault(rig.admit(child, child_run, charge))), (root, kind, 3));
         assert_eq!((rig.scheduler.digest(), rig.journal.len()), before, "nothing changed");
         assert_eq!(rig.info(root).usage.of(kind), 3);
         assert_eq!(rig.info(child).usage.of(kind), 2);
@@ -79,7 +86,7 @@ fn a_charge_is_counted_whole_or_not_at_all() {
     let run = rig.run(root);
     let charge = Usage { bytes: 8, ..ONE };
     rig.admit(root, run, charge).unwrap();
-    assert_eq!(fault(rig.admit(root, run, charge)), over(root, BudgetKind::Bytes, 10));
+    assert_eq!(passed(fault(rig.admit(root, run, charge))), (root, BudgetKind::Bytes, 10));
     assert_eq!(rig.info(root).usage, charge, "the system call of the refused one is not counted");
     let op = OpId(rig.kernel.op - 1);
     let charged = Event::Process(ProcessEvent::Charged { pid: root, op, usage: charge });
@@ -102,7 +109,7 @@ fn time_is_up_at_every_level() {
     assert_eq!(rig.journal.len(), before, "calls are counted where a budget counts them only");
     rig.kernel.now_ms += 1;
     for (pid, run) in [(root, root_run), (child, child_run)] {
-        assert_eq!(fault(rig.admit(pid, run, ONE)), over(root, BudgetKind::Wall, 100));
+        assert_eq!(passed(fault(rig.admit(pid, run, ONE))), (root, BudgetKind::Wall, 100));
         assert_eq!(code(&rig.admit(pid, 0, Usage::default())), "ok", "it can still end");
     }
     let extend = process::Extend { pid: root, kind: BudgetKind::Wall, by: 1 };
@@ -138,7 +145,7 @@ fn what_is_set_aside_is_settled_with_what_was_used() {
     let charge = |bytes| Usage { bytes, ..ONE };
     rig.admit(child, run, charge(60)).unwrap();
     let first = OpId(rig.kernel.op);
-    assert_eq!(fault(rig.admit(child, run, charge(60))), over(root, BudgetKind::Bytes, 100));
+    assert_eq!(passed(fault(rig.admit(child, run, charge(60)))), (root, BudgetKind::Bytes, 100));
     let used = Usage { bytes: 5, syscalls: 9, ..Usage::default() };
     rig.call(HOST, process::Settle { op: first, used: Some(used) }).unwrap();
     assert_eq!(rig.info(root).usage, Usage { children: 1, ..charge(5) }, "only what is estimated");
@@ -185,9 +192,7 @@ fn a_limit_can_be_raised_where_there_is_one() {
     let child = rig.spawn(root, Budget::default());
     let run = rig.run(child);
     rig.admit(child, run, ONE).unwrap();
-    let Fault::OverBudget { of, kind, limit } = fault(rig.admit(child, run, ONE)) else {
-        panic!("the root's budget is used up");
-    };
+    let (of, kind, limit) = passed(fault(rig.admit(child, run, ONE)));
     assert_eq!((of, kind, limit), (root, BudgetKind::Syscalls, 1));
     let extend = |pid, kind| process::Extend { pid, kind, by: 2 };
     for (pid, kind) in [(child, kind), (root, BudgetKind::Bytes), (Pid(99), kind)] {
@@ -199,7 +204,7 @@ fn a_limit_can_be_raised_where_there_is_one() {
     // What has ended still binds those it left behind, so its limits can be raised too.
     rig.call(Some(root), exit()).unwrap();
     rig.admit(child, run, ONE).unwrap();
-    assert_eq!(fault(rig.admit(child, run, ONE)), over(root, kind, 3));
+    assert_eq!(passed(fault(rig.admit(child, run, ONE))), (root, kind, 3));
     rig.call(HOST, extend(of, kind)).unwrap();
     assert_eq!(code(&rig.admit(child, run, ONE)), "ok");
     rig.check_fold();
@@ -215,7 +220,7 @@ fn a_childs_budget_is_within_what_is_left() {
             rig.admit(root, run, charge).unwrap();
         }
         let given = |limit| each_kind(limit).into_iter().find(|each| each.0 == kind).unwrap().1;
-        assert_eq!(fault(rig.call(Some(root), spawn(given(7)))), over(root, kind, 10));
+        assert_eq!(passed(fault(rig.call(Some(root), spawn(given(7))))), (root, kind, 10));
         let call = process::Fork { budget: Some(given(7)), ..fork(ForkMode::Copy) };
         assert_eq!(code(&rig.call(Some(root), call)), "over_budget");
         assert_eq!(code(&rig.call(Some(root), spawn(given(6)))), "ok");
@@ -245,10 +250,10 @@ fn a_budget_of_children_counts_all_below() {
     rig.call(Some(child), fork(ForkMode::Worker)).unwrap();
     let owner = libos_abi::ObjectId::new(1, 1);
     rig.kernel.objects.insert(owner);
-    let full = over(root, BudgetKind::Children, 3);
-    assert_eq!(fault(rig.call(Some(child), spawn(Budget::default()))), full);
-    assert_eq!(fault(rig.call(Some(child), fork(ForkMode::Copy))), full);
-    assert_eq!(fault(rig.call(Some(child), task(owner))), full);
+    let full = (root, BudgetKind::Children, 3);
+    assert_eq!(passed(fault(rig.call(Some(child), spawn(Budget::default())))), full);
+    assert_eq!(passed(fault(rig.call(Some(child), fork(ForkMode::Copy)))), full);
+    assert_eq!(passed(fault(rig.call(Some(child), task(owner)))), full);
     assert_eq!((rig.info(root).usage.children, rig.info(child).usage.children), (3, 2));
     let extend = process::Extend { pid: root, kind: BudgetKind::Children, by: 1 };
     rig.call(HOST, extend).unwrap();
