@@ -86,6 +86,12 @@ const TOUR: &[Stop] = &[
     ("image register", &["reviewer"], 0),
     ("image ls", &[], 0),
     ("image show", &["reviewer"], 0),
+    ("skill register", &["skills/tidy"], 0),
+    ("skill ls", &[], 0),
+    ("skill show", &["tidy"], 0),
+    ("skill unregister", &["tidy"], 0),
+    ("image build", &["reviewer", "--out", "built.json"], 0),
+    ("image diff", &["reviewer", "worker"], 1),
     ("tool ls", &[], 0),
     ("tool show", &["p1/one"], 0),
     ("tool test", &["p1/one"], 0),
@@ -145,6 +151,9 @@ fn tour_lab() -> Lab {
                 source = \"export default () => 1;\"\n";
     fs::write(lab.path("one.toml"), tool).unwrap();
     fs::create_dir(lab.path("made")).unwrap();
+    fs::create_dir_all(lab.path("skills/tidy")).unwrap();
+    let skill = "---\nname: tidy\ndescription: tidies up\n---\nTidy up.\n";
+    fs::write(lab.path("skills/tidy/SKILL.md"), skill).unwrap();
     fs::create_dir(lab.path("reviewer")).unwrap();
     let image = "name = \"reviewer\"\nversion = \"1\"\nprompt_file = \"prompt.md\"\n\
                  tools = [\"read_file\"]\n";
@@ -199,7 +208,7 @@ fn images_are_registered_from_packages_and_grant_nothing() {
         .iter()
         .map(|image| image["name"].clone())
         .collect();
-    assert_eq!(names, ["base-agent", "coding", "minimal", "reviewer", "worker"]);
+    assert_eq!(names, ["base", "coding", "minimal", "review", "reviewer", "toolmaker", "worker"]);
     let said = lab.told(&["image", "show", "reviewer"]);
     assert!(said.contains("read_file") && said.contains("Look closely."), "{said}");
     assert_eq!(lab.value(&["image", "unregister", "reviewer"])["name"], "reviewer");

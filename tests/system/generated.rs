@@ -395,10 +395,10 @@ fn a_fork_has_tools_of_its_own_and_another_image_has_none() {
         wait("f"),
         told("ending"),
         json!({ "tool": "one", "args": {}, "expect": "ok" }),
-        json!({ "exec": { "image": "base-agent", "program": jsonl(&after), "keep": ["cap-1"] },
+        json!({ "exec": { "image": "base", "program": jsonl(&after), "keep": ["cap-1"] },
                 "expect": "ok" }),
     ]);
-    let execs = allow("execute", "image:base-agent");
+    let execs = allow("execute", "image:base");
     let head = [all_files(), allow("write", "process:spawn"), execs].concat();
     let lab = Lab::with(&head, &plan);
     lab.run().code(0);

@@ -249,7 +249,8 @@ pub(crate) const CRATES: &[CrateRule] = &[
     ])),
     place("libos-checkpoints", Component, Only(&["imbl", "serde", "thiserror"])),
     place("libos-images", Component, Only(&[
-        "imbl", "jsonschema", "rustc-hash", "serde", "serde_json", "thiserror", "toml",
+        "base64", "imbl", "jsonschema", "rustc-hash", "serde", "serde-saphyr", "serde_json",
+        "thiserror", "toml",
     ])),
 
     place("libos-broker", Broker, Only(&["rustc-hash", "smallvec", "thiserror"])),

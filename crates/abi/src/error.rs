@@ -64,6 +64,13 @@ pub enum DenyReason {
         /// Whether a human may release this one call.
         releasable: bool,
     },
+    /// An active skill of the process does not allow the tool.
+    NotInSkill {
+        /// The tool.
+        tool: String,
+        /// The skill.
+        skill: String,
+    },
 }
 
 /// A denial: what was needed, what decided, what would have to be granted.
@@ -106,6 +113,11 @@ impl std::fmt::Display for Denial {
                     false => "nobody may release it: it takes `label.declassify`",
                 })
             }
+            DenyReason::NotInSkill { tool, skill } => write!(
+                f,
+                "`{tool}` is none of the tools that the active skill `{skill}` allows; put it down \
+                 first, if the goal needs more"
+            ),
             DenyReason::NotInToolTable(name) => {
                 write!(f, "`{name}` is not in the process's tool table; see tool.list")
             }

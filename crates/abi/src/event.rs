@@ -23,6 +23,7 @@ use crate::{
         process::{
             Budget, BudgetKind, Ending, ForkMode, OnConflict, PlannerSpec, Schedule, Usage, Wait,
         },
+        skill::{ActiveSkill, Skill},
         tool::{Definition, Program, ToolReport},
     },
 };
@@ -755,17 +756,12 @@ pub enum ImageEvent {
         /// Its name.
         image: String,
     },
-    /// A generated tool was put into one, which was made or replaced with it.
-    Promoted {
-        /// The image as it is now.
-        image: Arc<Image>,
-        /// The image whose generated tools it has besides: itself as it was, or the one it is a
-        /// copy of.
-        from: String,
-        /// The digest of all of the tool.
-        digest: Digest,
-        /// The tool.
-        tool: Arc<Definition>,
+    /// A skill was registered, or replaced.
+    SkillRegistered(Arc<Skill>),
+    /// A skill was removed.
+    SkillUnregistered {
+        /// Its name.
+        skill: String,
     },
 }
 
@@ -896,6 +892,20 @@ pub enum ToolEvent {
         from: Pid,
         /// For whom.
         to: Pid,
+    },
+    /// A process took up a skill, in place of one of the same name.
+    SkillActivated {
+        /// The process.
+        pid: Pid,
+        /// The skill.
+        skill: ActiveSkill,
+    },
+    /// A process put down a skill.
+    SkillUnloaded {
+        /// The process.
+        pid: Pid,
+        /// Its name.
+        skill: String,
     },
 }
 

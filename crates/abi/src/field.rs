@@ -6,7 +6,7 @@ use bincode::{Decode, Encode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{ArgType, ArgView, Fault, Json, Millis, Resource, Text};
+use crate::{ArgType, ArgView, Digest, Fault, Json, Millis, Resource, Text, wire};
 
 /// The longest path, in bytes, as on Linux.
 pub const PATH_BYTES_MAX: usize = 4096;
@@ -46,6 +46,13 @@ pub trait Field: Sized {
 
     /// Visits every path in it, to make it canonical.
     fn paths(&mut self, _: &mut dyn FnMut(&mut FsPath)) {}
+}
+
+/// The digest of all that is in something, the same wherever its texts are kept.
+pub(crate) fn digest_of<T: Field + Encode + Clone>(it: &T) -> Digest {
+    let mut it = it.clone();
+    it.texts(&mut |text| *text = Text::blob(text.digest(), text.bytes()));
+    Digest::of(&wire::encode(&it))
 }
 
 /// Declares types that conditions, blobs and paths have nothing to do with.

@@ -62,7 +62,7 @@ pub use secret::SecretUse;
 pub use services::{
     Error, Outcome, Reply, SERVICES, Syscall, audit, capability, checkpoint, clock,
     event as events, find, fs, http, human, image, label, llm, message, namespace, object, process,
-    rpc, shell, tool,
+    rpc, shell, skill, tool,
 };
 pub use state::state_digest;
 pub use url::{BadUrl, URL_BYTES_MAX, Url};

@@ -312,16 +312,8 @@ mod tests {
             when(|condition| condition.equals = Some(Value::Text("7".into()))),
             when(|condition| condition.prefix = Some(Value::Text("7".into()))),
         ]);
-        let image = |planner| Image {
-            name: "a".into(),
-            version: "1".into(),
-            description: String::new(),
-            prompt: Text::default(),
-            tools: Vec::new(),
-            planner,
-            required_capabilities: Vec::new(),
-            tool_groups: Vec::new(),
-        };
+        let image =
+            |planner| Image { name: "a".into(), version: "1".into(), planner, ..Image::default() };
         let spec = crate::process::PlannerSpec { kind: "none".into(), program: Text::default() };
         all_differ(&[image(None), image(Some(spec))]);
     }

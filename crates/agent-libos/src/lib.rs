@@ -35,6 +35,7 @@ pub mod label_file;
 pub mod limits;
 mod model;
 pub mod mounts;
+pub mod package;
 mod parts;
 pub mod policy;
 mod progress;
@@ -43,8 +44,8 @@ pub mod replay;
 pub mod retention;
 pub mod rewind;
 mod runner;
+pub mod skills;
 pub mod task;
-pub mod tool_file;
 
 pub use builder::{
     Builder, Clock, HostPort, Limits, Runtime, StartError, SystemClock, replay_digest,

@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 
 use libos_abi::{
     GrantSpec, Manifest,
-    image::Image,
     process::{Budget, Launch, PlannerSpec, Schedule},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::package::{self, Built};
 
 /// A task file that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -60,17 +61,17 @@ pub struct TaskFile {
 pub struct Task {
     /// What the task is to achieve.
     pub goal: String,
-    /// The image: a name, or the path of an `image.toml` relative to this file. Files that it
-    /// names are beside it.
-    #[serde(default = "base_agent")]
+    /// The image: a name, or the path of an `image.toml` or of a built image, relative to this
+    /// file. Files that an `image.toml` names are beside it.
+    #[serde(default = "base")]
     pub image: String,
     /// The folder mounted as `fs:workspace`, relative to this file.
     #[serde(default = "here")]
     pub workspace: PathBuf,
 }
 
-fn base_agent() -> String {
-    "base-agent".into()
+fn base() -> String {
+    "base".into()
 }
 
 fn here() -> PathBuf {
@@ -111,6 +112,12 @@ pub struct Model {
     /// How many tokens an answer may have; what the profile says if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_tokens_max: Option<u32>,
+    /// Whether it is told of the skills of the host. To take one up needs `execute` on it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub skills: bool,
+    /// Files that it is shown at the beginning, as data and as far as the task may read them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub guides: Vec<String>,
 }
 
 impl Model {
@@ -128,7 +135,7 @@ pub struct Loaded {
     /// The call that launches it.
     pub launch: Launch,
     /// The image to register first, when the task brings its own.
-    pub image: Option<Image>,
+    pub image: Option<Built>,
 }
 
 /// Reads a task file and everything it names.
@@ -140,12 +147,13 @@ pub fn load(path: &Path) -> Result<Loaded, TaskError> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let workspace = self::workspace(&folder.join(&file.task.workspace))?;
     let planner = planner(folder, &file.planner)?;
-    let image = match file.task.image.ends_with(".toml") {
+    let beside = folder.join(&file.task.image);
+    let image = match file.task.image.ends_with(".toml") || file.task.image.ends_with(".json") {
         false => None,
-        true => Some(image(&folder.join(&file.task.image))?),
+        true => Some(package::load(&beside)?),
     };
     let launch = Launch {
-        image: image.as_ref().map_or(file.task.image, |image| image.name.clone()),
+        image: image.as_ref().map_or(file.task.image, |built| built.image.name.clone()),
         goal: file.task.goal.into(),
         workspace: Some(workspace),
         planner,
@@ -204,51 +212,12 @@ pub fn plan(path: &Path) -> Result<PlannerSpec, TaskError> {
     Ok(PlannerSpec { kind: "script".into(), program: program.into() })
 }
 
-/// Reads an image: an `image.toml`, or the folder that holds one, with the files that it names.
-///
-/// # Errors
-/// [`TaskError`], which names the file and what is wrong.
-pub fn image(path: &Path) -> Result<Image, TaskError> {
-    let file = match path.is_dir() {
-        true => path.join(libos_images::IMAGE_FILE_NAME),
-        false => path.to_owned(),
-    };
-    let beside = file.parent().unwrap_or(Path::new("")).join(".");
-    let mut read = |name: &str, bytes_max: u64| match name {
-        libos_images::IMAGE_FILE_NAME => read_within(&file, bytes_max),
-        name => match is_below(&beside, &beside.join(name)) {
-            Err(error) => Err(error.to_string()),
-            Ok(false) => Err("a link leads out of the package".into()),
-            Ok(true) => read_within(&beside.join(name), bytes_max),
-        },
-    };
-    libos_images::load_package(&mut read).map_err(|error| invalid(&file, error.to_string()))
-}
-
-/// Whether a file really is below a folder, wherever links lead.
-fn is_below(folder: &Path, file: &Path) -> std::io::Result<bool> {
-    Ok(file.canonicalize()?.starts_with(folder.canonicalize()?))
-}
-
-/// Reads a text of so many bytes at most.
-fn read_within(path: &Path, bytes_max: u64) -> Result<String, String> {
-    use std::io::Read as _;
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)
-        .and_then(|file| file.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes))
-        .map_err(|error| error.to_string())?;
-    if bytes.len() as u64 > bytes_max {
-        return Err(format!("it has more than {bytes_max} bytes"));
-    }
-    String::from_utf8(bytes).map_err(|_| "it is not UTF-8".into())
-}
-
 fn read(path: &Path) -> Result<String, TaskError> {
     std::fs::read_to_string(path)
         .map_err(|source| TaskError::Read { path: path.to_owned(), source })
 }
 
-fn invalid(path: &Path, message: impl Into<String>) -> TaskError {
+pub(crate) fn invalid(path: &Path, message: impl Into<String>) -> TaskError {
     TaskError::Invalid { path: path.to_owned(), message: message.into() }
 }
 
@@ -256,47 +225,18 @@ fn invalid(path: &Path, message: impl Into<String>) -> TaskError {
 mod tests {
     use super::*;
 
-    const IMAGE: &str = "name = \"reviewer\"\nversion = \"1\"\nprompt_file = \"p/main.md\"\n";
-
-    fn package() -> tempfile::TempDir {
-        let dir = tempfile::tempdir().expect("a folder");
-        std::fs::create_dir(dir.path().join("p")).expect("made");
-        std::fs::write(dir.path().join("image.toml"), IMAGE).expect("written");
-        std::fs::write(dir.path().join("p/main.md"), "Look closely.").expect("written");
-        dir
-    }
-
-    #[test]
-    fn a_package_is_read_as_a_folder_and_by_its_file_under_any_name() {
-        let dir = package();
-        let other = dir.path().join("other.toml");
-        std::fs::write(&other, IMAGE).expect("written");
-        for path in [dir.path(), &dir.path().join("image.toml"), &other] {
-            let image = image(path).expect("an image");
-            assert_eq!(image.prompt.as_str(), Some("Look closely."), "{}", path.display());
-        }
-    }
-
-    #[test]
-    fn no_link_leads_out_of_a_package() {
-        let (dir, outside) = (package(), tempfile::tempdir().expect("a folder"));
-        std::fs::write(outside.path().join("secret"), "a key").expect("written");
-        let prompt = dir.path().join("p/main.md");
-        std::fs::remove_file(&prompt).expect("removed");
-        std::os::unix::fs::symlink(outside.path().join("secret"), &prompt).expect("linked");
-        let error = image(dir.path()).expect_err("refused").to_string();
-        assert!(error.contains("image.toml") && error.contains("leads out"), "{error}");
-    }
-
     #[test]
     fn a_task_brings_its_image_with_the_files_that_it_names() {
-        let dir = package();
+        let dir = tempfile::tempdir().expect("a folder");
+        let image = "name = \"reviewer\"\nversion = \"1\"\nprompt_file = \"main.md\"\n";
+        std::fs::write(dir.path().join("image.toml"), image).expect("written");
+        std::fs::write(dir.path().join("main.md"), "Look closely.").expect("written");
         let task = "[task]\ngoal = \"g\"\nimage = \"image.toml\"\n\
                     [planner]\nkind = \"workflow\"\ntool = \"get_time\"\n";
         std::fs::write(dir.path().join("task.toml"), task).expect("written");
         let loaded = load(&dir.path().join("task.toml")).expect("a task");
         assert_eq!(loaded.launch.image, "reviewer");
-        let prompt = loaded.image.expect("it brings one").prompt;
+        let prompt = loaded.image.expect("it brings one").image.prompt;
         assert_eq!(prompt.as_str(), Some("Look closely."));
     }
 }

@@ -79,7 +79,7 @@ impl Lab {
         let runtime = Builder::new().journal(Box::new(journal.clone())).start().unwrap();
         let host = runtime.port("tester");
         let launch: process::Launch = of(json!({
-            "image": "base-agent", "goal": "a test", "grants": grants, "budget": {},
+            "image": "base", "goal": "a test", "grants": grants, "budget": {},
             "planner": { "kind": "script", "program": script(plan) },
         }));
         let pid = host.call(launch).await.unwrap().pid;

@@ -87,7 +87,7 @@ fn script(lines: &[Value]) -> String {
 
 fn launch(kind: &str, program: &str, allowed: Value) -> Launch {
     Launch {
-        image: "base-agent".into(),
+        image: "base".into(),
         goal: "a test".into(),
         workspace: None,
         planner: PlannerSpec { kind: kind.into(), program: program.into() },

@@ -89,7 +89,7 @@ impl Stage {
         ]);
         let grants: Vec<GrantSpec> = serde_json::from_value(grants).unwrap();
         let launch = Launch {
-            image: "base-agent".into(),
+            image: "base".into(),
             goal: "a test".into(),
             workspace: Some(self.folder.path().join("ws").to_str().unwrap().to_owned()),
             planner: PlannerSpec { kind: "script".into(), program: program.as_str().into() },

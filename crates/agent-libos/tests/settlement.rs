@@ -120,7 +120,7 @@ impl Provider for FakeShell {
 
 fn launch(kind: &str, program: &str, grants: Value) -> Launch {
     Launch {
-        image: "base-agent".into(),
+        image: "base".into(),
         goal: "a test".into(),
         workspace: None,
         planner: PlannerSpec { kind: kind.into(), program: program.into() },

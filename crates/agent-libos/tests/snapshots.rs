@@ -52,7 +52,7 @@ fn script(lines: &[Value]) -> String {
 
 fn launch(folder: &Path, plan: &[Value], more: Value) -> process::Launch {
     let mut launch = json!({
-        "image": "base-agent", "goal": "a test", "budget": {},
+        "image": "base", "goal": "a test", "budget": {},
         "workspace": folder.join("ws"),
         "planner": { "kind": "script", "program": script(plan) },
         "grants": [

@@ -157,7 +157,7 @@ fn launch(kind: &str, plan: &[Value], workspace: Option<&std::path::Path>) -> La
     ]);
     let grants: Vec<GrantSpec> = serde_json::from_value(grants).unwrap();
     Launch {
-        image: "base-agent".into(),
+        image: "base".into(),
         goal: "a test".into(),
         workspace: workspace.map(|folder| folder.to_str().unwrap().to_owned()),
         planner: PlannerSpec { kind: kind.into(), program: program.as_str().into() },

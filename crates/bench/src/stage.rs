@@ -121,7 +121,7 @@ impl Stage {
     /// Makes the root of a task.
     pub fn launch(&mut self, grants: &[GrantSpec]) -> Pid {
         let launch: Launch = request(json!({
-            "image": "base-agent", "goal": "measure", "planner": { "kind": "none", "program": "" },
+            "image": "base", "goal": "measure", "planner": { "kind": "none", "program": "" },
             "grants": grants, "budget": {},
         }));
         self.host(launch).pid

@@ -199,7 +199,7 @@ impl<'c> Server<dyn Context + 'c, Stop> for Checkpoints {
             Error::Image(failure) => FailureKind::BadImage.because(failure.detail),
             other => other,
         };
-        let before = cx.ask(image::Inspect { image: made.image.clone() }).map_err(bad_image)?;
+        let before = cx.ask(image::Inspect { image: made.image }).map_err(bad_image)?;
         // What names a process of this store means nothing to another one.
         let of_this_store = ["object", "process", "checkpoint"];
         let held = cx.ask(capability::Recall { checkpoint })?.grants.into_iter();
@@ -213,8 +213,7 @@ impl<'c> Server<dyn Context + 'c, Stop> for Checkpoints {
             required_capabilities: required.collect(),
             ..Image::clone(&before)
         };
-        let (base, replace) = (made.image, call.replace);
-        let commit = image::CommitImage { checkpoint, of, base, image, replace };
+        let commit = image::CommitImage { checkpoint, of, image, replace: call.replace };
         Ok(cx.ask(commit).map_err(bad_image)?)
     }
 }

@@ -12,7 +12,9 @@ pub(crate) mod tool;
 use std::path::PathBuf;
 
 use agent_libos::{
-    abi::{CapId, Conditions, Millis, ObjectId, OpId, Pattern, Pid, RequestId, Resource, Right},
+    abi::{
+        CapId, Conditions, Digest, Millis, ObjectId, OpId, Pattern, Pid, RequestId, Resource, Right,
+    },
     mounts::MountFlag,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -20,7 +22,7 @@ use clap_complete::Shell;
 
 use self::{
     checkpoint::CheckpointCommand,
-    host::{ConfigCommand, ImageCommand, SecretCommand},
+    host::{ConfigCommand, ImageCommand, SecretCommand, SkillCommand},
     past::{At, PolicyCommand, ReplayArgs},
     process::{
         EventsArgs, ExecArgs, ExitArgs, ExplainArgs, ForkArgs, LogsArgs, MsgArgs, SignalArgs,
@@ -203,6 +205,9 @@ pub(crate) enum Command {
     /// Look at images, register and remove them.
     #[command(subcommand)]
     Image(ImageCommand),
+    /// Look for skills, register and remove them.
+    #[command(subcommand)]
+    Skill(SkillCommand),
     /// Look at tools that agents wrote, test them and try them out.
     #[command(subcommand)]
     Tool(ToolCommand),
@@ -304,6 +309,9 @@ pub(crate) struct GoalArgs {
     /// the only one, or main]
     #[arg(long, value_name = "NAME", requires = "goal")]
     pub(crate) profile: Option<String>,
+    /// Let a skill be taken up: its name or its folder, and @DIGEST to mean that package only.
+    #[arg(long, value_name = "SKILL[@DIGEST]", requires = "goal")]
+    pub(crate) skill: Vec<Wanted>,
     /// Grant rights over resources, as in "fs:workspace/* read write".
     #[arg(long, value_name = "ON RIGHTS", requires = "goal")]
     pub(crate) allow: Vec<Granted>,
@@ -316,6 +324,25 @@ pub(crate) struct GoalArgs {
     /// Limit what is used, as in tokens=500000, cost=2000000 or wall=1h.
     #[arg(long, value_name = "KIND=N", requires = "goal")]
     pub(crate) budget: Vec<String>,
+}
+
+/// A skill as it is typed: its name or its folder, and the digest that it must have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    pub(crate) what: String,
+    pub(crate) digest: Option<Digest>,
+}
+
+impl std::str::FromStr for Wanted {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let Some((what, digest)) = text.rsplit_once('@') else {
+            return Ok(Self { what: text.to_owned(), digest: None });
+        };
+        let digest = digest.parse().map_err(|error| format!("{error}"))?;
+        Ok(Self { what: what.to_owned(), digest: Some(digest) })
+    }
 }
 
 /// Rights over resources, as they are typed: `fs:workspace/* read write`.

@@ -33,11 +33,16 @@ pub(crate) fn files() -> Vec<PathBuf> {
     user_file().into_iter().chain([PathBuf::from(FILE_NAME)]).collect()
 }
 
-/// The user's own file: in the folder of the XDG base directories.
+/// The user's own file.
 fn user_file() -> Option<PathBuf> {
+    user_folder().map(|folder| folder.join(FILE_NAME))
+}
+
+/// The user's own folder: that of the XDG base directories.
+pub(crate) fn user_folder() -> Option<PathBuf> {
     let set = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let config = set("XDG_CONFIG_HOME").or_else(|| Some(set("HOME")?.join(".config")));
-    config.map(|config| config.join("libos").join(FILE_NAME))
+    config.map(|config| config.join("libos"))
 }
 
 /// What the environment says, as far as it is text.

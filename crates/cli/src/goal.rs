@@ -7,6 +7,7 @@ use agent_libos::{
         Effect, GrantSpec, Pattern, Resource, Right,
         process::{Budget, Launch},
     },
+    package,
     task::{self, Loaded, Model},
 };
 use serde_json::{Map, Value};
@@ -15,6 +16,7 @@ use crate::{
     args::{GoalArgs, Granted},
     exit::{Exit, Failure},
     host::Host,
+    skill::{self, Chosen},
 };
 
 /// The image of a goal.
@@ -23,6 +25,9 @@ const IMAGE_DEFAULT: &str = "coding";
 /// The profile that is taken where several are set and none is named.
 const PROFILE_DEFAULT: &str = "main";
 
+/// What a workspace tells agents of itself. A model is shown it as data, if it may be read.
+const GUIDE: &str = "AGENTS.md";
+
 /// A profile to begin with, for whoever has none.
 const EXAMPLE: &str = "\
 [llm.main]
@@ -30,14 +35,19 @@ kind = \"openai\"                          # or openai-responses, anthropic
 base_url = \"http://localhost:11434/v1\"   # any server that speaks it; left out, the vendor's own
 model = \"qwen3-coder\"";
 
-pub(crate) fn loaded(host: &Host, goal: &str, args: &GoalArgs) -> Result<Loaded, Failure> {
+/// What a goal is launched with, and the skills that it may use.
+pub(crate) fn loaded(
+    host: &Host,
+    goal: &str,
+    args: &GoalArgs,
+) -> Result<(Loaded, Vec<Chosen>), Failure> {
     if goal.trim().is_empty() {
         return Err(usage("bad_goal", "the goal is empty".into()));
     }
     let profile = profile(host, args.profile.as_deref())?;
     let image = args.image.as_deref().unwrap_or(IMAGE_DEFAULT);
-    let image_of_file = match image.ends_with(".toml") || Path::new(image).is_dir() {
-        true => Some(task::image(Path::new(image))?),
+    let image_of_file = match package::is_path(image) {
+        true => Some(package::load(Path::new(image))?),
         false => None,
     };
     let workspace = task::workspace(args.workspace.as_deref().unwrap_or(Path::new(".")))?;
@@ -54,17 +64,23 @@ pub(crate) fn loaded(host: &Host, goal: &str, args: &GoalArgs) -> Result<Loaded,
     let on = Pattern::exact(&Resource::named("llm", &profile));
     let rights = [Right::Execute].into_iter().collect();
     grants.push(GrantSpec { delegable: 1, ..GrantSpec::allow(on, rights) });
+    let skills = skill::chosen(Path::new(&workspace), &args.skill)?;
+    grants.extend(skills.iter().map(Chosen::grant));
+    let has_guide = Path::new(&workspace).join(GUIDE).is_file();
+    let guides = has_guide.then(|| GUIDE.to_owned()).into_iter().collect();
+    let profile = Some(profile);
+    let planner = Model { profile, skills: !skills.is_empty(), guides, ..Model::default() };
     let launch = Launch {
-        image: image_of_file.as_ref().map_or_else(|| image.to_owned(), |it| it.name.clone()),
+        image: image_of_file.as_ref().map_or_else(|| image.to_owned(), |it| it.image.name.clone()),
         goal: goal.into(),
         workspace: Some(workspace),
-        planner: Model { profile: Some(profile), ..Model::default() }.planner(),
+        planner: planner.planner(),
         grants,
         budget: budget(&args.budget)?,
         manifest: None,
         schedule: None,
     };
-    Ok(Loaded { launch, image: image_of_file })
+    Ok((Loaded { launch, image: image_of_file }, skills))
 }
 
 fn usage(code: &'static str, message: String) -> Failure {

@@ -13,7 +13,7 @@ const TASK: &str = r#"# A task for `libos run`. Every key is described in docs/t
 
 [task]
 goal      = "say what is in this folder"
-image     = "base-agent"
+image     = "base"
 workspace = "."
 
 # Nothing is granted that is not written here.

@@ -24,6 +24,7 @@
 
 #[macro_use]
 mod show;
+mod skill;
 
 mod args;
 mod audit;
@@ -41,6 +42,7 @@ mod explain;
 mod goal;
 mod host;
 mod image;
+mod image_diff;
 mod inbox;
 mod init;
 mod keys;
@@ -167,6 +169,7 @@ async fn run(host: &host::Host, command: Command) -> Result<Exit, Failure> {
         Command::Object(command) => object::run(host, command).await,
         Command::Checkpoint(command) => checkpoint::run(host, command).await,
         Command::Image(command) => image::run(host, command).await,
+        Command::Skill(command) => skill::run(host, command).await,
         Command::Tool(command) => tool::run(host, command).await,
         Command::Audit(command) => audit::run(host, command),
         Command::Store(command) => store::run(host, command).await,

@@ -16,6 +16,7 @@ use agent_libos::{
     approvals::Approvals,
     broker::Notice,
     control,
+    package::Built,
     port::Port,
     task,
 };
@@ -30,26 +31,33 @@ use crate::{
     host::Host,
     inbox::ways,
     prompt::{self, Said},
-    show,
+    show, skill,
     speech::Speech,
 };
 
 pub(crate) async fn run(host: &Host, args: &RunArgs) -> Result<Exit, Failure> {
-    let loaded = match (&args.task, &args.goal.goal) {
+    let (loaded, skills) = match (&args.task, &args.goal.goal) {
         (Some(task), _) if !task.exists() => {
             let message = format!("there is no {}; `libos init` writes a task", task.display());
             return Err(Failure::new(Exit::Usage, "invalid_file", message));
         }
-        (Some(task), _) => task::load(task)?,
+        (Some(task), _) => (task::load(task)?, Vec::new()),
         (None, goal) => goal::loaded(host, goal.as_deref().unwrap_or_default(), &args.goal)?,
+    };
+    let image = match loaded.image {
+        None => None,
+        Some(built) => Some(crate::image::checked(host, built).await?),
     };
     let approvals = load_approvals(host, &args.answers)?;
     let (runtime, watch) = start(host, &args.answers, |builder| builder)?;
     let port = runtime.host_port(&host.operator);
     let operator: &dyn Port = &port;
-    if let Some(image) = loaded.image {
+    if let Some(Built { image, skills, .. }) = image {
+        skill::of_image(operator, skills, true).await?;
         operator.call(image::Register { image, replace: Some(true) }).await?;
     }
+    skill::provide(operator, skills).await?;
+    crate::image::seed(operator, &loaded.launch).await?;
     let made = operator.call(loaded.launch).await?;
     let roots = BTreeSet::from([made.pid]);
     Driver::new(host, port, approvals, args.answers.wait, roots).drive(runtime, watch).await

@@ -10,8 +10,8 @@ use agent_libos::{
         tool::{self, Definition, ToolDetails, ToolReport, ToolStatus},
     },
     broker::Notice,
+    package,
     port::Port,
-    tool_file,
 };
 use serde_json::{Value, json};
 
@@ -32,7 +32,7 @@ pub(crate) async fn run(host: &Host, command: ToolCommand) -> Result<Exit, Failu
         ToolCommand::Show { tool } => inspect(host, tool).await,
         ToolCommand::Test { tool: Tested::Owned(tool) } => test(host, tool).await,
         ToolCommand::Test { tool: Tested::File(file) } => {
-            let report = report_of(host, &tool_file::load(&file)?).await?;
+            let report = report_of(host, &package::tool(&file)?).await?;
             Ok(tell_report(host, &report))
         }
         ToolCommand::Run(args) => run_once(host, args).await,
@@ -128,7 +128,7 @@ fn tell_report(host: &Host, report: &ToolReport) -> Exit {
 }
 
 /// A report, a line for each test.
-fn words(report: &ToolReport) -> String {
+pub(crate) fn words(report: &ToolReport) -> String {
     if let Some(problem) = &report.problem {
         return format!("{} makes no tool ({}): {}", report.name, problem.code, problem.message);
     }
@@ -146,7 +146,7 @@ fn words(report: &ToolReport) -> String {
 }
 
 /// Has a process of its own, in a store that is gone afterwards, propose and validate a tool.
-async fn report_of(host: &Host, tool: &Definition) -> Result<ToolReport, Failure> {
+pub(crate) async fn report_of(host: &Host, tool: &Definition) -> Result<ToolReport, Failure> {
     let (runtime, mut watch) = (host.compose)(Builder::new()).start_watched()?;
     let name = &tool.name;
     let program = script(&[
@@ -169,7 +169,7 @@ async fn report_of(host: &Host, tool: &Definition) -> Result<ToolReport, Failure
 
 async fn run_once(host: &Host, args: ToolRunArgs) -> Result<Exit, Failure> {
     let usage = |what: String| Failure::new(Exit::Usage, "invalid_args", what);
-    let tool = tool_file::load(&args.file)?;
+    let tool = package::tool(&args.file)?;
     let arguments: Value = serde_json::from_str(&args.args)
         .map_err(|error| usage(format!("--args is no JSON: {error}")))?;
     let workspace = workspace(&args.workspace).map_err(usage)?;
@@ -205,7 +205,7 @@ fn launch(
     grants: Vec<GrantSpec>,
 ) -> Launch {
     Launch {
-        image: "base-agent".into(),
+        image: "base".into(),
         goal: goal.into(),
         workspace,
         planner: PlannerSpec { kind: "script".into(), program: program.into() },

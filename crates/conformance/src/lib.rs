@@ -89,6 +89,7 @@ macro_rules! suite {
     (@ human $($rest:tt)*) => { $crate::human_cases! { bound_tests [$($rest)*] } };
     (@ checkpoints $($rest:tt)*) => { $crate::checkpoints_cases! { bound_tests [$($rest)*] } };
     (@ images $($rest:tt)*) => { $crate::images_cases! { bound_tests [$($rest)*] } };
+    (@ skills $($rest:tt)*) => { $crate::skills_cases! { bound_tests [$($rest)*] } };
     (@ tools $($rest:tt)*) => { $crate::tools_cases! { bound_tests [$($rest)*] } };
     (@ fs $($rest:tt)*) => { $crate::fs_cases! { bound_tests [$($rest)*] } };
     (@ shell $($rest:tt)*) => { $crate::shell_cases! { bound_tests [$($rest)*] } };

@@ -107,7 +107,7 @@ const ARGS: &[(&str, &str)] = &[
     ("image.register", r#"{"image":{"name":"mine","version":"1"}}"#),
     (
         "image.commit",
-        r#"{"checkpoint":"ckpt-1.1","of":"p1","base":"worker","image":{"name":"mine","version":"1"}}"#,
+        r#"{"checkpoint":"ckpt-1.1","of":"p1","image":{"name":"mine","version":"1"}}"#,
     ),
     ("tool.call", r#"{"name":"read_file","args":{}}"#),
     (
@@ -128,6 +128,12 @@ const ARGS: &[(&str, &str)] = &[
         r#"{"pid":"p2","report":{"name":"one","passed":true,"tests":[],
             "digest":"0000000000000000000000000000000000000000000000000000000000000000"}}"#,
     ),
+    ("skill.inspect", r#"{"skill":"tidy"}"#),
+    ("skill.register", r#"{"skill":{"name":"tidy","description":"d","text":"t"}}"#),
+    ("skill.unregister", r#"{"skill":"tidy"}"#),
+    ("skill.activate", r#"{"skill":"tidy"}"#),
+    ("skill.unload", r#"{"skill":"tidy"}"#),
+    ("skill.read", r#"{"skill":"tidy","file":"a"}"#),
     ("tool.carry", r#"{"from":"p1","to":"p2"}"#),
     ("tool.end", r#"{"pid":"p2"}"#),
     ("tool.save", r#"{"checkpoint":"ckpt-1.1","processes":["p1"]}"#),

@@ -90,7 +90,7 @@ fn plan() -> String {
 async fn played(binding: Binding, folder: &Path) -> Digest {
     let (runtime, mut watch) = bound(binding).start_watched().unwrap();
     let launch: Launch = text::from(json!({
-        "image": "base-agent",
+        "image": "base",
         "goal": "look around",
         "planner": { "kind": "script", "program": plan() },
         "grants": [

@@ -48,7 +48,7 @@ async fn asked(grants: serde_json::Value, calls: Vec<Syscall>) -> (Runtime, Vec<
     let planner = Asking { calls, reply: Arc::new(Mutex::new(Some(reply))) };
     let runtime = Builder::new().planner(Arc::new(planner)).start().unwrap();
     let launch = Launch {
-        image: "base-agent".into(),
+        image: "base".into(),
         goal: "ask".into(),
         workspace: None,
         planner: PlannerSpec { kind: "asking".into(), program: "".into() },

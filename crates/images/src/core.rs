@@ -1,8 +1,9 @@
-//! The pure state of the image registry.
+//! The pure state of the registry of images and skills.
 //!
 //! [`Registry`] folds image events; the built-in images are no part of it. [`check`] says what an
 //! image must be like.
 
+mod skills;
 mod snapshot;
 
 use std::{
@@ -14,14 +15,19 @@ use imbl::OrdMap;
 use libos_abi::{
     Digest, Error, Pid,
     event::ImageEvent,
-    image::{CommitImage, FailureKind, Image},
+    image::{CommitImage, FailureKind, Image, PackageFile},
+    skill::Skill,
     tool::{self, Definition, Program},
     wire,
 };
 use libos_port::Fold;
 use serde::{Serialize, Serializer};
 
-use crate::built_in;
+pub(crate) use self::skills::check_skill;
+use crate::{built_in, toolbox};
+
+/// The settings of a folder.
+const SETTINGS: &str = "libos.toml";
 
 /// How large an image may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +58,16 @@ pub struct Limits {
     pub tests_max: usize,
     /// The calls that one test of a generated tool expects.
     pub test_calls_max: usize,
+    /// The bytes of a context policy: it is handed to the planner with each quantum.
+    pub context_bytes_max: u64,
+    /// The files of a package: people look through them.
+    pub package_files_max: usize,
+    /// The bytes of all files of a package together: they are texts and small pictures.
+    pub package_bytes_max: u64,
+    /// The bytes of a `SKILL.md`: a model reads all of it.
+    pub skill_file_bytes_max: u64,
+    /// The skills that a process has taken up, and those that an image names.
+    pub skills_max: usize,
 }
 
 impl Default for Limits {
@@ -70,16 +86,20 @@ impl Default for Limits {
             needs_max: 64,
             tests_max: 32,
             test_calls_max: 64,
+            context_bytes_max: 4 << 10,
+            package_files_max: 256,
+            package_bytes_max: 2 << 20,
+            skill_file_bytes_max: 256 << 10,
+            skills_max: 16,
         }
     }
 }
 
-/// The images that were registered.
+/// The images and skills that were registered.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Registry {
     images: OrdMap<String, Arc<Image>>,
-    /// The generated tools that were put into an image, by its name and theirs.
-    generated: OrdMap<(String, String), (Digest, Arc<Definition>)>,
+    skills: OrdMap<String, Arc<Skill>>,
 }
 
 /// In the wire encoding: the serde form leaves absent fields out, so that two images could look
@@ -87,8 +107,9 @@ pub(crate) struct Registry {
 impl Serialize for Registry {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         let images = self.images.values().map(|image| wire::encode(image.as_ref()));
-        let generated = self.generated.iter().map(|((image, _), it)| wire::encode(&(image, it)));
-        s.collect_seq(images.chain(generated))
+        s.collect_seq(
+            images.chain(self.skills.values().map(|skill| wire::encode(&(0_u8, &**skill)))),
+        )
     }
 }
 
@@ -98,57 +119,41 @@ impl Fold for Registry {
     fn apply(&mut self, event: &ImageEvent) {
         match event {
             ImageEvent::Registered(image) => {
-                self.drop_generated(&image.name);
                 self.images.insert(image.name.clone(), Arc::clone(image));
             }
-            ImageEvent::Unregistered { image } => {
-                self.drop_generated(image);
-                drop(self.images.remove(image));
+            ImageEvent::Unregistered { image } => drop(self.images.remove(image)),
+            ImageEvent::SkillRegistered(skill) => {
+                self.skills.insert(skill.name.clone(), Arc::clone(skill));
             }
-            ImageEvent::Promoted { image, from, digest, tool } => {
-                let name = &image.name;
-                if from != name {
-                    for (of_from, it) in self.generated_of(from) {
-                        self.generated.insert((name.clone(), of_from), it);
-                    }
-                }
-                let key = (name.clone(), tool.name.clone());
-                self.generated.insert(key, (*digest, Arc::clone(tool)));
-                self.images.insert(name.clone(), Arc::clone(image));
-            }
+            ImageEvent::SkillUnregistered { skill } => drop(self.skills.remove(skill)),
         }
     }
 }
 
+/// A generated tool of an image, to be called by a process.
+pub(crate) fn callable(image: &Image, name: &str, of: Pid) -> Option<Arc<Program>> {
+    let tool = image.generated(name)?;
+    let digest = Digest::of(&wire::encode(tool));
+    let tool = Definition { tests: Vec::new(), ..tool.clone() };
+    Some(Arc::new(Program { of, digest, tool }))
+}
+
+/// Puts a generated tool into an image, in place of one of the same name.
+fn put(image: &mut Image, tool: &Definition) {
+    image.generated.retain(|it| it.name != tool.name);
+    image.generated.push(tool.clone());
+    if !image.has_tool(&tool.name) {
+        image.tools.push(tool.name.clone());
+    }
+}
+
 impl Registry {
-    fn generated_of(&self, image: &str) -> Vec<(String, (Digest, Arc<Definition>))> {
-        let from = (image.to_owned(), String::new());
-        let own = self.generated.range(from..).take_while(|((of, _), _)| of == image);
-        own.map(|((_, name), it)| (name.clone(), it.clone())).collect()
-    }
-
-    fn drop_generated(&mut self, image: &str) {
-        for (name, _) in self.generated_of(image) {
-            self.generated.remove(&(image.to_owned(), name));
-        }
-    }
-
-    /// A generated tool of an image, to be called by a process.
-    pub(crate) fn callable(&self, image: &str, name: &str, of: Pid) -> Option<Arc<Program>> {
-        if self.generated.is_empty() {
-            return None;
-        }
-        let (digest, tool) = self.generated.get(&(image.to_owned(), name.to_owned()))?;
-        let tool = Definition { tests: Vec::new(), ..Definition::clone(tool) };
-        Some(Arc::new(Program { of, digest: *digest, tool }))
-    }
-
     /// What putting a generated tool into an image makes. `own` is the image of the process.
     pub(crate) fn plan_promote(
         &self,
         own: &Image,
         call: &tool::Promote,
-        tool: Arc<Definition>,
+        tool: &Definition,
         limits: &Limits,
     ) -> Result<(ImageEvent, Arc<Image>), Error> {
         let (name, bad) = (&call.image, |flaw| tool::FailureKind::BadTool.because(flaw));
@@ -156,27 +161,23 @@ impl Registry {
             let detail = format!("the image `{name}` is built in; name another, it is made");
             return Err(bad(detail));
         }
-        let (from, base) = match self.images.get(name) {
+        let base = match self.images.get(name) {
             Some(image) if image.version == call.version => {
                 let detail = format!("the image `{name}` has the version {} now", image.version);
                 return Err(tool::FailureKind::Exists.because(detail));
             }
-            Some(image) => (name, image.as_ref()),
-            None => (&own.name, own),
+            Some(image) => image.as_ref(),
+            None => own,
         };
-        let is_generated = self.generated.contains_key(&(from.clone(), tool.name.clone()));
-        let mut image = Image { name: name.clone(), version: call.version.clone(), ..base.clone() };
-        match image.has_tool(&tool.name) {
-            true if is_generated => {}
-            true => {
-                let detail = format!("`{}` is a tool of the image `{from}`", tool.name);
-                return Err(tool::FailureKind::Exists.because(detail));
-            }
-            false => image.tools.push(tool.name.clone()),
+        if base.has_tool(&tool.name) && base.generated(&tool.name).is_none() {
+            let detail = format!("`{}` is a tool of the image `{}`", tool.name, base.name);
+            return Err(tool::FailureKind::Exists.because(detail));
         }
+        let mut image = Image { name: name.clone(), version: call.version.clone(), ..base.clone() };
+        put(&mut image, tool);
         check(&image, limits).map_err(bad)?;
-        let (from, digest, image) = (from.clone(), call.digest, Arc::new(image));
-        Ok((ImageEvent::Promoted { image: Arc::clone(&image), from, digest, tool }, image))
+        let image = Arc::new(image);
+        Ok((ImageEvent::Registered(Arc::clone(&image)), image))
     }
 
     /// The image of this name: built in or registered.
@@ -211,27 +212,18 @@ impl Registry {
         Ok(ImageEvent::Registered(Arc::new(image.clone())))
     }
 
-    /// What registering the image of a process makes, with the generated tools of the image it was
-    /// made from and with `own`.
+    /// What registering the image of a process makes, with the generated tools that it had
+    /// registered.
     pub(crate) fn plan_commit(
         &self,
         call: &CommitImage,
-        own: Vec<(Digest, Arc<Definition>)>,
+        own: &[Arc<Definition>],
         limits: &Limits,
-    ) -> Result<(Vec<ImageEvent>, Arc<Image>), Error> {
-        let registered = self.plan_register(&call.image, call.replace.unwrap_or(false), limits)?;
-        let mut events = vec![registered];
-        let mut image = Arc::new(call.image.clone());
-        let of_base = self.generated_of(&call.base).into_iter().map(|(_, generated)| generated);
-        for (digest, tool) in of_base.chain(own) {
-            if !image.has_tool(&tool.name) {
-                Arc::make_mut(&mut image).tools.push(tool.name.clone());
-            }
-            let (image, from) = (Arc::clone(&image), image.name.clone());
-            events.push(ImageEvent::Promoted { image, from, digest, tool });
-        }
-        check(&image, limits).map_err(|flaw| FailureKind::BadImage.because(flaw))?;
-        Ok((events, image))
+    ) -> Result<(ImageEvent, Arc<Image>), Error> {
+        let mut image = call.image.clone();
+        own.iter().for_each(|tool| put(&mut image, tool));
+        let event = self.plan_register(&image, call.replace.unwrap_or(false), limits)?;
+        Ok((event, Arc::new(image)))
     }
 
     /// What removing an image makes, with the image as it was.
@@ -274,6 +266,18 @@ pub(crate) fn check(image: &Image, limits: &Limits) -> Result<(), String> {
     at_most("bytes of the description", image.description.len(), limits.description_bytes_max)?;
     at_most("bytes of the prompt", image.prompt.bytes(), limits.prompt_bytes_max)?;
     check_tools(image, limits)?;
+    check_generated(image, limits)?;
+    check_files("files for a workspace", &image.seed, limits)?;
+    at_most("skills", image.skills.len(), limits.skills_max)?;
+    let names: BTreeSet<_> = image.skills.iter().map(|pin| &pin.name).collect();
+    if names.len() < image.skills.len() || !names.iter().all(|name| is_word(name, '-', limits)) {
+        return Err("each skill has a name of a-z, 0-9 and `-`, and is there once".into());
+    }
+    if image.seed.iter().any(|file| file.path.rsplit('/').next() == Some(SETTINGS)) {
+        return Err(format!("no image brings a {SETTINGS}: it sets what its host lets happen"));
+    }
+    let context = image.context.as_ref().map_or(0, |context| context.0.bytes());
+    at_most("bytes of the context policy", context, limits.context_bytes_max)?;
     let capabilities = image.required_capabilities.len();
     at_most("required capabilities", capabilities, limits.capabilities_max)?;
     if let Some(planner) = &image.planner {
@@ -324,6 +328,55 @@ fn check_tools(image: &Image, limits: &Limits) -> Result<(), String> {
         }
     }
     at_most("tools", tools.len(), limits.tools_max)
+}
+
+/// That every generated tool is one, has its name for itself and is in the table or in a group.
+fn check_generated(image: &Image, limits: &Limits) -> Result<(), String> {
+    at_most("generated tools", image.generated.len(), limits.generated_max)?;
+    let mut names = BTreeSet::new();
+    for tool in &image.generated {
+        let name = &tool.name;
+        let of_tool = |flaw| format!("the tool `{}`: {flaw}", shown(name));
+        toolbox::check(tool, limits).map_err(of_tool)?;
+        if !names.insert(name) {
+            return Err(of_tool("it is there twice".into()));
+        }
+        if !image.has_tool(name) {
+            return Err(of_tool("it is in no table and in no group".into()));
+        }
+    }
+    Ok(())
+}
+
+/// That the files of a package are few and small, each there once and under a plain name.
+pub(crate) fn check_files(
+    what: &str,
+    files: &[PackageFile],
+    limits: &Limits,
+) -> Result<(), String> {
+    at_most(what, files.len(), limits.package_files_max)?;
+    let bytes = files.iter().map(|file| file.text.bytes()).sum();
+    at_most(&format!("bytes of {what}"), bytes, limits.package_bytes_max)?;
+    let mut paths = BTreeSet::new();
+    for PackageFile { path, .. } in files {
+        if !is_plain_path(path) {
+            return Err(format!("`{}` is no plain name of a file", shown(path)));
+        }
+        if !paths.insert(path) {
+            return Err(format!("the file `{path}` is there twice"));
+        }
+    }
+    Ok(())
+}
+
+/// Whether it is names of letters, digits, `-`, `_` and `.` with `/` between them, none of which
+/// begins with a dot: no way leads up or out, and nothing hidden is named.
+pub(crate) fn is_plain_path(path: &str) -> bool {
+    let is_plain = |part: &str| {
+        let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        !part.is_empty() && !part.starts_with('.') && part.chars().all(is_part)
+    };
+    path.len() <= 255 && path.split('/').all(is_plain)
 }
 
 pub(crate) fn at_most<N: PartialOrd + std::fmt::Display>(

@@ -1,60 +1,22 @@
 //! `image.toml`: an image as people write it, alone or in a folder with the files that it names.
-//!
-//! Pure: whoever calls reads the files. No name that is handed out leads out of the folder.
 
 use libos_abi::{
-    GrantSpec, Text,
+    GrantSpec, Json, Text,
     image::{Image, ToolGroup},
-    process::PlannerSpec,
+    process::{Budget, PlannerSpec},
+    skill::{Skill, SkillPin},
 };
 use serde::Deserialize;
 
-use crate::core::{self, Limits};
+use crate::{
+    core::{self, Limits},
+    package::{BadPackage, Folder, Within, check_bytes, check_file_name, files_of, text_of},
+    skill_file::load_skill,
+    tool_file::load_tool,
+};
 
 /// The file of a package that describes the image.
 pub const IMAGE_FILE_NAME: &str = "image.toml";
-
-/// A text or a package that is no image.
-#[derive(Debug, thiserror::Error)]
-pub enum BadImageFile {
-    /// It is no TOML, has a key that images have not, lacks one, or has one of another type. The
-    /// message names the line.
-    #[error(transparent)]
-    Toml(#[from] toml::de::Error),
-    /// It is over a limit or names something badly.
-    #[error("the image is malformed: {0}")]
-    Malformed(String),
-    /// A text is given in place and in a file.
-    #[error("`{key}` and `{key}_file` say the same: keep one of them")]
-    Both {
-        /// The key of the text in place.
-        key: &'static str,
-    },
-    /// A file's name is absolute, leads upwards, or is no plain name.
-    #[error("`{file}` is no file of the package: write a name relative to {IMAGE_FILE_NAME}")]
-    BadFileName {
-        /// The name as it was written.
-        file: String,
-    },
-    /// A file could not be read.
-    #[error("`{file}` cannot be read: {why}")]
-    Unreadable {
-        /// The file.
-        file: String,
-        /// Why.
-        why: String,
-    },
-    /// A file is over its limit.
-    #[error("`{file}` has {bytes} bytes; at most {bytes_max} may be")]
-    TooLarge {
-        /// The file.
-        file: String,
-        /// Its length.
-        bytes: u64,
-        /// Its limit.
-        bytes_max: u64,
-    },
-}
 
 /// The keys of the file. Apart from [`Image`], whose planner takes unknown keys.
 #[derive(Deserialize)]
@@ -71,8 +33,19 @@ struct File {
     #[serde(default)]
     tool_groups: Vec<ToolGroup>,
     planner: Option<Planner>,
+    context: Option<serde_json::Value>,
+    #[serde(default)]
+    budget: Budget,
     #[serde(default)]
     required_capabilities: Vec<GrantSpec>,
+    /// Tool files.
+    #[serde(default)]
+    generated: Vec<String>,
+    /// A folder.
+    seed: Option<String>,
+    /// Folders, each with a skill.
+    #[serde(default)]
+    skills: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -96,64 +69,102 @@ struct Planner {
 ///     name = "memory"
 ///     tools = ["create_object"]
 ///
+///     [budget]
+///     tokens = 200000
+///
 ///     [[required_capabilities]]
 ///     on = "fs:workspace/*"
 ///     rights = ["read"]
 /// "#)?;
 /// assert_eq!(image.tools, ["read_file", "list_folder"]);
-/// # Ok::<_, libos_images::BadImageFile>(())
+/// # Ok::<_, libos_images::BadPackage>(())
 /// ```
 ///
 /// # Errors
-/// [`BadImageFile`].
-pub fn parse_image(toml_text: &str) -> Result<Image, BadImageFile> {
+/// [`BadPackage`].
+pub fn parse_image(toml_text: &str) -> Result<Image, BadPackage> {
     let limits = Limits::default();
-    check_bytes(IMAGE_FILE_NAME, toml_text, limits.image_file_bytes_max)?;
-    parse(toml_text, &limits, &mut |_, _| Err("the image was given without its folder".into()))
+    check_bytes(IMAGE_FILE_NAME, toml_text.len() as u64, limits.image_file_bytes_max)?;
+    parse((IMAGE_FILE_NAME, toml_text), &limits, &mut NoFolder).map(|package| package.image)
 }
 
-/// Reads a package: a folder with an [`IMAGE_FILE_NAME`], whose `prompt_file` and
-/// `planner.program_file` name files in the same folder or below it. `read` gives the text of a
-/// file by its name there, which may have so many bytes at most; it must follow no symbolic link
-/// out of the folder. At most three files are read.
-///
-/// ```
-/// let mut read = |file: &str, _bytes_max: u64| match file {
-///     "image.toml" => {
-///         Ok("name = 'reviewer'\nversion = '1'\nprompt_file = 'prompts/main.md'".to_owned())
-///     }
-///     "prompts/main.md" => Ok("Look closely.".to_owned()),
-///     _ => Err("it is not there".to_owned()),
-/// };
-/// let image = libos_images::load_package(&mut read)?;
-/// assert_eq!(image.prompt.as_str(), Some("Look closely."));
-/// # Ok::<_, libos_images::BadImageFile>(())
-/// ```
+/// The folder of an image that was given without one.
+struct NoFolder;
+
+impl Folder for NoFolder {
+    fn read(&mut self, _: &str, _: u64) -> Result<Vec<u8>, String> {
+        Err("the image was given without its folder".into())
+    }
+
+    fn files(&mut self, _: &str, _: usize) -> Result<Vec<String>, String> {
+        Err("the image was given without its folder".into())
+    }
+}
+
+/// An image with the skills that its package brings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Package {
+    /// The image; it names each skill with its digest.
+    pub image: Image,
+    /// The skills.
+    pub skills: Vec<Skill>,
+}
+
+/// Reads a package: a folder with a file like [`IMAGE_FILE_NAME`] and the files that it names. A
+/// tool that is named by its file only is put into the table.
 ///
 /// # Errors
-/// [`BadImageFile`].
-pub fn load_package(read: &mut ReadFile<'_>) -> Result<Image, BadImageFile> {
+/// [`BadPackage`].
+pub fn load_package(folder: &mut dyn Folder, file: &str) -> Result<Package, BadPackage> {
     let limits = Limits::default();
-    let text = file_text(IMAGE_FILE_NAME, limits.image_file_bytes_max, read)?;
-    parse(&text, &limits, read)
+    let text = text_of(folder, file, limits.image_file_bytes_max)?;
+    parse((file, &text), &limits, folder)
 }
 
-/// What gives the text of a file by its name and the most bytes that it may have.
-type ReadFile<'a> = dyn FnMut(&str, u64) -> Result<String, String> + 'a;
+/// That an image is well formed, as registering it would find.
+///
+/// # Errors
+/// [`BadPackage::Malformed`].
+pub fn check_image(image: &Image) -> Result<(), BadPackage> {
+    core::check(image, &Limits::default()).map_err(|flaw| BadPackage::malformed("the image", flaw))
+}
 
-fn parse(text: &str, limits: &Limits, read: &mut ReadFile<'_>) -> Result<Image, BadImageFile> {
-    let file: File = toml::from_str(text)?;
-    let prompt =
-        in_place_or_file("prompt", file.prompt, file.prompt_file, limits.prompt_bytes_max, read)?;
+fn parse(
+    (name, text): (&str, &str),
+    limits: &Limits,
+    folder: &mut dyn Folder,
+) -> Result<Package, BadPackage> {
+    let of_file = |error| BadPackage::Toml { file: name.to_owned(), error };
+    let file: File = toml::from_str(text).map_err(of_file)?;
+    let prompt = (file.prompt, file.prompt_file);
+    let prompt = in_place_or_file("prompt", prompt, limits.prompt_bytes_max, folder)?;
     let planner = match file.planner {
         None => None,
         Some(Planner { kind, program, program_file }) => {
-            let bytes_max = limits.program_bytes_max;
-            let program = in_place_or_file("program", program, program_file, bytes_max, read)?;
+            let program = (program, program_file);
+            let program = in_place_or_file("program", program, limits.program_bytes_max, folder)?;
             Some(PlannerSpec { kind: kind.into(), program: program.unwrap_or_default() })
         }
     };
-    let image = Image {
+    let mut generated = Vec::with_capacity(file.generated.len());
+    for tool in &file.generated {
+        check_file_name(tool)?;
+        generated.push(load_tool(folder, tool)?);
+    }
+    let seed = match &file.seed {
+        None => Vec::new(),
+        Some(of) => {
+            check_file_name(of)?;
+            files_of(folder, of, limits)?
+        }
+    };
+    let mut skills = Vec::with_capacity(file.skills.len());
+    for at in &file.skills {
+        check_file_name(at)?;
+        skills.push(load_skill(&mut Within { folder: &mut *folder, at: at.clone() })?);
+    }
+    let pin = |skill: &Skill| SkillPin { name: skill.name.clone(), digest: skill.digest() };
+    let mut image = Image {
         name: file.name,
         version: file.version,
         description: file.description,
@@ -162,52 +173,32 @@ fn parse(text: &str, limits: &Limits, read: &mut ReadFile<'_>) -> Result<Image, 
         planner,
         required_capabilities: file.required_capabilities,
         tool_groups: file.tool_groups,
+        budget: file.budget,
+        context: file.context.as_ref().map(Json::from),
+        generated: Vec::new(),
+        seed,
+        skills: skills.iter().map(pin).collect(),
     };
-    core::check(&image, limits).map_err(BadImageFile::Malformed)?;
-    Ok(image)
+    let named = generated.iter().map(|tool| &tool.name).filter(|name| !image.has_tool(name));
+    let named: Vec<String> = named.cloned().collect();
+    image.tools.extend(named);
+    image.generated = generated;
+    check_image(&image)?;
+    Ok(Package { image, skills })
 }
 
 fn in_place_or_file(
     key: &'static str,
-    text: Option<String>,
-    file: Option<String>,
+    text_or_file: (Option<String>, Option<String>),
     bytes_max: u64,
-    read: &mut ReadFile<'_>,
-) -> Result<Option<Text>, BadImageFile> {
-    match (text, file) {
-        (Some(_), Some(_)) => Err(BadImageFile::Both { key }),
+    folder: &mut dyn Folder,
+) -> Result<Option<Text>, BadPackage> {
+    match text_or_file {
+        (Some(_), Some(_)) => Err(BadPackage::Both { key }),
         (None, Some(file)) => {
             check_file_name(&file)?;
-            file_text(&file, bytes_max, read).map(|text| Some(text.into()))
+            text_of(folder, &file, bytes_max).map(|text| Some(text.into()))
         }
         (text, None) => Ok(text.map(Text::from)),
-    }
-}
-
-fn file_text(file: &str, bytes_max: u64, read: &mut ReadFile<'_>) -> Result<String, BadImageFile> {
-    let text = read(file, bytes_max)
-        .map_err(|why| BadImageFile::Unreadable { file: file.to_owned(), why })?;
-    check_bytes(file, &text, bytes_max)?;
-    Ok(text)
-}
-
-fn check_bytes(file: &str, text: &str, bytes_max: u64) -> Result<(), BadImageFile> {
-    let bytes = text.len() as u64;
-    match bytes <= bytes_max {
-        true => Ok(()),
-        false => Err(BadImageFile::TooLarge { file: file.to_owned(), bytes, bytes_max }),
-    }
-}
-
-/// Names of letters, digits, `-`, `_` and `.` with `/` between them, none of which begins with a
-/// dot: no way leads up or out, and nothing hidden is named.
-fn check_file_name(file: &str) -> Result<(), BadImageFile> {
-    let is_plain = |part: &str| {
-        let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        !part.is_empty() && !part.starts_with('.') && part.chars().all(is_part)
-    };
-    match file.len() <= 255 && file.split('/').all(is_plain) {
-        true => Ok(()),
-        false => Err(BadImageFile::BadFileName { file: file.to_owned() }),
     }
 }

@@ -1,6 +1,6 @@
 //! Images and tool tables: what a process is made from and what it is shown.
 //!
-//! Owns the registered images; four more are built in. An image is a declaration: it fills a
+//! Owns the registered images; some more are built in. An image is a declaration: it fills a
 //! tool table, names groups of further tools and a planner, and **nothing in it grants anything**.
 //! A tool in the table or in any group goes on to its provider, shown or not, and whatever it does
 //! is decided there, call by call; any other is refused here.
@@ -9,21 +9,32 @@
 //! about it, what is registered. It never compiles or runs one: the provider does, which gets the
 //! tool with the call.
 //!
+//! Owns the registered skills, and which process has taken up which. An active skill takes tools
+//! away from its process and never gives one: what can be called is what the image has and every
+//! active skill allows.
+//!
 //! ```
 //! let names: Vec<_> = libos_images::built_in().iter().map(|image| &image.name).collect();
-//! assert_eq!(names, ["base-agent", "coding", "minimal", "worker"]);
+//! assert_eq!(names, ["base", "coding", "minimal", "review", "toolmaker", "worker"]);
 //! ```
 #![forbid(unsafe_code)]
 
 mod built_in;
 mod core;
 mod file;
+mod package;
+mod skill_file;
+mod skills;
+mod tool_file;
 mod toolbox;
 
 pub use crate::{
     built_in::built_in,
     core::Limits,
-    file::{BadImageFile, IMAGE_FILE_NAME, load_package, parse_image},
+    file::{IMAGE_FILE_NAME, Package, check_image, load_package, parse_image},
+    package::{BadPackage, Folder, bytes_of},
+    skill_file::{SKILL_FILE_NAME, check_skill, load_skill},
+    tool_file::load_tool,
 };
 
 use std::sync::Arc;
@@ -34,6 +45,7 @@ use libos_abi::{
     event::ToolEvent,
     image::{self, Image},
     process::Admission,
+    skill,
     tool::{
         self, Generated, Group, Groups, ToolDetails, ToolReport, ToolResult, ToolStatus, Tools,
     },
@@ -46,7 +58,7 @@ use libos_port::{
 use crate::{core::Registry, toolbox::Toolbox};
 
 /// Raised whenever images or generated tools are written in another way.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// The component behind `image` and `tool`.
 #[derive(Debug, Default)]
@@ -134,6 +146,11 @@ impl<'c> image::Server<dyn Context + 'c, Stop> for Images {
         cx: &mut (dyn Context + 'c),
         call: &image::Register,
     ) -> Result<Arc<Image>, Stop> {
+        let Image { generated, seed, .. } = &call.image;
+        let is_plain = generated.is_empty() && seed.is_empty();
+        if !is_plain && !matches!(cx.caller().principal, Principal::Host(_)) {
+            return Err(Fault::denied(None, DenyReason::NotForProcesses).into());
+        }
         let replace = call.replace.unwrap_or(false);
         let event = self.state.plan_register(&call.image, replace, &self.limits)?;
         self.state.change(cx, event);
@@ -156,8 +173,8 @@ impl<'c> image::Server<dyn Context + 'c, Stop> for Images {
         call: &image::CommitImage,
     ) -> Result<Arc<Image>, Stop> {
         let own = self.toolbox.registered_at(call.checkpoint, call.of);
-        let (events, image) = self.state.plan_commit(call, own, &self.limits)?;
-        events.into_iter().for_each(|event| self.state.change(cx, event));
+        let (event, image) = self.state.plan_commit(call, &own, &self.limits)?;
+        self.state.change(cx, event);
         Ok(image)
     }
 }
@@ -171,7 +188,9 @@ impl<'c> tool::Server<dyn Context + 'c, Stop> for Images {
         let of_image = image.into_iter().flat_map(|image| &image.tools);
         let tools = of_image.chain(active.flat_map(|group| &group.tools));
         let own = cx.caller().pid().into_iter().flat_map(|pid| self.toolbox.registered(pid));
-        Ok(Tools { tools: tools.chain(own).cloned().collect() })
+        let active = cx.caller().pid().map(|pid| self.toolbox.active(pid)).unwrap_or_default();
+        let is_allowed = |tool: &&String| active.iter().all(|skill| skill.allows(tool));
+        Ok(Tools { tools: tools.chain(own).filter(is_allowed).cloned().collect() })
     }
 
     fn call(
@@ -182,8 +201,12 @@ impl<'c> tool::Server<dyn Context + 'c, Stop> for Images {
         let name = &call.name;
         let principal = &cx.caller().principal;
         let pid = principal.pid().unwrap_or_default();
+        if let Some(skill) = self.toolbox.narrowing(pid, name) {
+            let (tool, skill) = (name.clone(), skill.name.clone());
+            return Err(Fault::denied(None, DenyReason::NotInSkill { tool, skill }).into());
+        }
         let generated = match self.image(process(cx)?).filter(|image| image.has_tool(name)) {
-            Some(image) => match self.state.callable(&image.name, name, pid) {
+            Some(image) => match core::callable(image, name, pid) {
                 None => return Err(Stop::Perform),
                 generated => generated,
             },
@@ -291,7 +314,7 @@ impl<'c> tool::Server<dyn Context + 'c, Stop> for Images {
         let own = own.ok_or_else(|| {
             tool::FailureKind::BadTool.because("the caller's image is not registered any more")
         })?;
-        let (event, image) = self.state.plan_promote(own, call, tool, &self.limits)?;
+        let (event, image) = self.state.plan_promote(own, call, &tool, &self.limits)?;
         self.state.change(cx, event);
         Ok(image)
     }
@@ -367,13 +390,14 @@ impl Images {
 
 impl Component for Images {
     fn manifest(&self) -> Manifest {
-        Manifest { serves: &["image", "tool"], imports: &[] }
+        Manifest { serves: &["image", "tool", "skill"], imports: &[] }
     }
 
     fn call(&mut self, cx: &mut dyn Context, call: &Syscall) -> Result<Reply, Stop> {
         match call {
             Syscall::Image(call) => image::dispatch(self, cx, call),
             Syscall::Tool(call) => tool::dispatch(self, cx, call),
+            Syscall::Skill(call) => skill::dispatch(self, cx, call),
             other => Err(Stop::unsupported(other)),
         }
     }

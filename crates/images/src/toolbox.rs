@@ -1,8 +1,10 @@
-//! The pure state of generated tools: what agents wrote, and how far each has come.
+//! The pure state of what processes have besides their image: generated tools, what agents wrote,
+//! and how far each has come; and the skills they have taken up.
 //!
 //! [`Toolbox`] folds tool events. A tool is private to the process that proposed it and known
 //! there by its name. Nothing in a definition grants anything.
 
+mod skills;
 mod snapshot;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -11,6 +13,7 @@ use imbl::OrdMap;
 use libos_abi::{
     CheckpointId, Digest, Error, Pid,
     event::ToolEvent,
+    skill::ActiveSkill,
     tool::{
         Definition, FailureKind, Program, ScriptedCall, Stage, ToolDetails, ToolReport, ToolStatus,
         ToolTest,
@@ -35,12 +38,21 @@ struct Entry {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Toolbox {
     tools: OrdMap<(Pid, String), Entry>,
-    /// The tools of the processes of each checkpoint, as they were.
+    /// The skills that processes have taken up, in that order.
+    active: OrdMap<Pid, Arc<[ActiveSkill]>>,
+    /// What the processes of each checkpoint had, as it was.
     saved: OrdMap<CheckpointId, Arc<Saved>>,
 }
 
-/// The processes of a checkpoint, each with its tools.
-type Saved = BTreeMap<Pid, Vec<Entry>>;
+/// The processes of a checkpoint, each with what it had.
+type Saved = BTreeMap<Pid, Kept>;
+
+/// What a process had.
+#[derive(Debug, Clone, Default)]
+struct Kept {
+    tools: Vec<Entry>,
+    active: Arc<[ActiveSkill]>,
+}
 
 /// In the wire encoding: the serde form leaves absent fields out, so that two tools could look the
 /// same.
@@ -53,13 +65,14 @@ impl Serialize for Toolbox {
         let tools = self.tools.iter().map(|((pid, _), entry)| encoded(pid, entry));
         let saved = self.saved.iter().map(|(checkpoint, saved)| {
             let mut bytes = wire::encode(checkpoint);
-            for (pid, entries) in &**saved {
-                wire::encode_into(&(pid, entries.len() as u64), &mut bytes);
-                entries.iter().for_each(|entry| bytes.extend(encoded(pid, entry)));
+            for (pid, kept) in &**saved {
+                wire::encode_into(&(pid, kept.tools.len() as u64, &kept.active), &mut bytes);
+                kept.tools.iter().for_each(|entry| bytes.extend(encoded(pid, entry)));
             }
             bytes
         });
-        s.collect_seq(tools.chain(saved))
+        let active = self.active.iter().map(|active| wire::encode(&active));
+        s.collect_seq(tools.chain(active).chain(saved))
     }
 }
 
@@ -89,53 +102,57 @@ impl Fold for Toolbox {
                     .map(|(name, entry)| ((*to, name.clone()), entry.clone()))
                     .collect();
                 self.tools.extend(carried);
+                self.put_active(*to, self.active_of(*from));
             }
-            ToolEvent::Ended { pid } => self.put(*pid, &[]),
+            ToolEvent::Ended { pid } => self.put(*pid, &Kept::default()),
             ToolEvent::Saved { checkpoint, processes } => {
-                let entries = |pid: &Pid| self.of(*pid).map(|(_, entry)| entry.clone()).collect();
-                let saved = processes.iter().map(|pid| (*pid, entries(pid))).collect();
+                let kept = |pid: &Pid| Kept {
+                    tools: self.of(*pid).map(|(_, entry)| entry.clone()).collect(),
+                    active: self.active_of(*pid),
+                };
+                let saved = processes.iter().map(|pid| (*pid, kept(pid))).collect();
                 self.saved.insert(*checkpoint, Arc::new(saved));
             }
             ToolEvent::Forgotten { checkpoint } => drop(self.saved.remove(checkpoint)),
             ToolEvent::Restored { checkpoint } => {
                 let saved = self.saved.get(checkpoint).cloned().unwrap_or_default();
-                saved.iter().for_each(|(pid, entries)| self.put(*pid, entries));
+                saved.iter().for_each(|(pid, kept)| self.put(*pid, kept));
             }
             ToolEvent::Copied { checkpoint, from, to } => {
                 let saved = self.saved.get(checkpoint).cloned().unwrap_or_default();
-                self.put(*to, saved.get(from).map(Vec::as_slice).unwrap_or_default());
+                self.put(*to, &saved.get(from).cloned().unwrap_or_default());
             }
+            ToolEvent::SkillActivated { pid, skill } => self.take_up(*pid, skill),
+            ToolEvent::SkillUnloaded { pid, skill } => self.put_down(*pid, skill),
         }
     }
 }
 
 impl Toolbox {
-    /// Has a process have these tools and no other.
-    fn put(&mut self, pid: Pid, entries: &[Entry]) {
+    /// Has a process have this and nothing else.
+    fn put(&mut self, pid: Pid, kept: &Kept) {
         let names: Vec<String> = self.of(pid).map(|(name, _)| name.clone()).collect();
         for name in names {
             self.tools.remove(&(pid, name));
         }
-        for entry in entries {
+        for entry in &kept.tools {
             self.tools.insert((pid, entry.tool.name.clone()), entry.clone());
         }
+        self.put_active(pid, Arc::clone(&kept.active));
     }
 
     /// The tools that a process had registered at a checkpoint.
-    pub(crate) fn registered_at(
-        &self,
-        checkpoint: CheckpointId,
-        pid: Pid,
-    ) -> Vec<(Digest, Arc<Definition>)> {
+    pub(crate) fn registered_at(&self, checkpoint: CheckpointId, pid: Pid) -> Vec<Arc<Definition>> {
         let saved = self.saved.get(&checkpoint).and_then(|saved| saved.get(&pid));
-        let registered = saved.into_iter().flatten().filter(|entry| entry.registered);
-        registered.map(|entry| (entry.digest, Arc::clone(&entry.tool))).collect()
+        let tools = saved.into_iter().flat_map(|kept| &kept.tools);
+        let registered = tools.filter(|entry| entry.registered);
+        registered.map(|entry| Arc::clone(&entry.tool)).collect()
     }
 
     /// Whether anything is kept of a process for a checkpoint.
     pub(crate) fn has_saved(&self, checkpoint: CheckpointId, pid: Pid) -> bool {
         let saved = self.saved.get(&checkpoint).and_then(|saved| saved.get(&pid));
-        saved.is_some_and(|entries| !entries.is_empty())
+        saved.is_some_and(|kept| !kept.tools.is_empty() || !kept.active.is_empty())
     }
 
     fn change(&mut self, pid: Pid, name: &str, change: impl FnOnce(&mut Entry)) {
@@ -283,14 +300,16 @@ impl Toolbox {
         Ok((ToolEvent::Unregistered { pid, name: name.to_owned() }, status))
     }
 
-    /// What copying the tools of a process makes; nothing when it registered none.
+    /// What copying the tools and skills of a process makes; nothing when it has none.
     pub(crate) fn plan_carry(&self, from: Pid, to: Pid) -> Option<ToolEvent> {
-        self.registered(from).next().map(|_| ToolEvent::Carried { from, to })
+        let has_any = self.registered(from).next().is_some() || !self.active(from).is_empty();
+        has_any.then_some(ToolEvent::Carried { from, to })
     }
 
-    /// What dropping the tools of a process makes; nothing when it has none.
+    /// What dropping the tools and skills of a process makes; nothing when it has none.
     pub(crate) fn plan_end(&self, pid: Pid) -> Option<ToolEvent> {
-        self.of(pid).next().map(|_| ToolEvent::Ended { pid })
+        let has_any = self.of(pid).next().is_some() || !self.active(pid).is_empty();
+        has_any.then_some(ToolEvent::Ended { pid })
     }
 }
 
@@ -318,7 +337,7 @@ impl Entry {
 
 /// That a tool is well formed; the error says what is wrong with it. Whether its source and its
 /// schemas hold is found out by the sandbox.
-fn check(tool: &Definition, limits: &Limits) -> Result<(), String> {
+pub(crate) fn check(tool: &Definition, limits: &Limits) -> Result<(), String> {
     let name = &tool.name;
     if !is_word(name, '_', limits) {
         return Err(format!(

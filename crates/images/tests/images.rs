@@ -14,7 +14,7 @@ use libos_abi::{
     tool,
 };
 use libos_conformance::{Kernel, host, process};
-use libos_images::{BadImageFile, Images, built_in, load_package, parse_image};
+use libos_images::{BadPackage, Folder, Images, built_in, load_package, parse_image};
 use libos_port::Stop;
 
 type Registry = Kernel<Images>;
@@ -23,12 +23,8 @@ fn image(name: &str) -> Image {
     Image {
         name: name.into(),
         version: "1".into(),
-        description: String::new(),
-        prompt: Text::default(),
         tools: vec!["read_file".into()],
-        planner: None,
-        required_capabilities: Vec::new(),
-        tool_groups: Vec::new(),
+        ..Image::default()
     }
 }
 
@@ -67,23 +63,27 @@ fn the_built_in_images_are_there_without_events_and_need_nothing() {
     assert!(listed.iter().eq(built_in().iter().map(AsRef::as_ref)));
     assert!(k.journal.is_empty());
     let names: Vec<_> = listed.iter().map(|image| image.name.as_str()).collect();
-    assert_eq!(names, ["base-agent", "coding", "minimal", "worker"]);
+    assert_eq!(names, ["base", "coding", "minimal", "review", "toolmaker", "worker"]);
     for image in &listed {
         assert!(image.required_capabilities.is_empty());
         let planner = image.planner.as_ref().map(|planner| &*planner.kind);
-        assert_eq!(planner, (image.name == "coding").then_some("model"));
+        let is_models = ["coding", "review", "toolmaker"].contains(&&*image.name);
+        assert_eq!(planner, is_models.then_some("model"), "{}", image.name);
         assert!(!image.description.is_empty() && image.prompt.bytes() > 0);
         // What is built in keeps to the rules for all.
         let copy = Image { name: format!("my-{}", image.name), ..image.clone() };
         k.ok(process(1), register(copy));
     }
-    let [base, coding, minimal, worker] = &listed[..] else { panic!("four images") };
+    let [base, coding, minimal, review, toolmaker, worker] = &listed[..] else {
+        panic!("six images")
+    };
     let grouped = base.tool_groups.iter().flat_map(|group| &group.tools);
     let all: BTreeSet<_> = base.tools.iter().chain(grouped).collect();
-    assert_eq!((base.tools.len(), all.len(), minimal.tools.len()), (12, 71, 0));
-    assert!(worker.tools.iter().chain(&coding.tools).all(|tool| all.contains(tool)));
+    assert_eq!((base.tools.len(), all.len(), minimal.tools.len()), (12, 75, 0));
+    let tables = [worker, coding, review, toolmaker].map(|image| &image.tools);
+    assert!(tables.into_iter().flatten().all(|tool| all.contains(tool)));
     let more = coding.tool_groups.iter().flat_map(|group| &group.tools);
-    assert_eq!(coding.tools.iter().chain(more).collect::<BTreeSet<_>>().len(), 67, "each once");
+    assert_eq!(coding.tools.iter().chain(more).collect::<BTreeSet<_>>().len(), 71, "each once");
     assert!(base.tool_groups.iter().all(|group| !group.description.is_empty()));
 }
 
@@ -100,7 +100,7 @@ fn an_image_is_replaced_only_on_request_and_a_built_in_one_never() {
     k.ok(process(1), replace(next, Some(true)));
     assert_ne!(before, libos_port::Component::digest(&*k.part));
     assert_eq!(k.ok(process(1), inspect("mine")).version, "2");
-    for name in ["base-agent", "coding", "worker", "minimal"] {
+    for name in ["base", "coding", "worker", "minimal"] {
         let (code, text) = k.refused(host(), replace(image(name), Some(true)));
         assert_eq!((code, text.contains("built in")), ("built_in", true));
     }
@@ -117,7 +117,7 @@ fn an_image_is_removed_and_a_built_in_one_never() {
     assert_eq!(*k.ok(process(1), unregister("mine")), image("mine"));
     assert_eq!(k.refused(process(1), unregister("mine")).0, "not_found");
     assert_eq!(k.refused(process(1), inspect("mine")).0, "not_found");
-    for name in ["base-agent", "coding", "worker", "minimal"] {
+    for name in ["base", "coding", "worker", "minimal"] {
         let (code, text) = k.refused(host(), unregister(name));
         assert_eq!((code, text.contains("cannot be removed")), ("built_in", true));
     }
@@ -300,24 +300,35 @@ fn a_bad_image_file_is_refused_with_its_line() {
     ];
     for (text, line, says) in table {
         let error = parse_image(text).unwrap_err();
-        assert!(matches!(error, BadImageFile::Toml(_)));
+        assert!(matches!(error, BadPackage::Toml { .. }));
         let shown = error.to_string();
         assert!(shown.contains(line) && shown.contains(says), "{text}: {shown}");
     }
     let error = parse_image("name = 'A'\nversion = '1'").unwrap_err();
-    assert!(matches!(&error, BadImageFile::Malformed(flaw) if flaw.contains("the name `A`")));
+    assert!(matches!(&error, BadPackage::Malformed { why, .. } if why.contains("the name `A`")));
 }
 
-/// A package from its files; `None` is a file that no image may name.
+/// A folder that is played.
+struct Files<'f>(&'f [(&'f str, &'f str)]);
+
+impl Folder for Files<'_> {
+    fn read(&mut self, file: &str, bytes_max: u64) -> Result<Vec<u8>, String> {
+        assert!(bytes_max <= 24 << 20, "{file}");
+        let found = self.0.iter().find(|(name, _)| *name == file);
+        found.map(|(_, text)| text.as_bytes().to_vec()).ok_or_else(|| "no such file".to_owned())
+    }
+
+    fn files(&mut self, folder: &str, _: usize) -> Result<Vec<String>, String> {
+        let below = |(name, _): &(&str, &str)| {
+            name.strip_prefix(folder).and_then(|rest| rest.strip_prefix('/')).map(str::to_owned)
+        };
+        Ok(self.0.iter().filter_map(below).collect())
+    }
+}
+
 fn package(files: &[(&str, &str)]) -> Result<Image, String> {
-    let mut reads = 0;
-    let mut read = |file: &str, bytes_max: u64| {
-        reads += 1;
-        assert!(reads <= 3 && bytes_max <= 1 << 20, "{file}");
-        let found = files.iter().find(|(name, _)| *name == file);
-        found.map(|(_, text)| (*text).to_owned()).ok_or_else(|| "no such file".to_owned())
-    };
-    load_package(&mut read).map_err(|error| error.to_string())
+    let loaded = load_package(&mut Files(files), "image.toml");
+    loaded.map(|package| package.image).map_err(|error| error.to_string())
 }
 
 const HEAD: &str = "name = 'mine'\nversion = '1'\ntools = ['read_file']\n";
@@ -356,7 +367,10 @@ fn a_package_reads_no_file_outside_and_none_that_is_too_large() {
     ] {
         let toml = format!("{HEAD}prompt_file = {file:?}\n");
         let error = package(&[("image.toml", &toml), (file, "secret")]).unwrap_err();
-        assert!(error.ends_with("is no file of the package: write a name relative to image.toml"));
+        assert!(
+            error.ends_with("is no file of the package: write a name relative to it"),
+            "{error}"
+        );
     }
     let toml = format!("{HEAD}prompt_file = 'p.md'\n");
     let error = package(&[("image.toml", &toml)]).unwrap_err();

@@ -115,6 +115,24 @@ pub(crate) fn within(
     Ok(())
 }
 
+/// Of the limits of an image, those that fit into what a parent has left. Where one does not, that
+/// of the parent is tighter and binds.
+pub(crate) fn fitting(of_image: &Budget, pid: Pid, parent: &Process, now_ms: u64) -> Budget {
+    let Budget { syscalls, tool_calls, wall, children, bytes, tokens, cost } = *of_image;
+    let none = Budget::default;
+    let each = [
+        Budget { syscalls, ..none() },
+        Budget { tool_calls, ..none() },
+        Budget { wall, ..none() },
+        Budget { children, ..none() },
+        Budget { bytes, ..none() },
+        Budget { tokens, ..none() },
+        Budget { cost, ..none() },
+    ];
+    let fits = |one: &Budget| within(one, pid, parent, now_ms).is_ok();
+    each.iter().filter(|one| fits(one)).fold(none(), Budget::or)
+}
+
 /// What the last admission told, and of what it was made. A process makes many calls in a row.
 #[derive(Debug)]
 pub(crate) struct Admitted {

@@ -19,7 +19,7 @@ use libos_port::{Context, Stop};
 
 use crate::{
     LIMITS, Scheduler, at_most,
-    budget::{allows, within},
+    budget::{allows, fitting, within},
     core::Life,
 };
 
@@ -193,7 +193,7 @@ impl Scheduler {
         call: &Launch,
     ) -> Result<Made, Error> {
         is_weight(call.schedule.as_ref())?;
-        image_named(cx, &call.image)?;
+        let image = image_named(cx, &call.image)?;
         let pid = self.state.next_pid();
         let event = ProcessEvent::Spawned {
             pid,
@@ -203,7 +203,7 @@ impl Scheduler {
             planner: call.planner.clone(),
             workspace: call.workspace.as_deref().map(Arc::from),
             cwd: "workspace".into(),
-            budget: Box::new(call.budget.clone()),
+            budget: Box::new(call.budget.clone().or(&image.budget)),
             schedule: call.schedule.unwrap_or_default(),
             mode: None,
             owner: None,
@@ -228,12 +228,14 @@ impl Scheduler {
             None => self.image_of(parent)?,
         };
         let image = image_named(cx, &name)?;
+        let process = self.state.live(parent).ok_or(Fault::NoProcess)?;
+        let of_image = fitting(&image.budget, parent, process, cx.now_ms());
         let child = Child {
             goal: call.goal.clone(),
             image: name,
             planner: planner_of(call.planner.as_ref(), &image),
             cwd: call.cwd.path(),
-            budget: call.budget.clone().unwrap_or_default(),
+            budget: call.budget.clone().unwrap_or_default().or(&of_image),
             schedule: call.schedule,
             manifest: call.manifest.clone(),
             grants: call.grants.clone().unwrap_or_default(),

@@ -19,12 +19,12 @@ pub(crate) struct Known {
 const PATHS: [&str; 6] = ["a", "b/x", "b/y", "secret/k", "c", "d/e"];
 const PROGRAMS: [&str; 3] = ["make", "rm", "curl"];
 const NAMESPACES: [&str; 2] = ["plans", "notes"];
-const IMAGES: [&str; 3] = ["base-agent", "worker", "mine"];
+const IMAGES: [&str; 3] = ["base", "worker", "mine"];
 
 /// What tasks are granted: of each line as much as is drawn.
 const GRANTS: [&str; 27] = [
     r#"{"effect":"ask","on":"image:*","rights":["execute"]}"#,
-    r#"{"on":"image:base-agent","rights":["execute"],"uses":2}"#,
+    r#"{"on":"image:base","rights":["execute"],"uses":2}"#,
     r#"{"on":"checkpoint:*","rights":["read","write","delete","execute"],"delegable":1}"#,
     r#"{"on":"fs:workspace/*","rights":["read","write","delete"],"delegable":3}"#,
     r#"{"on":"fs:workspace/*","rights":["read","write"],"delegable":2,"calls_max":9}"#,
@@ -408,7 +408,7 @@ pub(crate) fn of_host(random: &mut Random, pid: Pid, id: CapId) -> Syscall {
         14 => call("label.list", json!({})),
         15 => {
             let planner = planner(random, 2);
-            call("process.exec", json!({ "pid": pid, "image": "base-agent", "planner": planner }))
+            call("process.exec", json!({ "pid": pid, "image": "base", "planner": planner }))
         }
         _ => {
             let namespace = random.pick(&NAMESPACES);
@@ -420,7 +420,7 @@ pub(crate) fn of_host(random: &mut Random, pid: Pid, id: CapId) -> Syscall {
 /// The call that starts a task.
 pub(crate) fn launch(random: &mut Random) -> Syscall {
     let args = json!({
-        "image": "base-agent",
+        "image": "base",
         "goal": "g",
         "planner": planner(random, 0),
         "grants": grants(random, 45),

@@ -45,7 +45,7 @@ impl Core {
         let mut core = Self { kernel, journal, left, ticket: 0 };
         let planner = json!({ "kind": "none", "program": "" });
         let args = json!({
-            "image": "base-agent", "goal": "g", "planner": planner, "grants": grants,
+            "image": "base", "goal": "g", "planner": planner, "grants": grants,
             "budget": budget,
         });
         core.host("process.launch", args).expect("it is launched");
@@ -204,7 +204,7 @@ fn a_call_that_waited_and_then_ends_its_quantum_has_one_outcome() {
     ]);
     let mut core = Core::new(grants, json!({}));
     let planner = json!({ "kind": "none", "program": "" });
-    let exec = call("process.exec", json!({ "image": "base-agent", "planner": planner }));
+    let exec = call("process.exec", json!({ "image": "base", "planner": planner }));
     assert_eq!(core.process(1, 1, exec), None, "it waits for the human");
     let decision = json!({ "approve": { "scope": "once" } });
     core.host("human.decide", json!({ "request": "req-1", "decision": decision }))

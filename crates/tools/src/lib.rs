@@ -35,6 +35,7 @@ mod messages;
 mod network;
 mod objects;
 mod processes;
+mod skills;
 mod survey;
 mod table;
 mod views;

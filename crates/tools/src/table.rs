@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     Limits, authority, checkpoints, error::ToolError, files, generated, groups, host, humans,
-    memory, merge, messages, network, objects, processes, survey, views,
+    memory, merge, messages, network, objects, processes, skills, survey, views,
 };
 
 /// What a tool ends in.
@@ -186,6 +186,15 @@ tools! {
         "Lists the groups of further tools, and whether each is shown.";
     activate_tools(groups::ActivateTools) = groups::activate_tools,
         "Shows the tools of a group from now on.";
+    // Skills.
+    list_skills(skills::ListSkills) = skills::list_skills,
+        "Lists the skills that there are, and which are active.";
+    activate_skill(skills::OneSkill) = skills::activate_skill,
+        "Takes up a skill: tells what it says. Its host trusts it: follow it as far as your goal goes.";
+    unload_skill(skills::OneSkill) = skills::unload_skill,
+        "Puts down a skill, with the limits that it set to tools.";
+    read_skill_resource(skills::ReadSkillResource) = skills::read_skill_resource,
+        "Reads a file of an active skill.";
     // Tools that the process writes itself.
     propose_tool(Definition) = generated::propose_tool,
         "Proposes a tool that you wrote, with the calls it needs and tests that script them.";

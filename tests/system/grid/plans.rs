@@ -94,6 +94,11 @@ fn mine() -> Value {
     ] })
 }
 
+fn tidy() -> Value {
+    let file = json!({ "path": "a.md", "text": "more" });
+    json!({ "name": "tidy", "description": "tidies up", "text": "Tidy up.", "files": [file] })
+}
+
 fn child(grants: Value, plan: &[Value]) -> Value {
     spawn(plan, grants, "w")
 }
@@ -119,6 +124,7 @@ fn everything() -> String {
         allow("read execute", "rpc:lab/*"),
         allow("execute", "image:*"),
         allow("read write delete", "image:*"),
+        allow("read write delete execute", "skill:*"),
         allow("write", "namespace:*"),
         allow("read", "namespace:*"),
         allow("read", "audit:log"),
@@ -378,6 +384,20 @@ fn shown(call: &str) -> Option<Vec<Value>> {
             ok(call, json!({ "image": "mine" })),
         ],
         "tool.list" | "tool.groups" => vec![ok(call, json!({}))],
+        "skill.list" => vec![ok(call, json!({}))],
+        "skill.register" => vec![ok(call, json!({ "skill": tidy() }))],
+        "skill.inspect" | "skill.unregister" | "skill.activate" | "skill.unload" | "skill.read" => {
+            let tidy_up = json!({ "skill": "tidy" });
+            let mut plan = vec![ok("skill.register", json!({ "skill": tidy() }))];
+            if ["skill.unload", "skill.read"].contains(&call) {
+                plan.push(ok("skill.activate", tidy_up.clone()));
+            }
+            plan.push(match call {
+                "skill.read" => ok(call, json!({ "skill": "tidy", "file": "a.md" })),
+                _ => ok(call, tidy_up),
+            });
+            plan
+        }
         "tool.propose" | "tool.validate" | "tool.register" | "tool.unregister" | "tool.inspect"
         | "tool.generated" => {
             let tool = json!({

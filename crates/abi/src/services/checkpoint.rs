@@ -5,11 +5,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CapId, CheckpointId, Digest, GrantSpec, MessageId, ObjectId, OpId, Pattern, Pid, Resource,
-    Rights,
+    CapId, CheckpointId, Digest, GrantSpec, MessageId, Need, ObjectId, OpId, Pattern, Pid,
+    Resource, Right, Rights,
     call::service,
     field::opaque,
-    image::Image,
+    image::{self, Image},
     process::{PlannerSpec, ProcessState},
 };
 
@@ -256,6 +256,14 @@ fn scope(pid: Option<Pid>) -> Resource {
     }
 }
 
+impl Commit {
+    fn needs(&self) -> Vec<Need> {
+        let checkpoint = Resource::checkpoint(self.checkpoint);
+        let of_checkpoint = Need { right: Right::Write, on: checkpoint };
+        [of_checkpoint].into_iter().chain(image::changing(&self.image, self.replace)).collect()
+    }
+}
+
 service! {
     /// Checkpoints: the state of a process and all below it, to look at, compare with and come back
     /// to. Making one costs the same whatever is in memory.
@@ -350,7 +358,8 @@ service! {
       fails: [NotFound Stale Inside]; }
 
     /// Registers an image of the process that a checkpoint is of: made of what it was made of, with
-    /// the tools that it had registered, and requiring what it held. It grants nothing.
+    /// the tools that it had registered, and requiring what it held. It grants nothing. To replace
+    /// an image needs `delete` on it as well.
     9 commit Commit {
         /// The checkpoint.
         checkpoint: CheckpointId,
@@ -361,7 +370,6 @@ service! {
         /// Whether it may replace one of the same name.
         replace: Option<bool>,
     } -> Image as Arc
-    { demand: [Write on checkpoint by |c| vec![
-        Resource::checkpoint(c.checkpoint), Resource::named("image", &c.image)]];
+    { demand: [Write on checkpoint by Commit::needs];
       effect: State; fails: [NotFound BadImage]; }
 }

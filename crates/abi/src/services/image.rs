@@ -1,7 +1,13 @@
 //! Images: what a process is made from.
 
-use super::process::PlannerSpec;
-use crate::{CheckpointId, GrantSpec, Pid, Resource, Text, call::service};
+use super::{
+    process::{Budget, PlannerSpec},
+    skill::SkillPin,
+    tool::Definition,
+};
+use crate::{
+    CheckpointId, Digest, GrantSpec, Json, Need, Pid, Resource, Right, Text, call::service,
+};
 
 record! {
     /// Tools that a process is shown once it activates the group.
@@ -16,7 +22,20 @@ record! {
         pub tools: Vec<String>,
     }
 
+    /// A file of a package.
+    #[serde(deny_unknown_fields)]
+    pub struct PackageFile {
+        /// Where it is in its folder, with `/` between names.
+        pub path: String,
+        /// What it says.
+        pub text: Text,
+        /// Whether that is no text, but bytes written in base64.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        pub base64: bool,
+    }
+
     /// An image: a declaration, which grants nothing.
+    #[derive(Default)]
     #[serde(deny_unknown_fields)]
     pub struct Image {
         /// Its name.
@@ -42,6 +61,21 @@ record! {
         /// whether they are shown or not.
         #[serde(default)]
         pub tool_groups: Vec<ToolGroup>,
+        /// The limits of a process that is made without its own.
+        #[serde(default)]
+        pub budget: Budget,
+        /// How a planner chooses what a model is shown. It is handed to the planner as it is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub context: Option<Json>,
+        /// Generated tools among those of its table and its groups.
+        #[serde(default)]
+        pub generated: Vec<Definition>,
+        /// What a workspace begins with that is empty.
+        #[serde(default)]
+        pub seed: Vec<PackageFile>,
+        /// Skills that its processes may be told of. Who takes one up needs `execute` on it.
+        #[serde(default)]
+        pub skills: Vec<SkillPin>,
     }
 
     /// Images.
@@ -58,11 +92,43 @@ impl Image {
         let mut grouped = self.tool_groups.iter().flat_map(|group| &group.tools);
         self.tools.iter().any(|tool| tool == name) || grouped.any(|tool| tool == name)
     }
+
+    /// A generated tool of it.
+    #[must_use]
+    pub fn generated(&self, name: &str) -> Option<&Definition> {
+        self.generated.iter().find(|tool| tool.name == name)
+    }
+
+    /// The digest of all of it, the same wherever its texts are kept.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        crate::field::digest_of(self)
+    }
+}
+
+impl Register {
+    /// Who puts an image in the place of another removes that.
+    fn needs(&self) -> Vec<Need> {
+        changing(&self.image.name, self.replace)
+    }
+}
+
+/// What registering an image needs.
+pub(super) fn changing(image: &str, replace: Option<bool>) -> Vec<Need> {
+    changing_of(Resource::named("image", image), replace)
+}
+
+/// What registering something needs: `delete` too, where it may replace what is there.
+pub(super) fn changing_of(on: Resource, replace: Option<bool>) -> Vec<Need> {
+    let removes = replace.unwrap_or(false).then_some(Right::Delete);
+    let rights = [Some(Right::Write), removes].into_iter().flatten();
+    rights.map(|right| Need { right, on: on.clone() }).collect()
 }
 
 crate::field::carries_texts! {
     ToolGroup {}
-    Image { prompt, planner }
+    PackageFile { text }
+    Image { prompt, planner, context, generated, seed }
     Images { images }
 }
 
@@ -92,14 +158,15 @@ service! {
     { demand: [Read on image by |c| Resource::named("image", &c.image)]; effect: State;
       fails: [NotFound]; }
 
-    /// Registers an image.
+    /// Registers an image. To replace one needs `delete` on it as well. Only the host registers one
+    /// with generated tools or with files for a workspace.
     3 register Register as Box {
         /// The image.
         image: Image,
         /// Whether it may replace one of the same name.
         replace: Option<bool>,
     } -> Image as Arc
-    { demand: [Write on image by |c| Resource::named("image", &c.image.name)]; effect: State;
+    { demand: [Write on image by |c| c.needs()]; effect: State;
       fails: [Exists BadImage BuiltIn]; }
 
     /// Removes an image. Processes made from it go on, but have no tools any more.
@@ -114,15 +181,13 @@ service! {
     5 own Own {} -> Image as Arc
     { demand: [own]; effect: State; fails: [NotFound]; }
 
-    /// Registers the image of a process of a checkpoint. Generated tools go into it: those of the
-    /// image that the process was made from, and those it had registered itself.
+    /// Registers the image of a process of a checkpoint. The generated tools that the process had
+    /// registered go into it.
     32 commit CommitImage as Box {
         /// The checkpoint.
         checkpoint: CheckpointId,
         /// The process.
         of: Pid,
-        /// The image that it was made from.
-        base: String,
         /// The image.
         image: Image,
         /// Whether it may replace one of the same name.

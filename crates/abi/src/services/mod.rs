@@ -31,6 +31,7 @@ pub mod object;
 pub mod process;
 pub mod rpc;
 pub mod shell;
+pub mod skill;
 pub mod tool;
 
 crate::call::syscalls! {
@@ -70,6 +71,8 @@ crate::call::syscalls! {
     Rpc rpc;
     /// Models.
     Llm llm;
+    /// Skills.
+    Skill skill;
 }
 
 impl std::error::Error for Error {}

@@ -368,6 +368,20 @@ impl Budget {
         }
     }
 
+    /// These limits, and those of another where these say nothing.
+    #[must_use]
+    pub fn or(self, other: &Self) -> Self {
+        Self {
+            syscalls: self.syscalls.or(other.syscalls),
+            tool_calls: self.tool_calls.or(other.tool_calls),
+            wall: self.wall.or(other.wall),
+            children: self.children.or(other.children),
+            bytes: self.bytes.or(other.bytes),
+            tokens: self.tokens.or(other.tokens),
+            cost: self.cost.or(other.cost),
+        }
+    }
+
     /// Raises the limit of a kind, where there is one.
     pub fn raise(&mut self, kind: BudgetKind, by: u64) {
         let limit = match kind {

@@ -301,6 +301,8 @@ pub const NEVER_NEEDED: &[&str] = &[
     "process.exec",
     "process.commit",
     "capability.delegate",
+    "skill.activate",
+    "skill.unload",
     "tool.propose",
     "tool.validate",
     "tool.register",

@@ -14,7 +14,7 @@ use libos_abi::{
         self, BudgetKind, Ending, ForkMode, PlannerSpec, ProcessState, Schedule, Usage, Wait,
         WaitOn,
     },
-    rpc, shell, tool, wire,
+    rpc, shell, skill, tool, wire,
 };
 use serde_json::json;
 
@@ -122,10 +122,20 @@ pub(crate) fn calls() -> Vec<Sample> {
     let message = json!({ "id": "msg-5", "from": null, "to": "p2", "subject": "s", "body": "hi",
         "payload": { "n": 1 }, "sent_at_ms": 8, "kind": "interrupt", "channel": "c",
         "correlation": "k", "reply_to": "msg-4" });
+    let skill = json!({
+        "name": "tidy", "description": "tidies up", "license": "MIT", "compatibility": "any",
+        "allowed_tools": ["read_file"], "metadata": { "author": "a" }, "text": "Tidy up.",
+        "files": [{ "path": "ref/a.md", "text": "/w==", "base64": true }],
+    });
+    let known = json!({ "name": "tidy", "description": "tidies up", "digest": HASH,
+        "allowed_tools": ["read_file"], "active": true });
     let image = json!({
         "name": "surveyor", "version": "1", "description": "looks", "prompt": "Look.",
         "tools": ["read_file"], "planner": planner, "required_capabilities": [grant],
         "tool_groups": [{ "name": "files", "description": "more", "tools": ["write_file"] }],
+        "budget": { "tokens": 9 }, "context": { "policy": "recency" }, "generated": [definition],
+        "seed": [{ "path": "a.txt", "text": "a" }],
+        "skills": [{ "name": "tidy", "digest": HASH }],
     });
     let namespace = json!({ "namespace": "work", "entries": [{ "name": "a", "id": "obj-2.7" }] });
     let checkpoint = json!({ "id": "ckpt-2.1", "reason": "before", "by": "p1", "op": "op-6",
@@ -313,7 +323,7 @@ pub(crate) fn calls() -> Vec<Sample> {
         image::Inspect { "image": "surveyor" } -> image;
         image::Register { "image": image, "replace": true } -> image;
         image::Unregister { "image": "surveyor" } -> image;
-        image::CommitImage { "checkpoint": "ckpt-2.1", "of": "p2", "base": "worker",
+        image::CommitImage { "checkpoint": "ckpt-2.1", "of": "p2",
             "image": image, "replace": true } -> image;
 
         tool::List {} -> { "tools": ["read_file"] };
@@ -337,6 +347,17 @@ pub(crate) fn calls() -> Vec<Sample> {
         tool::RestoreTools { "checkpoint": "ckpt-2.1" } -> null;
         tool::CopyTools { "checkpoint": "ckpt-2.1", "processes": [{ "from": "p2", "to": "p7",
             "parent": null }] } -> null;
+
+        skill::List {} -> { "skills": [known] };
+        skill::Inspect { "skill": "tidy" } -> skill;
+        skill::Register { "skill": skill, "replace": true } -> known;
+        skill::Unregister { "skill": "tidy" } -> known;
+        skill::Activate { "skill": "tidy", "digest": HASH } -> { "text": "Tidy up.",
+            "skill": { "name": "tidy", "digest": HASH, "allowed_tools": ["read_file"] },
+            "files": ["ref/a.md"] };
+        skill::Unload { "skill": "tidy" } -> null;
+        skill::ReadFile { "skill": "tidy", "file": "ref/a.md" }
+            -> { "path": "ref/a.md", "text": "/w==", "base64": true };
 
         fs::Read { "path": "a.txt", "max_bytes": 10, "into": "file" }
             -> { "text": "hi", "bytes": 2, "truncated": false, "digest": HASH, "object": kept };
@@ -533,6 +554,8 @@ event_names! {
     Event::Human(HumanEvent::Joined { .. }) => "human.joined";
     Event::Human(HumanEvent::Left { .. }) => "human.left";
     Event::Image(ImageEvent::Unregistered { .. }) => "image.unregistered";
+    Event::Image(ImageEvent::SkillRegistered(_)) => "image.skill_registered";
+    Event::Image(ImageEvent::SkillUnregistered { .. }) => "image.skill_unregistered";
     Event::Subscriber(SubscriberEvent::Subscribed { .. }) => "subscriber.subscribed";
     Event::Subscriber(SubscriberEvent::Unsubscribed { .. }) => "subscriber.unsubscribed";
     Event::Subscriber(SubscriberEvent::Told { .. }) => "subscriber.told";
@@ -552,7 +575,6 @@ event_names! {
     Event::Object(ObjectEvent::SpaceCopied { .. }) => "object.space_copied";
     Event::Checkpoint(CheckpointEvent::Created(_)) => "checkpoint.created";
     Event::Checkpoint(CheckpointEvent::Dropped { .. }) => "checkpoint.dropped";
-    Event::Image(ImageEvent::Promoted { .. }) => "image.promoted";
     Event::Op(OpEvent::Loaded { .. }) => "op.loaded";
     Event::Op(OpEvent::Drawn { .. }) => "op.drawn";
     Event::Object(ObjectEvent::Collected { .. }) => "object.collected";
@@ -566,6 +588,8 @@ event_names! {
     Event::Tool(ToolEvent::Forgotten { .. }) => "tool.forgotten";
     Event::Tool(ToolEvent::Restored { .. }) => "tool.restored";
     Event::Tool(ToolEvent::Copied { .. }) => "tool.copied";
+    Event::Tool(ToolEvent::SkillActivated { .. }) => "tool.skill_activated";
+    Event::Tool(ToolEvent::SkillUnloaded { .. }) => "tool.skill_unloaded";
     Event::Label(LabelEvent::Set { .. }) => "label.set";
 }
 
@@ -589,6 +613,15 @@ pub(crate) fn events() -> Vec<Event> {
         Reply::Human(human::Reply::List(list)) => Some(list.requests[0].clone()),
         _ => None,
     });
+    let skill = parts.iter().find_map(|reply| match reply {
+        Reply::Skill(skill::Reply::Inspect(skill)) => Some(skill.clone()),
+        _ => None,
+    });
+    let active = skill::ActiveSkill {
+        name: "tidy".into(),
+        digest: Digest::of(b"a package"),
+        allowed_tools: Some(vec!["read_file".into()]),
+    };
     let registered = parts.iter().find_map(|reply| match reply {
         Reply::Image(image::Reply::Register(image)) => Some(image.clone()),
         _ => None,
@@ -775,7 +808,7 @@ pub(crate) fn events() -> Vec<Event> {
         HumanEvent::Left { request: RequestId(4), asker }.into(),
         HumanEvent::Cancelled { request: RequestId(4) }.into(),
         HumanEvent::Output { pid: Some(pid), human: "owner".into(), message: "hi".into() }.into(),
-        ImageEvent::Registered(registered.clone().unwrap()).into(),
+        ImageEvent::Registered(registered.unwrap()).into(),
         ImageEvent::Unregistered { image: "surveyor".into() }.into(),
         SubscriberEvent::Subscribed { pid, subscription }.into(),
         SubscriberEvent::Unsubscribed { pid, subscription }.into(),
@@ -816,13 +849,6 @@ pub(crate) fn events() -> Vec<Event> {
             at_ms,
         }
         .into(),
-        ImageEvent::Promoted {
-            image: registered.unwrap(),
-            from: "worker".into(),
-            digest,
-            tool: tool.clone().into(),
-        }
-        .into(),
         ToolEvent::Proposed { pid, digest, tool: tool.into() }.into(),
         ToolEvent::Validated { pid, report: report.into() }.into(),
         ToolEvent::Registered { pid, name: "count".into() }.into(),
@@ -833,6 +859,10 @@ pub(crate) fn events() -> Vec<Event> {
         ToolEvent::Forgotten { checkpoint }.into(),
         ToolEvent::Restored { checkpoint }.into(),
         ToolEvent::Copied { checkpoint, from: pid, to: Pid(7) }.into(),
+        ImageEvent::SkillRegistered(skill.unwrap()).into(),
+        ImageEvent::SkillUnregistered { skill: "tidy".into() }.into(),
+        ToolEvent::SkillActivated { pid, skill: active }.into(),
+        ToolEvent::SkillUnloaded { pid, skill: "tidy".into() }.into(),
         LabelEvent::Set {
             what: Labelled::File {
                 workspace: Some("/w".into()),

@@ -517,6 +517,30 @@ pub(super) fn table() -> Vec<Limit> {
                 "The calls that one test of a generated tool expects.",
         },
         Limit {
+            part: "images",
+            name: "context_bytes_max",
+            value: libos_images::Limits::default().context_bytes_max,
+            unit: "bytes",
+            reason:
+                "The bytes of a context policy: it is handed to the planner with each quantum.",
+        },
+        Limit {
+            part: "images",
+            name: "package_files_max",
+            value: libos_images::Limits::default().package_files_max as u64,
+            unit: "files",
+            reason:
+                "The files of a package: people look through them.",
+        },
+        Limit {
+            part: "images",
+            name: "package_bytes_max",
+            value: libos_images::Limits::default().package_bytes_max,
+            unit: "bytes",
+            reason:
+                "The bytes of all files of a package together: they are texts and small pictures.",
+        },
+        Limit {
             part: "journal",
             name: "record_bytes_max",
             value: libos_journal::Limits::default().record_bytes_max as u64,

@@ -88,7 +88,7 @@ fn execs(scale: &Scale) -> Samples {
     let mut samples = Samples::default();
     let mut run = stage.start().expect("a process was launched");
     for _ in 0..scale.size(SAMPLES) {
-        let exec: Exec = request(json!({ "image": "base-agent", "keep": ["cap-1"] }));
+        let exec: Exec = request(json!({ "image": "base", "keep": ["cap-1"] }));
         samples.take(|| stage.call(&mut run, exec));
         run = stage.start().expect("it goes on as what it is now");
     }

@@ -137,7 +137,7 @@ pub(super) async fn launch(
     grants: &[GrantSpec],
 ) -> anyhow::Result<Pid> {
     let launch: Launch = request(json!({
-        "image": "base-agent", "goal": "measure", "planner": { "kind": kind, "program": program },
+        "image": "base", "goal": "measure", "planner": { "kind": kind, "program": program },
         "grants": grants, "budget": {},
     }));
     let host: &dyn Port = host;

@@ -292,7 +292,7 @@ fn an_image_of_a_checkpoint_requires_what_was_held_and_grants_nothing(k: &mut Re
     });
     k.world.answer("image.commit", |call| {
         let Syscall::Image(image::Call::CommitImage(call)) = call else { panic!("{call:?}") };
-        assert_eq!((call.checkpoint, call.of, &*call.base), (ONE, Pid(1), "worker"));
+        assert_eq!((call.checkpoint, call.of), (ONE, Pid(1)));
         let answer: Result<Reply, Error> = match call.image.name.as_str() {
             "taken" => Err(image::FailureKind::Exists.because("there is one")),
             _ => Ok(image::Reply::CommitImage(call.image.clone().into()).into()),

@@ -50,7 +50,7 @@ image.unregister built_in";
     };
 }
 
-images_cases! { contract [Kernel<dyn Component>: "image" "tool"] }
+images_cases! { contract [Kernel<dyn Component>: "image" "tool" "skill"] }
 
 /// What makes the part, for [`CONTRACT`].
 pub fn factory<C: Component + 'static>(

@@ -19,6 +19,7 @@ pub mod policy;
 pub mod rpc;
 pub mod scheduler;
 pub mod shell;
+pub mod skills;
 pub mod tools;
 
 use std::rc::Rc;
@@ -47,6 +48,7 @@ pub fn all() -> Vec<Listed> {
         human::CONTRACT.listed(),
         images::CONTRACT.listed(),
         checkpoints::CONTRACT.listed(),
+        skills::CONTRACT.listed(),
         tools::CONTRACT.listed(),
         journal::CONTRACT.listed(),
         fs::CONTRACT.listed(),

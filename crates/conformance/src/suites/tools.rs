@@ -61,7 +61,7 @@ tool.promote bad_tool, tool.promote not_validated, tool.promote nested";
     };
 }
 
-tools_cases! { contract [Kernel<dyn Component>: "image" "tool"] }
+tools_cases! { contract [Kernel<dyn Component>: "image" "tool" "skill"] }
 
 /// What makes the part, for [`CONTRACT`].
 pub fn factory<C: Component + 'static>(
@@ -314,7 +314,7 @@ fn a_validated_tool_goes_into_an_image_and_is_callable_there(k: &mut Toolbox) {
     let another = Digest::of(b"another");
     assert_eq!(k.refused(process(1), promote(another, "mine", "2")).0, "not_found");
     assert_eq!(k.refused(process(1), promote(digest, "mine", "1")).0, "exists");
-    assert_eq!(k.refused(process(1), promote(digest, "base-agent", "2")).0, "bad_tool");
+    assert_eq!(k.refused(process(1), promote(digest, "base", "2")).0, "bad_tool");
     let draft = k.ok(process(1), propose("draft", "s")).digest;
     let unread = tool::Promote { name: "draft".into(), ..promote(draft, "mine", "2") };
     assert_eq!(k.refused(process(1), unread).0, "not_validated");
@@ -343,31 +343,27 @@ fn the_image_of_a_process_has_the_tools_it_had_registered(k: &mut Toolbox) {
     k.ok(process(1), propose("unfinished", "s"));
     k.ok(host(), tool::SaveTools { checkpoint, processes: vec![Pid(1)] });
     k.ok(process(1), unregister("count"));
-    let commit = |name: &str, base: &str, version: &str, replace| image::CommitImage {
-        checkpoint,
-        of: Pid(1),
-        base: base.into(),
-        image: text::from(json!({ "name": name, "version": version })),
-        replace,
-    };
-    let made = k.ok(host(), commit("mine", "worker", "1", None));
+    let commit =
+        |image: Image, replace| image::CommitImage { checkpoint, of: Pid(1), image, replace };
+    let bare = |name: &str| text::from::<Image>(json!({ "name": name, "version": "1" }));
+    let made = k.ok(host(), commit(bare("mine"), None));
     assert_eq!(made.tools, ["count"], "what it had registered then");
     k.world.image = "mine".into();
     let called = program(k, process(2), call("count"));
     assert_eq!((called.of, called.digest), (Pid(2), digest));
     // Those of its base go along, even if the base is what it replaces.
-    let of_another =
-        |name: &str| image::CommitImage { of: Pid(9), ..commit(name, "mine", "2", Some(true)) };
     for name in ["mine", "ours"] {
-        assert_eq!(k.ok(host(), of_another(name)).tools, ["count"]);
+        let image = Image { name: name.into(), ..Image::clone(&made) };
+        let of_another = image::CommitImage { of: Pid(9), ..commit(image, Some(true)) };
+        assert_eq!(k.ok(host(), of_another).tools, ["count"]);
         k.world.image = name.into();
         assert_eq!(program(k, process(3), call("count")).digest, digest);
     }
     k.recover();
     assert_eq!(program(k, process(3), call("count")).digest, digest);
-    assert_eq!(k.refused(host(), commit("mine", "worker", "3", None)).0, "exists");
-    assert_eq!(k.refused(host(), commit("base-agent", "worker", "3", Some(true))).0, "built_in");
-    assert_eq!(k.refused(host(), commit("not a name", "worker", "3", None)).0, "bad_image");
+    assert_eq!(k.refused(host(), commit(bare("mine"), None)).0, "exists");
+    assert_eq!(k.refused(host(), commit(bare("base"), Some(true))).0, "built_in");
+    assert_eq!(k.refused(host(), commit(bare("not a name"), None)).0, "bad_image");
 }
 
 fn a_checkpoint_keeps_tools_and_brings_them_back(k: &mut Toolbox) {

@@ -110,7 +110,7 @@ impl Scenario {
         let mut machine = Machine::start(&[], 0, programs);
         let grants: Vec<_> = self.grants.iter().map(|it| text::grant(it)).collect();
         let launch = text::from::<libos_abi::process::Launch>(serde_json::json!({
-            "image": "base-agent", "goal": "meet", "grants": grants, "budget": {},
+            "image": "base", "goal": "meet", "grants": grants, "budget": {},
             "planner": { "kind": "none", "program": "" },
         }));
         machine.host(launch).unwrap();

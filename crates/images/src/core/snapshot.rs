@@ -3,24 +3,19 @@
 use std::sync::Arc;
 
 use libos_abi::{
-    Digest,
     image::Image,
-    tool::Definition,
+    skill::Skill,
     wire::{self, Reader},
 };
 use libos_port::BadSnapshot;
 
 use super::Registry;
 
-/// A generated tool of an image: the image, and the tool.
-type Generated = (String, Digest, Arc<Definition>);
-
 impl Registry {
     pub(crate) fn save(&self, out: &mut Vec<u8>) {
-        let Self { images, generated } = self;
+        let Self { images, skills } = self;
         wire::encode_each(images.values(), out);
-        let generated = generated.iter().map(|((image, _), (digest, tool))| (image, digest, tool));
-        wire::encode_each(generated, out);
+        wire::encode_each(skills.values(), out);
     }
 
     pub(crate) fn load(bytes: &mut Reader<'_>) -> Result<Self, BadSnapshot> {
@@ -29,8 +24,8 @@ impl Registry {
             registry.images.insert(image.name.clone(), Arc::new(image));
             Ok::<(), BadSnapshot>(())
         })?;
-        bytes.each(|(image, digest, tool): Generated| {
-            registry.generated.insert((image, tool.name.clone()), (digest, tool));
+        bytes.each(|skill: Skill| {
+            registry.skills.insert(skill.name.clone(), Arc::new(skill));
             Ok::<(), BadSnapshot>(())
         })?;
         Ok(registry)

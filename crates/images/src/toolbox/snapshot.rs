@@ -4,15 +4,19 @@ use std::sync::Arc;
 
 use libos_abi::{
     CheckpointId, Digest, Pid,
+    skill::ActiveSkill,
     tool::{Definition, ToolReport},
     wire::{self, Reader},
 };
 use libos_port::BadSnapshot;
 
-use super::{Entry, Saved, Toolbox};
+use super::{Entry, Kept, Saved, Toolbox};
 
 /// A tool: its digest, what it is, what was found out about it, whether it is registered.
 type SavedEntry = (Digest, Arc<Definition>, Option<Arc<ToolReport>>, bool);
+
+/// What a process had at a checkpoint.
+type SavedKept = (CheckpointId, Pid, Vec<SavedEntry>, Arc<[ActiveSkill]>);
 
 impl Entry {
     fn saved(&self) -> SavedEntry {
@@ -27,11 +31,13 @@ impl Entry {
 
 impl Toolbox {
     pub(crate) fn save(&self, out: &mut Vec<u8>) {
-        let Self { tools, saved } = self;
+        let Self { tools, active, saved } = self;
+        wire::encode_each(active.iter(), out);
         wire::encode_each(tools.iter().map(|((pid, _), entry)| (*pid, entry.saved())), out);
         let saved = saved.iter().flat_map(|(checkpoint, saved)| {
-            saved.iter().map(|(pid, entries)| {
-                (*checkpoint, *pid, entries.iter().map(Entry::saved).collect::<Vec<_>>())
+            saved.iter().map(|(pid, kept)| {
+                let tools = kept.tools.iter().map(Entry::saved).collect::<Vec<_>>();
+                (*checkpoint, *pid, tools, Arc::clone(&kept.active))
             })
         });
         let empty = self.saved.iter().filter(|(_, saved)| saved.is_empty());
@@ -41,6 +47,10 @@ impl Toolbox {
 
     pub(crate) fn load(bytes: &mut Reader<'_>) -> Result<Self, BadSnapshot> {
         let mut toolbox = Self::default();
+        bytes.each(|(pid, active): (Pid, Arc<[ActiveSkill]>)| {
+            toolbox.active.insert(pid, active);
+            Ok::<(), BadSnapshot>(())
+        })?;
         bytes.each(|(pid, entry): (Pid, SavedEntry)| {
             let entry = Entry::of(entry);
             toolbox.tools.insert((pid, entry.tool.name.clone()), entry);
@@ -50,10 +60,10 @@ impl Toolbox {
             toolbox.saved.insert(checkpoint, Arc::new(Saved::new()));
             Ok::<(), BadSnapshot>(())
         })?;
-        bytes.each(|(checkpoint, pid, entries): (CheckpointId, Pid, Vec<SavedEntry>)| {
+        bytes.each(|(checkpoint, pid, tools, active): SavedKept| {
             let saved = toolbox.saved.entry(checkpoint).or_default();
-            let entries = entries.into_iter().map(Entry::of).collect();
-            Arc::make_mut(saved).insert(pid, entries);
+            let tools = tools.into_iter().map(Entry::of).collect();
+            Arc::make_mut(saved).insert(pid, Kept { tools, active });
             Ok::<(), BadSnapshot>(())
         })?;
         Ok(toolbox)

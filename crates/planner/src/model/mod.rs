@@ -3,11 +3,14 @@
 mod bounds;
 mod calls;
 mod conversation;
+mod opening;
 
 use libos_abi::{
     Error, Fault, Json, Outcome, Pid, Text, image,
     llm::{Complete, Completion, FailureKind, Finish, Message, Part, Role, Setup, ToolSpec},
-    message, object, process, tool,
+    message, object, process,
+    skill::SKILL_TOOLS,
+    tool,
 };
 use libos_port::{BoxFuture, Planner, Port, QuantumEnd, Turn};
 use serde::{Deserialize, Serialize};
@@ -28,8 +31,15 @@ pub const REPAIRS_MAX: u32 = 3;
 /// Bytes that a conversation grows by before a quantum ends, at the least.
 pub const QUANTUM_BYTES_DEFAULT: usize = 65_536;
 
+/// Bytes of a guide that a model is shown: more is read with a tool, where it is needed.
+pub const GUIDE_BYTES_MAX: u32 = 32_768;
+
 /// Characters of an answer that the last word of a process repeats; the whole is its result.
 const LAST_WORD_CHARS_MAX: usize = 1_000;
+
+/// Tools after which others are shown.
+const CHANGE_TOOLS: &[&str] =
+    &["activate_skill", "activate_tools", "register_tool", "unload_skill", "unregister_tool"];
 
 /// The code of a process whose model took all its turns.
 const TURNS: &str = "turns_max";
@@ -42,7 +52,8 @@ pub type Describe = fn(&str) -> Option<tool::ToolInfo>;
 /// The planner `model`.
 ///
 /// The program is `{"profile":"main","turns_max":200,"output_tokens_max":4096}`; every part may be
-/// left out, and so may all of it. A turn takes the messages that have come, has the model of the
+/// left out, and so may all of it. With `"skills":true` the model is told of the skills that there
+/// are, and `"guides":["AGENTS.md"]` names files that it is shown at the beginning, as data. A turn takes the messages that have come, has the model of the
 /// profile go on with the conversation (`llm.complete`), and makes the calls of tools that it asks
 /// for, side by side if there are several. What a call came to is told as `{"data":..}`, and what
 /// it failed with as `{"error":{"code":..,"message":..}}`: for a denial that says what it would
@@ -106,6 +117,10 @@ struct Program {
     profile: Option<String>,
     turns_max: Option<u32>,
     output_tokens_max: Option<u32>,
+    #[serde(default)]
+    skills: bool,
+    #[serde(default)]
+    guides: Vec<String>,
 }
 
 /// What is kept between quanta.
@@ -117,6 +132,9 @@ struct Kept {
     unusable: u32,
     /// Who made the process.
     parent: Option<Pid>,
+    /// Whether the model was told of skills: the tools for them are shown.
+    #[serde(default)]
+    skills: bool,
     conversation: Conversation,
 }
 
@@ -154,7 +172,7 @@ impl<'t> Quantum<'t> {
         };
         let port = &*turn.port;
         let kept = match &*turn.state {
-            "" => first(port, turn.pid).await?,
+            "" => first(port, turn.pid, &program).await?,
             kept => {
                 serde_json::from_str(kept).map_err(|error| malformed("what was kept", &error))?
             }
@@ -189,8 +207,11 @@ impl<'t> Quantum<'t> {
     /// Has the tools that the process has now go along with the conversation.
     async fn look_at_tools(&mut self) -> Result<(), QuantumEnd> {
         let names = self.port.call(tool::List {}).await.map_err(|error| refused(&error))?.tools;
-        let mut tools = Vec::with_capacity(names.len());
-        for name in names {
+        let for_skills = if self.kept.skills { SKILL_TOOLS } else { &[] };
+        let more = for_skills.iter().map(ToString::to_string).filter(|it| !names.contains(it));
+        let more: Vec<String> = more.collect();
+        let mut tools = Vec::with_capacity(names.len() + more.len());
+        for name in names.into_iter().chain(more) {
             let (description, schema) = match (self.planner.describe)(&name) {
                 Some(known) => (known.description, known.schema),
                 // One that the process has written.
@@ -248,7 +269,7 @@ impl<'t> Quantum<'t> {
             // The process has another program now, which begins with nothing kept.
             return Ok(Next::End(QuantumEnd::Continue { state: String::new() }));
         }
-        if has_called(&["activate_tools", "register_tool", "unregister_tool"]) {
+        if has_called(CHANGE_TOOLS) {
             self.look_at_tools().await?;
         }
         Ok(Next::Turn)
@@ -373,7 +394,7 @@ impl<'t> Quantum<'t> {
 }
 
 /// What a process begins with: the prompt of its image, and its goal.
-async fn first(port: &dyn Port, pid: Pid) -> Result<Kept, QuantumEnd> {
+async fn first(port: &dyn Port, pid: Pid, program: &Program) -> Result<Kept, QuantumEnd> {
     let image = port.call(image::Own {}).await.map_err(|error| refused(&error))?;
     let own = port.call(process::Inspect { pid }).await.map_err(|error| refused(&error))?;
     let mut kept = Kept { parent: own.parent, ..Kept::default() };
@@ -381,7 +402,16 @@ async fn first(port: &dyn Port, pid: Pid) -> Result<Kept, QuantumEnd> {
     let prompt = here(&image.prompt);
     let goal =
         format!("Your goal:\n{}\n\nYour working folder is `{}`.", here(&own.goal), own.cwd.0);
-    for message in [Message::text(Role::System, prompt), Message::text(Role::User, goal)] {
+    let mut messages = vec![Message::text(Role::System, prompt), Message::text(Role::User, goal)];
+    if program.skills || !image.skills.is_empty() {
+        let told = opening::skills(port).await.map_err(|error| refused(&error))?;
+        kept.skills = told.is_some();
+        messages.extend(told);
+    }
+    for path in &program.guides {
+        messages.extend(opening::guide(port, path).await.map_err(|error| refused(&error))?);
+    }
+    for message in messages {
         let line = message.line().map_err(|error| malformed("a message", &error))?;
         kept.conversation.push(&line);
     }

@@ -8,7 +8,7 @@ use libos_abi::{
 use libos_port::Component;
 use proptest::prelude::*;
 
-use crate::rig::{HOST, ONE, Rig, code, exit, fault, fork, spawn, task};
+use crate::rig::{HOST, ONE, Rig, code, exit, fault, fork, launch, spawn, task};
 
 fn syscalls(limit: u64) -> Budget {
     Budget { syscalls: Some(limit), ..Budget::default() }
@@ -239,6 +239,29 @@ fn a_childs_budget_is_within_what_is_left() {
     ] {
         assert_eq!(code(&rig.call(Some(root), spawn(asked))), expected);
     }
+}
+
+#[test]
+fn the_limits_of_an_image_hold_where_nothing_is_said() {
+    let mut rig = Rig::default();
+    let of_image = Budget { syscalls: Some(5), tool_calls: Some(9), ..wall(50) };
+    rig.kernel.images.get_mut("plain").unwrap().budget = of_image.clone();
+    let launched = process::Launch { image: "plain".into(), ..launch(syscalls(7)) };
+    let root = rig.call(HOST, launched).unwrap().pid;
+    assert_eq!(rig.info(root).budget, Budget { syscalls: Some(7), ..of_image.clone() });
+    // A child has the limits of its image too, but for those that its parent's are tighter than.
+    let run = rig.run(root);
+    for _ in 0..3 {
+        rig.admit(root, run, Usage { syscalls: 1, ..Usage::default() }).unwrap();
+    }
+    rig.kernel.now_ms += 1;
+    let child = process::Spawn { image: Some("plain".into()), ..spawn(syscalls(2)) };
+    let pid = rig.call(Some(root), child.clone()).unwrap().pid;
+    let fits = Budget { syscalls: Some(2), tool_calls: Some(9), ..Budget::default() };
+    assert_eq!(rig.info(pid).budget, fits);
+    let unsaid = process::Spawn { budget: None, ..child };
+    let pid = rig.call(Some(root), unsaid).unwrap().pid;
+    assert_eq!(rig.info(pid).budget, Budget { syscalls: None, ..fits });
 }
 
 #[test]

@@ -173,12 +173,8 @@ impl Default for Rig {
         let image = |name: &str, planner: Option<&str>| Image {
             name: name.into(),
             version: "1".into(),
-            description: String::new(),
-            prompt: Text::default(),
-            tools: vec![],
             planner: planner.map(planner_of),
-            required_capabilities: vec![],
-            tool_groups: vec![],
+            ..Image::default()
         };
         let group =
             |name: &str| ToolGroup { name: name.into(), description: String::new(), tools: vec![] };
