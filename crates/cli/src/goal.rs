@@ -7,7 +7,7 @@ use agent_libos::{
         Effect, GrantSpec, Pattern, Resource, Right,
         process::{Budget, Launch},
     },
-    task::{self, Loaded, Model},
+    task::{self, Loaded, Model, ModelContext},
 };
 use serde_json::{Map, Value};
 
@@ -54,11 +54,17 @@ pub(crate) fn loaded(host: &Host, goal: &str, args: &GoalArgs) -> Result<Loaded,
     let on = Pattern::exact(&Resource::named("llm", &profile));
     let rights = [Right::Execute].into_iter().collect();
     grants.push(GrantSpec { delegable: 1, ..GrantSpec::allow(on, rights) });
+    // What the model takes, less what it may answer.
+    let profiles = host.settings.profiles();
+    let tokens_max = profiles.get(&profile).and_then(|profile| {
+        Some(profile.context_tokens?.saturating_sub(profile.output_tokens_max.into()))
+    });
+    let context = tokens_max.map(|_| ModelContext { policy: None, tokens_max });
     let launch = Launch {
         image: image_of_file.as_ref().map_or_else(|| image.to_owned(), |it| it.name.clone()),
         goal: goal.into(),
         workspace: Some(workspace),
-        planner: Model { profile: Some(profile), ..Model::default() }.planner(),
+        planner: Model { profile: Some(profile), context, ..Model::default() }.planner(),
         grants,
         budget: budget(&args.budget)?,
         manifest: None,
