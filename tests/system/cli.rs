@@ -106,6 +106,7 @@ const TOUR: &[Stop] = &[
     ("store compact", &["--older-than", "0s"], 0),
     ("replay", &["--verify"], 0),
     ("policy test", &["--rules", "rules.toml"], 0),
+    ("policy narrow", &["op-2"], 1),
     ("simulate-crash", &["task.toml", "--at", "1"], 0),
     ("tool run", &["one.toml"], 0),
     ("doctor", &[], 0),

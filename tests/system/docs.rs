@@ -13,6 +13,9 @@
 
 #[allow(dead_code, reason = "each test target uses its part")]
 mod common;
+#[allow(dead_code, reason = "each test target uses its part")]
+#[path = "support/model.rs"]
+mod model;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,9 +23,12 @@ use std::{
     io::Read as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use common::{binary, repository};
+use model::{Answer, Asked, Model};
+use serde_json::json;
 use tempfile::TempDir;
 
 /// Files that a page speaks of and does not show.
@@ -31,6 +37,37 @@ const SETUP: &[(&str, &str, &str)] = &[
     ("docs/tasks.md", "numbers/a.txt", "1\n"),
     ("docs/tasks.md", "numbers/b.txt", "2\n"),
 ];
+
+/// The page whose commands need a model, and the address of that model on the page.
+const WITH_A_MODEL: (&str, &str) = ("docs/quickstart.md", "http://localhost:11434/v1");
+
+/// What the model of that page says. In the middle of its last answer it falls silent, once.
+fn says(has_stalled: &AtomicBool, asked: &Asked) -> Answer {
+    let read = |path: &str| ("read_file", json!({ "path": path }));
+    match asked.turn() {
+        0 => Answer::Say("I look what there is.".into(), vec![("list_folder", json!({}))]),
+        1 => Answer::Say("The diary first.".into(), vec![read("private/diary.txt")]),
+        2 => Answer::Say("It is not for me. Monday:".into(), vec![read("monday.txt")]),
+        3 => Answer::Say("Tuesday:".into(), vec![read("tuesday.txt")]),
+        4 => {
+            let args = json!({ "argv": ["wc", "-l", "monday.txt", "tuesday.txt"] });
+            Answer::Say("How long are they?".into(), vec![("run_command", args)])
+        }
+        5 => {
+            let text = "monday: bought a bicycle\ntuesday: it has a flat tyre\n";
+            let args = json!({ "path": "summary.txt", "text": text });
+            Answer::Say("That is all I may read.".into(), vec![("write_file", args)])
+        }
+        _ => {
+            let text = "summary.txt has a line for monday and one for tuesday. I may not read \
+                        private/diary.txt, so it is not in there.";
+            match has_stalled.swap(true, Ordering::SeqCst) {
+                true => Answer::Say(text.into(), vec![]),
+                false => Answer::Stall(text.into(), vec![]),
+            }
+        }
+    }
+}
 
 /// Commands that a page shows and that are run elsewhere: the command, and the test that runs it, or
 /// a short form of what it runs.
@@ -170,6 +207,7 @@ fn shown(page: &str) -> Vec<(String, bool)> {
 /// A folder in which a page is run.
 struct Desk {
     temp: TempDir,
+    model: Option<Model>,
 }
 
 impl Desk {
@@ -180,7 +218,10 @@ impl Desk {
         fs::create_dir(temp.path().join("here")).unwrap();
         let libos = temp.path().join("bin/libos");
         std::os::unix::fs::symlink(binary::path(), libos).unwrap();
-        let desk = Self { temp };
+        let has_stalled = AtomicBool::new(false);
+        let model = (page == WITH_A_MODEL.0)
+            .then(|| Model::serve(Box::new(move |_, asked| says(&has_stalled, asked))));
+        let desk = Self { temp, model };
         for (of, name, text) in SETUP {
             if *of == page {
                 desk.put(name, text);
@@ -196,6 +237,10 @@ impl Desk {
     fn put(&self, name: &str, text: &str) {
         let path = self.here().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let text = match &self.model {
+            Some(model) => text.replace(WITH_A_MODEL.1, &model.base_url()),
+            None => text.to_owned(),
+        };
         fs::write(path, text).unwrap();
     }
 

@@ -414,3 +414,47 @@ fn a_process_without_the_right_asks_no_model() {
     lab.run().code(0);
     assert_eq!(model.whole(), 1);
 }
+
+#[test]
+fn calls_that_are_asked_for_together_are_put_to_the_human_together() {
+    let write = |path: &str| ("write_file", json!({ "path": path, "text": "x" }));
+    let model = Model::serve(Box::new(move |_, asked| match asked.turn() {
+        0 => {
+            let all = ["ask/one", "free/two", "ask/three", "free/four"];
+            Answer::Say(String::new(), all.map(write).into())
+        }
+        _ => Answer::Say("done".into(), vec![]),
+    }));
+    let lab = lab(&model, "openai", "");
+    for folder in ["ask", "free"] {
+        fs::create_dir(lab.ws(folder)).unwrap();
+    }
+    let args = [
+        "run",
+        "--goal",
+        "x",
+        "--workspace",
+        "ws",
+        "--allow",
+        "fs:workspace/free/* write",
+        "--ask",
+        "fs:workspace/ask/* write",
+    ];
+    lab.json(&args).code(3);
+    assert_eq!((lab.text("free/two"), lab.text("free/four")), ("x".into(), "x".into()));
+    let mut asked: Vec<String> = lab
+        .inbox()
+        .iter()
+        .map(|it| it["ask"]["approval"]["args"]["path"].as_str().unwrap().to_owned())
+        .collect();
+    asked.sort();
+    assert_eq!(asked, ["workspace/ask/one", "workspace/ask/three"], "both at once");
+    lab.json(&["approve", "req-1"]).code(0);
+    lab.resume().code(3);
+    lab.json(&["approve", "req-2"]).code(0);
+    lab.resume().code(0);
+    let writes = lab.steps().into_iter().filter(|op| op["call"] == "fs.write");
+    let ends: Vec<Value> = writes.map(|op| op["ended"].clone()).collect();
+    assert_eq!(ends, ["ok", "ok", "ok", "ok"], "each once");
+    assert_eq!(model.asked().len(), 2, "no answer was paid twice");
+}

@@ -380,6 +380,43 @@ fn a_question_is_answered_from_another_terminal() {
 }
 
 #[test]
+fn the_card_of_a_permission_tells_what_it_would_newly_reach() {
+    let head = [
+        allow("read", "fs:workspace/out/a.txt"),
+        deny("read", "fs:workspace/out/private/*"),
+        allow("write", "human:owner"),
+    ]
+    .concat();
+    let want = json!({ "on": "fs:workspace/out/*", "rights": ["read"], "reason": "to sum up" });
+    let lab = Lab::with(&head, &[expect("human.request_permission", want, "ok")]);
+    fs::create_dir_all(lab.ws("out/private")).unwrap();
+    for name in ["out/a.txt", "out/b.txt", "out/private/key", "elsewhere.txt"] {
+        lab.put(name, "x");
+    }
+    std::os::unix::fs::symlink("/etc/passwd", lab.ws("out/link")).unwrap();
+    lab.run().code(3);
+    let card = lab.told(&["inbox"]);
+    let reach = "would reach  read: 1 file more: workspace/out/b.txt; 1 it reaches already; 1 stay \
+                 denied: workspace/out/private/key\n";
+    assert!(card.contains(reach), "{card}");
+    assert!(!card.contains("has read"), "{card}");
+}
+
+#[test]
+fn the_card_of_an_edit_shows_the_change() {
+    let edit = json!({ "path": "a.txt", "old": "one\n", "new": "two\n" });
+    let lab = Lab::with(
+        &[ask("write", "fs:workspace/*"), allow("read", "fs:workspace/*")].concat(),
+        &[expect("fs.edit", edit, "ok")],
+    );
+    lab.put("a.txt", "zero\none\n");
+    lab.run().code(3);
+    let card = lab.told(&["inbox"]);
+    assert!(card.contains("-one") && card.contains("+two"), "{card}");
+    assert!(!card.contains("        old  "), "{card}");
+}
+
+#[test]
 fn a_permission_is_given_within_its_guards() {
     let want = |on: &str, rights: Value, code: &str| {
         expect(

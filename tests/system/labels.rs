@@ -274,6 +274,8 @@ fn an_allow_becomes_a_question_once_untrusted_data_was_read() {
     lab.run().code(3);
     assert_eq!(lab.text("a.txt"), "before");
     assert!(lab.inbox()[0]["ask"]["approval"].is_object(), "{:?}", lab.inbox());
+    let card = lab.told(&["inbox"]);
+    assert!(card.contains("has read  data that is secret, untrusted"), "{card}");
 }
 
 #[test]

@@ -293,3 +293,107 @@ fn rules_that_are_none_are_refused_and_manifests_go_on_to_bind() {
     assert_eq!(lines.last().unwrap()["unchanged"], 2);
     assert!(lab.told(&test).contains("p1 would not get grant 2"));
 }
+
+/// The operation of the only call of a name that was denied with these arguments.
+fn denied(lab: &Lab, call: &str, args: &Value) -> String {
+    let is = |op: &Value| {
+        let has = |(name, value): (&String, &Value)| op["args"][name] == *value;
+        op["call"] == call && op["ended"] == "denied" && args.as_object().unwrap().iter().all(has)
+    };
+    let found: Vec<Value> = lab.steps().into_iter().filter(is).collect();
+    assert_eq!(found.len(), 1, "{found:?}");
+    found[0]["op"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_denied_call_becomes_the_narrowest_rule_that_lets_it_through() {
+    let head = [
+        allow("read", "fs:workspace/*"),
+        deny("read", "fs:workspace/private/*"),
+        grant("allow", "execute", "shell:ls", "when = { argv = [\"ls\", \"open\"] }"),
+    ]
+    .concat();
+    let lab = Lab::with(
+        &head,
+        &[
+            expect("fs.write", json!({ "path": "a.txt", "text": "hello" }), "denied"),
+            expect("fs.read", json!({ "path": "private/x" }), "denied"),
+            json!({ "tool": "write_file", "expect": "denied",
+                    "args": { "path": "b.txt", "text": "b" } }),
+            expect("shell.run", json!({ "argv": ["ls", "-l"] }), "denied"),
+            call("message.receive", json!({})),
+            write("a.txt", "hello"),
+            expect("fs.write", json!({ "path": "b.txt", "text": "c" }), "denied"),
+            expect("fs.write", json!({ "path": "a.txt", "text": "hello" }), "denied"),
+        ],
+    );
+    lab.put("in.txt", "in");
+    lab.run().code(3);
+    let narrow = |op: &str, more: &[&str]| {
+        let mut args = vec!["policy", "narrow", op];
+        args.extend(more);
+        lab.value(&args)["narrowest"].clone()
+    };
+
+    // One use of one right on one file, with this very text.
+    let op = denied(&lab, "fs.write", &json!({ "path": "workspace/a.txt" }));
+    let before = lab.head();
+    let found = narrow(&op, &[]);
+    let rule = json!({
+        "effect": "allow", "on": "fs:workspace/a.txt", "rights": ["write"], "uses": 1,
+        "when": { "text": { "equals": "hello" } },
+    });
+    assert_eq!(found["grants"], json!([rule]), "{found}");
+    assert_eq!(lab.head(), before, "showing it grants nothing");
+
+    // What is shown is a rules file, and that rule does what is said of it.
+    let said = lab.told(&["policy", "narrow", &op]);
+    let toml: String =
+        said.split("\n\n").filter(|part| part.starts_with('[')).collect::<Vec<_>>().join("\n");
+    fs::write(lab.path("rules.toml"), toml).unwrap();
+    let tested = lab.json(&["policy", "test", "--rules", "rules.toml"]).code(0).lines();
+    let newly: Vec<&Value> = tested.iter().filter(|it| it["would_be"] == "allowed").collect();
+    assert_eq!(newly.len(), 1, "{said}\n{tested:?}");
+    assert_eq!(newly[0]["op"], *op);
+
+    // The call of a tool stands for what it called; a program for its arguments.
+    let tool = denied(&lab, "tool.call", &json!({ "name": "write_file" }));
+    let found = narrow(&tool, &[]);
+    assert_eq!(
+        (&found["call"], &found["grants"][0]["on"]),
+        (&json!("fs.write"), &json!("fs:workspace/b.txt"))
+    );
+    let shell = denied(&lab, "shell.run", &json!({}));
+    let found = narrow(&shell, &[]);
+    assert_eq!(found["grants"][0]["on"], "shell:ls");
+    assert_eq!(found["grants"][0]["when"]["argv"]["equals"], json!(["ls", "-l"]));
+
+    // What is denied is no matter of a grant.
+    let op_read = denied(&lab, "fs.read", &json!({ "path": "workspace/private/x" }));
+    let refused = lab.libos(&["policy", "narrow", &op_read]).code(1).out;
+    assert!(
+        refused.contains("No rule lets it through") && refused.contains("cap revoke cap-2"),
+        "{refused}"
+    );
+
+    // Given, it lets the call through once, and nothing else.
+    let given = lab.value(&["policy", "narrow", &op, "--grant"]);
+    assert_eq!(given["given"].as_array().unwrap().len(), 1, "{given}");
+    lab.told(&["msg", "p1", "go on"]);
+    let ran = lab.resume();
+    let ends: Vec<String> = ran
+        .codes("p1")
+        .into_iter()
+        .filter(|(call, _)| call == "fs.write")
+        .map(|(_, code)| code)
+        .collect();
+    assert_eq!(ends, ["ok", "denied", "denied"], "{ran}");
+    assert_eq!(lab.text("a.txt"), "hello");
+
+    // What was not denied, or is not there, is said so.
+    let done = lab.steps().into_iter().find(|op| op["ended"] == "ok").unwrap();
+    let (code, _) = lab.failure(&["policy", "narrow", done["op"].as_str().unwrap()], 1);
+    assert_eq!(code, "not_denied");
+    assert_eq!(lab.failure(&["policy", "narrow", "op-999"], 1).0, "not_found");
+    assert!(lab.told(&["explain", "p1"]).contains(&format!("libos policy narrow {op}")));
+}

@@ -303,7 +303,7 @@ fn at_a_terminal_each_kind_of_request_is_asked_about_in_its_own_words() {
         ],
     );
     let mut terminal = Terminal::start(lab.command(&["run", "task.toml"]));
-    terminal.until("[a]pprove once, for this [p]rocess, [d]eny? ");
+    terminal.until("so long (10m), [d]eny? ");
     terminal.type_line("perhaps");
     terminal.until("That is no answer to it.");
     terminal.until("[d]eny? ");
@@ -345,11 +345,11 @@ fn what_is_typed_in_a_chat_answers_a_request_or_is_a_message() {
     terminal.type_line("/halp");
     terminal.until("There is no /halp");
     terminal.type_line("buy apples");
-    terminal.until("for this [p]rocess, [d]eny? ");
+    terminal.until("so long (10m), [d]eny? ");
     // A command is one even while a request waits.
     terminal.type_line("/help");
     terminal.until("anything else is a message to p1");
-    terminal.type_line("p");
+    terminal.type_line("s");
     terminal.until("ok      fs.write");
     terminal.type_line("/interrupt enough");
     terminal.until("interrupted by msg-2: enough");

@@ -68,6 +68,9 @@ pub struct Limits {
     /// How long a store that refuses is left alone before it is tried again, in milliseconds: soon
     /// enough to go on as soon as there is space, seldom enough to cost nothing.
     pub store_retry_ms: u64,
+    /// How long a run that only waits may say nothing before it is dropped, in milliseconds: long
+    /// enough to go on with what has ended, and a human who is asked notices no such pause.
+    pub quiet_run_ms: u64,
     /// Records after which the state is kept as a snapshot while there is work: a start folds so
     /// many and a few more, in a fifth of a second.
     pub snapshot_records: u64,
@@ -90,6 +93,7 @@ impl Default for Limits {
             lazy_flush_ms: 10,
             busy_flush_ms: 100,
             store_retry_ms: 200,
+            quiet_run_ms: 100,
             snapshot_records: 65_536,
             snapshot_idle_records: 4_096,
             snapshot_idle_ms: 1_000,

@@ -119,6 +119,8 @@ pub(crate) struct Core {
     /// Whether it was told to stop: then nobody waits for the disk.
     stopping: bool,
     idle_told: bool,
+    /// Whether nothing came for so long that those who run have said all they have to say.
+    is_quiet: bool,
     /// How many callers were answered after the last durable write.
     answered: usize,
     /// How many were answered in what is being let out.
@@ -156,6 +158,7 @@ impl Core {
             kept: VecDeque::new(),
             stopping: false,
             idle_told: false,
+            is_quiet: false,
             answered: 0,
             replies: 0,
             run_processes: false,
@@ -206,7 +209,8 @@ impl Core {
             let first = match self.receive()? {
                 Some(message) => message,
                 None => {
-                    self.kernel.step(self.clock.now_ms(), Input::Tick, &mut out);
+                    let input = if self.is_quiet { Input::Quiet } else { Input::Tick };
+                    self.kernel.step(self.clock.now_ms(), input, &mut out);
                     continue;
                 }
             };
@@ -276,6 +280,7 @@ impl Core {
     /// have fired.
     fn receive(&mut self) -> Result<Option<Message>, JournalError> {
         if let Some(message) = self.next_message() {
+            self.is_quiet = false;
             return Ok(Some(message));
         }
         if self.line.since_ms().is_some() {
@@ -292,14 +297,19 @@ impl Core {
         let timer = self.kernel.next_deadline_ms().map(|at| at.saturating_sub(now_ms));
         let is_worth_it = self.keeper.is_worth_it(self.journal.head().size);
         let idle = is_worth_it.then_some(self.limits.snapshot_idle_ms);
-        let received = match timer.into_iter().chain(idle).min() {
+        let may_be_quiet = !self.is_quiet && self.kernel.running() > 0;
+        let quiet = may_be_quiet.then_some(self.limits.quiet_run_ms);
+        let soonest = timer.into_iter().chain(idle).chain(quiet).min();
+        let received = match soonest {
             None => self.messages.take(),
             Some(wait) => self.messages.take_within(Duration::from_millis(wait)),
         };
+        self.is_quiet =
+            matches!(received, Err(Empty::Nothing)) && (self.is_quiet || quiet == soonest);
         match received {
             Ok(message) => Ok(Some(message)),
             Err(Empty::Nothing) => {
-                if is_worth_it && timer.is_none_or(|timer| timer >= self.limits.snapshot_idle_ms) {
+                if idle.is_some() && idle == soonest {
                     self.keep_snapshot()?;
                 }
                 Ok(None)

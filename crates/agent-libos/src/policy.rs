@@ -8,6 +8,8 @@
 //! Each process that makes calls is given the rules when it is made, and counts their uses for
 //! itself. Nothing is performed and nothing is written.
 
+mod narrow;
+
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use libos_abi::{
@@ -22,6 +24,7 @@ use libos_port::{Authority, Caller, Context, Decision, Query, Stop};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::narrow::{NarrowError, Narrowest, narrowest};
 use crate::{Builder, audit, task::TaskError};
 
 /// A rules file: grants as in a task file, and nothing else.
@@ -356,6 +359,11 @@ impl Engine {
         }
     }
 
+    /// Takes in what the record says, as it is.
+    fn take_in(&mut self, event: CapabilityEvent) {
+        self.authority.apply(&Event::Capability(event));
+    }
+
     /// Follows the record in what does not come from a host, a human or a parent.
     fn follow(&mut self, event: CapabilityEvent) {
         let event = match event {
@@ -381,7 +389,7 @@ impl Engine {
             CapabilityEvent::Reserved { .. } | CapabilityEvent::Settled { .. } => return,
             other => other,
         };
-        self.authority.apply(&Event::Capability(event));
+        self.take_in(event);
     }
 
     /// Under which number this engine has a capability of the record. Those of kin have the same.
@@ -426,14 +434,13 @@ impl Engine {
     fn reserve(&mut self, op: OpId, charges: Vec<Charge>) -> bool {
         let takes = !charges.is_empty();
         if takes {
-            let event = CapabilityEvent::Reserved { op, charges };
-            self.authority.apply(&Event::Capability(event));
+            self.take_in(CapabilityEvent::Reserved { op, charges });
         }
         takes
     }
 
     fn settle(&mut self, op: OpId, gave_back: bool) {
-        self.authority.apply(&Event::Capability(CapabilityEvent::Settled { op, gave_back }));
+        self.take_in(CapabilityEvent::Settled { op, gave_back });
     }
 }
 

@@ -248,12 +248,13 @@ async fn a_task_that_can_come_back_is_not_finished() {
 async fn compaction_is_an_act_of_the_host_that_the_record_tells_of() {
     let mut stage = Stage::start();
     let (text, digest) = large("to go");
+    let (kept, _) = large("to stay");
     let pid = stage
         .launch(&[
             write("a.txt", &text),
             json!({ "call": "audit.compact", "args": { "before_ms": u64::MAX },
                 "expect": "denied" }),
-            json!({ "call": "object.create", "args": { "type": "note", "payload": text.clone() },
+            json!({ "call": "object.create", "args": { "type": "note", "payload": kept.clone() },
                 "save": "o", "expect": "ok" }),
         ])
         .await;
@@ -272,7 +273,7 @@ async fn compaction_is_an_act_of_the_host_that_the_record_tells_of() {
     let objects =
         host.call(object::List { r#type: None, after: None, limit: None }).await.unwrap().objects;
     let object = host.call(object::Read { id: objects[0].id }).await.unwrap();
-    assert_eq!(object.payload.value().unwrap(), json!(text));
+    assert_eq!(object.payload.value().unwrap(), json!(kept));
 
     let live = stage.runtime.digest().await.unwrap();
     stage.runtime.shutdown().unwrap();

@@ -51,6 +51,8 @@ pub enum Input {
     },
     /// Time has passed.
     Tick,
+    /// Nothing came for a while: runs that only wait have said what they had to say.
+    Quiet,
     /// So many more processes may run at once.
     Fill {
         /// How many.
@@ -258,6 +260,7 @@ impl Kernel {
             Input::Reconciled { op, result } => self.reconciled(op, result, out),
             Input::Tick => {}
             Input::Fill { slots } => self.fill(slots, out),
+            Input::Quiet => self.quiet(out),
         }
         self.fire();
         loop {
@@ -651,6 +654,15 @@ impl Kernel {
             Err(Stop::Error(error)) => return Err(error),
         }
         Ok(())
+    }
+
+    /// Drops the runs that only wait: they have had the time to say more.
+    fn quiet(&mut self, out: &mut Outputs) {
+        while let Some(pid) = self.idle_run() {
+            let mut tx = self.begin_own();
+            self.park_late(&mut tx, pid);
+            self.finish(tx, out);
+        }
     }
 
     /// Starts who can run, each on a free slot or on that of a run that only waits.

@@ -23,7 +23,8 @@ impl Kernel {
         }
     }
 
-    /// A process all of whose open calls wait holds no run: it is data until one of them is woken.
+    /// A process all of whose open calls wait, and none of whose tools works, holds no run: it is
+    /// data until one of them is woken.
     pub(crate) fn park_if_blocked(&mut self, tx: &mut Tx, pid: Pid) {
         if !self.runs.contains_key(&pid) {
             return;
@@ -43,8 +44,8 @@ impl Kernel {
     }
 
     /// A process that runs and only waits: what was under way beside its waiting calls has ended,
-    /// and no call came since. It may have more to say, so it is parked only for somebody who
-    /// needs its slot.
+    /// and no call came since. It may have more to say, so it is parked once it was quiet for a
+    /// while, or for somebody who needs its slot.
     pub(crate) fn idle_run(&self) -> Option<Pid> {
         let runs = self.runs.keys().copied().filter(|_| !mutated("keep_waiting_runs"));
         runs.filter(|pid| self.only_waits(*pid)).min()
@@ -53,18 +54,16 @@ impl Kernel {
     /// Whether all calls of a process wait, its run waits for each of them, and no tool works.
     fn only_waits(&self, pid: Pid) -> bool {
         // A run that was started again has not come yet to what it does not ask for.
-        let waits = |(id, op): (OpId, &Op)| match op.is_tool_call() && !op.is_blocked() {
-            true => self.ops.open_of(pid).any(|(_, below)| below.step.parent == Some(id)),
-            false => self.tickets.contains_key(&id),
-        };
-        self.wait_of(pid).is_some() && self.ops.open_of(pid).all(waits)
+        let asked = |(id, op): (OpId, &Op)| !op.is_blocked() || self.tickets.contains_key(&id);
+        self.wait_of(pid).is_some() && self.ops.open_of(pid).all(asked)
     }
 
-    /// What the oldest of its calls waits for, if they all wait.
+    /// What the oldest of its calls waits for, if they all wait, and all tools wait for theirs.
     fn wait_of(&self, pid: Pid) -> Option<Wait> {
         let mut wait = None;
-        for (_, op) in self.ops.open_of(pid) {
-            if !op.is_blocked() && !op.is_tool_call() {
+        for (id, op) in self.ops.open_of(pid) {
+            let is_below = |(_, below): (OpId, &Op)| below.step.parent == Some(id);
+            if !op.is_blocked() && !(op.is_tool_call() && self.ops.open_of(pid).any(is_below)) {
                 return None;
             }
             wait = wait.or_else(|| op.wait());

@@ -2,7 +2,7 @@
 
 use agent_libos::{
     abi::{
-        Pid, Request as _,
+        Pid, Request as _, fs,
         human::{Approval, Ask, Request, RequestState},
         process, tool,
     },
@@ -12,7 +12,7 @@ use similar::TextDiff;
 
 use crate::{
     inbox::{told_ways, verdict},
-    show,
+    reach, show,
 };
 
 /// The largest file whose change a card shows: the largest that a call can write.
@@ -37,6 +37,12 @@ pub(crate) async fn card(port: &dyn Port, request: &Request) -> String {
         Ask::Permission { on, rights, reason } => {
             put(&mut text, "permission", &format!("{rights} on {on}"));
             put(&mut text, "reason", reason);
+            if let Ok(newly) = reach::newly(port, request.pid, on, *rights).await
+                && !newly.is_empty()
+            {
+                put(&mut text, "would reach", &newly.join("\n"));
+            }
+            taken_in(port, request.pid, &mut text).await;
         }
         Ask::Extension { of, kind, limit, call } => {
             put(&mut text, "call", call);
@@ -49,12 +55,12 @@ pub(crate) async fn card(port: &dyn Port, request: &Request) -> String {
             put(&mut text, "would go to", release.sink.as_str());
             put(&mut text, "where", &format!("the most that may be is {}", release.clearance));
             put(&mut text, "digest", &release.digest.to_string());
-            arguments(&release.args.value().unwrap_or_default(), &mut text);
+            arguments(&release.args.value().unwrap_or_default(), &[], &mut text);
             put(&mut text, "because", "it is released once, exactly as it is shown, or not at all");
         }
         Ask::Unknown { op, call, args } => {
             put(&mut text, "call", &format!("{call} ({op})"));
-            arguments(&args.value().unwrap_or_default(), &mut text);
+            arguments(&args.value().unwrap_or_default(), &[], &mut text);
             put(&mut text, "unknown", "it may have been done, and is not done again by itself");
         }
     }
@@ -105,16 +111,11 @@ async fn approval_card(port: &dyn Port, request: &Request, approval: &Approval, 
         false => put(text, "because", &format!("{} {say} ask", by.join(", "))),
     }
     put(text, "digest", &approval.digest.to_string());
+    taken_in(port, request.pid, text).await;
     let args = approval.args.value().unwrap_or_default();
-    let diff = write_diff(port, request.pid, &approval.call, &args).await;
-    for (name, value) in args.as_object().into_iter().flatten() {
-        match value {
-            serde_json::Value::Null => {}
-            serde_json::Value::String(_) if name == "text" && diff.is_some() => {}
-            serde_json::Value::String(value) => put(text, name, value),
-            value => put(text, name, &value.to_string()),
-        }
-    }
+    let diff = change(port, request.pid, &approval.call, &args).await;
+    let in_diff: &[&str] = if diff.is_some() { &["text", "old", "new"] } else { &[] };
+    arguments(&args, in_diff, text);
     if let Some(diff) = diff {
         put(text, "change", &diff);
     }
@@ -135,9 +136,11 @@ async fn promoted(port: &dyn Port, pid: Pid, args: &serde_json::Value, text: &mu
     }
 }
 
-fn arguments(args: &serde_json::Value, text: &mut String) {
+/// The arguments of a call, but for those that are shown elsewhere.
+fn arguments(args: &serde_json::Value, elsewhere: &[&str], text: &mut String) {
     for (name, value) in args.as_object().into_iter().flatten() {
         match value {
+            _ if elsewhere.contains(&name.as_str()) => {}
             serde_json::Value::Null => {}
             serde_json::Value::String(value) => put(text, name, value),
             value => put(text, name, &value.to_string()),
@@ -145,16 +148,21 @@ fn arguments(args: &serde_json::Value, text: &mut String) {
     }
 }
 
-/// For a write: what it would change, seen from the host. The process learns nothing of it.
-async fn write_diff(
-    port: &dyn Port,
-    pid: Pid,
-    call: &str,
-    args: &serde_json::Value,
-) -> Option<String> {
-    if call != "fs.write" {
-        return None;
+/// What a call would change in a file, seen from the host. The process learns nothing of it.
+async fn change(port: &dyn Port, pid: Pid, call: &str, args: &serde_json::Value) -> Option<String> {
+    match call {
+        _ if call == fs::Write::INFO.name => write_diff(port, pid, args).await,
+        _ if call == fs::Edit::INFO.name => {
+            let (old, new) = (args["old"].as_str()?, args["new"].as_str()?);
+            let path = args["path"].as_str()?;
+            Some(TextDiff::from_lines(old, new).unified_diff().header(path, path).to_string())
+        }
+        _ => None,
     }
+}
+
+/// A whole file as it is, and as it is to be.
+async fn write_diff(port: &dyn Port, pid: Pid, args: &serde_json::Value) -> Option<String> {
     let (mount, path) = args["path"].as_str()?.split_once('/')?;
     if mount != "workspace" {
         return None;
@@ -178,6 +186,13 @@ async fn write_diff(
     }
     let from = if is_plain { path } else { "(no file)" };
     Some(TextDiff::from_lines(old.as_str(), new).unified_diff().header(from, path).to_string())
+}
+
+/// What the process has taken in, where that has a label: all it says from now on has it, too.
+async fn taken_in(port: &dyn Port, pid: Pid, text: &mut String) {
+    if let Some(label) = reach::taken_in(port, pid).await {
+        put(text, "has read", &format!("data that is {label}"));
+    }
 }
 
 fn put(text: &mut String, name: &str, value: &str) {

@@ -342,6 +342,12 @@ impl Story {
         part(&mut text, "It looked at", &self.looked, most, deed);
         part(&mut text, "It changed", &self.changed, most, deed);
         part(&mut text, "It was refused", &self.refused, most, deed);
+        if let Some(first) = self.refused.first() {
+            text.push_str(&format!(
+                "  `libos policy narrow {}` shows the narrowest rule for the first\n",
+                first.op
+            ));
+        }
         part(&mut text, "Humans were asked", &self.asked, most, asked);
         part(&mut text, "It made", &self.children, most, Clone::clone);
         part(&mut text, "It said", &self.said, most, |said| show::cut(said, 300));

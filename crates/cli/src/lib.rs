@@ -52,6 +52,7 @@ mod past;
 mod process;
 mod progress;
 mod prompt;
+mod reach;
 mod run;
 mod secret;
 mod simulate;
@@ -171,7 +172,7 @@ async fn run(host: &host::Host, command: Command) -> Result<Exit, Failure> {
         Command::Audit(command) => audit::run(host, command),
         Command::Store(command) => store::run(host, command).await,
         Command::Replay(args) => past::replay(host, &args).await,
-        Command::Policy(command) => past::policy(host, &command),
+        Command::Policy(command) => past::policy(host, &command).await,
         Command::SimulateCrash(args) => simulate::simulate(host, &args).await,
         Command::Demo(args) => demo::demo(host, &args).await,
     }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use agent_libos::{
+    abi::{CapId, DenyReason, OpId, capability},
     control::RemotePort,
-    policy::{self, Tested, Word},
+    policy::{self, NarrowError, Narrowest, Tested, Word},
     port::Port,
     replay::{self, Check, Past, Replayed, Source, Verdict},
 };
@@ -104,7 +105,7 @@ fn tell_replayed(replayed: &Replayed) {
     say!("folded {:.0} records in a second", replayed.rate());
 }
 
-pub(crate) fn policy(host: &Host, command: &PolicyCommand) -> Result<Exit, Failure> {
+pub(crate) async fn policy(host: &Host, command: &PolicyCommand) -> Result<Exit, Failure> {
     match command {
         PolicyCommand::Test { rules, pid } => {
             let rules = policy::load(rules)?;
@@ -117,7 +118,91 @@ pub(crate) fn policy(host: &Host, command: &PolicyCommand) -> Result<Exit, Failu
             }
             Ok(Exit::Done)
         }
+        PolicyCommand::Narrow { op, grant } => narrow(host, *op, *grant).await,
     }
+}
+
+/// The narrowest rule for a denied call, shown and, if that is wanted, given.
+async fn narrow(host: &Host, op: OpId, give: bool) -> Result<Exit, Failure> {
+    let narrow = policy::narrowest(host.builder(), &host.journal()?, op, show::now_ms());
+    let narrow = narrow.map_err(|error| match error {
+        NarrowError::Audit(error) => error.into(),
+        NarrowError::NoCall(_) => Failure::new(Exit::Failed, "not_found", error.to_string())
+            .next("`libos explain PID` lists what a process was refused"),
+        NarrowError::NotDenied { .. } => {
+            Failure::new(Exit::Failed, "not_denied", error.to_string())
+                .next(&format!("`libos why {op}` tells its story"))
+        }
+    })?;
+    let mut given = Vec::new();
+    if give && narrow.refused.is_none() {
+        let access = host.access().await?;
+        for grant in &narrow.grants {
+            let call = capability::Grant { to: narrow.pid, grant: grant.clone() };
+            given.push(access.port.call(call).await?.capability);
+        }
+        access.close()?;
+    }
+    match host.json {
+        true => show::json(&json!({ "narrowest": narrow, "given": given })),
+        false => tell_narrow(&narrow, &given)?,
+    }
+    Ok(if narrow.refused.is_some() { Exit::Failed } else { Exit::Done })
+}
+
+fn tell_narrow(narrow: &Narrowest, given: &[CapId]) -> Result<(), Failure> {
+    let Narrowest { op, pid, call, denial, grants, any, refused } = narrow;
+    say!("{op} {call} by {pid} was denied: {denial}");
+    if let Some(refused) = refused {
+        say!("No rule lets it through: {refused}.");
+        if let Some(next) = mended_by(&refused.reason) {
+            say!("{next}");
+        }
+        return Ok(());
+    }
+    if grants.is_empty() {
+        say!("Nothing has to be granted: made again now, it is let through or asked about.");
+        return Ok(());
+    }
+    let toml = narrow.toml().map_err(|error| {
+        Failure::new(Exit::Failed, "bad_rule", format!("the rule is no TOML: {error}"))
+    })?;
+    say!("The narrowest rule that lets it through:\n\n{}\n", toml.trim_end());
+    if !any.is_empty() {
+        say!("It cannot be held to what {} says.", any.join(", "));
+    }
+    if given.is_empty() {
+        say!("Leave out `uses`, and it holds for good; a `when`, and any such argument will do.");
+        say!("`libos policy narrow {op} --grant` gives it to {pid}.");
+    } else {
+        let names: Vec<String> = given.iter().map(ToString::to_string).collect();
+        say!("{} is now {pid}'s.", names.join(", "));
+    }
+    Ok(())
+}
+
+/// What helps where no grant does.
+fn mended_by(reason: &DenyReason) -> Option<String> {
+    Some(match reason {
+        DenyReason::DenyRule(cap) => {
+            format!(
+                "`libos why {cap}` tells who denies it, `libos cap revoke {cap}` takes that back."
+            )
+        }
+        DenyReason::Clearance { .. } => {
+            "`libos label` lowers a label; docs/labels.md tells how data is released.".into()
+        }
+        DenyReason::Manifest(_) => {
+            "What bounds a task is in the manifest it was launched with, for good.".into()
+        }
+        DenyReason::NotInToolTable(_) => {
+            "Tools are in the tables of images: `libos image show IMAGE`.".into()
+        }
+        DenyReason::NotDeclared(_) => {
+            "The tool has to declare what it calls: `libos tool show PID NAME`.".into()
+        }
+        _ => return None,
+    })
 }
 
 fn tested_json(tested: &Tested) {

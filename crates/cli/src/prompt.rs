@@ -14,7 +14,11 @@ use crate::args::Amount;
 /// What a person may type in answer.
 pub(crate) fn choices(ask: &Ask) -> String {
     match ask {
-        Ask::Approval(_) => "[a]pprove once, for this [p]rocess, [d]eny".into(),
+        Ask::Approval(_) => {
+            "[a]pprove once, for this [p]rocess, its [s]ubtree, so many times (3), \
+                             so long (10m), [d]eny"
+                .into()
+        }
         Ask::Release(_) => "[a]llow this once, [d]eny".into(),
         Ask::Permission { .. } => "[a]lways, [e]ach time, [n]ever, [d]eny".into(),
         Ask::Question { .. } => "your answer".into(),
@@ -30,6 +34,7 @@ pub(crate) fn typed(ask: &Ask, line: &str) -> Option<Decision> {
     match (ask, line) {
         (Ask::Approval(_) | Ask::Release(_), "a") => Some(Decision::Approve { scope: Scope::Once }),
         (Ask::Approval(_), "p") => Some(Decision::Approve { scope: Scope::Process }),
+        (Ask::Approval(_), "s") => Some(Decision::Approve { scope: Scope::Subtree }),
         (Ask::Permission { .. }, "a") => Some(Decision::Permit { policy: Policy::Always }),
         (Ask::Permission { .. }, "e") => Some(Decision::Permit { policy: Policy::AskEachTime }),
         (Ask::Permission { .. }, "n") => Some(Decision::Permit { policy: Policy::Never }),
@@ -37,6 +42,13 @@ pub(crate) fn typed(ask: &Ask, line: &str) -> Option<Decision> {
             Ask::Approval(_) | Ask::Release(_) | Ask::Permission { .. } | Ask::Extension { .. },
             "d",
         ) => Some(Decision::Deny { reason: None }),
+        (Ask::Approval(_), how_long) => {
+            let scope = match how_long.parse().ok()? {
+                Amount::Number(uses) => Scope::Uses(u32::try_from(uses).ok().filter(|it| *it > 0)?),
+                Amount::Time(time) => Scope::Until(time),
+            };
+            Some(Decision::Approve { scope })
+        }
         (Ask::Unknown { .. }, "d") => Some(Decision::Known { what: Known::Done }),
         (Ask::Unknown { .. }, "n") => Some(Decision::Known { what: Known::NotDone }),
         (Ask::Unknown { .. }, "u") => Some(Decision::Known { what: Known::Unknown }),
@@ -113,7 +125,34 @@ pub(crate) fn read_lines() -> mpsc::UnboundedReceiver<String> {
 
 #[cfg(test)]
 mod tests {
+    use agent_libos::abi::{Digest, Json, Millis, human::Approval};
+
     use super::*;
+
+    #[test]
+    fn an_approval_is_typed_with_how_far_it_reaches() {
+        let ask = Ask::Approval(Approval {
+            call: "fs.write".into(),
+            args: Json::default(),
+            digest: Digest::of(b""),
+            needs: Vec::new(),
+            asked_by: Vec::new(),
+        });
+        for (line, scope) in [
+            ("a", Some(Scope::Once)),
+            ("p", Some(Scope::Process)),
+            ("s", Some(Scope::Subtree)),
+            ("3", Some(Scope::Uses(3))),
+            ("10m", Some(Scope::Until(Millis(600_000)))),
+            ("0", None),
+            ("99999999999", None),
+            ("yes", None),
+        ] {
+            let decision = scope.map(|scope| Decision::Approve { scope });
+            assert_eq!(typed(&ask, line), decision, "{line}");
+        }
+        assert_eq!(typed(&ask, "d"), Some(Decision::Deny { reason: None }));
+    }
 
     #[test]
     fn a_line_is_a_message_unless_it_is_a_command() {

@@ -238,6 +238,9 @@ impl Machine {
         self.step(Input::Tick);
         let slots = self.slots.saturating_sub(self.kernel.running());
         self.step(Input::Fill { slots });
+        if self.outside.inbox.is_empty() {
+            self.step(Input::Quiet);
+        }
         if self.let_out().is_err() || self.outside.stopped {
             return self.restart(random);
         }

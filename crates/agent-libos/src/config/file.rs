@@ -365,6 +365,7 @@ impl ConfigFile {
             store_retry_ms,
             snapshot_records,
             snapshot_idle_records,
+            quiet_run_ms: _,
             // The rest follows from how long a snapshot takes.
             snapshot_idle_ms: _,
             snapshot_share: _,

@@ -158,6 +158,14 @@ pub(super) fn table() -> Vec<Limit> {
         },
         Limit {
             part: "agent-libos",
+            name: "quiet_run_ms",
+            value: crate::Limits::default().quiet_run_ms,
+            unit: "milliseconds",
+            reason:
+                "How long a run that only waits may say nothing before it is dropped, in milliseconds: long enough to go on with what has ended, and a human who is asked notices no such pause.",
+        },
+        Limit {
+            part: "agent-libos",
             name: "snapshot_records",
             value: crate::Limits::default().snapshot_records,
             unit: "records",

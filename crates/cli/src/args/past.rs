@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use agent_libos::abi::{Pid, Seq};
+use agent_libos::abi::{OpId, Pid, Seq};
 use clap::{Args, Subcommand};
 
 /// A moment of the past to look at.
@@ -44,6 +44,20 @@ host, a human or a parent granted; approvals that were given do not count.")]
         /// Only calls of this process.
         #[arg(long)]
         pid: Option<Pid>,
+    },
+    /// Turn a denied call into the narrowest rule that would let it through.
+    #[command(after_help = "Examples:
+  libos policy narrow op-7            show the rule: one use, one resource, these arguments
+  libos policy narrow op-7 --grant    give it to the process that was refused
+
+The rule is tried on the engine that decides before it is shown. What no rule can mend (a denial, \
+a manifest, a label) is said instead. `libos explain PID` lists what a process was refused.")]
+    Narrow {
+        /// The denied operation, as in op-7.
+        op: OpId,
+        /// Give it to the process now; it may then make the call once.
+        #[arg(long)]
+        grant: bool,
     },
 }
 
