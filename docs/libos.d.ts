@@ -268,6 +268,22 @@ declare namespace Abi {
   /** A kind of event. */
   type EventKind = "child_made" | "child_ended" | "message_came" | "object_changed" | "object_gone" | "capability_granted" | "capability_revoked" | "request_answered";
 
+  /**
+   * A part of a conversation that is kept as an object: each entry of it is a message, or a list of
+   * messages. The call takes them as they are when it is decided.
+   */
+  type Excerpt = {
+    /**
+     * The bytes of these entries; the call fails if they are others. So what it may take is known
+     * before it is looked at.
+     */
+    bytes: number;
+    /** The object. */
+    object: Abi.ObjectId;
+    /** What of it, in the order in which it is said. */
+    spans: Array<Abi.Span>;
+  };
+
   /** The kind of a directory entry. */
   type FileKind = "file" | "dir" | "symlink" | "other";
 
@@ -746,6 +762,14 @@ declare namespace Abi {
   type Source = "fs" | "shell" | "net" | "llm" | "mcp" | "human" | "other";
 
   type Sources = Array<Abi.Source>;
+
+  /** Entries of an object one behind the other. */
+  type Span = {
+    /** The first, counted from 0. */
+    from: number;
+    /** Behind the last. */
+    to: number;
+  };
 
   /** How far a generated tool has come. */
   type Stage = "proposed" | "rejected" | "validated" | "registered";
@@ -3034,6 +3058,13 @@ interface LibosLlm {
     messages: Array<Abi.Text>;
     /** How many tokens the answer may have; what the profile says if absent. */
     output_tokens_max?: number | null;
+    /**
+     * What comes before `messages`: a part of a conversation that is kept as an object. It takes
+     * `read` on it.
+     */
+    excerpt?: Abi.Excerpt | null;
+    /** What the caller notes about what it says and what it leaves out, for the record. */
+    manifest?: Abi.Json | null;
   }): Promise<{
     /** What that costs in millionths of money, if the host has set prices. */
     cost?: number | null;

@@ -65,6 +65,7 @@ const TOUR: &[Stop] = &[
     ("msg", &["p1", "hello"], 0),
     ("events", &["p1", "--all"], 0),
     ("explain", &["p1"], 0),
+    ("context", &["p1"], 0),
     ("fork", &["p1", "--goal", "a copy", "--plan", "child.jsonl"], 0),
     ("signal", &["p2", "pause"], 0),
     ("cap ls", &["p1"], 0),

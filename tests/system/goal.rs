@@ -156,7 +156,7 @@ fn check(lab: &Lab, model: &Model) {
         steps.iter().filter(is_done).count()
     };
     assert_eq!((done("llm.complete"), done("fs.write"), done("shell.run")), (5, 1, 2), "{steps:?}");
-    assert_eq!((done("fs.read"), done("object.create")), (2, 1));
+    assert_eq!((done("fs.read"), done("object.create")), (2, 2));
     let denied = steps.iter().filter(|op| op["call"] == "fs.read" && op["ended"] == "denied");
     assert_eq!(denied.count(), 1);
     let answers = lab.json(&["object", "ls", "--type", "answer"]).code(0).lines();
@@ -479,7 +479,15 @@ fn a_hostile_model_gets_nothing_beyond_its_grants() {
     let ran = lab.json(&args);
     assert_eq!(support::files(&lab.ws("")), before, "{ran}");
     assert!(lab.inbox().is_empty(), "nobody is even asked");
-    let quiet = ["llm.complete", "tool.list", "image.own", "process.inspect", "object.create"];
+    // What it says and is told is kept as an object of its own.
+    let quiet = [
+        "llm.complete",
+        "tool.list",
+        "image.own",
+        "process.inspect",
+        "object.create",
+        "object.append",
+    ];
     let done = lab.steps().into_iter().filter(|op| op["ended"] == "ok");
     let done: Vec<Value> =
         done.filter(|op| !quiet.iter().any(|call| op["call"] == *call)).collect();

@@ -281,7 +281,9 @@ pub(crate) const CRATES: &[CrateRule] = &[
     place("libos-tools", UserLand, Only(&[
         "jsonschema", "schemars", "serde", "serde_json", "thiserror",
     ])),
-    place("libos-planner", UserLand, Only(&["futures-util", "serde", "serde_json", "thiserror"])),
+    place("libos-planner", UserLand, Only(&[
+        "futures-util", "serde", "serde_json", "thiserror", "tiktoken",
+    ])),
 
     place("agent-libos", Composition, Only(&[
         "crossbeam-channel", "parking_lot", "regex", "schemars", "serde", "serde_json", "thiserror",

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Few, Json, Need, ObjectId, Reply, Resource, Right, Syscall, field::carries_texts, fs, http,
-    shell,
+    llm, shell,
 };
 
 /// How many bytes one call keeps as an object: 64 MiB, which a disk takes in a second.
@@ -64,6 +64,15 @@ impl Syscall {
         }
     }
 
+    /// The part of a conversation that a call takes.
+    #[must_use]
+    pub fn excerpt(&self) -> Option<&llm::Excerpt> {
+        match self {
+            Self::Llm(llm::Call::Complete(call)) => call.excerpt.as_ref(),
+            _ => None,
+        }
+    }
+
     /// The object whose content a call takes.
     #[must_use]
     pub fn takes(&self) -> Option<ObjectId> {
@@ -72,6 +81,7 @@ impl Syscall {
             Self::Http(http::Call::Replace(call)) => call.from,
             Self::Http(http::Call::Send(call)) => call.from,
             Self::Shell(shell::Call::Run(call)) => call.stdin_from,
+            Self::Llm(_) => self.excerpt().map(|excerpt| excerpt.object),
             _ => None,
         }
     }

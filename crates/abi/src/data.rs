@@ -7,18 +7,23 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use bincode::{Decode, Encode};
+use bincode::{
+    Decode, Encode,
+    de::Decoder,
+    enc::Encoder,
+    error::{DecodeError, EncodeError},
+};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _, ser::Error as _};
 
-use crate::Digest;
+use crate::{Digest, joined::Joined};
 
 /// The size in bytes from which a payload is stored as a blob: a page, where one sequential
 /// write into a segment file becomes cheaper than a row.
 pub const INLINE_BYTES_MAX: usize = 4096;
 
 /// UTF-8 text, inline or by digest. Two words; an empty one takes no memory besides.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Text {
     /// The text itself.
     Inline(Arc<str>),
@@ -27,13 +32,49 @@ pub enum Text {
 }
 
 /// Where a text that is not here is found.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlobRef {
     /// The content's digest.
     pub digest: Digest,
     /// Its length in bytes.
     pub bytes: u64,
+    /// What it is joined of; if absent, it is kept as a whole.
+    pub joined: Option<Joined>,
 }
+
+impl Encode for Text {
+    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+        match self {
+            Self::Inline(text) => (0_u32, text).encode(encoder),
+            Self::Blob(blob) => match &blob.joined {
+                None => (1_u32, blob.digest, blob.bytes).encode(encoder),
+                Some(joined) => (2_u32, blob.digest, blob.bytes, joined).encode(encoder),
+            },
+        }
+    }
+}
+
+impl<C> Decode<C> for Text {
+    fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
+        let found = u32::decode(decoder)?;
+        if found == 0 {
+            return Ok(Self::Inline(Decode::decode(decoder)?));
+        }
+        let (digest, bytes) = Decode::decode(decoder)?;
+        let joined = match found {
+            1 => None,
+            2 => Some(Decode::decode(decoder)?),
+            _ => {
+                let allowed = &bincode::error::AllowedEnumVariants::Range { min: 0, max: 2 };
+                let type_name = "Text";
+                return Err(DecodeError::UnexpectedVariant { type_name, allowed, found });
+            }
+        };
+        Ok(Self::Blob(Arc::new(BlobRef { digest, bytes, joined })))
+    }
+}
+
+bincode::impl_borrow_decode!(Text);
 
 impl Default for Text {
     fn default() -> Self {
@@ -60,7 +101,7 @@ impl Text {
     /// A text that is kept in the blob store.
     #[must_use]
     pub fn blob(digest: Digest, bytes: u64) -> Self {
-        Self::Blob(Arc::new(BlobRef { digest, bytes }))
+        Self::Blob(Arc::new(BlobRef { digest, bytes, joined: None }))
     }
 
     /// The text, if it is here.
@@ -90,18 +131,55 @@ impl Text {
         }
     }
 
-    /// Turns a large inline text into a reference; returns the bytes to store.
-    pub fn spill(&mut self) -> Option<(Digest, Arc<[u8]>)> {
+    /// Turns a large inline text into a reference; returns what is to be stored.
+    pub fn spill(&mut self) -> Vec<(Digest, Arc<[u8]>)> {
         let Self::Inline(text) = self else {
-            return None;
+            return Vec::new();
         };
         if text.len() < INLINE_BYTES_MAX {
-            return None;
+            return Vec::new();
         }
+        let strings = self.spill_strings();
+        if !strings.is_empty() {
+            return strings;
+        }
+        let Self::Inline(text) = self else { return strings };
         let bytes: Arc<[u8]> = Arc::from(Arc::clone(text));
         let digest = Digest::of(&bytes);
         *self = Self::blob(digest, bytes.len() as u64);
-        Some((digest, bytes))
+        vec![(digest, bytes)]
+    }
+
+    /// Turns the large strings in an inline text into references, however short the text is;
+    /// returns what is to be stored. Short texts with large strings are likely to be told again.
+    pub fn spill_strings(&mut self) -> Vec<(Digest, Arc<[u8]>)> {
+        let Self::Inline(text) = self else { return Vec::new() };
+        let Some((joined, blobs)) = Joined::of(text) else { return Vec::new() };
+        let (digest, bytes) = (Digest::of(text.as_bytes()), text.len() as u64);
+        *self = Self::Blob(Arc::new(BlobRef { digest, bytes, joined: Some(joined) }));
+        blobs
+    }
+
+    /// Puts a text that is not here in full, with what is stored by its digest from `load`; whether
+    /// that is the text.
+    ///
+    /// # Errors
+    /// That of `load`.
+    pub fn restore<E>(
+        &mut self,
+        mut load: impl FnMut(&Digest) -> Result<Arc<str>, E>,
+    ) -> Result<bool, E> {
+        let Self::Blob(blob) = self else { return Ok(true) };
+        let text = match &blob.joined {
+            None => Some(load(&blob.digest)?),
+            Some(joined) => {
+                let text = joined.text(blob.bytes, load)?;
+                text.filter(|text| Digest::of(text.as_bytes()) == blob.digest).map(Arc::from)
+            }
+        };
+        let is_whole = text.is_some();
+        text.into_iter().for_each(|text| *self = Self::Inline(text));
+        Ok(is_whole)
     }
 }
 
@@ -109,7 +187,13 @@ impl Serialize for Text {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Inline(text) => s.serialize_str(text),
-            Self::Blob(blob) => Reference { blob: blob.digest, bytes: blob.bytes }.serialize(s),
+            Self::Blob(blob) => match &blob.joined {
+                // What is hashed or read back is all of it.
+                Some(joined) if !s.is_human_readable() => {
+                    (blob.digest, blob.bytes, joined).serialize(s)
+                }
+                _ => Reference { blob: blob.digest, bytes: blob.bytes }.serialize(s),
+            },
         }
     }
 }

@@ -195,6 +195,13 @@ pub enum OpEvent {
         /// The parts of the content; large ones by digest.
         parts: Arc<[Json]>,
     },
+    /// It takes the excerpt that it names, as it was when the call was about to be made.
+    Excerpted {
+        /// The operation.
+        op: OpId,
+        /// The digest of the digests of the entries.
+        digest: Digest,
+    },
 }
 
 impl OpEvent {
@@ -208,7 +215,8 @@ impl OpEvent {
             | Self::Blocked { op, .. }
             | Self::Settled { op, .. }
             | Self::Loaded { op, .. }
-            | Self::Drawn { op, .. } => *op,
+            | Self::Drawn { op, .. }
+            | Self::Excerpted { op, .. } => *op,
         }
     }
 }

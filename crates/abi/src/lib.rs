@@ -30,6 +30,7 @@ mod field;
 mod grant;
 mod ids;
 mod iso8601;
+mod joined;
 mod labels;
 mod resource;
 mod secret;
@@ -56,6 +57,7 @@ pub use grant::{
 };
 pub use ids::{BadId, CapId, CheckpointId, MessageId, ObjectId, OpId, Pid, RequestId, Seq, ViewId};
 pub use iso8601::{BadTime, Iso8601};
+pub use joined::Joined;
 pub use labels::{Integrity, Label, Labelled, Sensitivity, Source, Sources};
 pub use resource::{BadResource, Form, Pattern, RESOURCE_BYTES_MAX, Resource, Right, Rights};
 pub use secret::SecretUse;

@@ -192,7 +192,15 @@ mod tests {
         let messages = vec![Text::from("x".repeat(100))];
         let setup = Json::default();
         let (profile, output_tokens_max) = ("p".into(), Some(10));
-        let call: Syscall = llm::Complete { profile, setup, messages, output_tokens_max }.into();
+        let call: Syscall = llm::Complete {
+            profile,
+            setup,
+            messages,
+            output_tokens_max,
+            excerpt: None,
+            manifest: None,
+        }
+        .into();
         assert_eq!(call.charge(), Usage { syscalls: 1, tokens: 62, ..Usage::default() });
         let prices = llm::Prices { input: 1_000_000, cached: 0, output: 2_000_000 };
         let terms = llm::Terms { prices: Some(prices), ..llm::Terms::default() };

@@ -198,7 +198,10 @@ impl Trail {
                     operation.dispatched = Some(seq);
                 }
             }
-            OpEvent::Blocked { .. } | OpEvent::Loaded { .. } | OpEvent::Drawn { .. } => {}
+            OpEvent::Blocked { .. }
+            | OpEvent::Loaded { .. }
+            | OpEvent::Drawn { .. }
+            | OpEvent::Excerpted { .. } => {}
             OpEvent::Settled { op, outcome } => {
                 if let Some(operation) = self.operations.get_mut(op) {
                     operation.settled = Some(seq);
@@ -354,6 +357,9 @@ fn describe_op(event: &OpEvent) -> Value {
             "type": "op.drawn", "op": op, "parts": parts.len(),
             "bytes": parts.iter().map(|part| part.0.bytes()).sum::<u64>(),
         }),
+        OpEvent::Excerpted { op, digest } => {
+            json!({ "type": "op.excerpted", "op": op, "digest": digest })
+        }
         OpEvent::Settled { op, outcome: Ok(reply) } => json!({
             "type": "op.settled", "op": op, "outcome": "ok",
             "reply": reply.json().unwrap_or_default(),

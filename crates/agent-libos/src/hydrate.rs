@@ -2,25 +2,27 @@
 
 use std::sync::Arc;
 
-use libos_abi::{Fault, Field, OpId, Outcome, Reply, Syscall, Text, tool::Program};
+use libos_abi::{Digest, Fault, Field, OpId, Outcome, Reply, Syscall, Text, tool::Program};
 use libos_journal::{Blobs, JournalError};
 
 /// Replaces a reference by the text it names.
 pub(crate) fn text(blobs: &dyn Blobs, text: &mut Text) -> Result<(), Fault> {
-    let Text::Blob(blob) = text else {
-        return Ok(());
-    };
     let missing = |kind: &str| Fault::ProviderFailed { kind: kind.into(), op: OpId(0) };
-    let bytes = blobs.get(&blob.digest).map_err(|error| match error {
-        JournalError::BlobDropped { .. } => missing("blob.dropped"),
-        error => {
-            tracing::error!(digest = %blob.digest, %error, "a stored payload cannot be read");
-            missing("blob.unreadable")
-        }
-    })?;
-    let restored = std::str::from_utf8(&bytes).map_err(|_| missing("blob.not_text"))?;
-    *text = Text::Inline(Arc::from(restored));
-    Ok(())
+    let load = |digest: &Digest| -> Result<Arc<str>, Fault> {
+        let bytes = blobs.get(digest).map_err(|error| match error {
+            JournalError::BlobDropped { .. } => missing("blob.dropped"),
+            error => {
+                tracing::error!(%digest, %error, "a stored payload cannot be read");
+                missing("blob.unreadable")
+            }
+        })?;
+        let restored = std::str::from_utf8(&bytes).map_err(|_| missing("blob.not_text"))?;
+        Ok(Arc::from(restored))
+    };
+    match text.restore(load)? {
+        true => Ok(()),
+        false => Err(missing("blob.unreadable")),
+    }
 }
 
 /// Puts the payloads of a call back.

@@ -33,12 +33,13 @@ pub(crate) struct StoredParts {
 impl Parts for StoredParts {
     fn keep(&self, mut part: Json) -> BoxFuture<'_, Result<Json, Fault>> {
         Box::pin(async move {
-            let Some((digest, bytes)) = part.0.spill() else { return Ok(part) };
-            let (taken, done) = oneshot::channel();
-            let message = Message::Keep(Part { op: self.op, digest, bytes, taken });
-            self.inbox.send(message).map_err(|_| Fault::Cancelled)?;
-            // One at a time: what is not in line yet is in memory.
-            done.await.map_err(|_| Fault::Cancelled)?;
+            for (digest, bytes) in part.0.spill() {
+                let (taken, done) = oneshot::channel();
+                let message = Message::Keep(Part { op: self.op, digest, bytes, taken });
+                self.inbox.send(message).map_err(|_| Fault::Cancelled)?;
+                // One at a time: what is not in line yet is in memory.
+                done.await.map_err(|_| Fault::Cancelled)?;
+            }
             Ok(part)
         })
     }

@@ -258,7 +258,10 @@ impl History<'_> {
                     self.engine.settle(op, open.gave_back.unwrap_or(never_began));
                 }
             }
-            OpEvent::Dispatched { .. } | OpEvent::Blocked { .. } | OpEvent::Drawn { .. } => {}
+            OpEvent::Dispatched { .. }
+            | OpEvent::Blocked { .. }
+            | OpEvent::Drawn { .. }
+            | OpEvent::Excerpted { .. } => {}
         }
     }
 

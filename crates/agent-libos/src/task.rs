@@ -118,6 +118,35 @@ pub struct Model {
     /// Files that it is shown at the beginning, as data and as far as the task may read them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub guides: Vec<String>,
+    /// What a call says of the conversation when not all of it fits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<ModelContext>,
+}
+
+/// What a call of a model says of its conversation.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ModelContext {
+    /// What stays when not all of it fits; `recency` if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<ContextPolicy>,
+    /// How many tokens may be said, tools included; as many as the model takes if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens_max: Option<u64>,
+}
+
+/// What of a conversation stays when not all of it fits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ContextPolicy {
+    /// What was said last.
+    Recency,
+    /// Results that the model has come back to.
+    Evidence,
+    /// What the model said itself.
+    Plan,
+    /// Calls that failed, and what came before them.
+    Error,
 }
 
 impl Model {

@@ -6,14 +6,42 @@
 //! crash.
 //! What a call keeps becomes an object in the transaction of its outcome.
 
+use std::sync::Arc;
+
 use libos_abi::{
-    Error, Fault, KeptContent, Label, Labelled, OpId, Outcome, Pid, event::OpEvent, object,
+    Digest, Digester, Error, Fault, Json, KeptContent, Label, Labelled, ObjectId, OpId, Outcome,
+    Pid, event::OpEvent, llm, object,
 };
 
 use crate::{kernel::Kernel, ops::Op, tx::Tx};
 
 /// The longest type of an object that a call is kept as: a word.
 const WORD_BYTES_MAX: usize = 128;
+
+/// What a call takes from an object, once that is decided.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Content {
+    /// The parts of the whole.
+    Parts(Arc<[Json]>),
+    /// The digest of the digests of the entries that it names.
+    Excerpt(Digest),
+}
+
+impl Content {
+    /// Adds what tells it from another to a digest.
+    pub(crate) fn digest(&self, digester: &mut Digester) {
+        match self {
+            Self::Parts(parts) => parts.iter().for_each(|part| digester.update(&part.0.digest().0)),
+            Self::Excerpt(digest) => digester.update(&digest.0),
+        }
+    }
+}
+
+fn digest_of(entries: &[Json]) -> Digest {
+    let mut digester = Digester::default();
+    entries.iter().for_each(|entry| digester.update(&entry.0.digest().0));
+    digester.digest()
+}
 
 impl Kernel {
     /// Refuses a call that is to keep what cannot be kept.
@@ -31,14 +59,44 @@ impl Kernel {
         Ok(())
     }
 
-    /// Decides what the call takes from an object: the content that it has now.
+    /// Decides what the call takes from an object: the content that it has now. Of an excerpt only
+    /// the digest is noted: entries do not change, so what it names is found again.
     pub(crate) fn draw(&mut self, tx: &mut Tx, id: OpId) -> Result<(), Error> {
-        let drawn = self.ops.get(id).filter(|op| op.content.is_none());
-        let Some(from) = drawn.and_then(|op| op.call.takes()) else { return Ok(()) };
-        let content = self.ask(tx, object::GetContent { id: from });
-        let content = content.map_err(|error| Fault::bad(format!("nothing to take: {error}")))?;
-        self.emit(tx, OpEvent::Drawn { op: id, parts: content.parts.into() });
+        let Some(op) = self.ops.get(id).filter(|op| op.content.is_none()) else { return Ok(()) };
+        if let Some(excerpt) = op.call.excerpt().cloned() {
+            let digest = digest_of(&self.excerpt(tx, &excerpt)?);
+            self.emit(tx, OpEvent::Excerpted { op: id, digest });
+        } else if let Some(from) = op.call.takes() {
+            let parts = self.content_of(tx, from)?.into();
+            self.emit(tx, OpEvent::Drawn { op: id, parts });
+        }
         Ok(())
+    }
+
+    /// What was decided to be taken, for who performs the call.
+    pub(crate) fn drawn(&mut self, tx: &mut Tx, id: OpId) -> Result<Option<Arc<[Json]>>, Error> {
+        let Some(op) = self.ops.get(id) else { return Ok(None) };
+        let (decided, excerpt) = match (&op.content, op.call.excerpt()) {
+            (Some(Content::Parts(parts)), _) => return Ok(Some(Arc::clone(parts))),
+            (Some(Content::Excerpt(digest)), Some(excerpt)) => (*digest, excerpt.clone()),
+            _ => return Ok(None),
+        };
+        let entries = self.excerpt(tx, &excerpt)?;
+        match digest_of(&entries) == decided {
+            true => Ok(Some(entries.into())),
+            false => Err(Fault::bad("nothing to take: the conversation is another by now").into()),
+        }
+    }
+
+    fn excerpt(&mut self, tx: &mut Tx, excerpt: &llm::Excerpt) -> Result<Vec<Json>, Error> {
+        let entries = self.content_of(tx, excerpt.object)?;
+        excerpt.of(&entries).map_err(|why| llm::FailureKind::BadRequest.because(why))
+    }
+
+    fn content_of(&mut self, tx: &mut Tx, id: ObjectId) -> Result<Vec<Json>, Error> {
+        let content = self.ask(tx, object::GetContent { id });
+        let content = content.map_err(|error| Fault::bad(format!("nothing to take: {error}")))?;
+        Ok(content.parts)
     }
 
     /// The label of what a call takes from an object.

@@ -15,6 +15,10 @@ const REACHABLE: &[&str] = &["fs", "net"];
 
 impl Kernel {
     pub(crate) fn order(&mut self, tx: &mut Tx, id: OpId, mode: Mode) {
+        let content = match self.drawn(tx, id) {
+            Ok(content) => content,
+            Err(error) => return self.settle(tx, id, Err(error), true),
+        };
         let Some(op) = self.ops.get(id) else { return };
         let admission = tx.caller.admission.as_ref();
         let order = EffectOrder {
@@ -26,7 +30,7 @@ impl Kernel {
             waited_ms: self.now_ms.saturating_sub(op.started_ms),
             reach: self.reach(op),
             program: op.program.clone(),
-            content: op.content.clone(),
+            content,
             mode,
         };
         self.in_flight.insert(id);
@@ -74,6 +78,10 @@ impl Kernel {
         }
         if let Ok(Reply::Fs(reply)) = &mut outcome {
             self.withhold(&mut tx, reply);
+        }
+        if let Ok(reply) = &mut outcome {
+            // What comes from outside is likely to be told again.
+            reply.texts(&mut |text| tx.blobs.extend(text.spill_strings()));
         }
         self.settle(&mut tx, id, outcome, give_back || mutated("give_back_always"));
         if mutated("settle_twice") {

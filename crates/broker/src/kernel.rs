@@ -7,7 +7,7 @@ use std::{
 
 use libos_abi::{
     CapId, Demand, Denial, DenyReason, Digest, Error, Event, Fault, Few, Json, Need, OpId, Pid,
-    Principal, Record, Syscall, Text, capability,
+    Principal, Record, Syscall, capability,
     event::{OpEvent, ProcessEvent, Step, Verdict},
     human,
     llm::Terms,
@@ -710,7 +710,7 @@ fn prepare(submission: Submission, scratch: &mut Vec<u8>) -> Result<Prepared, Fa
     let mut blobs = Vec::new();
     let mut referred = false;
     call.texts(&mut |text| {
-        referred |= matches!(text, Text::Blob(_));
+        referred |= text.as_str().is_none();
         blobs.extend(text.spill());
     });
     if referred {
@@ -747,9 +747,13 @@ pub(crate) fn canonicalize(call: &mut Syscall, caller: &Caller) -> Result<(), Fa
 pub(crate) fn full_arguments(call: &Syscall, tx: &mut Tx) -> Json {
     let mut full = call.clone();
     full.texts(&mut |text| {
-        let bytes = tx.blobs.iter().find(|(digest, _)| *digest == text.digest());
-        if let Some(shown) = bytes.and_then(|(_, bytes)| std::str::from_utf8(bytes).ok()) {
-            *text = Text::from(shown);
+        let mut shown = text.clone();
+        let load = |digest: &Digest| {
+            let stored = tx.blobs.iter().find(|(stored, _)| stored == digest).ok_or(())?;
+            std::str::from_utf8(&stored.1).map(Arc::from).map_err(drop)
+        };
+        if shown.restore(load) == Ok(true) {
+            *text = shown;
         }
     });
     let value = full.args_json().unwrap_or_default();

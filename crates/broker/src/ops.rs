@@ -19,7 +19,7 @@ use std::{
 };
 
 use libos_abi::{
-    CallInfo, CheckpointId, Digest, Digester, Event, Fault, Few, Json, Label, OpId, Outcome, Pid,
+    CallInfo, CheckpointId, Digest, Digester, Event, Fault, Few, Label, OpId, Outcome, Pid,
     Principal, RequestId, Syscall,
     event::{CapabilityEvent, HumanEvent, OpEvent, ProcessEvent, Step, SubscriberEvent},
     human::{Ask, Decision},
@@ -31,7 +31,10 @@ use libos_port::{Receipt, mutated};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
-use crate::receipts::{self, Receipts, receipt};
+use crate::{
+    content::Content,
+    receipts::{self, Receipts, receipt},
+};
 
 /// How many boxes and memos are kept for use again: what one batch of messages can free.
 const SPARE_MAX: usize = 1024;
@@ -88,18 +91,18 @@ pub(crate) struct Op {
     pub(crate) state: OpState,
     /// The generated tool that it is about.
     pub(crate) program: Option<Arc<Program>>,
-    /// The parts of the object whose content it takes, once they are decided.
-    pub(crate) content: Option<Arc<[Json]>>,
+    /// What it takes from an object, once that is decided.
+    pub(crate) content: Option<Content>,
 }
 
 impl Op {
     /// The digest of the call, and of the content that it takes.
     pub(crate) fn digest(&self) -> Digest {
         let call = self.call.digest();
-        let Some(parts) = &self.content else { return call };
+        let Some(content) = &self.content else { return call };
         let mut digester = Digester::default();
         digester.update(&call.0);
-        parts.iter().for_each(|part| digester.update(&part.0.digest().0));
+        content.digest(&mut digester);
         digester.digest()
     }
 
@@ -205,7 +208,7 @@ enum Undo {
     State(OpId, OpState),
     Reserved(OpId, bool),
     Loaded(OpId, Option<Arc<Program>>),
-    Drawn(OpId, Option<Arc<[Json]>>),
+    Drawn(OpId, Option<Content>),
     /// An operation was removed; `usize` is how long the outcomes of its memo were.
     Settled(OpId, Box<Op>, Option<usize>),
     Forgotten(OpId, Box<Op>),
@@ -473,12 +476,15 @@ impl Ops {
                     self.undo.push(Undo::Loaded(id, before));
                 }
             }
-            OpEvent::Drawn { op: id, parts } => {
-                if let Some(op) = self.open.get_mut(&id) {
-                    let before = op.content.replace(parts);
-                    self.undo.push(Undo::Drawn(id, before));
-                }
-            }
+            OpEvent::Drawn { op, parts } => self.drawn(op, Content::Parts(parts)),
+            OpEvent::Excerpted { op, digest } => self.drawn(op, Content::Excerpt(digest)),
+        }
+    }
+
+    fn drawn(&mut self, id: OpId, content: Content) {
+        if let Some(op) = self.open.get_mut(&id) {
+            let before = op.content.replace(content);
+            self.undo.push(Undo::Drawn(id, before));
         }
     }
 
@@ -701,8 +707,10 @@ impl Ops {
             if let Some(program) = &op.program {
                 wire::encode_into(program, &mut bytes);
             }
-            if let Some(parts) = &op.content {
-                wire::encode_into(parts, &mut bytes);
+            match &op.content {
+                Some(Content::Parts(parts)) => wire::encode_into(parts, &mut bytes),
+                Some(Content::Excerpt(digest)) => wire::encode_into(digest, &mut bytes),
+                None => {}
             }
             match &op.state {
                 OpState::Admitted => wire::encode_into(&0_u8, &mut bytes),

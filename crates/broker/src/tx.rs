@@ -150,7 +150,9 @@ impl Kernel {
                 tx.blocked.push(*op);
                 tx.is_look = false;
             }
-            OpEvent::Loaded { .. } | OpEvent::Drawn { .. } => tx.is_look = false,
+            OpEvent::Loaded { .. } | OpEvent::Drawn { .. } | OpEvent::Excerpted { .. } => {
+                tx.is_look = false;
+            }
             OpEvent::Dispatched { op } => {
                 let is_skipped = mutated("skip_intent_sync");
                 tx.sync |= !is_skipped && self.ops.get(*op).is_some_and(must_be_durable);

@@ -25,8 +25,8 @@ use self::{
     host::{ConfigCommand, ImageCommand, SecretCommand, SkillCommand},
     past::{At, PolicyCommand, ReplayArgs},
     process::{
-        EventsArgs, ExecArgs, ExitArgs, ExplainArgs, ForkArgs, LogsArgs, MsgArgs, SignalArgs,
-        TopArgs,
+        ContextArgs, EventsArgs, ExecArgs, ExitArgs, ExplainArgs, ForkArgs, LogsArgs, MsgArgs,
+        SignalArgs, TopArgs,
     },
     tool::ToolCommand,
 };
@@ -123,6 +123,8 @@ pub(crate) enum Command {
     Logs(LogsArgs),
     /// Tell the story of a process: what it did, who let it, what it was refused and what it took.
     Explain(ExplainArgs),
+    /// Tell what the calls of a model said of its conversation, and what they left out.
+    Context(ContextArgs),
     /// Show the events that a process was told of.
     Events(EventsArgs),
     /// Answer who allowed this, for an operation, a request or a capability.

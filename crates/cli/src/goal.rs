@@ -8,7 +8,7 @@ use agent_libos::{
         process::{Budget, Launch},
     },
     package,
-    task::{self, Loaded, Model},
+    task::{self, Loaded, Model, ModelContext},
 };
 use serde_json::{Map, Value};
 
@@ -68,8 +68,15 @@ pub(crate) fn loaded(
     grants.extend(skills.iter().map(Chosen::grant));
     let has_guide = Path::new(&workspace).join(GUIDE).is_file();
     let guides = has_guide.then(|| GUIDE.to_owned()).into_iter().collect();
+    // What the model takes, less what it may answer.
+    let profiles = host.settings.profiles();
+    let tokens_max = profiles.get(&profile).and_then(|profile| {
+        Some(profile.context_tokens?.saturating_sub(profile.output_tokens_max.into()))
+    });
+    let context = tokens_max.map(|_| ModelContext { policy: None, tokens_max });
     let profile = Some(profile);
-    let planner = Model { profile, skills: !skills.is_empty(), guides, ..Model::default() };
+    let skilled = !skills.is_empty();
+    let planner = Model { profile, skills: skilled, guides, context, ..Model::default() };
     let launch = Launch {
         image: image_of_file.as_ref().map_or_else(|| image.to_owned(), |it| it.image.name.clone()),
         goal: goal.into(),

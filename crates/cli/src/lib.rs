@@ -32,6 +32,7 @@ mod capability;
 mod card;
 mod checkpoint;
 mod config;
+mod context;
 mod crash;
 mod demo;
 mod doctor;
@@ -150,6 +151,7 @@ async fn run(host: &host::Host, command: Command) -> Result<Exit, Failure> {
         Command::Inspect { pid, at } => process::inspect(host, pid, at).await,
         Command::Chat(args) => run::chat(host, &args).await,
         Command::Explain(args) => explain::explain(host, &args),
+        Command::Context(args) => context::context(host, &args),
         Command::Logs(args) => logs::logs(host, &args).await,
         Command::Events(args) => events::events(host, &args).await,
         Command::Why { effect } => why::why(host, effect),

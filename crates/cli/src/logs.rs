@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use agent_libos::{
     abi::{
-        Error, Event, OpId, Outcome, Pid, RequestId, Seq, Syscall, Text,
+        Digest, Error, Event, OpId, Outcome, Pid, RequestId, Seq, Syscall, Text,
         event::{HumanEvent, OpEvent, ProcessEvent, Step},
         human::{Ask, Request},
         process::Ending,
@@ -272,12 +272,15 @@ impl Reader {
 
     /// A text in full; one that cannot be read stays a reference.
     fn text(&self, text: &Text) -> Text {
-        let Text::Blob(blob) = text else {
-            return text.clone();
+        let mut found = text.clone();
+        let load = |digest: &Digest| -> Result<Arc<str>, ()> {
+            let bytes = self.blobs.get(digest).map_err(drop)?;
+            std::str::from_utf8(&bytes).map(Arc::from).map_err(drop)
         };
-        let bytes = self.blobs.get(&blob.digest).ok();
-        let found = bytes.and_then(|bytes| String::from_utf8(bytes.to_vec()).ok());
-        found.map_or_else(|| text.clone(), Text::from)
+        match found.restore(load) {
+            Ok(true) => found,
+            _ => text.clone(),
+        }
     }
 }
 

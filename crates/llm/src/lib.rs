@@ -132,7 +132,11 @@ impl Provider for LlmProvider {
                 let call = order.call.info().name.to_owned();
                 return EffectOutcome::NotStarted(Fault::Unsupported { call }.into());
             };
-            let (used, request) = match this.prepare(call) {
+            let entries = match entries(&order).await {
+                Ok(entries) => entries,
+                Err(fault) => return EffectOutcome::NotStarted(fault.into()),
+            };
+            let (used, request) = match this.prepare(call, &entries) {
                 Ok(prepared) => prepared,
                 Err(error) => return EffectOutcome::NotStarted(error),
             };
@@ -143,6 +147,16 @@ impl Provider for LlmProvider {
             }
         })
     }
+}
+
+/// What the call takes of a conversation that is kept as an object.
+async fn entries(order: &Order) -> Result<Vec<Json>, Fault> {
+    let parts = order.content.as_deref().unwrap_or_default();
+    let mut entries = Vec::with_capacity(parts.len());
+    for part in parts {
+        entries.push(order.parts.load(part.clone()).await?);
+    }
+    Ok(entries)
 }
 
 fn done(profile: &Profile, answer: Answer) -> EffectOutcome {
@@ -163,7 +177,7 @@ fn bad_reply(why: &str) -> Error {
 
 impl LlmProvider {
     /// Refuses what can be refused on the call alone.
-    fn prepare(&self, call: &Complete) -> Result<(&Used, Request), Error> {
+    fn prepare(&self, call: &Complete, entries: &[Json]) -> Result<(&Used, Request), Error> {
         let bad = |why: String| FailureKind::BadRequest.because(why);
         let used = self.profiles.get(&call.profile).ok_or_else(|| {
             let why = format!("the host has no profile `{}` in `[llm]`", call.profile);
@@ -176,7 +190,7 @@ impl LlmProvider {
                 serde_json::from_value(setup).map_err(|error| bad(format!("`setup`: {error}")))?
             }
         };
-        let conversation = call.conversation().map_err(bad)?;
+        let conversation = call.conversation(entries).map_err(bad)?;
         if conversation.is_empty() {
             return Err(bad("there is no message".into()));
         }

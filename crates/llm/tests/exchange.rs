@@ -105,6 +105,8 @@ fn complete(messages: &[Message], setup: Value) -> llm::Complete {
         setup: Json::from(&setup),
         messages: lines.collect(),
         output_tokens_max: None,
+        excerpt: None,
+        manifest: None,
     }
 }
 

@@ -3,13 +3,14 @@
 /// The limits of Object Memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// The bytes of a payload together with what was appended to it: the largest text one call may
-    /// carry, so that every object can be read in one reply.
+    /// The bytes of a payload, and of what one reply gives of an object: the largest text one call
+    /// may carry.
     pub payload_bytes_max: u64,
-    /// The bytes of a content that was kept as an object: what 64 MiB take as JSON at the worst,
-    /// with every byte escaped. It is read in parts.
+    /// The bytes of a payload together with what was appended to it, and of a content that was
+    /// kept as an object: what 64 MiB take as JSON at the worst, with every byte escaped. It is
+    /// read in parts.
     pub content_bytes_max: u64,
-    /// The bytes of one appended entry: an entry is a line of a log, not a document.
+    /// The bytes of one appended entry: as those of a payload.
     pub entry_bytes_max: u64,
     /// The entries appended to one object: a reply that refers to as many stored texts still fits
     /// a frame.
@@ -44,7 +45,7 @@ impl Default for Limits {
         Self {
             payload_bytes_max: 1 << 20,
             content_bytes_max: 512 << 20,
-            entry_bytes_max: 32 << 10,
+            entry_bytes_max: 1 << 20,
             entries_max: 1 << 14,
             word_bytes_max: 128,
             parents_max: 64,

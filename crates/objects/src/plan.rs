@@ -144,7 +144,7 @@ impl Memory {
             return Err(FailureKind::TooLarge.because(detail));
         }
         at_most("entries of an object", kept.appended.len() + 1, limits.entries_max)?;
-        check_payload(kept.info.bytes.saturating_add(bytes), limits)?;
+        check_bytes(kept.info.bytes.saturating_add(bytes), limits.content_bytes_max)?;
         Ok(ObjectEvent::Appended {
             id: call.id,
             version: kept.info.version + 1,
@@ -258,7 +258,10 @@ pub(crate) fn at_most(what: &str, count: usize, max: usize) -> Result<(), Error>
 }
 
 fn check_payload(bytes: u64, limits: &Limits) -> Result<(), Error> {
-    let max = limits.payload_bytes_max;
+    check_bytes(bytes, limits.payload_bytes_max)
+}
+
+fn check_bytes(bytes: u64, max: u64) -> Result<(), Error> {
     match bytes <= max {
         true => Ok(()),
         false => {

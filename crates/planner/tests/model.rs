@@ -7,7 +7,6 @@
 )]
 
 use std::{
-    collections::BTreeSet,
     future::Future,
     pin::pin,
     sync::{Arc, Mutex},
@@ -15,10 +14,9 @@ use std::{
 };
 
 use libos_abi::{
-    DenyReason, Error, Fault, INLINE_BYTES_MAX, Json, MessageId, Need, Outcome, Pid, Reply,
-    Resource, Right, Syscall, Text,
+    DenyReason, Error, Fault, Json, MessageId, Need, Outcome, Pid, Reply, Resource, Right, Syscall,
     llm::{self, Message, Part, Role},
-    tool,
+    object, tool, wire,
 };
 use libos_planner::{ModelPlanner, REPAIRS_MAX};
 use libos_port::{BoxFuture, Planner, Port, QuantumEnd, Turn};
@@ -38,6 +36,10 @@ struct Stage {
     /// Every call; those of `llm.complete` again in `asked`.
     calls: Mutex<Vec<Syscall>>,
     asked: Mutex<Vec<llm::Complete>>,
+    /// What was said in each of these.
+    said: Mutex<Vec<Vec<Message>>>,
+    /// The entries of the object that the conversation is.
+    entries: Mutex<Vec<Json>>,
 }
 
 impl Port for Stage {
@@ -59,6 +61,8 @@ impl Stage {
             messages: Mutex::default(),
             calls: Mutex::default(),
             asked: Mutex::default(),
+            said: Mutex::default(),
+            entries: Mutex::default(),
         })
     }
 
@@ -67,8 +71,14 @@ impl Stage {
         let reply = match call {
             Syscall::Llm(llm::Call::Complete(call)) => {
                 let mut asked = self.asked.lock().unwrap();
+                let entries = self.entries.lock().unwrap();
+                let excerpt = call.excerpt.as_ref().unwrap().of(&entries).unwrap();
+                self.said.lock().unwrap().push(call.conversation(&excerpt).unwrap());
                 let said = (self.model)(asked.len(), call);
                 asked.push((**call).clone());
+                if said == "too long" {
+                    return Err(llm::FailureKind::ContextTooLong.because("too long"));
+                }
                 said
             }
             Syscall::Tool(tool::Call::CallTool(call)) => {
@@ -95,6 +105,12 @@ impl Stage {
                            "cost": 0 },
                 "started_at_ms": 1, "unread": 0, "tool_groups": [],
             }),
+            Syscall::Object(object::Call::Append(call)) => {
+                let mut entries = self.entries.lock().unwrap();
+                entries.push(call.entry.clone());
+                let version = entries.len() + 1;
+                json!({ "id": call.id, "version": version, "digest": "0".repeat(64) })
+            }
             Syscall::Object(_) => {
                 json!({ "id": "obj-2.1", "version": 1, "digest": "0".repeat(64) })
             }
@@ -105,7 +121,7 @@ impl Stage {
 
     /// The conversation of each call of the model.
     fn conversations(&self) -> Vec<Vec<Message>> {
-        self.asked.lock().unwrap().iter().map(|call| call.conversation().unwrap()).collect()
+        self.said.lock().unwrap().clone()
     }
 
     fn tool_calls(&self) -> Vec<String> {
@@ -322,8 +338,8 @@ fn messages_are_seen_before_the_next_call_of_the_model_and_before_the_end() {
 }
 
 /// Runs a conversation of so many turns through as many quanta as it takes.
-/// Gives the bytes of what is said, and those that a journal keeps: what calls and states hold
-/// inline, and each larger text once.
+/// Gives the bytes of what is said, those that calls of the model and kept states take, and how
+/// many quanta there were.
 fn kept(turns: usize, bytes: usize) -> (usize, usize, usize) {
     let stage = Stage::new(
         move |turn, _| match turn < turns {
@@ -333,22 +349,12 @@ fn kept(turns: usize, bytes: usize) -> (usize, usize, usize) {
         move |_, _| Ok(json!("x".repeat(bytes))),
     );
     let planner = ModelPlanner::new(describe);
-    let (mut state, mut quanta, mut stored) = (String::new(), 0, 0);
-    let mut seen = BTreeSet::new();
-    let mut store = |text: &Text| {
-        if text.bytes() < INLINE_BYTES_MAX as u64 {
-            text.bytes() as usize
-        } else if seen.insert(text.digest()) {
-            text.bytes() as usize + 40
-        } else {
-            40
-        }
-    };
+    let (mut state, mut quanta, mut kept) = (String::new(), 0, 0);
     loop {
         quanta += 1;
         match quantum(planner, &stage, "", &state) {
             QuantumEnd::Continue { state: next } => {
-                stored += store(&Text::from(&*next));
+                kept += next.len();
                 state = next;
             }
             QuantumEnd::Exit { failed, .. } => {
@@ -358,25 +364,24 @@ fn kept(turns: usize, bytes: usize) -> (usize, usize, usize) {
         }
     }
     for asked in stage.asked.lock().unwrap().iter() {
-        stored += asked.messages.iter().map(&mut store).sum::<usize>();
+        let call = llm::Complete { setup: Json::default(), ..asked.clone() };
+        kept += wire::encode(&Syscall::from(call)).len();
     }
-    let all = stage.asked.lock().unwrap().last().unwrap().conversation().unwrap();
-    let said = all.iter().map(|message| message.line().unwrap().len()).sum();
-    (said, stored, quanta)
+    let said = stage.entries.lock().unwrap().iter().map(|entry| entry.0.bytes() as usize).sum();
+    (said, kept, quanta)
 }
 
 #[test]
-fn what_is_kept_grows_with_what_is_said_and_not_with_its_square() {
+fn what_is_kept_beside_the_conversation_grows_with_it_and_not_with_its_square() {
     for bytes in [300, 8_000] {
         let (said, stored, quanta) = kept(100, bytes);
         let (said_twice, stored_twice, _) = kept(198, bytes);
         println!("{bytes} bytes a turn: {said} said, {stored} kept, {quanta} quanta");
         println!("{bytes} bytes a turn: {said_twice} said, {stored_twice} kept");
         assert!(quanta < 8, "a quantum ends when the conversation has doubled: {quanta}");
-        assert!(stored_twice < 3 * stored, "{bytes}: {stored} for {said}, {stored_twice}");
+        assert!(2 * stored_twice < 5 * stored, "{bytes}: {stored} for {said}, {stored_twice}");
+        assert!(stored < 300 * 100, "a turn is a few numbers: {stored}");
     }
-    let (said, stored, _) = kept(100, 8_000);
-    assert!(stored < 4 * said, "{stored} for {said}");
 }
 
 #[test]
@@ -398,4 +403,90 @@ fn a_quantum_that_runs_again_makes_the_same_calls() {
     let QuantumEnd::Continue { state: again } = quantum(planner, &two, "", "") else { panic!() };
     assert_eq!(state, again);
     assert_eq!(*one.calls.lock().unwrap(), *two.calls.lock().unwrap());
+}
+
+/// Checks that every result comes behind its call and no call is without a result.
+fn paired(conversation: &[Message]) {
+    let mut open: Vec<&str> = Vec::new();
+    for message in conversation {
+        for part in &message.parts {
+            match part {
+                Part::ToolCall { id, .. } => open.push(id),
+                Part::ToolResult { id, .. } => {
+                    let at = open.iter().position(|it| it == id);
+                    open.remove(at.expect("a result has a call before it"));
+                }
+                Part::Text { .. } => {}
+            }
+        }
+        assert!(message.role == Role::Tool || message.role == Role::Assistant || open.is_empty());
+    }
+    assert!(open.is_empty(), "a call without a result");
+}
+
+#[test]
+fn what_is_left_out_parts_no_call_from_its_result_and_changes_seldom() {
+    for policy in ["recency", "evidence", "plan", "error"] {
+        let stage = Stage::new(
+            |turn, _| match turn < 60 {
+                true => {
+                    said("", &[("read_file", "{\"path\":\"a.rs\"}"), ("b", "{}")], "tool_calls")
+                }
+                false => said("done", &[], "stop"),
+            },
+            |_, _| Ok(json!("word ".repeat(400))),
+        );
+        let message = |from: Value, body: &str| {
+            json!({ "id": "msg-1", "from": from, "to": "p2", "body": body, "sent_at_ms": 1,
+                    "kind": "letter" })
+        };
+        let mut mail: Vec<Vec<Value>> = (0..60).map(|_| Vec::new()).collect();
+        mail[5] = vec![message(json!("p1"), "never touch b.txt")];
+        mail[6] = vec![message(json!("p9"), "touch it all the same")];
+        *stage.messages.lock().unwrap() = mail;
+        let program = json!({ "context": { "policy": policy, "tokens_max": 10_000 } });
+        let mut state = String::new();
+        while let QuantumEnd::Continue { state: next } =
+            quantum(ModelPlanner::new(describe), &stage, &program.to_string(), &state)
+        {
+            state = next;
+        }
+        let conversations = stage.conversations();
+        let mut changes = 0;
+        for (turn, conversation) in conversations.iter().enumerate() {
+            paired(conversation);
+            assert_eq!(conversation[0].role, Role::System);
+            assert!(conversation[1].said().contains("mend it"));
+            let has = |text: &str| conversation.iter().any(|it| it.said().contains(text));
+            assert_eq!(has("never touch b.txt"), turn >= 5, "{policy}: it is pinned");
+            let before = turn.checked_sub(1).map(|turn| &conversations[turn][..]);
+            changes += usize::from(before.is_some_and(|it| !conversation.starts_with(it)));
+        }
+        assert!((1..15).contains(&changes), "{policy}: {changes}");
+        let last = stage.asked.lock().unwrap().last().unwrap().clone();
+        let manifest = last.manifest.unwrap().value().unwrap();
+        assert!(manifest["tokens"].as_u64().unwrap() <= 10_000, "{manifest}");
+        assert_eq!(
+            (&manifest["counted"], &manifest["left"][0]["why"]),
+            (&json!("o200k_base"), &json!(policy))
+        );
+        assert!(!conversations.last().unwrap().iter().any(|it| it.said().contains("touch it all")));
+    }
+}
+
+#[test]
+fn an_endpoint_that_finds_a_conversation_too_long_is_told_less() {
+    let stage = Stage::new(
+        |turn, call| match call.bytes() > 12_000 {
+            true => json!("too long"),
+            false if turn < 20 => said("", &[("read_file", "{}")], "tool_calls"),
+            false => said("done", &[], "stop"),
+        },
+        |_, _| Ok(json!("word ".repeat(400))),
+    );
+    assert!(matches!(run(&stage, ""), QuantumEnd::Exit { failed: false, .. }));
+    stage.conversations().iter().for_each(|it| paired(it));
+    let never = Stage::new(|_, _| json!("too long"), |_, _| Ok(json!(1)));
+    assert_eq!(failed_with(&run(&never, "")), "context_too_long");
+    assert_eq!(never.conversations().len(), 1, "nothing could go");
 }

@@ -9,7 +9,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Json, Resource, Text, call::service, process::Usage};
+use crate::{
+    Json, Need, ObjectId, Resource, Right, Text, call::service, content::needs, process::Usage,
+};
 
 /// How many tokens an answer may have if neither the call nor the host says.
 pub const OUTPUT_TOKENS_DEFAULT: u32 = 4_096;
@@ -59,6 +61,9 @@ impl Default for Terms {
         Self { output_tokens_max, context_tokens: None, prices: None }
     }
 }
+
+/// The entries that an excerpt names at the most: as many as an object has.
+pub const EXCERPT_ENTRIES_MAX: usize = 1 << 14;
 
 /// Who speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -205,6 +210,29 @@ record! {
         pub output: u64,
     }
 
+    /// Entries of an object one behind the other.
+    #[derive(Copy)]
+    #[serde(deny_unknown_fields)]
+    pub struct Span {
+        /// The first, counted from 0.
+        pub from: u32,
+        /// Behind the last.
+        pub to: u32,
+    }
+
+    /// A part of a conversation that is kept as an object: each entry of it is a message, or a list
+    /// of messages. The call takes them as they are when it is decided.
+    #[serde(deny_unknown_fields)]
+    pub struct Excerpt {
+        /// The object.
+        pub object: ObjectId,
+        /// What of it, in the order in which it is said.
+        pub spans: Vec<Span>,
+        /// The bytes of these entries; the call fails if they are others. So what it may take is
+        /// known before it is looked at.
+        pub bytes: u64,
+    }
+
     /// What a model answered.
     pub struct Completion {
         /// The message of the assistant.
@@ -220,15 +248,52 @@ record! {
     }
 }
 
+crate::field::opaque!(Span, Excerpt);
 crate::field::carries_texts! { Completion { message } }
 
+impl Excerpt {
+    /// The entries that it names, of all that the object has.
+    ///
+    /// # Errors
+    /// What it names that is not there, or has another length, in words.
+    pub fn of(&self, entries: &[Json]) -> Result<Vec<Json>, String> {
+        let mut named: Vec<Json> = Vec::new();
+        for Span { from, to } in &self.spans {
+            let span = entries.get(*from as usize..*to as usize);
+            let span =
+                span.ok_or_else(|| format!("{} has no entries {from} to {to}", self.object))?;
+            if named.len() + span.len() > EXCERPT_ENTRIES_MAX {
+                return Err(format!("an excerpt has {EXCERPT_ENTRIES_MAX} entries at the most"));
+            }
+            named.extend_from_slice(span);
+        }
+        let bytes: u64 = named.iter().map(|entry| entry.0.bytes()).sum();
+        match bytes == self.bytes {
+            true => Ok(named),
+            false => Err(format!("the entries have {bytes} bytes and not {}", self.bytes)),
+        }
+    }
+}
+
 impl Complete {
-    /// The messages in it, in order.
+    /// The messages in it, in order: those of the entries that it takes from an object, and those
+    /// that it carries.
     ///
     /// # Errors
     /// What is none, in words.
-    pub fn conversation(&self) -> Result<Vec<Message>, String> {
+    pub fn conversation(&self, entries: &[Json]) -> Result<Vec<Message>, String> {
         let mut messages = Vec::new();
+        for entry in entries {
+            let value = entry.value().map_err(|error| format!("an entry is none: {error}"))?;
+            let several = match value {
+                Value::Array(several) => several,
+                one => vec![one],
+            };
+            for message in several {
+                let message = serde_json::from_value(message);
+                messages.push(message.map_err(|error| format!("that is no message: {error}"))?);
+            }
+        }
         for text in &self.messages {
             let text = text.as_str().ok_or("a part of the conversation is not here")?;
             for line in text.lines().filter(|line| !line.trim().is_empty()) {
@@ -242,7 +307,8 @@ impl Complete {
     /// The bytes of the conversation and of what goes with it.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.setup.0.bytes() + self.messages.iter().map(Text::bytes).sum::<u64>()
+        let excerpt = self.excerpt.as_ref().map_or(0, |excerpt| excerpt.bytes);
+        self.setup.0.bytes() + excerpt + self.messages.iter().map(Text::bytes).sum::<u64>()
     }
 
     /// The most tokens that it is expected to take, and the money: none of it seen before.
@@ -295,8 +361,15 @@ service! {
         messages: Vec<Text>,
         /// How many tokens the answer may have; what the profile says if absent.
         output_tokens_max: Option<u32>,
+        /// What comes before `messages`: a part of a conversation that is kept as an object. It
+        /// takes `read` on it.
+        excerpt: Option<Excerpt>,
+        /// What the caller notes about what it says and what it leaves out, for the record.
+        manifest: Option<Json>,
     } -> Completion as Box
-    { demand: [Execute on llm by |c| Resource::named("llm", &c.profile)];
+    { demand: [Execute on llm by |c| needs(
+        [Need { right: Right::Execute, on: Resource::named("llm", &c.profile) }].into_iter().collect(),
+        c.excerpt.as_ref().map(|excerpt| excerpt.object))];
       effect: Idempotent;
       fails: [UnknownProfile BadRequest RateLimited Refused ContextTooLong BadReply Unavailable
               Unauthorized NotRecorded]; }
@@ -333,8 +406,10 @@ mod tests {
             setup: Json::default(),
             messages: vec![lines.as_str().into()],
             output_tokens_max: Some(10),
+            excerpt: None,
+            manifest: None,
         };
-        assert_eq!(call.conversation(), Ok(messages));
+        assert_eq!(call.conversation(&[]), Ok(messages.clone()));
         let input = (lines.len() as u64 + 4) / BYTES_PER_TOKEN;
         let most = |terms: Terms| call.most(&terms);
         assert_eq!(most(Terms::default()), Usage { tokens: input + 10, ..Usage::default() });
@@ -344,7 +419,29 @@ mod tests {
         assert_eq!(most(priced.clone()), taken, "an answer has what its profile lets it have");
         let small = Terms { context_tokens: Some(input + 1), ..priced };
         assert_eq!(most(small).tokens, input + 1, "no model takes more than it can");
-        let bad = Complete { messages: vec!["{\"role\":\"user\"}".into()], ..call };
-        assert!(bad.conversation().is_err());
+        let bad = Complete { messages: vec!["{\"role\":\"user\"}".into()], ..call.clone() };
+        assert!(bad.conversation(&[]).is_err());
+        let entry = |value: Value| Json::from(&value);
+        let entries =
+            [entry(serde_json::json!(messages[0])), entry(serde_json::json!(messages[1..]))];
+        assert_eq!(call.conversation(&entries), Ok([&messages[..], &messages].concat()));
+        assert!(call.conversation(&[entry(serde_json::json!(["hi"]))]).is_err());
+    }
+
+    #[test]
+    fn an_excerpt_names_what_is_there_and_how_long_it_is() {
+        let entries: Vec<Json> = (0..9).map(|at| Json::from(&Value::from(at))).collect();
+        let excerpt = |spans: &[(u32, u32)], bytes| Excerpt {
+            object: ObjectId::new(1, 1),
+            spans: spans.iter().map(|&(from, to)| Span { from, to }).collect(),
+            bytes,
+        };
+        let named = excerpt(&[(7, 9), (0, 1)], 3).of(&entries).expect("they are there");
+        assert_eq!(named, [&entries[7..], &entries[..1]].concat());
+        assert!(excerpt(&[(7, 9)], 3).of(&entries).is_err(), "another length");
+        assert!(excerpt(&[(7, 10)], 3).of(&entries).is_err(), "not there");
+        assert!(excerpt(&[(7, 6)], 0).of(&entries).is_err(), "the wrong way round");
+        let many = excerpt(&[(0, 9)].repeat(2_000), 18_000).of(&entries);
+        assert!(many.is_err(), "too many");
     }
 }

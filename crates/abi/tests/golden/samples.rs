@@ -438,7 +438,9 @@ pub(crate) fn calls() -> Vec<Sample> {
 
         image::Own {} -> image;
         llm::Complete { "profile": "fast", "setup": { "tool_choice": "auto" },
-            "messages": ["{\"role\":\"user\",\"parts\":[]}\n"], "output_tokens_max": 5 }
+            "messages": ["{\"role\":\"user\",\"parts\":[]}\n"], "output_tokens_max": 5,
+            "excerpt": { "object": "obj-2.7", "spans": [{ "from": 0, "to": 3 }], "bytes": 99 },
+            "manifest": { "left": [] } }
             -> { "message": { "role": "assistant", "parts": [] }, "finish": "tool_calls",
                 "tokens": { "input": 9, "cached": 2, "output": 4 }, "cost": 12, "model": "m-1" };
 
@@ -577,6 +579,7 @@ event_names! {
     Event::Checkpoint(CheckpointEvent::Dropped { .. }) => "checkpoint.dropped";
     Event::Op(OpEvent::Loaded { .. }) => "op.loaded";
     Event::Op(OpEvent::Drawn { .. }) => "op.drawn";
+    Event::Op(OpEvent::Excerpted { .. }) => "op.excerpted";
     Event::Object(ObjectEvent::Collected { .. }) => "object.collected";
     Event::Tool(ToolEvent::Proposed { .. }) => "tool.proposed";
     Event::Tool(ToolEvent::Validated { .. }) => "tool.validated";
@@ -841,6 +844,7 @@ pub(crate) fn events() -> Vec<Event> {
         }
         .into(),
         OpEvent::Drawn { op, parts: [Json(blob())].into() }.into(),
+        OpEvent::Excerpted { op, digest }.into(),
         ObjectEvent::Collected {
             id,
             r#type: "file".into(),

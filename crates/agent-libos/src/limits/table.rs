@@ -70,6 +70,14 @@ pub(super) fn table() -> Vec<Limit> {
         },
         Limit {
             part: "abi",
+            name: "excerpt_entries_max",
+            value: libos_abi::llm::EXCERPT_ENTRIES_MAX as u64,
+            unit: "entries",
+            reason:
+                "The entries that an excerpt names at the most: as many as an object has.",
+        },
+        Limit {
+            part: "abi",
             name: "output_bytes_max",
             value: libos_abi::shell::OUTPUT_BYTES_MAX as u64,
             unit: "bytes",
@@ -642,7 +650,7 @@ pub(super) fn table() -> Vec<Limit> {
             value: libos_objects::Limits::default().payload_bytes_max,
             unit: "bytes",
             reason:
-                "The bytes of a payload together with what was appended to it: the largest text one call may carry, so that every object can be read in one reply.",
+                "The bytes of a payload, and of what one reply gives of an object: the largest text one call may carry.",
         },
         Limit {
             part: "objects",
@@ -650,7 +658,7 @@ pub(super) fn table() -> Vec<Limit> {
             value: libos_objects::Limits::default().content_bytes_max,
             unit: "bytes",
             reason:
-                "The bytes of a content that was kept as an object: what 64 MiB take as JSON at the worst, with every byte escaped. It is read in parts.",
+                "The bytes of a payload together with what was appended to it, and of a content that was kept as an object: what 64 MiB take as JSON at the worst, with every byte escaped. It is read in parts.",
         },
         Limit {
             part: "objects",
@@ -658,7 +666,7 @@ pub(super) fn table() -> Vec<Limit> {
             value: libos_objects::Limits::default().entry_bytes_max,
             unit: "bytes",
             reason:
-                "The bytes of one appended entry: an entry is a line of a log, not a document.",
+                "The bytes of one appended entry: as those of a payload.",
         },
         Limit {
             part: "objects",
@@ -819,6 +827,14 @@ pub(super) fn table() -> Vec<Limit> {
             unit: "bytes",
             reason:
                 "Bytes that a conversation grows by before a quantum ends, at the least.",
+        },
+        Limit {
+            part: "planner",
+            name: "result_bytes_max",
+            value: libos_planner::RESULT_BYTES_MAX as u64,
+            unit: "bytes",
+            reason:
+                "The bytes of a result that a model is told: more than most models take in at once.",
         },
         Limit {
             part: "planner",

@@ -15,7 +15,7 @@ use libos_port::{BadSnapshot, Receipt, load_version, save_version};
 use smallvec::SmallVec;
 
 use super::{
-    Asked, Entry, Memo, Op, OpState, Ops, Over,
+    Asked, Content, Entry, Memo, Op, OpState, Ops, Over,
     saved::{Quantum, Saved as Quanta},
 };
 
@@ -27,8 +27,10 @@ type SavedOver = (Pid, BudgetKind, u64, u64, u64);
 type About = (Option<SavedOver>, Option<Label>);
 /// The number of a state, what it waits for, and of a question what about and the answer.
 type SavedState = (u8, Option<Wait>, Option<RequestId>, About, Option<Decision>);
-/// What an operation has with it: a generated tool, or the parts of a content.
-type SavedWith = (Option<Arc<Program>>, Option<Arc<[Json]>>);
+/// What an operation has with it: a generated tool, or what it takes from an object.
+type SavedWith = (Option<Arc<Program>>, Option<SavedContent>);
+/// The parts of a content, or the digest of an excerpt.
+type SavedContent = (Option<Arc<[Json]>>, Option<Digest>);
 type SavedOp = (OpId, Principal, Step, u64, Syscall, u64, bool, SavedState, SavedWith);
 /// A step, its operation and fingerprint, its call by numbers, and where its outcome is.
 type SavedEntry = (Step, OpId, u64, (u16, u16), Option<(u32, u32)>);
@@ -41,6 +43,23 @@ impl Over {
 
     fn of((of, kind, limit, used, more): SavedOver) -> Self {
         Self { of, kind, limit, used, more }
+    }
+}
+
+impl Content {
+    fn saved(&self) -> SavedContent {
+        match self {
+            Self::Parts(parts) => (Some(Arc::clone(parts)), None),
+            Self::Excerpt(digest) => (None, Some(*digest)),
+        }
+    }
+
+    fn of(saved: SavedContent) -> Result<Self, WireError> {
+        match saved {
+            (Some(parts), None) => Ok(Self::Parts(parts)),
+            (None, Some(digest)) => Ok(Self::Excerpt(digest)),
+            _ => Err(WireError::new("a content that is none")),
+        }
     }
 }
 
@@ -79,7 +98,8 @@ impl Ops {
         let open = self.all_open().into_iter().map(|id| {
             let Op { caller, step, fingerprint, call, started_ms, reserved, .. } = &*open[&id];
             let Op { state, program, content, .. } = &*open[&id];
-            let (state, with) = (state.saved(), (program, content));
+            let with = (program, content.as_ref().map(Content::saved));
+            let state = state.saved();
             (id, caller, step, fingerprint, call, started_ms, reserved, state, with)
         });
         wire::encode_each(open, out);
@@ -113,6 +133,7 @@ impl Ops {
         bytes.each(|saved: SavedOp| {
             let (id, caller, step, fingerprint, call, started_ms, reserved, state, with) = saved;
             let (state, (program, content)) = (OpState::of(state)?, with);
+            let content = content.map(Content::of).transpose()?;
             let op = Op {
                 caller,
                 step,

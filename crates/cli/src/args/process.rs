@@ -55,6 +55,22 @@ pub(crate) struct ExplainArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
+It is read from the journal, of a process that has ended too, and says how much was said and why
+something was not, never what it was: that is in the object that it names.
+
+Examples:
+  libos context p1            all calls, and the last one in full
+  libos context p1 --call 3   one of them")]
+pub(crate) struct ContextArgs {
+    /// The process, as in p1.
+    pub(crate) pid: Pid,
+    /// One call, by its number from 1.
+    #[arg(long)]
+    pub(crate) call: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
 It says what happened, never the content. Reading here takes nothing from the process.
 
 Examples:

@@ -163,15 +163,15 @@ fn an_append_is_refused() {
         assert_eq!(k.refused(process(1), append(it, &json!(1))).0, "not_a_list");
     }
     let entry = |bytes| libos_abi::object::Append { entry: blob(bytes), ..append(list, &json!(1)) };
-    assert_eq!(k.refused(process(1), entry((32 << 10) + 1)).0, "too_large");
+    assert_eq!(k.refused(process(1), entry((1 << 20) + 1)).0, "too_large");
     let stale = libos_abi::object::Append { expected_version: Some(2), ..entry(1) };
     assert_eq!(k.refused(process(1), stale).0, "version_conflict");
-    // All of it together stays within the limit of a payload.
-    for _ in 0..31 {
-        k.ok(process(1), entry(32 << 10));
+    // All of it together stays within the limit of a content.
+    for _ in 0..511 {
+        k.ok(process(1), entry(1 << 20));
     }
-    assert_eq!(k.refused(process(1), entry(32 << 10)).0, "too_large", "two bytes too many");
-    k.ok(process(1), entry((32 << 10) - 2));
+    assert_eq!(k.refused(process(1), entry(1 << 20)).0, "too_large", "two bytes too many");
+    k.ok(process(1), entry((1 << 20) - 2));
 }
 
 #[test]

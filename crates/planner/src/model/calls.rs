@@ -7,7 +7,7 @@ use libos_abi::{DenyReason, Error, Fault, Json, Need, llm::Part, tool};
 use libos_port::Port;
 use serde_json::{Map, Value, json};
 
-use super::{is_over, result_of};
+use super::{RESULT_BYTES_MAX, is_over, result_of};
 
 /// What became of one call.
 pub(super) struct Made {
@@ -94,7 +94,15 @@ fn part(id: &str, text: String, is_error: bool) -> Part {
 fn data(result: &Json) -> String {
     // It is JSON text already.
     let text = result.0.as_str().unwrap_or("null");
-    format!("{{\"data\":{text}}}")
+    if text.len() <= RESULT_BYTES_MAX {
+        return format!("{{\"data\":{text}}}");
+    }
+    let begin = &text[..text.floor_char_boundary(RESULT_BYTES_MAX)];
+    json!({
+        "data_begins": begin,
+        "then": format!("It has {} bytes, which is too much at once. Ask for less.", text.len()),
+    })
+    .to_string()
 }
 
 /// An error with what can be done about it.

@@ -1,62 +1,192 @@
-//! A conversation that grows at its end, in pieces that never change once they are large.
+//! A conversation: where it is, and what a planner knows of it without having it.
+//!
+//! What is said is in an object of the process that grows at its end. What stays together is a
+//! *unit*: a message, or an answer of the model with what its calls came to. The texts are in the
+//! object and nowhere else; between quanta a few numbers of each unit are kept.
 
-use libos_abi::{INLINE_BYTES_MAX, Text};
+use libos_abi::{
+    Json, ObjectId, Pid,
+    llm::{Message, Part, Span},
+};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-/// JSON lines, one message a line. A piece is closed once it is so large that the store keeps it by
-/// its digest: from then on it goes along with every call and is stored no second time. So a call
-/// writes down less than one page, and a reference for each page that was said before.
+use super::{
+    tokens::{self, Tokens},
+    view::View,
+};
+
+/// Bytes of an entry before the next message of a unit begins another: with the largest message
+/// behind it, it still fits one call.
+const ENTRY_BYTES: usize = 256 << 10;
+
+/// How many terms of a unit are kept.
+const TERMS_MAX: usize = 8;
+
+/// What a unit is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Kind {
+    /// What the image says.
+    System,
+    /// What the process is for.
+    Goal,
+    /// A message of the parent or the host: an instruction.
+    Instruction,
+    /// A message of another process: data.
+    Letter,
+    /// An answer of the model, with what its calls came to.
+    Exchange,
+    /// What the planner says by itself.
+    Note,
+    /// What stands for what is left out; it is said there and nowhere else.
+    StandIn,
+}
+
+/// What is known of a unit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Row", into = "Row")]
+pub(super) struct Unit {
+    pub(super) kind: Kind,
+    /// Where its entries are.
+    pub(super) span: Span,
+    /// The bytes of its entries.
+    pub(super) bytes: u64,
+    /// Its tokens, and whether they were counted.
+    pub(super) tokens: u64,
+    pub(super) counted: bool,
+    /// Whether a call in it failed.
+    pub(super) failed: bool,
+    /// Whether the model says something in it.
+    pub(super) speaks: bool,
+    /// How often the model came back to what its calls were about.
+    pub(super) cited: u32,
+    /// What its calls were about.
+    pub(super) terms: Vec<u32>,
+}
+
+/// A unit as it is kept: its kind, its entries from and to, its bytes, its tokens, whether they
+/// were counted, whether it failed and speaks, how often it was cited, its terms.
+type Row = (Kind, u32, u32, u64, u64, (bool, bool, bool), u32, Vec<u32>);
+
+impl From<Row> for Unit {
+    fn from((kind, from, to, bytes, tokens, is, cited, terms): Row) -> Self {
+        let (span, (counted, failed, speaks)) = (Span { from, to }, is);
+        Self { kind, span, bytes, tokens, counted, failed, speaks, cited, terms }
+    }
+}
+
+impl From<Unit> for Row {
+    fn from(unit: Unit) -> Self {
+        let Unit { kind, span, bytes, tokens, counted, failed, speaks, cited, terms } = unit;
+        (kind, span.from, span.to, bytes, tokens, (counted, failed, speaks), cited, terms)
+    }
+}
+
+impl Unit {
+    /// What is known of messages before they are kept.
+    pub(super) fn of(kind: Kind, messages: &[Message]) -> Self {
+        let parts = || messages.iter().flat_map(|message| &message.parts);
+        let says = |text: &String| !text.trim().is_empty();
+        let Tokens { number: tokens, counted } = tokens::of_messages(messages);
+        let mut terms: Vec<u32> = Vec::new();
+        for part in parts() {
+            if let Part::ToolCall { arguments, .. } = part {
+                terms.extend(terms_of(arguments));
+            }
+        }
+        terms.sort_unstable();
+        terms.dedup();
+        terms.truncate(TERMS_MAX);
+        Self {
+            kind,
+            span: Span { from: 0, to: 0 },
+            bytes: 0,
+            tokens,
+            counted,
+            failed: parts().any(|part| matches!(part, Part::ToolResult { is_error: true, .. })),
+            speaks: kind == Kind::Exchange
+                && parts().any(|part| matches!(part, Part::Text { text } if says(text))),
+            cited: 0,
+            terms,
+        }
+    }
+
+    /// Whether it is said as it is, whatever else must go.
+    pub(super) fn is_pinned(&self) -> bool {
+        matches!(self.kind, Kind::System | Kind::Goal | Kind::Instruction)
+    }
+}
+
+/// The terms of a text that name something: paths, ids, names with a mark in them.
+fn terms_of(text: &str) -> impl Iterator<Item = u32> {
+    let is_mark = |c: char| matches!(c, '/' | '.' | '_' | '-');
+    let words = text.split(move |c: char| !(c.is_alphanumeric() || is_mark(c)));
+    let words = words.map(move |word| word.trim_matches(is_mark));
+    words
+        .filter(move |word| {
+            word.len() >= 4 && word.contains(|c: char| is_mark(c) || c.is_ascii_digit())
+        })
+        .map(|word| {
+            // FNV-1a: two terms that are taken for one cost nothing but precision.
+            word.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
+                (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+            })
+        })
+}
+
+/// A conversation, as it is kept between quanta.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Conversation {
-    closed: Vec<String>,
-    open: String,
+    /// The number of the object in the memory of the process. A copy of the process has it under
+    /// the same number in a memory of its own.
+    pub(super) object: u64,
+    pub(super) units: Vec<Unit>,
+    pub(super) view: View,
 }
 
 impl Conversation {
-    /// Adds a line, with its end.
-    pub(super) fn push(&mut self, line: &str) {
-        self.open.push_str(line);
-        if self.open.len() >= INLINE_BYTES_MAX {
-            self.closed.push(std::mem::take(&mut self.open));
+    /// The object.
+    pub(super) fn object(&self, pid: Pid) -> ObjectId {
+        ObjectId { space: pid, number: self.object }
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.units.iter().map(|unit| unit.bytes).sum()
+    }
+
+    /// Notes what an answer of the model comes back to.
+    pub(super) fn cite(&mut self, answer: &Message) {
+        let mut cited: Vec<u32> = Vec::new();
+        for part in &answer.parts {
+            match part {
+                Part::Text { text } => cited.extend(terms_of(text)),
+                Part::ToolCall { arguments, .. } => cited.extend(terms_of(arguments)),
+                Part::ToolResult { .. } => {}
+            }
         }
-    }
-
-    /// All of it, in pieces.
-    pub(super) fn texts(&self) -> Vec<Text> {
-        let open = (!self.open.is_empty()).then_some(&self.open);
-        self.closed.iter().chain(open).map(|piece| Text::from(piece.as_str())).collect()
-    }
-
-    pub(super) fn bytes(&self) -> usize {
-        self.closed.iter().map(String::len).sum::<usize>() + self.open.len()
+        cited.sort_unstable();
+        for unit in &mut self.units {
+            let is_meant = |term: &u32| cited.binary_search(term).is_ok();
+            unit.cited = unit.cited.saturating_add(u32::from(unit.terms.iter().any(is_meant)));
+        }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_closed_never_changes_and_the_rest_is_less_than_a_page() {
-        let mut conversation = Conversation::default();
-        let mut said = String::new();
-        let mut before: Vec<Text> = Vec::new();
-        for turn in 0..400 {
-            let line = format!("{turn} {}\n", "x".repeat(turn * 37 % 900));
-            conversation.push(&line);
-            said.push_str(&line);
-            let texts = conversation.texts();
-            let all: String = texts.iter().filter_map(Text::as_str).collect();
-            assert_eq!(all, said);
-            assert_eq!(conversation.bytes(), said.len());
-            let is_closed = |text: &&Text| text.bytes() >= INLINE_BYTES_MAX as u64;
-            let closed = before.iter().take_while(is_closed).count();
-            assert_eq!(texts[..closed], before[..closed]);
-            assert!(texts.iter().filter(|text| !is_closed(text)).count() <= 1);
-            before = texts;
+/// Messages as entries of the object: lists of messages, as few as fit.
+pub(super) fn entries(messages: &[Message]) -> serde_json::Result<Vec<Json>> {
+    let mut entries = Vec::new();
+    let (mut list, mut bytes) = (Vec::new(), 0);
+    for message in messages {
+        if bytes >= ENTRY_BYTES {
+            entries.push(Json::from(&Value::Array(std::mem::take(&mut list))));
+            bytes = 0;
         }
-        let kept = serde_json::to_string(&conversation).unwrap();
-        assert_eq!(serde_json::from_str::<Conversation>(&kept).unwrap(), conversation);
+        let value = serde_json::to_value(message)?;
+        bytes += value.to_string().len();
+        list.push(value);
     }
+    entries.push(Json::from(&Value::Array(list)));
+    Ok(entries)
 }

@@ -47,7 +47,7 @@ impl Laws {
                 }
             }
             OpEvent::Settled { outcome, .. } => self.settled(at, id, outcome),
-            OpEvent::Loaded { .. } | OpEvent::Drawn { .. } => {}
+            OpEvent::Loaded { .. } | OpEvent::Drawn { .. } | OpEvent::Excerpted { .. } => {}
         }
     }
 
