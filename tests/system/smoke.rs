@@ -176,12 +176,12 @@ impl Host<'_> {
             return Err(Skipped(error["message"].as_str().unwrap_or_default().to_owned()));
         }
         let took = begun.elapsed();
+        let (_, operations) = self.libos(&store, &["audit", "ls", "--all"]);
         let done = |calls: &[&str]| {
-            let is_one = |line: &&Value| {
-                line["outcome"] == "ok"
-                    && line["call"].as_str().is_some_and(|it| calls.contains(&it))
+            let is_one = |op: &&Value| {
+                op["ended"] == "ok" && op["call"].as_str().is_some_and(|it| calls.contains(&it))
             };
-            lines.iter().filter(is_one).count()
+            operations.iter().filter(is_one).count()
         };
         let usage = match self.libos(&store, &["inspect", "p1"]) {
             (0, lines) => lines[0]["process"]["usage"].clone(),

@@ -63,7 +63,7 @@ struct Story {
     looked: Vec<Deed>,
     /// What it was refused: alike calls that the same rule refused are one.
     refused: Vec<Deed>,
-    /// Calls that are none: of tools that it does not have, or not as they are.
+    /// Calls that are none: not as their tool takes them, or of nothing that there is.
     mistaken: Vec<Deed>,
     asked: Vec<Asked>,
     said: Vec<String>,
@@ -295,6 +295,9 @@ const APART: usize = 3;
 /// the right and what denies.
 fn rule(because: &str) -> String {
     let (need, reason) = because.split_once(": ").unwrap_or(("", because));
+    // Of a tool that it does not have, the name.
+    let named = reason.strip_prefix('`').and_then(|named| named.split_once('`'));
+    let reason = named.map_or(reason, |(_, reason)| reason);
     let (right, reason) = (need.split(' ').next(), reason.split("; ").next());
     format!("{} {}", right.unwrap_or_default(), reason.unwrap_or_default())
 }
@@ -395,7 +398,7 @@ impl Story {
                 first.op
             ));
         }
-        part(&mut text, "It called what is not there", &self.mistaken, most, deed);
+        part(&mut text, "It made calls that are none", &self.mistaken, most, deed);
         part(&mut text, "Humans were asked", &self.asked, most, asked);
         part(&mut text, "It made", &self.children, most, Clone::clone);
         part(&mut text, "It said", &self.said, most, |said| show::cut(said, 300));
