@@ -541,6 +541,22 @@ pub(super) fn table() -> Vec<Limit> {
                 "The bytes of all files of a package together: they are texts and small pictures.",
         },
         Limit {
+            part: "images",
+            name: "skill_file_bytes_max",
+            value: libos_images::Limits::default().skill_file_bytes_max,
+            unit: "bytes",
+            reason:
+                "The bytes of a `SKILL.md`: a model reads all of it.",
+        },
+        Limit {
+            part: "images",
+            name: "skills_max",
+            value: libos_images::Limits::default().skills_max as u64,
+            unit: "skills",
+            reason:
+                "The skills that a process has taken up, and those that an image names.",
+        },
+        Limit {
             part: "journal",
             name: "record_bytes_max",
             value: libos_journal::Limits::default().record_bytes_max as u64,
@@ -771,6 +787,14 @@ pub(super) fn table() -> Vec<Limit> {
             unit: "bytes",
             reason:
                 "Bytes that a conversation grows by before a quantum ends, at the least.",
+        },
+        Limit {
+            part: "planner",
+            name: "guide_bytes_max",
+            value: libos_planner::GUIDE_BYTES_MAX as u64,
+            unit: "bytes",
+            reason:
+                "Bytes of a guide that a model is shown: more is read with a tool, where it is needed.",
         },
         Limit {
             part: "planner",

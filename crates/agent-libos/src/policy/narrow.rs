@@ -213,6 +213,7 @@ fn may_be_granted(reason: &DenyReason) -> bool {
         | DenyReason::NotForProcesses
         | DenyReason::Attenuation(_)
         | DenyReason::NotInToolTable(_)
+        | DenyReason::NotInSkill { .. }
         | DenyReason::Manifest(_)
         | DenyReason::NotDeclared(_)
         | DenyReason::Clearance { .. } => false,
