@@ -107,7 +107,7 @@ fn a_model_takes_up_a_skill_that_narrows_its_tools_and_is_what_was_pinned() {
     // The record has the digest of the package that was taken up.
     let shown = lab.value(&["skill", "show", "tidy"]);
     assert_eq!(shown["text"], "Tidy by date.\n");
-    let listed = lab.json(&["skill", "ls", "--workspace", "ws"]).code(0).lines();
+    let listed = lab.json(&["skill", "ls", "ws"]).code(0).lines();
     let state = |listed: &[Value]| -> Vec<Value> {
         listed.iter().map(|line| line["state"].clone()).collect()
     };
@@ -118,7 +118,7 @@ fn a_model_takes_up_a_skill_that_narrows_its_tools_and_is_what_was_pinned() {
 
     // Who changes the package changes nothing of what its name means.
     put_skill(&lab, "Delete everything.");
-    let listed = lab.json(&["skill", "ls", "--workspace", "ws"]).code(0).lines();
+    let listed = lab.json(&["skill", "ls", "ws"]).code(0).lines();
     assert_eq!(state(&listed), ["registered", "changed"]);
     let refused = lab.libos(&goal(&["--skill", "tidy"])).code(2);
     assert!(refused.out.contains("changed"), "{refused}");
@@ -203,4 +203,25 @@ fn the_example_closes_a_month_as_its_skill_says() {
     );
     let said = lab.told(&["image", "show", "clerk"]);
     assert!(said.contains("month-end") && said.contains("never granted"), "{said}");
+}
+
+#[test]
+fn a_model_is_shown_the_first_tools_and_those_of_groups_it_activates() {
+    let model = Model::serve(Box::new(|_, asked: &Asked| match asked.turn() {
+        0 => {
+            let group = json!({ "group": "processes" });
+            Answer::Say(String::new(), vec![("activate_tools", group)])
+        }
+        _ => Answer::Say("Done.".into(), vec![]),
+    }));
+    let lab = lab(&model);
+    lab.libos(&goal(&[])).code(0);
+    let shown: Vec<_> = model.asked().iter().map(offered).collect();
+    let image = lab.value(&["image", "show", "coding"]);
+    let named = |tools: &Value| -> Vec<String> { serde_json::from_value(tools.clone()).unwrap() };
+    let first = named(&image["tools"]);
+    let groups = image["tool_groups"].as_array().unwrap();
+    let group = groups.iter().find(|group| group["name"] == "processes").unwrap();
+    assert_eq!(shown[0], first);
+    assert_eq!(shown[1], [first, named(&group["tools"])].concat());
 }

@@ -560,7 +560,8 @@ fn tools_over_tools_of_ones_own_pass_on() {
 
     // What is promoted is what was looked at.
     let image = json!({ "name": "ours", "version": "2", "description": "", "prompt": "",
-        "tools": ["count"], "required_capabilities": [], "tool_groups": [] });
+        "tools": ["count"], "required_capabilities": [], "tool_groups": [], "budget": {},
+        "generated": [], "seed": [], "skills": [] });
     let answers = [details, image.clone()];
     let stage = Stage::new(move |index, call| reply(call, answers[index].clone()));
     let args = json!({ "name": "count", "image": "ours", "version": "2" });
@@ -568,6 +569,23 @@ fn tools_over_tools_of_ones_own_pass_on() {
     let (call, args) = stage.calls().remove(1);
     assert_eq!(call, "tool.promote");
     assert_eq!(args["digest"], digest);
+}
+
+#[test]
+fn tools_over_skills_pass_on() {
+    let digest = "00".repeat(32);
+    let active = json!({ "name": "tidy", "digest": digest, "allowed_tools": null });
+    let info = json!({ "name": "tidy", "description": "d", "digest": digest,
+        "allowed_tools": ["read_file"], "active": true });
+    let (none, tidy) = (json!({}), json!({ "skill": "tidy" }));
+    passes_on("list_skills", none.clone(), "skill.list", none, json!({ "skills": [info] }));
+    let activated = json!({ "skill": active, "text": "Tidy up.", "files": ["a.md"] });
+    let any = json!({ "skill": "tidy", "digest": null });
+    passes_on("activate_skill", tidy.clone(), "skill.activate", any, activated);
+    passes_on("unload_skill", tidy.clone(), "skill.unload", tidy, Value::Null);
+    let file = json!({ "skill": "tidy", "file": "a.md" });
+    let read = json!({ "path": "a.md", "text": "more" });
+    passes_on("read_skill_resource", file.clone(), "skill.read", file, read);
 }
 
 #[test]
@@ -1007,7 +1025,7 @@ fn another_call_than_a_tools_is_not_served() {
 
 #[test]
 fn every_tool_is_described() {
-    assert_eq!(names().count(), 72);
+    assert_eq!(names().count(), 76);
     for name in names() {
         let info = describe(name).unwrap();
         assert_eq!(info.name, name);

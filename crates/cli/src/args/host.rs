@@ -58,8 +58,8 @@ pub(crate) enum ImageCommand {
 pub(crate) enum SkillCommand {
     /// List the skills that are registered, and those found in the user's folder and here.
     Ls {
-        /// Look in this workspace as well.
-        #[arg(long, default_value = ".")]
+        /// The workspace to look in.
+        #[arg(default_value = ".")]
         workspace: PathBuf,
     },
     /// Show a skill: what it says, the tools it allows, its files.
