@@ -16,6 +16,7 @@ use agent_libos::{
     audit::{self, Judgement, Operation, Trail},
 };
 use serde::Serialize;
+use serde_json::json;
 
 use crate::{
     args::process::ExplainArgs,
@@ -44,6 +45,9 @@ pub(crate) fn explain(host: &Host, args: &ExplainArgs) -> Result<Exit, Failure> 
     Ok(Exit::Done)
 }
 
+/// The call that asks a model.
+const MODEL_CALL: &str = "llm.complete";
+
 /// How many lines of a part are shown.
 const SHOWN: usize = 12;
 
@@ -61,6 +65,8 @@ struct Story {
     changed: Vec<Deed>,
     /// What it looked at outside.
     looked: Vec<Deed>,
+    /// What it asked of models.
+    models: Vec<Deed>,
     /// What it was refused: alike calls that the same rule refused are one.
     refused: Vec<Deed>,
     /// Calls that are none: not as their tool takes them, or of nothing that there is.
@@ -219,6 +225,7 @@ impl Reader {
             given: self.given.iter().map(|id| self.trail.lineage(*id)).collect(),
             changed: Vec::new(),
             looked: Vec::new(),
+            models: Vec::new(),
             refused: Vec::new(),
             mistaken: Vec::new(),
             asked: self.asked.iter().filter_map(|id| self.question(*id)).collect(),
@@ -234,7 +241,8 @@ impl Reader {
         let calls = SERVICES.iter().flat_map(|service| service.calls);
         let classes: BTreeMap<&str, EffectClass> =
             calls.map(|info| (info.name, info.effect)).collect();
-        let [mut changed, mut looked, mut refused, mut mistaken] = [const { Deeds::new() }; 4];
+        let [mut changed, mut looked, mut models, mut refused, mut mistaken] =
+            [const { Deeds::new() }; 5];
         let own = |it: &&Operation| it.caller.pid() == Some(self.pid);
         for operation in self.trail.operations.values().filter(own) {
             // What closes a quantum is the runtime's own.
@@ -250,11 +258,12 @@ impl Reader {
                 _ if MISTAKES.contains(&ended) => note(&mut mistaken, operation),
                 Some(EffectClass::State) | None => {}
                 _ if operation.call == "tool.call" => {}
+                _ if operation.call == MODEL_CALL => note(&mut models, operation),
                 Some(EffectClass::Read) => note(&mut looked, operation),
                 Some(_) => note(&mut changed, operation),
             }
         }
-        [story.changed, story.looked] = [changed, looked].map(in_order);
+        [story.changed, story.looked, story.models] = [changed, looked, models].map(in_order);
         [story.refused, story.mistaken] = [refused, mistaken].map(|all| alike(in_order(all)));
         story
     }
@@ -334,7 +343,12 @@ type Deeds = BTreeMap<(String, Vec<String>, Option<&'static str>), (OpId, u64, u
 
 /// Adds a call to those that were the same and ended the same.
 fn note(deeds: &mut Deeds, operation: &Operation) {
-    let what = format!("{} {}", operation.call, show::brief(&operation.args, 100));
+    // What a model was told is in its conversation: `libos context`.
+    let args = match operation.call {
+        MODEL_CALL => json!({ "profile": operation.args["profile"] }),
+        _ => operation.args.clone(),
+    };
+    let what = format!("{} {}", operation.call, show::brief(&args, 100));
     let because = operation.decisions.last().map(|last| last.because.clone()).unwrap_or_default();
     let first = (operation.op, operation.at_ms, 0);
     deeds.entry((what, because, operation.ended)).or_insert(first).2 += 1;
@@ -391,6 +405,7 @@ impl Story {
         part(&mut text, "It was given", &self.given, most, Clone::clone);
         part(&mut text, "It looked at", &self.looked, most, deed);
         part(&mut text, "It changed", &self.changed, most, deed);
+        part(&mut text, "It asked models", &self.models, most, deed);
         part(&mut text, "It was refused", &self.refused, most, deed);
         if let Some(first) = self.refused.first() {
             text.push_str(&format!(

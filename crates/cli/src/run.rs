@@ -8,10 +8,11 @@ use std::{
 use agent_libos::{
     Builder, HostPort, News, Runtime, Watch,
     abi::{
-        Error, Outcome, Pid, RequestId, Syscall,
+        EffectClass, Error, Outcome, Pid, Reply, Request as _, RequestId, Syscall,
         human::{self, Ask, Decision, Request},
-        image, message,
-        process::{Ending, Launch, ProcessInfo, ProcessState},
+        image, llm, message,
+        process::{self, Ending, Launch, ProcessInfo, ProcessState},
+        tool,
     },
     approvals::Approvals,
     broker::Notice,
@@ -215,6 +216,8 @@ pub(crate) struct Driver<'a> {
     /// Who gets what is typed and answers nothing.
     partner: Option<Pid>,
     speech: Speech,
+    /// Whether a model plans for a process, as far as it was looked at.
+    thinking: BTreeMap<Pid, bool>,
 }
 
 impl<'a> Driver<'a> {
@@ -239,6 +242,7 @@ impl<'a> Driver<'a> {
             prompted: None,
             partner: None,
             speech: Speech::new(host.json),
+            thinking: BTreeMap::new(),
         }
     }
 
@@ -329,7 +333,9 @@ impl<'a> Driver<'a> {
         match notice {
             Notice::Step { pid, step, op, call, outcome } => {
                 self.speech.over(op);
-                self.step(pid, step, &call, &outcome);
+                if self.host.json || !self.is_thought(pid, &call, &outcome).await {
+                    self.step(pid, step, &call, &outcome);
+                }
             }
             Notice::Spawned { pid, parent, goal } => {
                 if !self.host.json {
@@ -358,6 +364,35 @@ impl<'a> Driver<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Whether a call is part of how a process with a model thinks: it tells a person nothing. The
+    /// words of the model are told in its place.
+    async fn is_thought(&mut self, pid: Pid, call: &Syscall, outcome: &Outcome) -> bool {
+        let info = call.info();
+        let is_fine = outcome.as_ref().err().is_none_or(|error| error.code() == "timed_out");
+        let is_own = info.effect == EffectClass::State && info.name != tool::CallTool::INFO.name;
+        let said = match outcome {
+            Ok(Reply::Llm(llm::Reply::Complete(answer))) => Some(answer.said()),
+            _ => None,
+        };
+        if !is_fine || !(is_own || said.is_some()) || !self.is_model(pid).await {
+            return false;
+        }
+        if let Some(Ok(message)) = said {
+            self.speech.said(pid, &message.said());
+        }
+        true
+    }
+
+    async fn is_model(&mut self, pid: Pid) -> bool {
+        if let Some(known) = self.thinking.get(&pid) {
+            return *known;
+        }
+        let info = (&self.port as &dyn Port).call(process::Inspect { pid }).await;
+        let is_model = info.is_ok_and(|info| info.planner == "model");
+        self.thinking.insert(pid, is_model);
+        is_model
     }
 
     fn step(&self, pid: Pid, step: u32, call: &Syscall, outcome: &Outcome) {

@@ -48,6 +48,13 @@ impl Speech {
         }
     }
 
+    /// What a model has said in an answer that is over, to who did not see it come.
+    pub(crate) fn said(&self, pid: Pid, text: &str) {
+        if !self.is_shown && !text.trim().is_empty() {
+            say!("{pid} > {}", text.trim().replace('\n', "\n    "));
+        }
+    }
+
     fn say(&mut self, pid: Pid, op: OpId, text: &str) {
         // What two say at the same time nobody can read.
         if *self.speaker.get_or_insert(op) != op {

@@ -275,6 +275,16 @@ impl Excerpt {
     }
 }
 
+impl Completion {
+    /// The message as it was said.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn said(&self) -> serde_json::Result<Message> {
+        serde_json::from_value(self.message.value()?)
+    }
+}
+
 impl Complete {
     /// The messages in it, in order: those of the entries that it takes from an object, and those
     /// that it carries.

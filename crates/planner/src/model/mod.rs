@@ -283,12 +283,9 @@ impl<'t> Quantum<'t> {
     async fn turn(&mut self) -> Result<Next, QuantumEnd> {
         let came = self.receive().await?;
         self.hear(&came).await?;
-        let Some(Completion { message, finish, .. }) = self.complete().await? else {
-            return Ok(Next::Turn);
-        };
-        let value = message.value().map_err(|error| malformed("the answer", &error))?;
-        let mut answer: Message =
-            serde_json::from_value(value).map_err(|error| malformed("the answer", &error))?;
+        let Some(completion) = self.complete().await? else { return Ok(Next::Turn) };
+        let finish = completion.finish;
+        let mut answer = completion.said().map_err(|error| malformed("the answer", &error))?;
         self.kept.turns += 1;
         let bounded = bounds::bound(&mut answer);
         let asked: Vec<&Part> =
