@@ -13,6 +13,16 @@
 
 /** Types of the system calls, version 2. */
 declare namespace Abi {
+  /** A skill that a process has taken up. */
+  type ActiveSkill = {
+    /** The only tools that its process can call meanwhile; absent narrows nothing. */
+    allowed_tools?: Array<string> | null;
+    /** The digest of its package as it was then. */
+    digest: Abi.Digest;
+    /** Its name. */
+    name: string;
+  };
+
   /** Where an object of a child went. */
   type Adopted = {
     /** What it was. */
@@ -212,7 +222,7 @@ declare namespace Abi {
     label: Abi.Label;
     /** Whether a human may release this one call. */
     releasable: boolean;
-  } };
+  } } | { not_in_skill: string };
 
   /** What is not as it was. */
   type Difference = {
@@ -360,8 +370,14 @@ declare namespace Abi {
 
   /** An image: a declaration, which grants nothing. */
   type Image = {
+    /** The limits of a process that is made without its own. */
+    budget?: Abi.Budget;
+    /** How a planner chooses what a model is shown. It is handed to the planner as it is. */
+    context?: Abi.Json | null;
     /** What it is for. */
     description?: string;
+    /** Generated tools among those of its table and its groups. */
+    generated?: Array<Abi.Definition>;
     /** Its name. */
     name: string;
     /** Who plans for its processes by default. */
@@ -370,6 +386,10 @@ declare namespace Abi {
     prompt?: Abi.Text;
     /** What its processes will need. Shown to people; **never granted**. */
     required_capabilities?: Array<Abi.GrantSpec>;
+    /** What a workspace begins with that is empty. */
+    seed?: Array<Abi.PackageFile>;
+    /** Skills that its processes may be told of. Who takes one up needs `execute` on it. */
+    skills?: Array<Abi.SkillPin>;
     /**
      * Tools shown on request only, so that a model chooses among few. They can be called whether
      * they are shown or not.
@@ -582,6 +602,16 @@ declare namespace Abi {
     request: Abi.RequestId;
   } };
 
+  /** A file of a package. */
+  type PackageFile = {
+    /** Whether that is no text, but bytes written in base64. */
+    base64?: boolean;
+    /** Where it is in its folder, with `/` between names. */
+    path: string;
+    /** What it says. */
+    text: Abi.Text;
+  };
+
   /** A file or folder that a pattern fits. */
   type PathFound = {
     /** Its size in bytes, for a file. */
@@ -741,6 +771,48 @@ declare namespace Abi {
 
   /** A signal. */
   type Signal = "pause" | "resume" | "terminate" | "cancel";
+
+  /** A skill as its package has it: a `SKILL.md` and the files beside it. It grants nothing. */
+  type Skill = {
+    /** The only tools that a process can call while the skill is active; absent narrows nothing. */
+    allowed_tools?: Array<string> | null;
+    /** What it needs of where it is used, in words. */
+    compatibility?: string | null;
+    /** What it is for, and when to take it up. */
+    description: string;
+    /** The files beside it. */
+    files?: Array<Abi.PackageFile>;
+    /** Under which terms it may be used. */
+    license?: string | null;
+    /** What its author says besides. */
+    metadata?: Abi.Json | null;
+    /** Its name. */
+    name: string;
+    /** What a model is told that takes it up. */
+    text: Abi.Text;
+  };
+
+  /** A skill in a list. */
+  type SkillInfo = {
+    /** Whether the caller has taken it up. */
+    active: boolean;
+    /** The only tools that a process can call while it is active; absent narrows nothing. */
+    allowed_tools?: Array<string> | null;
+    /** What it is for, and when to take it up. */
+    description: string;
+    /** The digest of all of its package. */
+    digest: Abi.Digest;
+    /** Its name. */
+    name: string;
+  };
+
+  /** A skill of an image: this package and no other. */
+  type SkillPin = {
+    /** The digest of its package. */
+    digest: Abi.Digest;
+    /** Its name. */
+    name: string;
+  };
 
   /** Where data came from: the kind of the resource that was read. */
   type Source = "fs" | "shell" | "net" | "llm" | "mcp" | "human" | "other";
@@ -1834,8 +1906,14 @@ interface LibosImage {
     /** Its name. */
     image: string;
   }): Promise<{
+    /** The limits of a process that is made without its own. */
+    budget?: Abi.Budget;
+    /** How a planner chooses what a model is shown. It is handed to the planner as it is. */
+    context?: Abi.Json | null;
     /** What it is for. */
     description?: string;
+    /** Generated tools among those of its table and its groups. */
+    generated?: Array<Abi.Definition>;
     /** Its name. */
     name: string;
     /** Who plans for its processes by default. */
@@ -1844,6 +1922,10 @@ interface LibosImage {
     prompt?: Abi.Text;
     /** What its processes will need. Shown to people; **never granted**. */
     required_capabilities?: Array<Abi.GrantSpec>;
+    /** What a workspace begins with that is empty. */
+    seed?: Array<Abi.PackageFile>;
+    /** Skills that its processes may be told of. Who takes one up needs `execute` on it. */
+    skills?: Array<Abi.SkillPin>;
     /**
      * Tools shown on request only, so that a model chooses among few. They can be called whether
      * they are shown or not.
@@ -1855,8 +1937,9 @@ interface LibosImage {
     version: string;
   }>;
   /**
-   * Registers an image. It takes `write` on `image:`. It fails with `exists`, `bad_image`,
-   * `built_in`.
+   * Registers an image. To replace one needs `delete` on it as well. Only the host registers one
+   * with generated tools or with files for a workspace. It takes `write` on `image:`. It fails with
+   * `exists`, `bad_image`, `built_in`.
    */
   register(args: {
     /** The image. */
@@ -1864,8 +1947,14 @@ interface LibosImage {
     /** Whether it may replace one of the same name. */
     replace?: boolean | null;
   }): Promise<{
+    /** The limits of a process that is made without its own. */
+    budget?: Abi.Budget;
+    /** How a planner chooses what a model is shown. It is handed to the planner as it is. */
+    context?: Abi.Json | null;
     /** What it is for. */
     description?: string;
+    /** Generated tools among those of its table and its groups. */
+    generated?: Array<Abi.Definition>;
     /** Its name. */
     name: string;
     /** Who plans for its processes by default. */
@@ -1874,6 +1963,10 @@ interface LibosImage {
     prompt?: Abi.Text;
     /** What its processes will need. Shown to people; **never granted**. */
     required_capabilities?: Array<Abi.GrantSpec>;
+    /** What a workspace begins with that is empty. */
+    seed?: Array<Abi.PackageFile>;
+    /** Skills that its processes may be told of. Who takes one up needs `execute` on it. */
+    skills?: Array<Abi.SkillPin>;
     /**
      * Tools shown on request only, so that a model chooses among few. They can be called whether
      * they are shown or not.
@@ -1892,8 +1985,14 @@ interface LibosImage {
     /** Its name. */
     image: string;
   }): Promise<{
+    /** The limits of a process that is made without its own. */
+    budget?: Abi.Budget;
+    /** How a planner chooses what a model is shown. It is handed to the planner as it is. */
+    context?: Abi.Json | null;
     /** What it is for. */
     description?: string;
+    /** Generated tools among those of its table and its groups. */
+    generated?: Array<Abi.Definition>;
     /** Its name. */
     name: string;
     /** Who plans for its processes by default. */
@@ -1902,6 +2001,10 @@ interface LibosImage {
     prompt?: Abi.Text;
     /** What its processes will need. Shown to people; **never granted**. */
     required_capabilities?: Array<Abi.GrantSpec>;
+    /** What a workspace begins with that is empty. */
+    seed?: Array<Abi.PackageFile>;
+    /** Skills that its processes may be told of. Who takes one up needs `execute` on it. */
+    skills?: Array<Abi.SkillPin>;
     /**
      * Tools shown on request only, so that a model chooses among few. They can be called whether
      * they are shown or not.
@@ -1914,8 +2017,14 @@ interface LibosImage {
   }>;
   /** Shows the image that the caller was made from. It fails with `not_found`. */
   own(): Promise<{
+    /** The limits of a process that is made without its own. */
+    budget?: Abi.Budget;
+    /** How a planner chooses what a model is shown. It is handed to the planner as it is. */
+    context?: Abi.Json | null;
     /** What it is for. */
     description?: string;
+    /** Generated tools among those of its table and its groups. */
+    generated?: Array<Abi.Definition>;
     /** Its name. */
     name: string;
     /** Who plans for its processes by default. */
@@ -1924,6 +2033,10 @@ interface LibosImage {
     prompt?: Abi.Text;
     /** What its processes will need. Shown to people; **never granted**. */
     required_capabilities?: Array<Abi.GrantSpec>;
+    /** What a workspace begins with that is empty. */
+    seed?: Array<Abi.PackageFile>;
+    /** Skills that its processes may be told of. Who takes one up needs `execute` on it. */
+    skills?: Array<Abi.SkillPin>;
     /**
      * Tools shown on request only, so that a model chooses among few. They can be called whether
      * they are shown or not.
@@ -2088,8 +2201,14 @@ interface LibosTool {
     /** The version that the image is to have. */
     version: string;
   }): Promise<{
+    /** The limits of a process that is made without its own. */
+    budget?: Abi.Budget;
+    /** How a planner chooses what a model is shown. It is handed to the planner as it is. */
+    context?: Abi.Json | null;
     /** What it is for. */
     description?: string;
+    /** Generated tools among those of its table and its groups. */
+    generated?: Array<Abi.Definition>;
     /** Its name. */
     name: string;
     /** Who plans for its processes by default. */
@@ -2098,6 +2217,10 @@ interface LibosTool {
     prompt?: Abi.Text;
     /** What its processes will need. Shown to people; **never granted**. */
     required_capabilities?: Array<Abi.GrantSpec>;
+    /** What a workspace begins with that is empty. */
+    seed?: Array<Abi.PackageFile>;
+    /** Skills that its processes may be told of. Who takes one up needs `execute` on it. */
+    skills?: Array<Abi.SkillPin>;
     /**
      * Tools shown on request only, so that a model chooses among few. They can be called whether
      * they are shown or not.
@@ -2746,8 +2869,9 @@ interface LibosCheckpoint {
   }>;
   /**
    * Registers an image of the process that a checkpoint is of: made of what it was made of, with
-   * the tools that it had registered, and requiring what it held. It grants nothing. It takes
-   * `write` on `checkpoint:`. It fails with `not_found`, `bad_image`.
+   * the tools that it had registered, and requiring what it held. It grants nothing. To replace an
+   * image needs `delete` on it as well. It takes `write` on `checkpoint:`. It fails with
+   * `not_found`, `bad_image`.
    */
   commit(args: {
     /** The checkpoint. */
@@ -2759,8 +2883,14 @@ interface LibosCheckpoint {
     /** Whether it may replace one of the same name. */
     replace?: boolean | null;
   }): Promise<{
+    /** The limits of a process that is made without its own. */
+    budget?: Abi.Budget;
+    /** How a planner chooses what a model is shown. It is handed to the planner as it is. */
+    context?: Abi.Json | null;
     /** What it is for. */
     description?: string;
+    /** Generated tools among those of its table and its groups. */
+    generated?: Array<Abi.Definition>;
     /** Its name. */
     name: string;
     /** Who plans for its processes by default. */
@@ -2769,6 +2899,10 @@ interface LibosCheckpoint {
     prompt?: Abi.Text;
     /** What its processes will need. Shown to people; **never granted**. */
     required_capabilities?: Array<Abi.GrantSpec>;
+    /** What a workspace begins with that is empty. */
+    seed?: Array<Abi.PackageFile>;
+    /** Skills that its processes may be told of. Who takes one up needs `execute` on it. */
+    skills?: Array<Abi.SkillPin>;
     /**
      * Tools shown on request only, so that a model chooses among few. They can be called whether
      * they are shown or not.
@@ -3048,6 +3182,120 @@ interface LibosLlm {
   }>;
 }
 
+/**
+ * Skills: instructions with files beside them, which the host has registered and a process takes
+ * up. A skill grants nothing; one that names tools takes the others away while it is active.
+ */
+interface LibosSkill {
+  /** Lists the skills. Which of them the caller may take up is a matter of grants. */
+  list(): Promise<{
+    /** In the order of their names. */
+    skills: Array<Abi.SkillInfo>;
+  }>;
+  /** Shows a skill with its files. It takes `read` on `skill:`. It fails with `not_found`. */
+  inspect(args: {
+    /** Its name. */
+    skill: string;
+  }): Promise<{
+    /** The only tools that a process can call while the skill is active; absent narrows nothing. */
+    allowed_tools?: Array<string> | null;
+    /** What it needs of where it is used, in words. */
+    compatibility?: string | null;
+    /** What it is for, and when to take it up. */
+    description: string;
+    /** The files beside it. */
+    files?: Array<Abi.PackageFile>;
+    /** Under which terms it may be used. */
+    license?: string | null;
+    /** What its author says besides. */
+    metadata?: Abi.Json | null;
+    /** Its name. */
+    name: string;
+    /** What a model is told that takes it up. */
+    text: Abi.Text;
+  }>;
+  /**
+   * Registers a skill. To replace one needs `delete` on it as well; who has taken that up keeps
+   * being bound by it. It takes `write` on `skill:`. It fails with `exists`, `bad_skill`.
+   */
+  register(args: {
+    /** The skill. */
+    skill: Abi.Skill;
+    /** Whether it may replace one of the same name. */
+    replace?: boolean | null;
+  }): Promise<{
+    /** Whether the caller has taken it up. */
+    active: boolean;
+    /** The only tools that a process can call while it is active; absent narrows nothing. */
+    allowed_tools?: Array<string> | null;
+    /** What it is for, and when to take it up. */
+    description: string;
+    /** The digest of all of its package. */
+    digest: Abi.Digest;
+    /** Its name. */
+    name: string;
+  }>;
+  /**
+   * Removes a skill. Who has taken it up keeps being bound by it. It takes `delete` on `skill:`. It
+   * fails with `not_found`.
+   */
+  unregister(args: {
+    /** Its name. */
+    skill: string;
+  }): Promise<{
+    /** Whether the caller has taken it up. */
+    active: boolean;
+    /** The only tools that a process can call while it is active; absent narrows nothing. */
+    allowed_tools?: Array<string> | null;
+    /** What it is for, and when to take it up. */
+    description: string;
+    /** The digest of all of its package. */
+    digest: Abi.Digest;
+    /** Its name. */
+    name: string;
+  }>;
+  /**
+   * Takes up a skill: tells what it says, and from now on the caller can call no tool but those
+   * that each of its active skills allows. It takes `execute` on `skill:`. It fails with
+   * `not_found`, `changed`.
+   */
+  activate(args: {
+    /** Its name. */
+    skill: string;
+    /** The digest that it must have. */
+    digest?: Abi.Digest | null;
+  }): Promise<{
+    /** The names of the files beside it, for `skill.read`. */
+    files: Array<string>;
+    /** The skill. */
+    skill: Abi.ActiveSkill;
+    /** What it says. */
+    text: Abi.Text;
+  }>;
+  /** Puts down a skill. It takes `execute` on `skill:`. It fails with `not_active`. */
+  unload(args: {
+    /** Its name. */
+    skill: string;
+  }): Promise<null>;
+  /**
+   * Reads a file of a skill that the caller has taken up. It takes `execute` on `skill:`. It fails
+   * with `not_found`, `not_active`, `changed`.
+   */
+  read(args: {
+    /** Its name. */
+    skill: string;
+    /** The file. */
+    file: string;
+  }): Promise<{
+    /** Whether that is no text, but bytes written in base64. */
+    base64?: boolean;
+    /** Where it is in its folder, with `/` between names. */
+    path: string;
+    /** What it says. */
+    text: Abi.Text;
+  }>;
+}
+
 /** A call that ended in an error. Only the host makes one. */
 interface SyscallError extends Error {
   /** The code of the fault or failure, as in `denied` or `not_found`. */
@@ -3131,6 +3379,11 @@ interface Libos {
    * nothing else: neither address nor key.
    */
   readonly llm: LibosLlm;
+  /**
+   * Skills: instructions with files beside them, which the host has registered and a process takes
+   * up. A skill grants nothing; one that names tools takes the others away while it is active.
+   */
+  readonly skill: LibosSkill;
   /** Makes the call of a name, as in `fs.read`. */
   syscall(call: string, args?: object): Promise<unknown>;
   /** For `instanceof`. */

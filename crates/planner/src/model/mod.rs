@@ -51,9 +51,10 @@ pub type Describe = fn(&str) -> Option<tool::ToolInfo>;
 ///
 /// The program is `{"profile":"main","turns_max":200,"output_tokens_max":4096}`; every part may be
 /// left out, and so may all of it. With `"skills":true` the model is told of the skills that there
-/// are, and `"guides":["AGENTS.md"]` names files that it is shown at the beginning, as data. A turn takes the messages that have come, has the model of the
-/// profile go on with the conversation (`llm.complete`), and makes the calls of tools that it asks
-/// for, side by side if there are several. What a call came to is told as `{"data":..}`, and what
+/// are, and `"guides":["AGENTS.md"]` names files that it is shown at the beginning, as data. A turn
+/// takes the messages that have come, has the model of the profile go on with the conversation
+/// (`llm.complete`), and makes the calls of tools that it asks for, side by side if there are
+/// several. What a call came to is told as `{"data":..}`, and what
 /// it failed with as `{"error":{"code":..,"message":..}}`: for a denial that says what it would
 /// have taken, and how to ask. The process ends when the model answers without a call; the answer
 /// is its result. It ends as failed
