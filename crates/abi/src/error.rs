@@ -65,12 +65,7 @@ pub enum DenyReason {
         releasable: bool,
     },
     /// An active skill of the process does not allow the tool.
-    NotInSkill {
-        /// The tool.
-        tool: String,
-        /// The skill.
-        skill: String,
-    },
+    NotInSkill(String),
 }
 
 /// A denial: what was needed, what decided, what would have to be granted.
@@ -113,9 +108,9 @@ impl std::fmt::Display for Denial {
                     false => "nobody may release it: it takes `label.declassify`",
                 })
             }
-            DenyReason::NotInSkill { tool, skill } => write!(
+            DenyReason::NotInSkill(skill) => write!(
                 f,
-                "`{tool}` is none of the tools that the active skill `{skill}` allows; put it down \
+                "it is none of the tools that the active skill `{skill}` allows; put that down \
                  first, if the goal needs more"
             ),
             DenyReason::NotInToolTable(name) => {

@@ -257,7 +257,8 @@ mod tests {
             std::fs::create_dir(at(folder)).expect("made");
         }
         let more = "seed = \"seed\"\ngenerated = [\"tools/one.toml\"]\n\
-                    [budget]\ntokens = 9\n[context]\npolicy = \"recency\"\n";
+                    [budget]\ntokens = 9\n[context]\npolicy = \"recency\"\n\
+                    [planner]\nkind = \"model\"\nprogram = '{\"turns_max\":9}'\n";
         std::fs::write(at("image.toml"), format!("{IMAGE}{more}")).expect("written");
         let tool = "name = \"one\"\nlanguage = \"javascript\"\nsource_file = \"one.js\"\n\
                     [input]\ntype = \"object\"\n";
@@ -276,6 +277,8 @@ mod tests {
             image.context.as_ref().expect("one").value().expect("JSON")["policy"],
             "recency"
         );
+        let program = image.planner.as_ref().and_then(|it| it.program.as_str()).expect("one");
+        assert_eq!(program, r#"{"context":{"policy":"recency"},"turns_max":9}"#);
         let files: Vec<_> = image.seed.iter().map(|file| (&*file.path, file.base64)).collect();
         assert_eq!(files, [("b.bin", true), ("src/a.txt", false)]);
         // An empty workspace begins with that, any other stays as it is.

@@ -27,7 +27,7 @@ async fn what_led_to_a_state_is_told_before_it() {
     let program = "{\"call\":\"tool.list\",\"args\":{}}\n\
                    {\"call\":\"message.receive\",\"args\":{}}\n";
     let launch = Launch {
-        image: "base-agent".into(),
+        image: "base".into(),
         goal: "wait".into(),
         workspace: None,
         planner: PlannerSpec { kind: "script".into(), program: program.into() },

@@ -8,6 +8,7 @@ use agent_libos::{
         image::{self, Image},
         process::Launch,
     },
+    images,
     package::{self, Built},
     port::Port,
 };
@@ -149,12 +150,20 @@ async fn diff(host: &Host, one: &str, other: &str) -> Result<Exit, Failure> {
     Ok(if differences.is_empty() { Exit::Done } else { Exit::Failed })
 }
 
-/// Writes what an image brings for a workspace, if that is empty.
-pub(crate) async fn seed(operator: &dyn Port, launch: &Launch) -> Result<(), Failure> {
-    let Some(workspace) = launch.workspace.as_deref().map(Path::new) else { return Ok(()) };
+/// Has a launch take over what its image says of the context of a model, and its workspace begin
+/// with what the image brings, if it is empty.
+pub(crate) async fn prepare(operator: &dyn Port, launch: &mut Launch) -> Result<(), Failure> {
     let image = operator.call(image::Inspect { image: launch.image.clone() }).await;
     // A launch of what is not there tells so itself.
     let Ok(image) = image else { return Ok(()) };
+    let context = image.context.as_ref().and_then(|context| context.value().ok());
+    if let Some(context) = context.filter(|_| &*launch.planner.kind == "model") {
+        let program = launch.planner.program.as_str().unwrap_or_default();
+        let program = images::with_context(program, &context);
+        let program = program.map_err(|why| Failure::new(Exit::Usage, "bad_program", why))?;
+        launch.planner.program = program.into();
+    }
+    let Some(workspace) = launch.workspace.as_deref().map(Path::new) else { return Ok(()) };
     for file in package::seed(workspace, &image.seed)? {
         tell!("{file} comes with the image {}", image.name);
     }

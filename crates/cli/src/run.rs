@@ -37,7 +37,7 @@ use crate::{
 };
 
 pub(crate) async fn run(host: &Host, args: &RunArgs) -> Result<Exit, Failure> {
-    let (loaded, skills) = match (&args.task, &args.goal.goal) {
+    let (mut loaded, skills) = match (&args.task, &args.goal.goal) {
         (Some(task), _) if !task.exists() => {
             let message = format!("there is no {}; `libos init` writes a task", task.display());
             return Err(Failure::new(Exit::Usage, "invalid_file", message));
@@ -58,7 +58,7 @@ pub(crate) async fn run(host: &Host, args: &RunArgs) -> Result<Exit, Failure> {
         operator.call(image::Register { image, replace: Some(true) }).await?;
     }
     skill::provide(operator, skills).await?;
-    crate::image::seed(operator, &loaded.launch).await?;
+    crate::image::prepare(operator, &mut loaded.launch).await?;
     let made = operator.call(loaded.launch).await?;
     let roots = BTreeSet::from([made.pid]);
     Driver::new(host, port, approvals, args.answers.wait, roots).drive(runtime, watch).await

@@ -7,6 +7,7 @@ use libos_abi::{
     skill::{Skill, SkillPin},
 };
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use crate::{
     core::{self, Limits},
@@ -17,6 +18,9 @@ use crate::{
 
 /// The file of a package that describes the image.
 pub const IMAGE_FILE_NAME: &str = "image.toml";
+
+/// The planner that takes a context policy.
+const MODEL: &str = "model";
 
 /// The keys of the file. Apart from [`Image`], whose planner takes unknown keys.
 #[derive(Deserialize)]
@@ -33,7 +37,7 @@ struct File {
     #[serde(default)]
     tool_groups: Vec<ToolGroup>,
     planner: Option<Planner>,
-    context: Option<serde_json::Value>,
+    context: Option<Value>,
     #[serde(default)]
     budget: Budget,
     #[serde(default)]
@@ -121,6 +125,20 @@ pub fn load_package(folder: &mut dyn Folder, file: &str) -> Result<Package, BadP
     parse((file, &text), &limits, folder)
 }
 
+/// A program of the planner `model` with the context policy of an image, unless it has one itself.
+///
+/// # Errors
+/// Why the program is none, in words.
+pub fn with_context(program: &str, context: &Value) -> Result<String, String> {
+    let mut program: Map<String, Value> = match program.trim() {
+        "" => Map::new(),
+        program => serde_json::from_str(program)
+            .map_err(|error| format!("the program of the model is no JSON object: {error}"))?,
+    };
+    program.entry("context").or_insert_with(|| context.clone());
+    Ok(Value::Object(program).to_string())
+}
+
 /// That an image is well formed, as registering it would find.
 ///
 /// # Errors
@@ -145,6 +163,14 @@ fn parse(
             let program = in_place_or_file("program", program, limits.program_bytes_max, folder)?;
             Some(PlannerSpec { kind: kind.into(), program: program.unwrap_or_default() })
         }
+    };
+    let planner = match (planner, &file.context) {
+        (Some(planner), Some(context)) if &*planner.kind == MODEL => {
+            let program = with_context(planner.program.as_str().unwrap_or_default(), context);
+            let program = program.map_err(|why| BadPackage::malformed(name, why))?;
+            Some(PlannerSpec { program: program.into(), ..planner })
+        }
+        (planner, _) => planner,
     };
     let mut generated = Vec::with_capacity(file.generated.len());
     for tool in &file.generated {

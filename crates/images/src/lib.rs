@@ -31,7 +31,7 @@ mod toolbox;
 pub use crate::{
     built_in::built_in,
     core::Limits,
-    file::{IMAGE_FILE_NAME, Package, check_image, load_package, parse_image},
+    file::{IMAGE_FILE_NAME, Package, check_image, load_package, parse_image, with_context},
     package::{BadPackage, Folder, bytes_of},
     skill_file::{SKILL_FILE_NAME, check_skill, load_skill},
     tool_file::load_tool,
@@ -202,8 +202,8 @@ impl<'c> tool::Server<dyn Context + 'c, Stop> for Images {
         let principal = &cx.caller().principal;
         let pid = principal.pid().unwrap_or_default();
         if let Some(skill) = self.toolbox.narrowing(pid, name) {
-            let (tool, skill) = (name.clone(), skill.name.clone());
-            return Err(Fault::denied(None, DenyReason::NotInSkill { tool, skill }).into());
+            let reason = DenyReason::NotInSkill(skill.name.clone());
+            return Err(Fault::denied(None, reason).into());
         }
         let generated = match self.image(process(cx)?).filter(|image| image.has_tool(name)) {
             Some(image) => match core::callable(image, name, pid) {

@@ -956,7 +956,7 @@ pub(crate) fn enums() -> Vec<(&'static str, Vec<u8>, usize, usize)> {
             { "not_in_tool_table": "a" }, { "manifest": "a" }, { "not_declared": "a" },
             { "clearance": { "label": { "sensitivity": "public", "integrity": "trusted" },
                 "clearance": { "sensitivity": "public", "integrity": "trusted" },
-                "releasable": true } }, { "not_in_skill": { "tool": "a", "skill": "tidy" } }];
+                "releasable": true } }, { "not_in_skill": "tidy" }];
         Sensitivity: ["public", "internal", "confidential", "secret"];
         Integrity: ["trusted", "untrusted"];
         Source: ["fs", "shell", "net", "llm", "mcp", "human", "other"];

@@ -213,7 +213,7 @@ fn may_be_granted(reason: &DenyReason) -> bool {
         | DenyReason::NotForProcesses
         | DenyReason::Attenuation(_)
         | DenyReason::NotInToolTable(_)
-        | DenyReason::NotInSkill { .. }
+        | DenyReason::NotInSkill(_)
         | DenyReason::Manifest(_)
         | DenyReason::NotDeclared(_)
         | DenyReason::Clearance { .. } => false,
