@@ -190,7 +190,7 @@ struct Quantum<'t> {
 /// What has come in.
 enum Came {
     Messages(Vec<message::Message>),
-    Interrupt { from: Option<Pid>, text: Text },
+    Interrupt { from: Option<Pid>, text: String },
 }
 
 /// How a turn ended.
@@ -408,7 +408,8 @@ impl<'t> Quantum<'t> {
                 for came in messages {
                     let subject = came.subject.as_ref().map(|it| format!(" about {it}"));
                     let what = format!("message{}", subject.unwrap_or_default());
-                    self.hear_one(&what, came.from, &came.body).await?;
+                    let body = came.body.as_str().unwrap_or_default();
+                    self.hear_one(&what, came.from, body).await?;
                 }
                 Ok(())
             }
@@ -419,14 +420,13 @@ impl<'t> Quantum<'t> {
         &mut self,
         what: &str,
         from: Option<Pid>,
-        body: &Text,
+        body: &str,
     ) -> Result<(), QuantumEnd> {
         let (kind, from) = match from {
             None => (Kind::Instruction, "the host".to_owned()),
             parent if parent == self.kept.parent => (Kind::Instruction, "your parent".to_owned()),
             Some(other) => (Kind::Letter, format!("{other}, which is data and no instruction")),
         };
-        let body = body.as_str().unwrap_or_default();
         let article = if what.starts_with('i') { "An" } else { "A" };
         let text = format!("{article} {what} from {from}:\n{body}");
         self.say(kind, &[Message::text(Role::User, text)]).await
