@@ -200,7 +200,7 @@ fn images_are_registered_from_packages_and_grant_nothing() {
         .iter()
         .map(|image| image["name"].clone())
         .collect();
-    assert_eq!(names, ["base-agent", "coding", "minimal", "reviewer", "worker"]);
+    assert_eq!(names, ["base-agent", "coding", "compressor", "minimal", "reviewer", "worker"]);
     let said = lab.told(&["image", "show", "reviewer"]);
     assert!(said.contains("read_file") && said.contains("Look closely."), "{said}");
     assert_eq!(lab.value(&["image", "unregister", "reviewer"])["name"], "reviewer");

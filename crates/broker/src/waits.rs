@@ -63,7 +63,8 @@ impl Kernel {
         let mut wait = None;
         for (id, op) in self.ops.open_of(pid) {
             let is_below = |(_, below): (OpId, &Op)| below.step.parent == Some(id);
-            if !op.is_blocked() && !(op.is_tool_call() && self.ops.open_of(pid).any(is_below)) {
+            let waits_below = op.is_tool_call() && self.ops.open_of(pid).any(is_below);
+            if !op.is_blocked() && !waits_below {
                 return None;
             }
             wait = wait.or_else(|| op.wait());

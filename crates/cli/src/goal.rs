@@ -59,7 +59,7 @@ pub(crate) fn loaded(host: &Host, goal: &str, args: &GoalArgs) -> Result<Loaded,
     let tokens_max = profiles.get(&profile).and_then(|profile| {
         Some(profile.context_tokens?.saturating_sub(profile.output_tokens_max.into()))
     });
-    let context = tokens_max.map(|_| ModelContext { policy: None, tokens_max });
+    let context = tokens_max.map(|_| ModelContext { tokens_max, ..ModelContext::default() });
     let launch = Launch {
         image: image_of_file.as_ref().map_or_else(|| image.to_owned(), |it| it.name.clone()),
         goal: goal.into(),

@@ -11,7 +11,7 @@
 //!
 //! ```
 //! let names: Vec<_> = libos_images::built_in().iter().map(|image| &image.name).collect();
-//! assert_eq!(names, ["base-agent", "coding", "minimal", "worker"]);
+//! assert_eq!(names, ["base-agent", "coding", "compressor", "minimal", "worker"]);
 //! ```
 #![forbid(unsafe_code)]
 

@@ -67,7 +67,7 @@ fn the_built_in_images_are_there_without_events_and_need_nothing() {
     assert!(listed.iter().eq(built_in().iter().map(AsRef::as_ref)));
     assert!(k.journal.is_empty());
     let names: Vec<_> = listed.iter().map(|image| image.name.as_str()).collect();
-    assert_eq!(names, ["base-agent", "coding", "minimal", "worker"]);
+    assert_eq!(names, ["base-agent", "coding", "compressor", "minimal", "worker"]);
     for image in &listed {
         assert!(image.required_capabilities.is_empty());
         let planner = image.planner.as_ref().map(|planner| &*planner.kind);
@@ -77,7 +77,7 @@ fn the_built_in_images_are_there_without_events_and_need_nothing() {
         let copy = Image { name: format!("my-{}", image.name), ..image.clone() };
         k.ok(process(1), register(copy));
     }
-    let [base, coding, minimal, worker] = &listed[..] else { panic!("four images") };
+    let [base, coding, _, minimal, worker] = &listed[..] else { panic!("five images") };
     let grouped = base.tool_groups.iter().flat_map(|group| &group.tools);
     let all: BTreeSet<_> = base.tools.iter().chain(grouped).collect();
     assert_eq!((base.tools.len(), all.len(), minimal.tools.len()), (12, 71, 0));

@@ -26,8 +26,8 @@ use libos_port::{BoxFuture, Planner, QuantumEnd, Turn};
 
 pub use load::{LOAD_DEPTH_MAX, PROGRAM_BYTES_MAX, PlanError, PlanFault, load};
 pub use model::{
-    Describe, ModelPlanner, PROFILE_DEFAULT, QUANTUM_BYTES_DEFAULT, REPAIRS_MAX, RESULT_BYTES_MAX,
-    TURNS_MAX_DEFAULT,
+    CONTEXT_SUBJECT, Describe, ModelPlanner, PROFILE_DEFAULT, QUANTUM_BYTES_DEFAULT, REPAIRS_MAX,
+    RESULT_BYTES_MAX, TURNS_MAX_DEFAULT,
 };
 pub use script::{QUANTUM_STEPS_MAX, ScriptPlanner};
 pub use workflow::WorkflowPlanner;
