@@ -352,8 +352,8 @@ pub(super) mod tests {
             view.manifest(&all, 5),
             json!({
                 "counted": "o200k_base", "tokens": 75, "estimated": 1,
-                "left": [{ "from": all[3].span.from, "to": all[4].span.to, "tokens": 20, "why": "recency",
-                           "instead": all[2].span.from }],
+                "left": [{ "from": all[3].span.from, "to": all[4].span.to, "tokens": 20,
+                           "why": "recency", "instead": all[2].span.from }],
             })
         );
     }
