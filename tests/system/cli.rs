@@ -209,7 +209,10 @@ fn images_are_registered_from_packages_and_grant_nothing() {
         .iter()
         .map(|image| image["name"].clone())
         .collect();
-    assert_eq!(names, ["base", "coding", "minimal", "review", "reviewer", "toolmaker", "worker"]);
+    assert_eq!(
+        names,
+        ["base", "coding", "compressor", "minimal", "review", "reviewer", "toolmaker", "worker"]
+    );
     let said = lab.told(&["image", "show", "reviewer"]);
     assert!(said.contains("read_file") && said.contains("Look closely."), "{said}");
     assert_eq!(lab.value(&["image", "unregister", "reviewer"])["name"], "reviewer");

@@ -21,9 +21,15 @@ fn lab() -> Lab {
     let plan: Vec<Value> = (0..6)
         .map(|n| write(&format!("{n}.txt"), &format!("{MARKER}-{n} ").repeat(1000)))
         .collect();
-    let lab = Lab::with(&allow("read write", "fs:workspace/*"), &plan);
+    let lab = Lab::new();
+    planned(&lab, &allow("read write", "fs:workspace/*"), &plan);
     lab.run().code(0);
     lab
+}
+
+/// Strings in JSON are payloads of their own, and a plan keeps its own: this one begins otherwise.
+fn planned(lab: &Lab, head: &str, plan: &[Value]) {
+    lab.raw_task(head, &format!("# a plan\n{}", jsonl(plan)));
 }
 
 fn stat(lab: &Lab) -> Value {
@@ -92,11 +98,13 @@ fn what_waits_keeps_its_payloads_and_goes_on() {
     let text = format!("{MARKER} ").repeat(1000);
     let plan = [
         write("a.txt", &text),
+        write("b.txt", &format!("another {MARKER} ").repeat(1000)),
         save("fs.read", json!({ "path": "a.txt" }), "a"),
         expect("fs.write", json!({ "path": "asked.txt", "text": "${a.text}" }), "ok"),
     ];
     let head = [allow("read write", "fs:workspace/*"), ask("write", "fs:workspace/asked.txt")];
-    let lab = Lab::with(&head.concat(), &plan);
+    let lab = Lab::new();
+    planned(&lab, &head.concat(), &plan);
     lab.run().code(3);
     let compact = ["store", "compact", "--older-than", "0s"];
     assert_eq!(lab.json(&compact).code(0).last()["payloads"], 0);

@@ -133,6 +133,10 @@ pub struct ModelContext {
     /// How many tokens may be said, tools included; as many as the model takes if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens_max: Option<u64>,
+    /// Whether what is left out is summarized by a child, which takes `write` on `process:spawn`;
+    /// false if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compact: Option<bool>,
 }
 
 /// What of a conversation stays when not all of it fits.

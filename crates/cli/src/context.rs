@@ -10,8 +10,10 @@ use agent_libos::{
         Event, ObjectId, OpId, Pid, Reply, Seq, Syscall,
         event::OpEvent,
         llm::{self, Span, Tokens},
+        message,
     },
     audit,
+    planner::CONTEXT_SUBJECT,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -20,10 +22,28 @@ use crate::{
     args::process::ContextArgs,
     exit::{Exit, Failure},
     host::Host,
+    inbox::tell,
     show,
 };
 
-pub(crate) fn context(host: &Host, args: &ContextArgs) -> Result<Exit, Failure> {
+pub(crate) async fn context(host: &Host, args: &ContextArgs) -> Result<Exit, Failure> {
+    match (args.undo, args.compact) {
+        (true, _) => order(host, args.pid, "undo").await,
+        (_, true) => order(host, args.pid, "compact").await,
+        _ => look(host, args),
+    }
+}
+
+/// Has the planner change what it says from its next call on.
+async fn order(host: &Host, pid: Pid, what: &str) -> Result<Exit, Failure> {
+    let access = host.access().await?;
+    let call =
+        message::Send { subject: Some(CONTEXT_SUBJECT.into()), ..message::Send::letter(pid, what) };
+    let sent = access.port.call(call).await.map_err(Failure::of_process)?;
+    tell(host, access, &sent, &format!("{pid} will take it in before its next call of the model."))
+}
+
+fn look(host: &Host, args: &ContextArgs) -> Result<Exit, Failure> {
     let journal = host.journal()?;
     crate::logs::must_be_known(&journal, args.pid)?;
     let mut calls: BTreeMap<OpId, Call> = BTreeMap::new();

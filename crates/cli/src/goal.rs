@@ -73,7 +73,7 @@ pub(crate) fn loaded(
     let tokens_max = profiles.get(&profile).and_then(|profile| {
         Some(profile.context_tokens?.saturating_sub(profile.output_tokens_max.into()))
     });
-    let context = tokens_max.map(|_| ModelContext { policy: None, tokens_max });
+    let context = tokens_max.map(|_| ModelContext { tokens_max, ..ModelContext::default() });
     let profile = Some(profile);
     let skilled = !skills.is_empty();
     let planner = Model { profile, skills: skilled, guides, context, ..Model::default() };

@@ -151,7 +151,7 @@ async fn run(host: &host::Host, command: Command) -> Result<Exit, Failure> {
         Command::Inspect { pid, at } => process::inspect(host, pid, at).await,
         Command::Chat(args) => run::chat(host, &args).await,
         Command::Explain(args) => explain::explain(host, &args),
-        Command::Context(args) => context::context(host, &args),
+        Command::Context(args) => context::context(host, &args).await,
         Command::Logs(args) => logs::logs(host, &args).await,
         Command::Events(args) => events::events(host, &args).await,
         Command::Why { effect } => why::why(host, effect),

@@ -15,7 +15,7 @@
 //!
 //! ```
 //! let names: Vec<_> = libos_images::built_in().iter().map(|image| &image.name).collect();
-//! assert_eq!(names, ["base", "coding", "minimal", "review", "toolmaker", "worker"]);
+//! assert_eq!(names, ["base", "coding", "compressor", "minimal", "review", "toolmaker", "worker"]);
 //! ```
 #![forbid(unsafe_code)]
 

@@ -63,7 +63,7 @@ fn the_built_in_images_are_there_without_events_and_need_nothing() {
     assert!(listed.iter().eq(built_in().iter().map(AsRef::as_ref)));
     assert!(k.journal.is_empty());
     let names: Vec<_> = listed.iter().map(|image| image.name.as_str()).collect();
-    assert_eq!(names, ["base", "coding", "minimal", "review", "toolmaker", "worker"]);
+    assert_eq!(names, ["base", "coding", "compressor", "minimal", "review", "toolmaker", "worker"]);
     for image in &listed {
         assert!(image.required_capabilities.is_empty());
         let planner = image.planner.as_ref().map(|planner| &*planner.kind);
@@ -74,8 +74,8 @@ fn the_built_in_images_are_there_without_events_and_need_nothing() {
         let copy = Image { name: format!("my-{}", image.name), ..image.clone() };
         k.ok(process(1), register(copy));
     }
-    let [base, coding, minimal, review, toolmaker, worker] = &listed[..] else {
-        panic!("six images")
+    let [base, coding, _, minimal, review, toolmaker, worker] = &listed[..] else {
+        panic!("seven images")
     };
     let grouped = base.tool_groups.iter().flat_map(|group| &group.tools);
     let all: BTreeSet<_> = base.tools.iter().chain(grouped).collect();

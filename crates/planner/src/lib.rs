@@ -26,9 +26,9 @@ use libos_port::{BoxFuture, Planner, QuantumEnd, Turn};
 
 pub use load::{LOAD_DEPTH_MAX, PROGRAM_BYTES_MAX, PlanError, PlanFault, load};
 pub use model::{
-    ANSWER_BYTES_MAX, ARGUMENTS_BYTES_MAX, CALLS_OF_ANSWER_MAX, Describe, GUIDE_BYTES_MAX,
-    ModelPlanner, PROFILE_DEFAULT, QUANTUM_BYTES_DEFAULT, REPAIRS_MAX, RESULT_BYTES_MAX,
-    TURNS_MAX_DEFAULT,
+    ANSWER_BYTES_MAX, ARGUMENTS_BYTES_MAX, CALLS_OF_ANSWER_MAX, CONTEXT_SUBJECT, Describe,
+    GUIDE_BYTES_MAX, ModelPlanner, PROFILE_DEFAULT, QUANTUM_BYTES_DEFAULT, REPAIRS_MAX,
+    RESULT_BYTES_MAX, TURNS_MAX_DEFAULT,
 };
 pub use script::{QUANTUM_STEPS_MAX, ScriptPlanner};
 pub use workflow::WorkflowPlanner;

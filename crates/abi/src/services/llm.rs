@@ -377,9 +377,11 @@ service! {
         /// What the caller notes about what it says and what it leaves out, for the record.
         manifest: Option<Json>,
     } -> Completion as Box
-    { demand: [Execute on llm by |c| needs(
-        [Need { right: Right::Execute, on: Resource::named("llm", &c.profile) }].into_iter().collect(),
-        c.excerpt.as_ref().map(|excerpt| excerpt.object))];
+    { demand: [Execute on llm by |c| {
+        let own = Need { right: Right::Execute, on: Resource::named("llm", &c.profile) };
+        let taken = c.excerpt.as_ref().map(|excerpt| excerpt.object);
+        needs([own].into_iter().collect(), taken)
+    }];
       effect: Idempotent;
       fails: [UnknownProfile BadRequest RateLimited Refused ContextTooLong BadReply Unavailable
               Unauthorized NotRecorded]; }

@@ -60,13 +60,21 @@ something was not, never what it was: that is in the object that it names.
 
 Examples:
   libos context p1            all calls, and the last one in full
-  libos context p1 --call 3   one of them")]
+  libos context p1 --call 3   one of them
+  libos context p1 --compact  have what would go first be summarized by a child
+  libos context p1 --undo     have all be said again that was said before the last change")]
 pub(crate) struct ContextArgs {
     /// The process, as in p1.
     pub(crate) pid: Pid,
     /// One call, by its number from 1.
     #[arg(long)]
     pub(crate) call: Option<u32>,
+    /// Have the process go back to what it said before something was left out.
+    #[arg(long, conflicts_with = "call")]
+    pub(crate) undo: bool,
+    /// Have the process summarize a part now.
+    #[arg(long, conflicts_with_all = ["call", "undo"])]
+    pub(crate) compact: bool,
 }
 
 #[derive(Debug, Args)]

@@ -6,19 +6,22 @@
 
 use libos_abi::{
     Json, ObjectId, Pid,
-    llm::{Message, Part, Span},
+    llm::{Excerpt, Message, Part, Span},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
     tokens::{self, Tokens},
-    view::View,
+    view::{View, Why},
 };
 
 /// Bytes of an entry before the next message of a unit begins another: with the largest message
 /// behind it, it still fits one call.
 const ENTRY_BYTES: usize = 256 << 10;
+
+/// How many views are kept to go back to.
+const VIEWS_MAX: usize = 8;
 
 /// How many terms of a unit are kept.
 const TERMS_MAX: usize = 8;
@@ -144,6 +147,11 @@ pub(super) struct Conversation {
     pub(super) object: u64,
     pub(super) units: Vec<Unit>,
     pub(super) view: View,
+    /// The views before it, the last one last.
+    earlier: Vec<View>,
+    /// So many tokens may be said, whatever the limit: what a human brought back stays.
+    #[serde(default)]
+    pub(super) floor: u64,
 }
 
 impl Conversation {
@@ -154,6 +162,34 @@ impl Conversation {
 
     pub(super) fn bytes(&self) -> u64 {
         self.units.iter().map(|unit| unit.bytes).sum()
+    }
+
+    /// These units as an excerpt.
+    pub(super) fn excerpt(&self, pid: Pid, units: &[usize]) -> Excerpt {
+        let units: Vec<&Unit> = units.iter().filter_map(|at| self.units.get(*at)).collect();
+        Excerpt {
+            object: self.object(pid),
+            spans: units.iter().map(|unit| unit.span).collect(),
+            bytes: units.iter().map(|unit| unit.bytes).sum(),
+        }
+    }
+
+    /// Leaves units out from now on; `by` stands for them.
+    pub(super) fn leave_out(&mut self, units: Vec<usize>, why: Why, by: usize) {
+        let view = self.view.without(&self.units, units, why, by);
+        let before = std::mem::replace(&mut self.view, view);
+        self.earlier.push(before);
+        let surplus = self.earlier.len().saturating_sub(VIEWS_MAX);
+        self.earlier.drain(..surplus);
+    }
+
+    /// Goes back to the view before, which may grow by a quarter before it is narrowed again.
+    pub(super) fn undo(&mut self, setup_tokens: u64) {
+        if let Some(view) = self.earlier.pop() {
+            self.view = view;
+            let tokens = setup_tokens + self.view.tokens(&self.units);
+            self.floor = self.floor.max(tokens + tokens / 4);
+        }
     }
 
     /// Notes what an answer of the model comes back to.

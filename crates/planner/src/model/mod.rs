@@ -2,6 +2,8 @@
 
 mod bounds;
 mod calls;
+mod compact;
+mod context;
 mod conversation;
 mod opening;
 mod policy;
@@ -10,9 +12,7 @@ mod view;
 
 use libos_abi::{
     Error, Fault, Json, Millis, Outcome, Pid, Text, image,
-    llm::{
-        Complete, Completion, Excerpt, FailureKind, Finish, Message, Part, Role, Setup, ToolSpec,
-    },
+    llm::{Completion, FailureKind, Finish, Message, Part, Role, Setup, ToolSpec},
     message, object, process,
     skill::SKILL_TOOLS,
     tool,
@@ -21,9 +21,10 @@ use libos_port::{BoxFuture, Planner, Port, QuantumEnd, Turn};
 use serde::{Deserialize, Serialize};
 
 pub use self::bounds::{ANSWER_BYTES_MAX, ARGUMENTS_BYTES_MAX, CALLS_OF_ANSWER_MAX};
+pub use self::context::CONTEXT_SUBJECT;
 use self::{
+    context::Context,
     conversation::{Conversation, Kind, Unit},
-    policy::Policy,
 };
 use crate::{BAD_MESSAGE, failed};
 
@@ -51,13 +52,6 @@ const LAST_WORD_CHARS_MAX: usize = 1_000;
 /// Tools after which others are shown.
 const CHANGE_TOOLS: &[&str] =
     &["activate_skill", "activate_tools", "register_tool", "unload_skill", "unregister_tool"];
-
-/// How often less is said to an endpoint that finds a conversation too long.
-const NARROWED_MAX: u32 = 3;
-
-/// What is said in the place of what is left out.
-const LEFT_OUT: &str = "(Here a part of this conversation is left out, because all of it would be \
-                        too long. What was done then stays done; look again at what you need of it.)";
 
 /// The code of a process whose model took all its turns.
 const TURNS: &str = "turns_max";
@@ -124,7 +118,10 @@ impl Planner for ModelPlanner {
         let this = *self;
         Box::pin(async move {
             match Quantum::begin(this, &turn).await {
-                Ok(mut quantum) => quantum.run().await,
+                Ok(mut quantum) => match quantum.program.summarize.take() {
+                    Some(task) => quantum.summarize(&task).await.unwrap_or_else(|end| end),
+                    None => quantum.converse().await,
+                },
                 Err(end) => end,
             }
         })
@@ -144,17 +141,8 @@ struct Program {
     guides: Vec<String>,
     #[serde(default)]
     context: Context,
-}
-
-/// What a call says of the conversation.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Context {
-    #[serde(default)]
-    policy: Policy,
-    /// The most tokens, tools included, before something is left out; absent is without limit, as
-    /// far as the model takes it.
-    tokens_max: Option<u64>,
+    /// Of a compressor: what it is to summarize.
+    summarize: Option<compact::Task>,
 }
 
 /// What is kept between quanta.
@@ -185,6 +173,8 @@ struct Quantum<'t> {
     began_with: u64,
     setup: Json,
     setup_tokens: u64,
+    /// Why a summary that was wanted is none.
+    not_compacted: Option<String>,
 }
 
 /// What has come in.
@@ -224,13 +214,48 @@ impl<'t> Quantum<'t> {
         let began_with = kept.conversation.bytes();
         let setup = Json::default();
         let pid = turn.pid;
-        let mut quantum =
-            Self { planner, pid, port, program, kept, began_with, setup, setup_tokens: 0 };
-        if quantum.kept.conversation.units.is_empty() {
-            quantum.first().await?;
-        }
-        quantum.look_at_tools().await?;
+        let quantum = Self {
+            planner,
+            pid,
+            port,
+            program,
+            kept,
+            began_with,
+            setup,
+            setup_tokens: 0,
+            not_compacted: None,
+        };
         Ok(quantum)
+    }
+
+    /// Summarizes what a program names, and ends with that.
+    async fn summarize(&mut self, task: &compact::Task) -> Result<QuantumEnd, QuantumEnd> {
+        let image = self.port.call(image::Own {}).await.map_err(|error| refused(&error))?;
+        let prompt = image.prompt.as_str().unwrap_or_default();
+        let most = self.program.output_tokens_max;
+        let call = compact::question(self.profile(), prompt, task, most);
+        let answer = self.port.call(call).await.map_err(|error| refused(&error))?;
+        let text = compact::text_of(&answer);
+        let text = text.ok_or_else(|| failed(UNUSABLE, "the answer is no summary"))?;
+        Ok(self.exit(&text).await)
+    }
+
+    async fn converse(&mut self) -> QuantumEnd {
+        match self.prepare().await {
+            Ok(()) => self.run().await,
+            Err(end) => end,
+        }
+    }
+
+    async fn prepare(&mut self) -> Result<(), QuantumEnd> {
+        if self.kept.conversation.units.is_empty() {
+            self.first().await?;
+        }
+        self.look_at_tools().await
+    }
+
+    fn profile(&self) -> &str {
+        self.program.profile.as_deref().unwrap_or(PROFILE_DEFAULT)
     }
 
     async fn run(&mut self) -> QuantumEnd {
@@ -406,6 +431,9 @@ impl<'t> Quantum<'t> {
             Came::Interrupt { from, text } => self.hear_one("interrupt", *from, text).await,
             Came::Messages(messages) => {
                 for came in messages {
+                    if self.obey(came).await? {
+                        continue;
+                    }
                     let subject = came.subject.as_ref().map(|it| format!(" about {it}"));
                     let what = format!("message{}", subject.unwrap_or_default());
                     let body = came.body.as_str().unwrap_or_default();
@@ -432,26 +460,7 @@ impl<'t> Quantum<'t> {
         self.say(kind, &[Message::text(Role::User, text)]).await
     }
 
-    /// Has the model go on; nothing if what came was no answer, of which the model is told. Where the
-    /// endpoint finds the conversation too long, less of it is said.
-    async fn complete(&mut self) -> Result<Option<Completion>, QuantumEnd> {
-        if let Some(most) = self.program.context.tokens_max
-            && self.tokens() > most
-        {
-            self.narrow(most / 2).await?;
-        }
-        for _ in 0..NARROWED_MAX {
-            match self.port.call(self.call()).await {
-                Err(error)
-                    if error.code() == "context_too_long"
-                        && self.narrow(self.tokens() / 2).await? => {}
-                ended => return self.answered(ended).await,
-            }
-        }
-        let ended = self.port.call(self.call()).await;
-        self.answered(ended).await
-    }
-
+    /// An answer; nothing if what came was none, of which the model is told.
     async fn answered(
         &mut self,
         ended: Result<Completion, Error>,
@@ -467,44 +476,6 @@ impl<'t> Quantum<'t> {
             }
             Err(error) => Err(refused(&error)),
         }
-    }
-
-    fn call(&self) -> Complete {
-        let Conversation { units, view, .. } = &self.kept.conversation;
-        Complete {
-            profile: self.program.profile.as_deref().unwrap_or(PROFILE_DEFAULT).to_owned(),
-            setup: self.setup.clone(),
-            messages: Vec::new(),
-            output_tokens_max: self.program.output_tokens_max,
-            excerpt: Some(Excerpt {
-                object: self.kept.conversation.object(self.pid),
-                spans: view.spans(units),
-                bytes: view.bytes(units),
-            }),
-            manifest: Some(Json::from(&view.manifest(units, self.setup_tokens))),
-        }
-    }
-
-    /// The tokens of what a call says.
-    fn tokens(&self) -> u64 {
-        let Conversation { units, view, .. } = &self.kept.conversation;
-        self.setup_tokens + view.tokens(units)
-    }
-
-    /// Leaves out what the policy has go first, until a call has so many tokens; whether anything
-    /// was left.
-    async fn narrow(&mut self, tokens_max: u64) -> Result<bool, QuantumEnd> {
-        let policy = self.program.context.policy;
-        let Conversation { units, view, .. } = &self.kept.conversation;
-        let note = self.kept.note.unwrap_or(units.len());
-        let most = tokens_max.saturating_sub(self.setup_tokens);
-        let Some(narrowed) = view.narrowed(units, policy, most, note) else { return Ok(false) };
-        if self.kept.note.is_none() {
-            self.say(Kind::StandIn, &[Message::text(Role::User, LEFT_OUT)]).await?;
-            self.kept.note = Some(note);
-        }
-        self.kept.conversation.view = narrowed;
-        Ok(true)
     }
 
     /// Adds a unit to the conversation.

@@ -87,30 +87,24 @@ impl View {
         self.shown(units).into_iter().map(|at| units[at].bytes).sum()
     }
 
-    /// The same with so much left out besides that the rest has at most so many tokens, if it can
-    /// be; nothing if nothing more may go. `by` is what stands for it.
-    pub(super) fn narrowed(
-        &self,
-        units: &[Unit],
-        policy: Policy,
-        tokens_max: u64,
-        by: usize,
-    ) -> Option<Self> {
-        let shown = self.shown(units);
+    /// The units that have to go for the rest to have at most so many tokens, in order, as far as
+    /// they may.
+    pub(super) fn going(&self, units: &[Unit], policy: Policy, tokens_max: u64) -> Vec<usize> {
         let mut left = self.tokens(units);
         let mut goes = Vec::new();
-        for at in policy.order(units, &shown) {
+        for at in policy.order(units, &self.shown(units)) {
             if left <= tokens_max {
                 break;
             }
-            // What stands for something else is no unit of its own place.
+            // What stands for something else has no place of its own.
             if units[at].kind == Kind::StandIn {
                 continue;
             }
             left = left.saturating_sub(units[at].tokens);
             goes.push(at);
         }
-        (!goes.is_empty()).then(|| self.without(units, goes, Why::Policy(policy), by))
+        goes.sort_unstable();
+        goes
     }
 
     /// The same without these units besides.
@@ -133,6 +127,14 @@ impl View {
                 (Some((why, by)), Some(gap)) if (gap.why, gap.by) == (why, by) => gap.to = at + 1,
                 (Some((why, by)), _) => gaps.push(Gap { from: at, to: at + 1, by, why }),
                 (None, _) => {}
+            }
+        }
+        // A summary is said once, where the first of what it stands for was.
+        let mut said: Vec<usize> = Vec::new();
+        for gap in gaps.iter_mut().filter(|gap| gap.why == Why::Compacted) {
+            match gap.by {
+                Some(by) if said.contains(&by) => gap.by = None,
+                by => said.extend(by),
             }
         }
         Self { gaps }
@@ -268,15 +270,28 @@ pub(super) mod tests {
                 let most = random.below(2_000);
                 let policy = policies[random.below(4) as usize];
                 let before = view.shown(&all);
-                if let Some(next) = view.narrowed(&all, policy, most, 2) {
+                let goes = view.going(&all, policy, most);
+                if !goes.is_empty() {
+                    // Every other time there is a summary.
+                    let (why, by) = match random.below(2) {
+                        0 => (Why::Policy(policy), 2),
+                        _ => (Why::Compacted, all.len()),
+                    };
+                    if why == Why::Compacted {
+                        let summary = unit(Kind::StandIn, &mut random, &all);
+                        all.push(summary);
+                    }
+                    let next = view.without(&all, goes, why, by);
                     let after = next.shown(&all);
-                    assert!(after.iter().all(|at| *at == 2 || before.contains(at)));
+                    assert!(after.iter().all(|at| *at == by || before.contains(at)));
                     assert!(after.ends_with(&before[before.len() - 2..]));
                     let rest = policy.order(&all, &after);
                     let may_go = rest.iter().any(|at| all[*at].kind != Kind::StandIn);
-                    let notes = after.iter().filter(|at| **at == 2).count() as u64;
-                    let notes = notes * all[2].tokens;
-                    assert!(!may_go || next.tokens(&all) <= most + notes, "{seed}");
+                    let said = |at: &&usize| all[**at].kind == Kind::StandIn;
+                    let instead: u64 = after.iter().filter(said).map(|at| all[*at].tokens).sum();
+                    assert!(!may_go || next.tokens(&all) <= most + instead, "{seed}");
+                    let times = after.iter().filter(|at| **at == by).count();
+                    assert!(why != Why::Compacted || times == 1, "a summary is said once");
                     view = next;
                 }
                 check(&view, &all);
@@ -301,12 +316,8 @@ pub(super) mod tests {
         all[2].speaks = true;
         all[4].failed = true;
         let kept = |policy: Policy, tokens| {
-            let view = View::default().narrowed(&all, policy, tokens, 0);
-            view.map_or_else(Vec::new, |view| {
-                (0..all.len())
-                    .filter(|at| !view.gaps.iter().any(|gap| (gap.from..gap.to).contains(at)))
-                    .collect()
-            })
+            let goes = View::default().going(&all, policy, tokens);
+            (0..all.len()).filter(|at| !goes.contains(at)).collect::<Vec<usize>>()
         };
         assert_eq!(kept(Policy::Recency, 40), [4, 5, 6, 7]);
         assert_eq!(kept(Policy::Evidence, 40), [1, 5, 6, 7]);
@@ -330,14 +341,19 @@ pub(super) mod tests {
         all.iter_mut().for_each(|unit| unit.tokens = 10);
         let whole = View::default();
         assert_eq!(whole.manifest(&all, 5), json!({ "counted": "o200k_base", "tokens": 85 }));
-        let view = whole.narrowed(&all, Policy::Recency, 60, 2).expect("something may go");
+        let view = whole.without(
+            &all,
+            whole.going(&all, Policy::Recency, 60),
+            Why::Policy(Policy::Recency),
+            2,
+        );
         all[0].counted = false;
         assert_eq!(
             view.manifest(&all, 5),
             json!({
                 "counted": "o200k_base", "tokens": 75, "estimated": 1,
-                "left": [{ "from": all[3].span.from, "to": all[4].span.to, "tokens": 20, "why": "recency",
-                           "instead": all[2].span.from }],
+                "left": [{ "from": all[3].span.from, "to": all[4].span.to, "tokens": 20,
+                           "why": "recency", "instead": all[2].span.from }],
             })
         );
     }
