@@ -550,7 +550,6 @@ fn at_a_terminal_the_words_of_a_model_come_as_it_says_them() {
     terminal.until("p1 waits for its model, which takes no more for 1 s");
     terminal.until("p1 > I look at it");
     terminal.until("    and tell.\\u{1b}[2J And so");
-    terminal.until("ok      llm.complete");
     terminal.until("ok      tool.call");
     // What it says is there before it has said all of it.
     terminal.until("p1 > One word after the other");

@@ -173,7 +173,10 @@ fn a_hostile_model_gains_nothing_and_its_owner_reads_why() {
     for op in lab.steps() {
         let (call, args) = (op["call"].as_str().unwrap(), op["args"].to_string());
         let is_read = matches!(call, "fs.read" | "tool.call") && args.contains("src/lib.rs");
-        let is_fine = op["ended"] != "ok" || quiet.contains(&call) || is_read;
+        // The conversation, which its planner keeps in its own memory.
+        let is_said =
+            matches!(call, "object.create" | "object.append") && op["step"]["parent"].is_null();
+        let is_fine = op["ended"] != "ok" || quiet.contains(&call) || is_read || is_said;
         assert!(is_fine, "{op}");
     }
     let told = model.asked().pop().unwrap().text();
