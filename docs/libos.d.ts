@@ -222,12 +222,7 @@ declare namespace Abi {
     label: Abi.Label;
     /** Whether a human may release this one call. */
     releasable: boolean;
-  } } | { not_in_skill: {
-    /** The skill. */
-    skill: string;
-    /** The tool. */
-    tool: string;
-  } };
+  } } | { not_in_skill: string };
 
   /** What is not as it was. */
   type Difference = {
