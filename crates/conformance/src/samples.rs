@@ -88,7 +88,7 @@ const ARGS: &[(&str, &str)] = &[
     ),
     (
         "human.open_extension",
-        r#"{"op":"op-1","pid":"p1","of":"p1","kind":"syscalls","limit":9,"call":"fs.read"}"#,
+        r#"{"op":"op-1","pid":"p1","of":"p1","kind":"syscalls","limit":9,"used":9,"more":1,"call":"fs.read"}"#,
     ),
     ("human.open_unknown", r#"{"op":"op-1","pid":"p1","call":"shell.run","args":{}}"#),
     (
