@@ -154,7 +154,7 @@ fn a_long_conversation_is_summarized_and_that_can_be_undone() {
     // The child could do nothing but read and ask.
     let child = lab.value(&["explain", "p2"]);
     assert_eq!(child["given"].as_array().unwrap().len(), 2, "{child}");
-    assert_eq!((&child["image"], &child["changed"][0]["times"]), (&json!("compressor"), &json!(1)));
+    assert_eq!((&child["image"], &child["models"][0]["times"]), (&json!("compressor"), &json!(1)));
 
     lab.json(&["context", "p1", "--undo"]).code(0);
     stops.open.store(2, Ordering::SeqCst);
