@@ -87,6 +87,7 @@ fn reply(call: &Syscall, value: Value) -> Outcome {
     Ok(replies! {
         Fs fs: Read Write List Mkdir Delete Stat Edit Patch Append Rename Search Glob Watch;
         Shell shell: Run;
+        Skill skill: List Activate Unload ReadFile;
         Clock clock: GetNow Sleep;
         Http http: Fetch Replace Send;
         Rpc rpc: Query Invoke;
@@ -580,8 +581,7 @@ fn tools_over_skills_pass_on() {
     let (none, tidy) = (json!({}), json!({ "skill": "tidy" }));
     passes_on("list_skills", none.clone(), "skill.list", none, json!({ "skills": [info] }));
     let activated = json!({ "skill": active, "text": "Tidy up.", "files": ["a.md"] });
-    let any = json!({ "skill": "tidy", "digest": null });
-    passes_on("activate_skill", tidy.clone(), "skill.activate", any, activated);
+    passes_on("activate_skill", tidy.clone(), "skill.activate", tidy.clone(), activated);
     passes_on("unload_skill", tidy.clone(), "skill.unload", tidy, Value::Null);
     let file = json!({ "skill": "tidy", "file": "a.md" });
     let read = json!({ "path": "a.md", "text": "more" });
