@@ -1,7 +1,8 @@
 //! What a call may use of a budget, and what it turned out to use.
 //!
 //! Decided on the call and the host's terms for models, before anything happens, as its demand is.
-//! What may be estimated is the most that the call could take; it is set aside first and settled with the outcome.
+//! What may be estimated is the most that the call could take; it is set aside first and settled
+//! with the outcome.
 
 use crate::{
     CONTENT_BYTES_MAX, Error, KeptContent, Outcome, Reply, Syscall, Text, fs, http, llm,

@@ -329,7 +329,7 @@ fn other(random: &mut Random, known: &Known) -> Syscall {
             call("event.wait", json!({ "timeout_ms": timeout }))
         }
         8 => call("event.read", json!({})),
-        9 => call("image.list", json!({})),
+        9 => look(random),
         10 if random.percent(50) => call("checkpoint.create", json!({})),
         10 => call("audit.list", json!({ "limit": 3 })),
         _ => {
@@ -338,6 +338,17 @@ fn other(random: &mut Random, known: &Known) -> Syscall {
             let image = *random.pick(&IMAGES);
             call("process.exec", json!({ "image": image, "planner": planner, "keep": keep }))
         }
+    }
+}
+
+/// A look at what there is, or a skill that nobody has registered.
+fn look(random: &mut Random) -> Syscall {
+    let looks = ["image.list", "image.own", "tool.list", "tool.groups", "skill.list"];
+    match random.below(8) {
+        0 => call("skill.inspect", json!({ "skill": "s" })),
+        1 => call("skill.activate", json!({ "skill": "s" })),
+        2 => call("skill.unload", json!({ "skill": "s" })),
+        _ => call(random.word(&looks), json!({})),
     }
 }
 

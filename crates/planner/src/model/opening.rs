@@ -1,5 +1,5 @@
-//! What a model is told at the beginning besides its goal: the skills that there are, and the guides
-//! of its workspace.
+//! What a model is told at the beginning besides its goal: the skills that there are, and the
+//! guides of its workspace.
 
 use libos_abi::{
     Error, fs,
