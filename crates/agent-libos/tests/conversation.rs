@@ -216,7 +216,7 @@ fn kinds(store: &Path) -> BTreeMap<String, (usize, u64)> {
 async fn a_conversation_takes_less_in_the_store_than_one_and_a_half_of_what_is_said() {
     let before = run(0).await;
     let mut last: Option<(u64, u64)> = None;
-    for turns in [100, 200] {
+    for turns in [50, 100] {
         let kept = run(turns).await;
         let (grown, said) = (kept.store - before.store, kept.said - before.said);
         println!(

@@ -275,18 +275,34 @@ impl Kernel {
             Input::Finished { op, outcome } => self.finished(op, outcome, out),
             Input::Reconciled { op, result } => self.reconciled(op, result, out),
             Input::Tick => {}
-            Input::Fill { slots } => self.fill(slots, out),
             Input::Quiet => self.quiet(out),
+            // Whom a timer wakes takes part.
+            Input::Fill { slots } => {
+                let most = self.runs.len() + slots;
+                self.wake_all(out);
+                self.fill(slots, out);
+                // Who gave up a slot may have been interrupted, and be able to run again.
+                while self.wake_all(out) {
+                    self.fill(most.saturating_sub(self.runs.len()), out);
+                }
+            }
         }
+        self.wake_all(out);
+    }
+
+    /// Has everything go on that is due, or was woken or interrupted; whether there was anything.
+    fn wake_all(&mut self, out: &mut Outputs) -> bool {
         self.fire();
+        let mut has_woken = false;
         loop {
             if let Some(pid) = self.interrupted.pop_front() {
                 self.interrupt(pid, out);
             } else if let Some(op) = self.woken.pop_front() {
                 self.resume(op, out);
             } else {
-                break;
+                return has_woken;
             }
+            has_woken = true;
         }
     }
 

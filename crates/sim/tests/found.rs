@@ -54,8 +54,12 @@ impl Core {
     }
 
     fn step(&mut self, input: Input) {
+        self.step_at(1, input);
+    }
+
+    fn step_at(&mut self, now_ms: u64, input: Input) {
         let mut out = Outputs::default();
-        self.kernel.step(1, input, &mut out);
+        self.kernel.step(now_ms, input, &mut out);
         self.keep(out);
     }
 
@@ -115,6 +119,18 @@ impl Core {
             other => unreachable!("it is shown: {other:?}"),
         }
     }
+}
+
+/// Nothing else may ever happen that would have somebody look for a free slot again.
+#[test]
+fn a_timer_that_is_due_when_slots_are_filled_starts_its_process() {
+    let mut core = Core::new(json!([]), json!({}));
+    let receive = call("message.receive", json!({ "timeout_ms": 1 }));
+    assert_eq!(core.process(1, 1, receive), None);
+    assert_eq!(core.kernel.running(), 0, "it waits");
+    core.step_at(50, Input::Fill { slots: 9 });
+    assert_eq!(core.kernel.running(), 1, "it goes on");
+    assert!(!core.kernel.is_idle());
 }
 
 /// What is performed again after a crash may have happened before it. That it does not begin the
