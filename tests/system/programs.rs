@@ -14,6 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use agent_libos::providers::layers_missing;
 use serde_json::json;
 use support::*;
 
@@ -146,4 +147,27 @@ fn a_program_reaches_what_its_process_may_reach() {
     assert!(!lab.ws("asked/x").exists(), "{said}");
     let exported = lab.told(&["audit", "ls"]);
     assert!(exported.contains("shell.run"), "{exported}");
+}
+
+/// Cargo looks for settings in every folder above its own, and gives up on one that it may not read.
+#[test]
+fn settings_of_build_tools_above_a_workspace_are_not_there() {
+    let head = [allow("execute", "shell:sh"), allow("read", "fs:workspace/*")].concat();
+    let script = "cat ../.cargo/config.toml; cat ../other";
+    let lab = Lab::with(
+        &head,
+        &[
+            save("shell.run", json!({ "argv": ["sh", "-c", script] }), "r"),
+            json!({ "exit": { "message": "${r.stdout}${r.stderr}" } }),
+        ],
+    );
+    fs::create_dir(lab.path(".cargo")).unwrap();
+    for file in [".cargo/config.toml", "other"] {
+        fs::write(lab.path(file), "secret of the host\n").unwrap();
+    }
+    let said = lab.run().code(0).to_string();
+    assert!(!said.contains("secret of the host"), "{said}");
+    assert!(said.contains("other: Permission denied"), "{said}");
+    let is_covered = !layers_missing().iter().any(|layer| layer.name() == "namespaces");
+    assert!(!is_covered || said.contains("config.toml: No such file"), "{said}");
 }

@@ -75,6 +75,10 @@ pub(crate) struct View {
     pub(crate) notes: Vec<String>,
 }
 
+/// Folders that build tools look for above the one that they work in, and give up on if they may not
+/// read what is in them.
+const SETTINGS_ABOVE: &[&str] = &[".cargo"];
+
 /// What a view is compiled from.
 pub(crate) struct Sources<'a> {
     pub(crate) reach: &'a Reach,
@@ -137,6 +141,7 @@ pub(crate) fn compile(sources: &Sources<'_>) -> Result<View, TooMany> {
     }
     if sources.covers {
         cover(&mut view, &kept);
+        cover_settings_above(&mut view, sources.mounts);
     }
     view.notes.sort();
     view.notes.dedup();
@@ -335,6 +340,19 @@ fn cover(view: &mut View, kept: &[Kept]) {
     view.pinned =
         pinned.iter().filter(|path| outer(path) && !hidden.contains(*path)).cloned().collect();
     view.hidden = hidden.iter().filter(|path| outer(path)).cloned().collect();
+}
+
+/// Covers up settings that build tools take from the folders above a mount, where nothing in them is
+/// given: one that is there and may not be read stops the tool, one that is not there does not.
+fn cover_settings_above(view: &mut View, mounts: &BTreeMap<String, (PathBuf, Access)>) {
+    let above = mounts.values().flat_map(|(folder, _)| folder.ancestors().skip(1));
+    let settings = above.flat_map(|folder| SETTINGS_ABOVE.iter().map(|name| folder.join(name)));
+    let settings: BTreeSet<PathBuf> = settings.filter(|path| path.is_dir()).collect();
+    let is_given = |path: &PathBuf| {
+        view.rules.iter().any(|(it, _)| it.starts_with(path) || path.starts_with(it))
+    };
+    let settings: Vec<PathBuf> = settings.into_iter().filter(|path| !is_given(path)).collect();
+    view.hidden.extend(settings);
 }
 
 #[cfg(test)]
