@@ -75,8 +75,8 @@ pub(crate) struct View {
     pub(crate) notes: Vec<String>,
 }
 
-/// Folders that build tools look for above the one that they work in, and give up on if they may not
-/// read what is in them.
+/// Folders that build tools look for above the one that they work in, and give up on if they may
+/// not read what is in them.
 const SETTINGS_ABOVE: &[&str] = &[".cargo"];
 
 /// What a view is compiled from.
@@ -342,8 +342,8 @@ fn cover(view: &mut View, kept: &[Kept]) {
     view.hidden = hidden.iter().filter(|path| outer(path)).cloned().collect();
 }
 
-/// Covers up settings that build tools take from the folders above a mount, where nothing in them is
-/// given: one that is there and may not be read stops the tool, one that is not there does not.
+/// Covers up settings that build tools take from the folders above a mount, where nothing in them
+/// is given: one that is there and may not be read stops the tool, one that is not there does not.
 fn cover_settings_above(view: &mut View, mounts: &BTreeMap<String, (PathBuf, Access)>) {
     let above = mounts.values().flat_map(|(folder, _)| folder.ancestors().skip(1));
     let settings = above.flat_map(|folder| SETTINGS_ABOVE.iter().map(|name| folder.join(name)));
