@@ -125,7 +125,8 @@ pub fn load_package(folder: &mut dyn Folder, file: &str) -> Result<Package, BadP
     parse((file, &text), &limits, folder)
 }
 
-/// A program of the planner `model` with the context policy of an image, unless it has one itself.
+/// A program of the planner `model` with the context policy of an image, as far as it does not say
+/// otherwise itself.
 ///
 /// # Errors
 /// Why the program is none, in words.
@@ -135,7 +136,15 @@ pub fn with_context(program: &str, context: &Value) -> Result<String, String> {
         program => serde_json::from_str(program)
             .map_err(|error| format!("the program of the model is no JSON object: {error}"))?,
     };
-    program.entry("context").or_insert_with(|| context.clone());
+    match (program.get_mut("context"), context) {
+        (None, _) => drop(program.insert("context".into(), context.clone())),
+        (Some(Value::Object(own)), Value::Object(context)) => {
+            for (key, value) in context {
+                own.entry(key).or_insert_with(|| value.clone());
+            }
+        }
+        (Some(_), _) => {}
+    }
     Ok(Value::Object(program).to_string())
 }
 

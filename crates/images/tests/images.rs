@@ -388,3 +388,22 @@ fn a_package_reads_no_file_outside_and_none_that_is_too_large() {
     let error = parse_image(&toml).unwrap_err().to_string();
     assert_eq!(error, "`p.md` cannot be read: the image was given without its folder");
 }
+
+#[test]
+fn a_program_says_otherwise_than_its_image_key_by_key() {
+    let of_image = serde_json::json!({ "policy": "evidence", "tokens_max": 9 });
+    for (program, context) in [
+        ("", of_image.clone()),
+        (r#"{"profile":"main"}"#, of_image.clone()),
+        (
+            r#"{"context":{"tokens_max":5}}"#,
+            serde_json::json!({ "policy": "evidence", "tokens_max": 5 }),
+        ),
+        (r#"{"context":null}"#, serde_json::json!(null)),
+    ] {
+        let with = libos_images::with_context(program, &of_image).unwrap();
+        let with: serde_json::Value = serde_json::from_str(&with).unwrap();
+        assert_eq!(with["context"], context, "{program}");
+    }
+    assert!(libos_images::with_context("[]", &of_image).is_err());
+}
