@@ -102,11 +102,8 @@ fn lab(model: &Model) -> Lab {
 
 /// Waits until the model is asked in a turn.
 fn until(stops: &Stops, turn: usize) {
-    let deadline = Instant::now() + LONG;
-    while stops.turns.load(Ordering::SeqCst) <= turn {
-        assert!(Instant::now() < deadline, "turn {turn} did not come");
-        thread::sleep(Duration::from_millis(5));
-    }
+    let has_come = || stops.turns.load(Ordering::SeqCst) > turn;
+    support::until(&format!("turn {turn}"), LONG, has_come);
 }
 
 /// Runs the task up to the second stop, with a message of the host at the first.

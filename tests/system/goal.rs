@@ -17,13 +17,12 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use serde_json::{Value, json};
 use support::{
-    Lab, Live, Ran,
+    FIX_THE_TEST, Lab, Live, Ran,
     model::{Answer, Asked, Model},
     terminal::Terminal,
 };
@@ -100,7 +99,7 @@ fn lab(model: &Model, kind: &str, more: &str) -> Lab {
     lab
 }
 
-const GOAL: [&str; 18] = [
+const GOAL: [&str; 8] = [
     "--json",
     "run",
     "--goal",
@@ -109,29 +108,15 @@ const GOAL: [&str; 18] = [
     "coding",
     "--workspace",
     "ws",
-    "--allow",
-    "fs:workspace/* read",
-    "--deny",
-    "fs:workspace/secrets/* read write",
-    "--ask",
-    "fs:workspace/src/lib.rs write",
-    "--allow",
-    "shell:cargo execute",
-    "--allow",
-    "fs:workspace/target/* read write delete execute",
 ];
 
 fn goal<'a>(more: &[&'a str]) -> Vec<&'a str> {
-    GOAL.iter().chain(more).copied().collect()
+    GOAL.iter().chain(FIX_THE_TEST).chain(more).copied().collect()
 }
 
 /// Waits until something is so.
 fn until(what: &str, is_so: impl Fn() -> bool) {
-    let deadline = Instant::now() + LONG;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "{what} did not come");
-        thread::sleep(Duration::from_millis(5));
-    }
+    support::until(what, LONG, is_so);
 }
 
 fn finish(live: Live) -> Ran {

@@ -20,7 +20,7 @@ use std::{
 
 use serde_json::{Value, json};
 use support::{
-    Lab, binary,
+    FIX_THE_TEST, Lab, binary,
     model::{Answer, Asked, Model},
 };
 
@@ -44,18 +44,7 @@ const GOALS: [Goal; 2] = [
         name: "fix-the-test",
         goal: "find out why the test fails, and repair it in src/lib.rs",
         folder: "fix-the-test/project",
-        may: &[
-            "--allow",
-            "fs:workspace/* read",
-            "--deny",
-            "fs:workspace/secrets/* read write",
-            "--ask",
-            "fs:workspace/src/lib.rs write",
-            "--allow",
-            "shell:cargo execute",
-            "--allow",
-            "fs:workspace/target/* read write delete execute",
-        ],
+        may: FIX_THE_TEST,
         changes: "src/lib.rs",
         reached: is_repaired,
     },

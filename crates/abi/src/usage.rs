@@ -42,10 +42,9 @@ impl Syscall {
                 let max_bytes = max_bytes.unwrap_or(default);
                 Usage { bytes: body + u64::from(max_bytes), ..one }
             }
-            Self::Llm(llm::Call::Complete(call)) => match terms(&call.profile) {
-                Some(terms) => one.plus(call.most(terms)),
-                None => one.plus(call.most(&llm::Terms::default())),
-            },
+            Self::Llm(llm::Call::Complete(call)) => {
+                one.plus(call.most(&terms(&call.profile).cloned().unwrap_or_default()))
+            }
             _ => one,
         }
     }

@@ -217,8 +217,8 @@ impl Runner {
 }
 
 /// Reports an effect whose task was aborted or panicked as unknown, for it may have happened, or as
-/// not begun if its provider said so last. A tool
-/// that was dropped is not reported: it is called again when its process runs again.
+/// not begun if its provider said so last. A tool that was dropped is not reported: it is called
+/// again when its process runs again.
 struct Unfinished {
     inbox: Sender<Message>,
     op: OpId,

@@ -8,9 +8,11 @@ use std::collections::BTreeMap;
 
 use agent_libos::{
     abi::{
-        CapId, EffectClass, Event, OpId, Outcome, Pid, RequestId, SERVICES, Seq, Syscall,
+        CapId, EffectClass, Event, OpId, Outcome, Pid, Request as _, RequestId, SERVICES, Seq,
+        Syscall,
         event::{CapabilityEvent, HumanEvent, OpEvent, ProcessEvent, Verdict},
         human::Request,
+        llm,
         process::{Ending, Usage},
     },
     audit::{self, Judgement, Operation, Trail},
@@ -46,7 +48,7 @@ pub(crate) fn explain(host: &Host, args: &ExplainArgs) -> Result<Exit, Failure> 
 }
 
 /// The call that asks a model.
-const MODEL_CALL: &str = "llm.complete";
+const MODEL_CALL: &str = llm::Complete::INFO.name;
 
 /// How many lines of a part are shown.
 const SHOWN: usize = 12;

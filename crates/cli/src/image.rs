@@ -63,12 +63,11 @@ async fn build(host: &Host, path: &Path, out: Option<PathBuf>) -> Result<Exit, F
         Failure::new(Exit::Failed, "invalid_file", message)
     })?;
     let file = file.display().to_string();
+    let (name, version, digest) = (&image.name, &image.version, built.digest);
     if host.json {
-        let (name, version, digest) = (&image.name, &image.version, image.digest());
         show::json(&Done { name, version, digest, file });
         return Ok(Exit::Done);
     }
-    let (name, version, digest) = (&image.name, &image.version, image.digest());
     say!("{name} {version} is built into {file}, digest {digest}");
     let tried = image.generated.len();
     if tried > 0 {

@@ -52,14 +52,5 @@ async fn run(program: Program, port: &dyn Port) -> Result<ObjectId, Error> {
     let call =
         tool::CallTool { name: program.tool, args: Json::from(&Value::Object(program.args)) };
     let ended = port.call(call).await?;
-    let call = object::Create {
-        r#type: "result".into(),
-        payload: ended.result,
-        name: None,
-        namespace: None,
-        parents: None,
-        tags: None,
-        immutable: None,
-    };
-    Ok(port.call(call).await?.id)
+    Ok(port.call(object::Create::of("result", ended.result)).await?.id)
 }

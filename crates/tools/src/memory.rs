@@ -99,16 +99,7 @@ pub(crate) async fn keep(
     payload: &Value,
     parents: Option<Vec<ObjectId>>,
 ) -> Result<object::Handle, Error> {
-    let call = object::Create {
-        r#type,
-        payload: Json::from(payload),
-        name: None,
-        namespace: None,
-        parents,
-        tags: None,
-        immutable: None,
-    };
-    port.call(call).await
+    port.call(object::Create { parents, ..object::Create::of(r#type, Json::from(payload)) }).await
 }
 
 /// The payload of an object as JSON, with what was appended to it.

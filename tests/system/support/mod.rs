@@ -40,6 +40,29 @@ pub(crate) struct Ran {
     pub(crate) err: String,
 }
 
+/// What a goal of the example `fix-the-test` may do.
+pub(crate) const FIX_THE_TEST: &[&str] = &[
+    "--allow",
+    "fs:workspace/* read",
+    "--deny",
+    "fs:workspace/secrets/* read write",
+    "--ask",
+    "fs:workspace/src/lib.rs write",
+    "--allow",
+    "shell:cargo execute",
+    "--allow",
+    "fs:workspace/target/* read write delete execute",
+];
+
+/// Waits until something is so.
+pub(crate) fn until(what: &str, within: Duration, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + within;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what} did not come");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
 impl Default for Lab {
     fn default() -> Self {
         Self::new()

@@ -561,3 +561,19 @@ service! {
     } -> Content
     { demand: [kernel]; effect: State; fails: [NotFound Released]; }
 }
+
+impl Create {
+    /// An object of a type with a payload, and nothing else said of it.
+    #[must_use]
+    pub fn of(r#type: impl Into<String>, payload: Json) -> Self {
+        Self {
+            r#type: r#type.into(),
+            payload,
+            name: None,
+            namespace: None,
+            parents: None,
+            tags: None,
+            immutable: None,
+        }
+    }
+}

@@ -6,9 +6,8 @@
 use std::collections::BTreeMap;
 
 use libos_abi::{
-    ArgType, ArgView, Condition, Conditions, Demand, Denial, DenyReason, Error, Event, Fault,
-    GrantSpec, Label, Labelled, Need, OpId, PATH_BYTES_MAX, Pattern, Pid, Resource, Seq, Syscall,
-    Value,
+    ArgView, Condition, Conditions, Demand, Denial, DenyReason, Error, Event, Fault, GrantSpec,
+    Label, Labelled, Need, OpId, PATH_BYTES_MAX, Pattern, Pid, Resource, Seq, Syscall, Value,
     event::{LabelEvent, OpEvent, ProcessEvent, Step, Verdict},
 };
 use libos_capability::limits::VALUES_MAX;
@@ -237,7 +236,7 @@ fn exactly(call: &Syscall, need: &Need, any: &mut Vec<&'static str>) -> GrantSpe
             {
                 Value::List(items.to_vec())
             }
-            ArgView::Opaque if arg.arg == ArgType::Opaque && is_absent(call, arg.name) => continue,
+            ArgView::Opaque if is_absent(call, arg.name) => continue,
             _ => {
                 if !any.contains(&arg.name) {
                     any.push(arg.name);

@@ -17,15 +17,7 @@ pub(crate) fn id(space: u64, number: u64) -> ObjectId {
 }
 
 pub(crate) fn create(r#type: &str, payload: &serde_json::Value) -> Create {
-    Create {
-        r#type: r#type.into(),
-        payload: Json::from(payload),
-        name: None,
-        namespace: None,
-        parents: None,
-        tags: None,
-        immutable: None,
-    }
+    Create::of(r#type, Json::from(payload))
 }
 
 pub(crate) fn named(namespace: &str, name: &str) -> Create {

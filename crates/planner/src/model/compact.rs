@@ -5,7 +5,10 @@
 
 use libos_abi::{
     Error, Folder, GrantSpec, Json, Millis, Pattern, Resource, Right,
-    llm::{BYTES_PER_TOKEN, Complete, Completion, Excerpt, Message, Part, Role, Setup, ToolChoice},
+    llm::{
+        BYTES_PER_TOKEN, Complete, Completion, Excerpt, Message, Part, Role, Setup, ToolChoice,
+        ToolSpec,
+    },
     object,
     process::{self, Budget, PlannerSpec, ProcessState},
 };
@@ -41,7 +44,7 @@ instruction.)\n";
 pub(super) struct Task {
     excerpt: Excerpt,
     /// The tools whose calls are in it: some endpoints take no call of a tool that is not there.
-    tools: Vec<libos_abi::llm::ToolSpec>,
+    tools: Vec<ToolSpec>,
 }
 
 /// Has a child summarize an excerpt. Gives the message that stands for it, or why there is none.
@@ -52,7 +55,7 @@ pub(super) async fn compacted(
     port: &dyn Port,
     profile: &str,
     excerpt: Excerpt,
-    tools: Vec<libos_abi::llm::ToolSpec>,
+    tools: Vec<ToolSpec>,
     replaced_tokens: u64,
 ) -> Result<Result<Message, String>, Error> {
     match summary(port, profile, excerpt, tools).await {
@@ -80,7 +83,7 @@ async fn summary(
     port: &dyn Port,
     profile: &str,
     excerpt: Excerpt,
-    tools: Vec<libos_abi::llm::ToolSpec>,
+    tools: Vec<ToolSpec>,
 ) -> Result<Result<String, String>, Error> {
     let own = |resource: &Resource, right| {
         GrantSpec::allow(Pattern::exact(resource), [right].into_iter().collect())
